@@ -62,8 +62,9 @@ func (f *Field[T]) GetOrNew(c *Connection) (v *T, created bool) {
 // Delete removes the value that c has in the field and reports whether there was one. Afterwards Get returns nil and
 // GetOrNew makes a new value.
 func (f *Field[T]) Delete(c *Connection) bool {
+	key := &f.key
 	for p := &c.fields; *p != nil; p = &(*p).next {
-		if (*p).key == &f.key {
+		if (*p).key == key {
 			*p = (*p).next
 			return true
 		}
