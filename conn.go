@@ -67,7 +67,7 @@ type Connection struct {
 	UID   string    // names the connection in logs; the owner sets it; Zeek's uid
 	Start time.Time // the time of the first packet, set by the owner; Zeek's start_time
 
-	set    *hookSet // the hooks in order; nil if there are none, and set to nil when the removal is over
+	set    *hookSet // the hooks in order; nil before the first is registered and when the removal is over
 	ran    uint32   // how many of them have begun to run, or over
 	fields *slot    // the values of fields, the latest first
 }

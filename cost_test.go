@@ -60,6 +60,8 @@ func TestNothingIsAllocated(t *testing.T) {
 		}
 	}
 	closure := noting("closure")
+	var closures conn.Connection
+	conn.Register(&closures, noting("another"))
 	var f conn.Field[int]
 	var with conn.Connection
 	f.GetOrNew(&with)
@@ -85,6 +87,11 @@ func TestNothingIsAllocated(t *testing.T) {
 			conn.Register(&c, quiet2)
 			conn.Register(&c, quiet3)
 			if !conn.Unregister(&c, quiet2) {
+				panic("not unregistered")
+			}
+		},
+		"Unregister of a closure beside another": func() {
+			if !conn.Register(&closures, closure) || !conn.Unregister(&closures, closure) {
 				panic("not unregistered")
 			}
 		},
@@ -270,6 +277,35 @@ func TestSharingComesBackAfterFlood(t *testing.T) {
 	}))
 	assert.True(t, conn.Unregister(&old, quiet2))
 	assert.True(t, conn.StateRemove(&old))
+}
+
+func TestForgottenSetsAreGarbage(t *testing.T) {
+	register := func(hooks ...conn.RemovalHook) *conn.Connection {
+		c := new(conn.Connection)
+		registerAll(t, c, hooks...)
+		return c
+	}
+	used := register(quiet1, quiet2)
+	before := register(quiet1)
+	beside := register(quiet1, quiet3) // found after the one used, as it was made after it
+	behind := register(quiet1, quiet2, quiet3)
+	for name, c := range map[string]*conn.Connection{"before": before, "beside": beside, "behind": behind} {
+		t.Run(name, func(t *testing.T) {
+			set := conn.WeakSet(c)
+			conn.StateRemove(c)
+			conn.ForgetSets()
+			runtime.GC()
+			assert.Nil(t, set.Value(), "though a set next to it is used")
+		})
+	}
+	assert.False(t, conn.Register(used, quiet2))
+	assert.True(t, conn.Register(used, quiet3))
+	assert.True(t, conn.StateRemove(used))
+}
+
+func TestSetsAreSharedOnce(t *testing.T) {
+	conn.ForgetSets() // make room
+	assert.True(t, conn.SharesOnce(quiet1, quiet2))
 }
 
 func TestNamesPackageLevel(t *testing.T) {

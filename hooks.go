@@ -81,7 +81,7 @@ func (c *Connection) RemovalHooks() iter.Seq[RemovalHook] {
 		if c.set == nil {
 			return
 		}
-		for _, hk := range slices.Clone(c.set.hooks[c.ran:]) {
+		for _, hk := range slices.Clone(c.set.hooks) {
 			if Registered(c, hk) && !yield(hk) {
 				return
 			}

@@ -177,6 +177,32 @@ func TestHookRegisteredAgainComesLast(t *testing.T) {
 	assert.Equal(t, []string{"B", "C", "A"}, ran(&c))
 }
 
+func TestUnregisterAmongManyHooks(t *testing.T) {
+	const n = 200
+	var c conn.Connection
+	var hooks []conn.RemovalHook
+	var want []string
+	for i := range n {
+		hooks = append(hooks, noting(fmt.Sprint(i)))
+		registerAll(t, &c, hooks[i])
+		if i%2 == 0 {
+			want = append(want, fmt.Sprint(i))
+		}
+	}
+	for i := 1; i < n; i += 2 {
+		require.True(t, conn.Unregister(&c, hooks[i]))
+		require.False(t, conn.Registered(&c, hooks[i]))
+	}
+	for i, hk := range hooks {
+		require.Equal(t, i%2 == 1, conn.Register(&c, hk), "Register of hook %d", i)
+		if i%2 == 1 {
+			want = append(want, fmt.Sprint(i))
+		}
+	}
+	assert.True(t, conn.StateRemove(&c))
+	assert.Equal(t, want, ran(&c))
+}
+
 func TestStateRemoveRunsHooksInOrderOfRegistration(t *testing.T) {
 	hooks := []conn.RemovalHook{hookA, hookB, hookC, hookVar, noting("closure")}
 	names := []string{"A", "B", "C", "Var", "closure"}

@@ -121,33 +121,28 @@ func (s *hookSet) append(hk RemovalHook) {
 
 // pending returns the place of hk among the hooks of c if it is there and has not begun to run, and otherwise -1.
 func (c *Connection) pending(hk RemovalHook) int {
-	if c.set == nil || hk == nil {
-		return -1
-	}
-	key := identity(hk)
-	for i := int(c.ran); i < len(c.set.hooks); i++ {
-		if identity(c.set.hooks[i]) == key {
-			return i
+	if c.set != nil {
+		for i, hooks := int(c.ran), c.set.hooks; i < len(hooks); i++ {
+			if identity(hooks[i]) == identity(hk) {
+				return i
+			}
 		}
 	}
 	return -1
 }
 
-// remove takes the i-th hook, which has not begun to run, from the hooks of c.
+// remove takes the i-th hook from the hooks of c.
 func (c *Connection) remove(i int) {
 	s := c.set
-	switch {
-	case len(s.hooks) == 1:
-		c.set = nil
-	case s.private:
+	if s.private {
 		delete(s.index, identity(s.hooks[i]))
 		s.hooks = slices.Delete(s.hooks, i, i+1)
-	default:
-		c.set = nil
-		for j, hk := range s.hooks {
-			if j != i {
-				c.add(hk)
-			}
+		return
+	}
+	c.set = nil
+	for j, hk := range s.hooks {
+		if j != i {
+			c.add(hk)
 		}
 	}
 }
