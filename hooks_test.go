@@ -62,16 +62,16 @@ func registerAll(t *testing.T, c *conn.Connection, hooks ...conn.RemovalHook) {
 	}
 }
 
-// outcome is how a function ended.
-type outcome struct {
+// ending is how a function ended.
+type ending struct {
 	returned bool
 	panicked any // the value, nil if the function did not panic
 	stack    string
 }
 
-// outcomeOf runs f on a goroutine of its own and returns how it ended. It ended by Goexit if it neither returned nor
+// endingOf runs f on a goroutine of its own and returns how it ended. It ended by Goexit if it neither returned nor
 // panicked.
-func outcomeOf(f func()) (o outcome) {
+func endingOf(f func()) (o ending) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -351,7 +351,7 @@ func TestPanickingHookDoesNotStopOthers(t *testing.T) {
 		var c conn.Connection
 		hooks := slices.Insert([]conn.RemovalHook{hookA, hookB, hookC}, i, hookPanic)
 		registerAll(t, &c, hooks...)
-		o := outcomeOf(func() { conn.StateRemove(&c) })
+		o := endingOf(func() { conn.StateRemove(&c) })
 		assert.Equal(t, "hookPanic", o.panicked)
 		assert.Contains(t, o.stack, "conn_test.hookPanic(", "the stack of the hook that panicked")
 		assert.Equal(t, slices.Insert([]string{"A", "B", "C"}, i, "Panic"), ran(&c))
@@ -366,7 +366,7 @@ func TestGoexitInHookDoesNotStopOthers(t *testing.T) {
 		var c conn.Connection
 		hooks := slices.Insert([]conn.RemovalHook{hookA, hookB, hookC}, i, hookGoexit)
 		registerAll(t, &c, hooks...)
-		o := outcomeOf(func() { conn.StateRemove(&c) })
+		o := endingOf(func() { conn.StateRemove(&c) })
 		assert.False(t, o.returned)
 		assert.Nil(t, o.panicked)
 		assert.Equal(t, slices.Insert([]string{"A", "B", "C"}, i, "Goexit"), ran(&c))
@@ -396,7 +396,7 @@ func TestFirstPanicGoesOn(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var c conn.Connection
 			registerAll(t, &c, test.hooks...)
-			o := outcomeOf(func() { conn.StateRemove(&c) })
+			o := endingOf(func() { conn.StateRemove(&c) })
 			assert.False(t, o.returned)
 			assert.Equal(t, test.want, o.panicked)
 			assert.Equal(t, test.ran, ran(&c))
@@ -409,7 +409,7 @@ func TestGoexitGoesOnWhenPanicIsRecovered(t *testing.T) {
 	var c conn.Connection
 	registerAll(t, &c, hookGoexit, hookPanic)
 	var recovered any
-	o := outcomeOf(func() {
+	o := endingOf(func() {
 		func() {
 			defer func() { recovered = recover() }()
 			conn.StateRemove(&c)
@@ -426,7 +426,7 @@ func TestManyPanickingHooksAllRun(t *testing.T) {
 	for i := range n {
 		registerAll(t, &c, func(*conn.Connection) bool { count++; panic(i) })
 	}
-	o := outcomeOf(func() { conn.StateRemove(&c) })
+	o := endingOf(func() { conn.StateRemove(&c) })
 	assert.Equal(t, 0, o.panicked)
 	assert.Equal(t, n, count)
 }
@@ -438,7 +438,7 @@ func TestPanickingHookMayRegisterOthers(t *testing.T) {
 		conn.Unregister(c, hookB)
 		panic("registered")
 	}, hookB, hookC)
-	o := outcomeOf(func() { conn.StateRemove(&c) })
+	o := endingOf(func() { conn.StateRemove(&c) })
 	assert.Equal(t, "registered", o.panicked)
 	assert.Equal(t, []string{"C", "A"}, ran(&c))
 }
@@ -453,7 +453,7 @@ func TestRemovalKeepsNoHookAlive(t *testing.T) {
 				runtime.AddCleanup(captured, func(ch chan struct{}) { close(ch) }, collected)
 				registerAll(t, &c, hookB, func(*conn.Connection) bool { return captured[0] == 0 }, end)
 			}()
-			outcomeOf(func() { conn.StateRemove(&c) })
+			endingOf(func() { conn.StateRemove(&c) })
 			assertCollected(t, collected)
 			runtime.KeepAlive(&c)
 		})
@@ -579,7 +579,7 @@ func TestNilConnectionIsNilDereference(t *testing.T) {
 		"Delete of a nil Field":   func() { (*conn.Field[int])(nil).Delete(new(conn.Connection)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			err, ok := outcomeOf(f).panicked.(runtime.Error)
+			err, ok := endingOf(f).panicked.(runtime.Error)
 			require.True(t, ok)
 			assert.ErrorContains(t, err, "nil pointer dereference")
 		})
@@ -621,7 +621,7 @@ func TestAssignmentInHookLeavesNewConnectionAlone(t *testing.T) {
 				if first {
 					registerAll(t, &c, hookA)
 				}
-				o := outcomeOf(func() { conn.StateRemove(&c) })
+				o := endingOf(func() { conn.StateRemove(&c) })
 				assert.Equal(t, name == "return", o.returned)
 				assert.Equal(t, name == "panic", o.panicked == "end")
 				assert.Empty(t, ran(&c))
@@ -746,7 +746,7 @@ func TestChainRunsLaterBodiesAfterPanicOrGoexit(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var c conn.Connection
 			registerAll(t, &c, conn.Chain(test.bodies...), hookVar)
-			o := outcomeOf(func() { conn.StateRemove(&c) })
+			o := endingOf(func() { conn.StateRemove(&c) })
 			assert.Equal(t, test.ran[0] == "Fail", o.returned)
 			assert.Equal(t, test.want, o.panicked)
 			assert.Equal(t, append(test.ran, "Var"), ran(&c), "bodies, then the next hook")
