@@ -38,8 +38,8 @@ func hook5(*conn.Connection) bool { return true }
 func hook6(*conn.Connection) bool { return true }
 func hook7(*conn.Connection) bool { return true }
 
-// plainHook is a hook of a baseline. It gets the payload, so that all baselines can have the same hooks.
-type plainHook func(*payload) bool
+// baselineHook is a hook of a baseline. It gets the payload, so that all baselines can have the same hooks.
+type baselineHook func(*payload) bool
 
 func plain0(*payload) bool { return true }
 func plain1(*payload) bool { return true }
@@ -50,9 +50,9 @@ func plain5(*payload) bool { return true }
 func plain6(*payload) bool { return true }
 func plain7(*payload) bool { return true }
 
-// plainIdentity tells one plainHook from another, as conn does. The usual reflect.ValueOf(hk).Pointer() costs a call, and
+// baselineIdentity tells one baselineHook from another, as conn does. The usual reflect.ValueOf(hk).Pointer() costs a call, and
 // takes all closures of one literal for the same.
-func plainIdentity(hk plainHook) unsafe.Pointer {
+func baselineIdentity(hk baselineHook) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&hk))
 }
 
@@ -83,16 +83,16 @@ func parseConn(c *conn.Connection, k int) {
 // keep one it would need a slice besides.
 type mapConn struct {
 	payload
-	hooks map[unsafe.Pointer]plainHook
+	hooks map[unsafe.Pointer]baselineHook
 }
 
-func (c *mapConn) register(hk plainHook) bool {
-	key := plainIdentity(hk)
+func (c *mapConn) register(hk baselineHook) bool {
+	key := baselineIdentity(hk)
 	if _, ok := c.hooks[key]; ok {
 		return false
 	}
 	if c.hooks == nil {
-		c.hooks = make(map[unsafe.Pointer]plainHook)
+		c.hooks = make(map[unsafe.Pointer]baselineHook)
 	}
 	c.hooks[key] = hk
 	return true
@@ -133,13 +133,13 @@ func (c *mapConn) parse(k int) {
 // panic in a hook loses the hooks after it, as in the other baselines.
 type sliceConn struct {
 	payload
-	hooks []plainHook
+	hooks []baselineHook
 }
 
-func (c *sliceConn) register(hk plainHook) bool {
-	key := plainIdentity(hk)
+func (c *sliceConn) register(hk baselineHook) bool {
+	key := baselineIdentity(hk)
 	for _, h := range c.hooks {
-		if plainIdentity(h) == key {
+		if baselineIdentity(h) == key {
 			return false
 		}
 	}
@@ -187,7 +187,7 @@ type afterFuncConn struct {
 	wg     sync.WaitGroup
 }
 
-func (c *afterFuncConn) register(hk plainHook) {
+func (c *afterFuncConn) register(hk baselineHook) {
 	if c.ctx == nil {
 		c.ctx, c.cancel = context.WithCancel(context.Background())
 	}
@@ -230,7 +230,7 @@ type floorConn struct {
 	hooks uint64
 }
 
-var floorHooks = [64]plainHook{plain0, plain1, plain2, plain3, plain4, plain5, plain6, plain7}
+var floorHooks = [64]baselineHook{plain0, plain1, plain2, plain3, plain4, plain5, plain6, plain7}
 
 func (c *floorConn) register(n int) bool {
 	bit := uint64(1) << n
@@ -577,7 +577,7 @@ func hook012(c *conn.Connection) bool { return hook0(c) && hook1(c) && hook2(c) 
 // session is a parser's state.
 type session struct {
 	requests int
-	pending  []string
+	_        [3]uintptr // and so on
 }
 
 // sessionConn has the state in a member of its own: the fastest way, for an owner that knows all parsers.
