@@ -47,8 +47,8 @@
 //   - A top-level function, such as finalize, is the same hook wherever it is named. So is an instance of a generic
 //     function with concrete types, such as finalize[State]. Prefer these.
 //   - A variable that holds a hook is that hook, as are its copies. A package-level variable is as good as a function.
-//   - A literal that captures variables is a new hook each time it is evaluated: two closures made by one literal are two
-//     hooks. To unregister one, keep it in a variable.
+//   - A literal that captures variables of the function around it is a new hook each time it is evaluated: two closures
+//     made by one literal are two hooks. To unregister one, keep it in a variable.
 //   - A method value x.M is a new hook each time it is evaluated, even for the same x. Evaluate it once and keep it:
 //     s.hook = s.finalize.
 //   - The result of [Chain] is a new hook each time.
@@ -59,7 +59,8 @@
 //     Two calls give two different hooks in an optimized build and one in a debug build. Do not rely on either: name a
 //     top-level function, or keep the literal in a variable.
 //
-// Registering the wrong func value never loses a hook. It registers one more, and Unregister returns false.
+// A wrong func value does not go unnoticed. If it is another hook than you meant, Register adds one more and Unregister
+// returns false; if it is the same as before, Register returns false.
 //
 // # Ownership and concurrency
 //
@@ -82,11 +83,13 @@
 //
 // A connection without hooks allocates nothing, and StateRemove is inlined to a load, a test and a store. Registering and
 // running hooks that are top-level functions or package-level variables allocates nothing either: connections with the
-// same hooks in the same order share one list of them. Any other hook gives its connection a list of its own, which
-// costs up to two small allocations for the first and up to one for each that follows. The shared lists take two
-// megabytes at most, whatever traffic brings; when they are full, connections with further combinations have lists of
-// their own until the next garbage collection has emptied the shared ones.
+// same hooks in the same order share one list of them, made when the first of these connections comes. Any other hook
+// gives its connection a list of its own, which costs two small allocations for the first and less than one, on average,
+// for each that follows. The shared lists take two megabytes at most, whatever traffic brings; when they are full,
+// connections with further combinations have lists of their own until the next garbage collection has emptied the shared
+// ones. A hook that the initialization of a package makes counts as living as long as the program: the shared lists may
+// keep it when the last connection that had it is gone.
 //
-// Register and Unregister look through the hooks of the connection, of which there should be a few: one a protocol, with
-// the pending requests in a Field, rather than one a request.
+// Register, Unregister and Registered look through the hooks of the connection, and RemovalHooks does so for each hook
+// that it yields. There should be a few: one a protocol, with the pending requests in a Field, rather than one a request.
 package conn

@@ -75,7 +75,7 @@ func Registered(c *Connection, hk RemovalHook) bool {
 // them. From inside a hook of c, these are the hooks after it.
 //
 // The loop body may register and unregister hooks and remove c: a hook that is no longer registered when its turn comes
-// is not yielded, nor is one that was registered after the loop began.
+// is not yielded, nor is one that was not registered when the loop began.
 func (c *Connection) RemovalHooks() iter.Seq[RemovalHook] {
 	return func(yield func(RemovalHook) bool) {
 		if c.set == nil {
@@ -102,18 +102,19 @@ func (c *Connection) RemovalHooks() iter.Seq[RemovalHook] {
 // unregistered before its turn does not run.
 //
 // A hook that panics or calls [runtime.Goexit] does not keep the others from running. When they have run and the removal
-// is over, the panic goes on to the caller of StateRemove with the stack of the hook that raised it; if several hooks
-// panic, the first panic goes on, also past a hook that calls Goexit.
+// is over, the panic goes on to the caller of StateRemove with the stack of the hook that raised it. If several hooks
+// panic, the first panic goes on, also past a hook that calls Goexit, and the later ones are dropped.
 func StateRemove(c *Connection) bool {
 	if c.set == nil {
 		c.ran = over
 		return true
 	}
-	return c.runHooks(0)
+	return c.runHooks(0, false)
 }
 
 // runHooks runs the hooks of c from the n-th on, which must be the first that has not begun to run, and ends the removal.
-func (c *Connection) runHooks(n uint32) (ok bool) {
+// It drops panics if one goes on already: panicked.
+func (c *Connection) runHooks(n uint32, panicked bool) (ok bool) {
 	if c.ran != n {
 		return true // called by one of c's own hooks
 	}
@@ -123,15 +124,16 @@ func (c *Connection) runHooks(n uint32) (ok bool) {
 		}
 		// A hook panicked or called Goexit. The others run on top of its stack, so that its panic goes on with that
 		// stack. It goes on from a deferred call, so that a Goexit in one of the others does not stop it.
-		if v := recover(); v != nil {
+		v := recover()
+		if v != nil && !panicked {
 			defer panic(v)
 		}
-		c.runHooks(c.ran)
+		c.runHooks(c.ran, panicked || v != nil)
 	}()
 	ok = true
 	for c.ran == n { // false if a hook made *c a new connection, which is left alone
 		hooks := c.set.hooks
-		if int(n) == len(hooks) {
+		if int(n) >= len(hooks) {
 			c.set, c.ran = nil, over
 			break
 		}
@@ -148,8 +150,8 @@ func (c *Connection) runHooks(n uint32) (ok bool) {
 // The hook reports whether all of them returned true; without bodies, it returns true.
 //
 // A body that panics or calls [runtime.Goexit] does not keep the later bodies from running, until one returns false. The
-// panic then goes on, with the body that raised it still on the stack; if several bodies panic, the first panic goes on,
-// even past a body that calls Goexit.
+// panic then goes on with the stack of the body that raised it. If several bodies panic, the first panic goes on, also
+// past a body that calls Goexit.
 //
 // Every call makes a new hook, even for the same bodies: keep the result in a variable, best at package level, to
 // register it once or to unregister it. Chain keeps a copy of bodies. It panics if one of them is nil.

@@ -421,7 +421,7 @@ func TestGoexitGoesOnWhenPanicIsRecovered(t *testing.T) {
 }
 
 func TestManyPanickingHooksAllRun(t *testing.T) {
-	const n = 1000
+	const n = 100_000
 	var c conn.Connection
 	count := 0
 	for i := range n {
@@ -574,6 +574,8 @@ func TestNilConnectionIsNilDereference(t *testing.T) {
 		"RemovalHooks": func() { (*conn.Connection)(nil).RemovalHooks()(func(conn.RemovalHook) bool { return true }) },
 		"Field.Get":    func() { journal.Get(nil) },
 		"Field.Delete": func() { journal.Delete(nil) },
+
+		"Field.GetOrNew": func() { journal.GetOrNew(nil) },
 
 		"Get of a nil Field":      func() { (*conn.Field[int])(nil).Get(new(conn.Connection)) },
 		"GetOrNew of a nil Field": func() { (*conn.Field[int])(nil).GetOrNew(new(conn.Connection)) },

@@ -112,7 +112,7 @@ func (s *hookSet) append(hk RemovalHook) {
 	if s.index != nil {
 		s.index[identity(hk)] = struct{}{}
 	} else if len(s.hooks) > indexed {
-		s.index = make(map[unsafe.Pointer]struct{})
+		s.index = make(map[unsafe.Pointer]struct{}, 2*indexed)
 		for _, hk := range s.hooks {
 			s.index[identity(hk)] = struct{}{}
 		}
@@ -149,10 +149,10 @@ func (c *Connection) remove(i int) {
 
 // sharing is what it takes to make shared sets.
 var sharing struct {
-	mu   sync.Mutex
-	sets []*hookSet  // all that can be found
-	size int         // bytes they take, about
-	full atomic.Bool // no set is to be added; read without mu
+	mu    sync.Mutex
+	links []*atomic.Pointer[hookSet] // all that lead to a shared set
+	size  int                        // bytes that the sets take, about
+	full  atomic.Bool                // no set is to be added; read without mu
 }
 
 // maxSharing is how many bytes the shared sets may take. It has room for some twenty thousand of the usual size.
@@ -182,7 +182,7 @@ func share(list *atomic.Pointer[hookSet], hooks []RemovalHook) *hookSet {
 		list = &list.Load().sibling
 	}
 	list.Store(t)
-	sharing.sets = append(sharing.sets, t)
+	sharing.links = append(sharing.links, list)
 	sharing.size += size
 	return t
 }
@@ -192,23 +192,19 @@ func share(list *atomic.Pointer[hookSet], hooks []RemovalHook) *hookSet {
 func forgetSets() {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
-	for i := range roots {
-		roots[i].Store(nil)
+	for _, link := range sharing.links {
+		link.Store(nil)
 	}
-	for _, s := range sharing.sets {
-		s.next.Store(nil)
-		s.sibling.Store(nil)
-	}
-	sharing.sets, sharing.size = nil, 0
+	sharing.links, sharing.size = nil, 0
 	sharing.full.Store(false)
 }
 
 // forever has what livesForever found out, by code pointer. There are no more of these than the program has functions.
 var forever sync.Map // of bool
 
-// livesForever reports whether hk looks like a func value that lives as long as the program. It need not be right: a
-// hook that is taken for a closure costs its connection an allocation, and a closure that is taken for a function stays
-// in memory longer.
+// livesForever reports whether hk looks like a func value that lives as long as the program. It need not be right. A hook
+// that is not recognized costs its connection an allocation. A closure that is taken for one that lives forever, which can
+// only be one that the initialization of a package made, stays in memory until the shared sets are forgotten.
 func livesForever(hk RemovalHook) bool {
 	code := reflect.ValueOf(hk).UnsafePointer()
 	v, ok := forever.Load(code)
