@@ -27,18 +27,11 @@ type driver struct {
 // driving is the driver that runs. Hooks that capture nothing find it here.
 var driving *driver
 
-func newDriver(program []byte) *driver {
+func newDriver() *driver {
 	d := &driver{conns: new([connections]conn.Connection), numbers: map[unsafe.Pointer]int{}}
-	d.player = player{machine: d, program: program}
+	d.player = player{machine: d}
 	copy(d.hooks[:], lasting[:])
 	return d
-}
-
-// run plays the program.
-func (d *driver) run() {
-	driving = d
-	defer func() { driving = nil }()
-	d.play()
 }
 
 // number returns which hook hk is, none if it is no hook of the program.
@@ -248,6 +241,7 @@ func (d *driver) catch(f func() outcome) (o outcome) {
 }
 
 func (d *driver) spawn(f func() outcome) outcome {
+	driving = d
 	o := outcome{exited: true}
 	done := make(chan struct{})
 	go func() {
@@ -255,6 +249,7 @@ func (d *driver) spawn(f func() outcome) outcome {
 		o = f()
 	}()
 	<-done
+	driving = nil
 	return o
 }
 

@@ -18,13 +18,13 @@ type modelConnection struct {
 	fields  [fieldCount]int
 }
 
-func newModel(program []byte) *model {
+func newModel() *model {
 	m := &model{chains: map[int][]int{
 		int(innerChain): {int(top2), int(top3)},
 		int(outerChain): {emptyChain, int(top1), int(innerChain)},
 		emptyChain:      {},
 	}}
-	m.player = player{machine: m, program: program}
+	m.player = player{machine: m}
 	for c := range m.conns {
 		m.conns[c] = &modelConnection{}
 	}

@@ -178,7 +178,7 @@ type player struct {
 	program []byte // what is left of it
 	trace   []event
 
-	finished int // how many events there were when the program was done, before finish
+	finished int // how many events there were when finish began
 
 	made, plain int            // how many of these hooks there are
 	nesting     [plainHook]int // how deep chains are in chains
@@ -193,14 +193,20 @@ const maxNesting = 3
 // maxTrace keeps hooks from registering themselves forever in a package that takes them again and again.
 const maxTrace = 1 << 16
 
-// play plays the whole program, and then removes all connections.
-func (p *player) play() {
+// play plays a program, or a part of one.
+func (p *player) play(program []byte) {
+	p.program = program
 	for len(p.program) > 0 {
 		if p.spawn(p.main).exited {
 			p.note("goroutine ended", none, none, nil)
 		}
 	}
-	p.spawn(func() outcome { return p.catch(p.finish) })
+}
+
+// finish removes all connections after the end of the program, and sees that they are over.
+func (p *player) finish() {
+	p.finished = len(p.trace)
+	p.spawn(func() outcome { return p.catch(p.removeAll) })
 }
 
 // main plays the program outside of hooks, until it ends its goroutine.
@@ -215,9 +221,7 @@ func (p *player) main() outcome {
 
 func (p *player) mainStep() outcome { return p.step(0) }
 
-// finish removes all connections after the end of the program, and sees that they are over.
-func (p *player) finish() outcome {
-	p.finished = len(p.trace)
+func (p *player) removeAll() outcome {
 	for c := range connections {
 		p.doRemove(c)
 		p.doRemove(c)
