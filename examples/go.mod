@@ -1,0 +1,13 @@
+module example.com/conn/examples
+
+go 1.26.0
+
+require example.com/conn v0.0.0
+
+require (
+	github.com/gopacket/gopacket v1.7.7 // indirect
+	github.com/stretchr/testify v1.12.1 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+)
+
+replace example.com/conn => ../
