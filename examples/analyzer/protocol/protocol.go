@@ -43,6 +43,18 @@ type Parser interface {
 	End(c *conn.Connection, p Packet)
 }
 
+// A Confirmer is a Parser that needs more than the first bytes of a connection to be sure. Its Name is in the service
+// column if Confirmed reports true; the analyzer asks when it writes conn.log, after the removal of c.
+type Confirmer interface {
+	Confirmed(c *conn.Connection) bool
+}
+
+// A Ported is a Parser of a protocol that lives on well-known ports and has no unmistakable first bytes. Connections to
+// these ports are the parser's without asking Match, until it says Stop.
+type Ported interface {
+	Ports() []uint16
+}
+
 // A Packet is where bytes came from.
 type Packet struct {
 	Time     time.Time // of the packet that brought them, or made them complete
