@@ -49,8 +49,8 @@ type Confirmer interface {
 	Confirmed(c *conn.Connection) bool
 }
 
-// A Ported is a Parser of a protocol that lives on well-known ports and has no unmistakable first bytes. Connections to
-// these ports are the parser's without asking Match, until it says Stop.
+// A Ported is a Parser of a protocol that lives on well-known ports. A connection to one of them is the parser's if no
+// parser is sure of its first bytes.
 type Ported interface {
 	Ports() []uint16
 }
@@ -65,10 +65,10 @@ type Packet struct {
 type Next int
 
 const (
-	More     Next = iota // keep the bytes coming
-	Stop                 // nothing more for this parser, and for no other: the rest is opaque
-	HandOver             // the protocol gives way to another (STARTTLS, CONNECT): detection begins anew with the rest
-	Violation            // these bytes are not the protocol's: as Stop, and the service is no longer in conn.log
+	More      Next = iota // keep the bytes coming
+	Stop                  // nothing more for this parser, and for no other: the rest is opaque
+	HandOver              // the protocol gives way to another (STARTTLS, CONNECT): detection begins anew with the rest
+	Violation             // these bytes are not the protocol's: as Stop, and the service is no longer in conn.log
 )
 
 // An Owner is what a parser may ask of the analyzer. It is used by the worker that the parser serves, and by no other
@@ -76,11 +76,6 @@ const (
 type Owner interface {
 	// Log writes row, a struct that embeds logs.Header, to the log named path.
 	Log(path string, row any)
-
-	// Confirm says that c speaks the parser's protocol for certain, so that conn.log's service names it. Zeek's parsers
-	// do so at different points: HTTP and DNS with the first good message, SSH and TLS when both sides have spoken.
-	// c must be the connection that the parser was called with. Repeating it changes nothing.
-	Confirm(c *conn.Connection, service string)
 
 	// Expect announces a connection to resp, from orig if that is valid and else from anywhere. When it comes up, attach
 	// runs with it, before its first data, and it has the given service ("ftp-data"). Announcements lapse after five
