@@ -49,20 +49,13 @@ func (p *Parser) Ports() []uint16 {
 	return []uint16{53, netbios, 5353, 5355}
 }
 
-// A state is what a connection has pending. finalize is registered while there is something.
+// A state is what a connection has pending, and exists as long as something is.
 type state struct {
 	parser           *Parser
 	queries, replies []*Row // without the other, oldest first
-	confirmed        bool   // a message was whole
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
-
-// Confirmed reports whether a message of c could be decoded.
-func (p *Parser) Confirmed(c *conn.Connection) bool {
-	s := session.Get(c)
-	return s != nil && s.confirmed
-}
 
 // Match looks at the first message, of the originator if there is one.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
@@ -148,21 +141,24 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 	}
 	// After an error, msg has what came before it. Zeek logs that as well.
 	m := &p.msg
-	err := m.DecodeFromBytes(data, gopacket.NilDecodeFeedback)
+	m.DecodeFromBytes(data, gopacket.NilDecodeFeedback)
+	if len(m.Questions) == int(m.QDCount) && len(m.Answers) == int(m.ANCount) {
+		p.owner.Confirm(c, p.Name())
+	}
 	if !known(m.OpCode) {
 		return
 	}
-	s, created := session.GetOrNew(c)
-	if created {
-		s.parser = p
-	}
-	s.confirmed = s.confirmed || err == nil
 	if c.ID.Resp.Addr().IsMulticast() {
 		// Nobody in particular is asked, and those who reply do so on connections of their own.
 		r := newRow(c, pkt.Time, m)
 		r.add(m, pkt.Time)
 		p.owner.Log("dns", r)
 		return
+	}
+	s, created := session.GetOrNew(c)
+	if created {
+		s.parser = p
+		conn.Register(c, finalize)
 	}
 	mine, others := &s.queries, &s.replies
 	if m.QR {
@@ -176,7 +172,6 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 		r := newRow(c, pkt.Time, m)
 		r.add(m, pkt.Time)
 		*mine = append(*mine, r)
-		conn.Register(c, finalize) // unless it is already
 		return
 	}
 	r := (*others)[i]
@@ -184,6 +179,7 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 	r.add(m, pkt.Time)
 	p.owner.Log("dns", r)
 	if len(s.queries)+len(s.replies) == 0 {
+		session.Delete(c)
 		conn.Unregister(c, finalize)
 	}
 }
