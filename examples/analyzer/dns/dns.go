@@ -49,13 +49,20 @@ func (p *Parser) Ports() []uint16 {
 	return []uint16{53, netbios, 5353, 5355}
 }
 
-// A state is what a connection has pending, and exists as long as something is.
+// A state is what a connection has pending. finalize is registered as long as that is something.
 type state struct {
 	parser           *Parser
 	queries, replies []*Row // without the other, oldest first
+	confirmed        bool   // a message could be read
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
+
+// Confirmed reports whether the questions and answers of a message of c could be read.
+func (p *Parser) Confirmed(c *conn.Connection) bool {
+	s := session.Get(c)
+	return s != nil && s.confirmed
+}
 
 // Match looks at the first message, of the originator if there is one.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
@@ -142,23 +149,20 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 	// After an error, msg has what came before it. Zeek logs that as well.
 	m := &p.msg
 	m.DecodeFromBytes(data, gopacket.NilDecodeFeedback)
-	if len(m.Questions) == int(m.QDCount) && len(m.Answers) == int(m.ANCount) {
-		p.owner.Confirm(c, p.Name())
-	}
 	if !known(m.OpCode) {
 		return
 	}
+	s, created := session.GetOrNew(c)
+	if created {
+		s.parser = p
+	}
+	s.confirmed = s.confirmed || len(m.Questions) == int(m.QDCount) && len(m.Answers) == int(m.ANCount)
 	if c.ID.Resp.Addr().IsMulticast() {
 		// Nobody in particular is asked, and those who reply do so on connections of their own.
 		r := newRow(c, pkt.Time, m)
 		r.add(m, pkt.Time)
 		p.owner.Log("dns", r)
 		return
-	}
-	s, created := session.GetOrNew(c)
-	if created {
-		s.parser = p
-		conn.Register(c, finalize)
 	}
 	mine, others := &s.queries, &s.replies
 	if m.QR {
@@ -172,6 +176,7 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 		r := newRow(c, pkt.Time, m)
 		r.add(m, pkt.Time)
 		*mine = append(*mine, r)
+		conn.Register(c, finalize) // unless it is already
 		return
 	}
 	r := (*others)[i]
@@ -179,7 +184,6 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 	r.add(m, pkt.Time)
 	p.owner.Log("dns", r)
 	if len(s.queries)+len(s.replies) == 0 {
-		session.Delete(c)
 		conn.Unregister(c, finalize)
 	}
 }
