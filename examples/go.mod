@@ -7,6 +7,7 @@ require example.com/conn v0.0.0
 require (
 	github.com/gopacket/gopacket v1.7.7 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 )
 
