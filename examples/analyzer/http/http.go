@@ -1,0 +1,190 @@
+// Package http follows HTTP/1 and HTTP/0.9: the log http has a row for each request and its reply.
+//
+// This file is the parser; message.go finds where messages begin and end, log.go matches replies with requests.
+package http
+
+import (
+	"bytes"
+	"math"
+	"time"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/lines"
+	"example.com/conn/examples/analyzer/protocol"
+)
+
+// A Parser is a protocol.Parser.
+type Parser struct{ owner protocol.Owner }
+
+// New returns a parser for HTTP.
+func New(o protocol.Owner) *Parser { return &Parser{o} }
+
+func (p *Parser) Name() string          { return "http" }
+func (p *Parser) Transport() conn.Proto { return conn.TCP }
+
+// Ports has where Zeek takes everything for HTTP, so that damaged requests are logged too.
+func (p *Parser) Ports() []uint16 { return []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888} }
+
+// A state is what is known of a connection. finalize is registered as long as rows are pending, or may be.
+type state struct {
+	parser *Parser
+	now    time.Time // of the latest packet
+	seen   int       // bytes of both sides
+
+	orig, resp side
+	confirmed  bool // there was a request
+	keepAlive  bool // the connection may carry several requests
+	closing    bool // the server said that it closes the connection after this reply
+	connect    bool // a CONNECT waits for its reply
+	unanswered int  // requests
+	over       bool // the connection has left HTTP
+
+	transactions
+}
+
+var session conn.Field[state] // Zeek: redef record connection += { http_state: State &optional; };
+
+// Confirmed reports whether c had a request.
+func (p *Parser) Confirmed(c *conn.Connection) bool {
+	s := session.Get(c)
+	return s != nil && s.confirmed
+}
+
+// Match wants a request line with a version and, if there is a reply, a status line. Whether anything else is HTTP, only
+// the port can tell.
+func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
+	const status = "HTTP/"
+	if n := min(len(resp), len(status)); string(resp[:n]) != status[:n] {
+		return protocol.No
+	}
+	orig = bytes.TrimLeft(orig, "\r\n")
+	if n := tokenLen(orig); n == len(orig) && n <= maxMethod {
+		return protocol.Maybe
+	} else if n == 0 || n > maxMethod || orig[n] != ' ' {
+		return protocol.No
+	}
+	line, n := lines.Cut(orig)
+	if n == 0 {
+		return protocol.Maybe
+	}
+	if r, ok := parseRequestLine(line); !ok || r.version == version09 {
+		return protocol.No
+	}
+	return protocol.Yes
+}
+
+// begin returns the state of c, which it makes or, where HTTP goes on inside another HTTP, such as after CONNECT, renews.
+func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
+	s, created := session.GetOrNew(c)
+	if created {
+		s.pending = make(map[int]*Row)
+	}
+	if created || s.over {
+		*s = state{parser: p, confirmed: s.confirmed, transactions: s.transactions}
+		conn.Register(c, finalize)
+	}
+	s.now = pkt.Time
+	return s
+}
+
+// side returns the side that sent pkt.
+func (s *state) side(pkt protocol.Packet) *side {
+	if pkt.FromOrig {
+		return &s.orig
+	}
+	return &s.resp
+}
+
+// Data takes whole lines, and any part of a body.
+func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n int, next protocol.Next) {
+	s := p.begin(c, pkt)
+	d := s.side(pkt)
+	for n < len(data) && next == protocol.More {
+		took := 0
+		switch d.expect {
+		case nothing:
+			took = len(data) - n
+		case untilEnd, reply09:
+			if d.expect == reply09 {
+				s.beginReply(c, statusLine{version: version09, reason: noReason})
+				d.expect = untilEnd
+			}
+			took = len(data) - n
+			d.body += uint64(took)
+		case fixedBody, chunkData:
+			took = int(min(d.left, int64(len(data)-n)))
+			next = s.bodyBytes(c, d, took)
+		default:
+			var line []byte
+			if line, took = lines.Cut(data[n:]); took == 0 {
+				return n, next
+			}
+			next = s.line(c, d, line)
+		}
+		s.seen += took
+		n += took
+	}
+	return n, s.settle(c, next)
+}
+
+// Gap goes on where all that is missing is of one body. Else what follows on that side is lost and, after a gap in the
+// requests, the reply at hand is too: whether it has a body may depend on its request.
+func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
+	s := p.begin(c, pkt)
+	d := s.side(pkt)
+	if (d.expect == fixedBody || d.expect == chunkData) && d.body > 0 && int64(n) <= d.left {
+		return s.settle(c, s.bodyBytes(c, d, n))
+	}
+	s.interrupt(c, d)
+	d.expect = nothing
+	if pkt.FromOrig {
+		s.interrupt(c, &s.resp)
+	}
+	return s.settle(c, protocol.More)
+}
+
+// End ends the message at hand, for some bodies have no other end.
+func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
+	s := p.begin(c, pkt)
+	d := s.side(pkt)
+	s.interrupt(c, d)
+	d.expect = nothing
+	s.settle(c, protocol.More)
+}
+
+// violation is what Data returns after a line that is not HTTP: what follows on that side is not looked at. It ends HTTP
+// if the connection was known for HTTP, unless that was long ago: then it may carry much that was.
+func (s *state) violation(c *conn.Connection, d *side) protocol.Next {
+	const late = 10 << 10 // bytes; Zeek's DPD::ignore_violations_after
+	d.expect = nothing
+	if s.confirmed && s.seen <= late {
+		return protocol.Violation
+	}
+	return protocol.More
+}
+
+// settle returns what is next, given what the parser would have it. Where that is the end of HTTP, it ends what is at
+// hand, and if no row is pending then, there is nothing to do when c is removed.
+func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
+	if next == protocol.More && s.orig.expect == nothing && s.resp.expect == nothing {
+		next = protocol.Stop
+	}
+	if next != protocol.More {
+		s.interrupt(c, &s.orig)
+		s.interrupt(c, &s.resp)
+		s.over = true
+		if len(s.pending) == 0 {
+			conn.Unregister(c, finalize)
+		}
+	}
+	return next
+}
+
+// finalize logs the requests and replies that are not complete.
+func finalize(c *conn.Connection) bool {
+	s := session.Get(c)
+	s.interrupt(c, &s.orig)
+	s.interrupt(c, &s.resp)
+	s.flush(s.parser.owner, math.MaxInt)
+	return true
+}
