@@ -73,7 +73,7 @@ on_server() { # runs a command in the server's namespaces
 ip netns add server
 ip link add client0 address 02:00:00:00:00:10 type veth peer name server0 address 02:00:00:00:00:20 netns server
 set_up() { # INTERFACE ADDRESS...
-	echo 0 >/proc/sys/net/ipv6/conf/$1/accept_ra
+	echo 0 >"/proc/sys/net/ipv6/conf/$1/accept_ra"
 	ip link set lo up
 	ip link set "$1" addrgenmode none # no link-local address, so no router solicitations
 	ip link set "$1" up
