@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"example.com/conn/examples/analyzer/capture"
+	"example.com/conn/examples/analyzer/flow"
+	"example.com/conn/examples/analyzer/logs"
+)
+
+// A batch is packets on their way to a worker, with their bytes. It goes back to the reader to be filled again.
+type batch struct {
+	packets []flow.Packet
+	bytes   []byte
+	now     time.Time // if set, nothing may come for a while: what is due by then is to be done
+}
+
+// A batch is sent when it has this many packets or bytes.
+const (
+	batchPackets = 512
+	batchBytes   = 128 << 10
+)
+
+// A worker has a flow table of its own and shares nothing with other workers but the output.
+type worker struct {
+	table   *flow.Table
+	log     *logs.Writer
+	batch   *batch      // that is being filled
+	full    chan *batch // to the worker
+	drained chan *batch // and back
+}
+
+// An analysis reads packets and gives each to the worker that has its connection.
+type analysis struct {
+	decoder      *capture.Decoder
+	workers      []*worker
+	wait         sync.WaitGroup
+	packets      int
+	bytes        int64
+	decodeErrors int
+	first, last  time.Time // of packets
+}
+
+// newAnalysis starts n workers, each with its own table of the given configuration and its share of the connections.
+func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
+	a := &analysis{decoder: capture.NewDecoder()}
+	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
+	for range n {
+		w := &worker{log: logs.NewWriter(out), full: make(chan *batch, 4), drained: make(chan *batch, 6)}
+		cfg.Log = w.log
+		w.table = flow.New(cfg)
+		w.batch = new(batch)
+		a.workers = append(a.workers, w)
+		a.wait.Go(w.run)
+	}
+	return a
+}
+
+// run follows packets until there are no more, and then ends all connections.
+func (w *worker) run() {
+	for b := range w.full {
+		for _, p := range b.packets {
+			w.table.Packet(p)
+		}
+		if !b.now.IsZero() {
+			w.table.Advance(b.now)
+			w.log.Flush()
+		}
+		*b = batch{packets: b.packets[:0], bytes: b.bytes[:0]}
+		select {
+		case w.drained <- b:
+		default:
+		}
+	}
+	w.table.Close()
+	w.log.Flush()
+}
+
+// send sends w what was gathered for it.
+func (w *worker) send() {
+	w.full <- w.batch
+	select {
+	case w.batch = <-w.drained:
+	default:
+		w.batch = new(batch)
+	}
+}
+
+// read takes the packets of one source until it ends, or ctx does. tick is called every thousand packets.
+func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) error {
+	for {
+		f, err := s.Next()
+		switch {
+		case err == nil:
+			a.frame(f)
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, capture.ErrIdle):
+			a.idle(time.Now())
+		default:
+			return err
+		}
+		if a.packets%1024 == 0 {
+			if ctx.Err() != nil {
+				return nil
+			}
+			tick()
+		}
+	}
+}
+
+// frame gives the packet in f, if there is one, to its worker.
+func (a *analysis) frame(f capture.Frame) {
+	a.packets++
+	a.bytes += int64(f.Wire)
+	if a.first.IsZero() {
+		a.first = f.Time
+	}
+	if f.Time.After(a.last) {
+		a.last = f.Time
+	}
+	p, ok, err := a.decoder.Decode(f.Link, f.Data, f.Time)
+	if err != nil {
+		a.decodeErrors++
+	}
+	if !ok {
+		return
+	}
+	w := a.workers[0]
+	if len(a.workers) > 1 {
+		w = a.workers[flow.Shard(p.Src, p.Dst, len(a.workers))]
+	}
+	b := w.batch
+	start := len(b.bytes)
+	b.bytes = append(b.bytes, p.Payload...) // if it moves, the packets before keep the old bytes
+	p.Payload = b.bytes[start:len(b.bytes):len(b.bytes)]
+	b.packets = append(b.packets, p)
+	if len(b.packets) >= batchPackets || len(b.bytes) >= batchBytes {
+		w.send()
+	}
+}
+
+// idle has all workers do what is due at now, although packets may be missing for a full batch.
+func (a *analysis) idle(now time.Time) {
+	for _, w := range a.workers {
+		w.batch.now = now
+		w.send()
+	}
+}
+
+// A statsRow is the only row of the log stats.
+type statsRow struct {
+	Path              string       `json:"_path"`
+	Packets           int          `json:"packets"`
+	Bytes             int64        `json:"bytes"`
+	Connections       int          `json:"connections"`
+	Removed           int          `json:"removed"`
+	HooksRegistered   int          `json:"hooks_registered"`
+	HooksUnregistered int          `json:"hooks_unregistered"`
+	HooksRun          int          `json:"hooks_run"`
+	DecodeErrors      int          `json:"decode_errors"`
+	Panics            int          `json:"panics"`
+	Duration          logs.Seconds `json:"duration"` // from the first packet to the last
+}
+
+// close ends all connections and returns what was counted.
+func (a *analysis) close() (row statsRow, hookTime time.Duration) {
+	for _, w := range a.workers {
+		w.send()
+		close(w.full)
+	}
+	a.wait.Wait()
+	row = statsRow{Path: "stats", Packets: a.packets, Bytes: a.bytes, DecodeErrors: a.decodeErrors}
+	if a.packets > 0 {
+		row.Duration = logs.Interval(a.last.Sub(a.first))
+	}
+	for _, w := range a.workers {
+		s := w.table.Stats
+		row.Connections += s.Connections
+		row.Removed += s.Removed
+		row.HooksRegistered += s.HooksRegistered
+		row.HooksUnregistered += s.HooksUnregistered
+		row.HooksRun += s.HooksRun
+		row.DecodeErrors += s.DecodeErrors
+		row.Panics += s.Panics
+		hookTime += s.HookTime
+	}
+	return row, hookTime
+}

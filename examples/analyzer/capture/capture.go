@@ -1,0 +1,236 @@
+// Package capture reads packets from capture files, streams and interfaces, and finds the IP packets in them.
+package capture
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+)
+
+// A Frame is what was captured of one frame.
+type Frame struct {
+	Data []byte // until the next call of Next
+	Time time.Time
+	Link layers.LinkType
+	Wire int // how long the frame was
+}
+
+// ErrIdle is what Next of a Source returns when nothing has come for a while; the next call may bring something.
+var ErrIdle = errors.New("no packets at the moment")
+
+// A Source has frames. Its methods belong to one goroutine, but for Progress.
+type Source struct {
+	name   string
+	next   func() (Frame, error)
+	close  func() error
+	frames int
+	read   atomic.Int64 // bytes of the file
+	size   int64        // of the file; 0 if that is unknown
+}
+
+// Next returns the next frame, or io.EOF at the end, or an error that names the source and the place, after which there
+// is nothing more to be read.
+func (s *Source) Next() (Frame, error) {
+	f, err := s.next()
+	switch {
+	case err == nil:
+		s.frames++
+		if _, ok := firstLayer(f.Link); !ok {
+			return f, fmt.Errorf("%s: frame %d: link type %d (%v) is not supported", s.name, s.frames, f.Link, f.Link)
+		}
+	case err == io.EOF, err == ErrIdle:
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("%s: the capture ends in the middle of frame %d", s.name, s.frames+1)
+	default:
+		err = fmt.Errorf("%s: frame %d: %w", s.name, s.frames+1, err)
+	}
+	return f, err
+}
+
+// Progress returns which share of the source was read, from 0 to 1; 0 if that is unknown.
+func (s *Source) Progress() float64 {
+	if s.size == 0 {
+		return 0
+	}
+	return float64(s.read.Load()) / float64(s.size)
+}
+
+// Close closes the source.
+func (s *Source) Close() error { return s.close() }
+
+// Open opens the capture file with the given name: pcap or pcapng, gzipped or not; or "-", the standard input.
+func Open(ctx context.Context, name string) (*Source, error) {
+	f := os.Stdin
+	if name != "-" {
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return nil, err // it has the name
+		}
+	} else {
+		name = "standard input"
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		f.Close()
+		return nil, fmt.Errorf("%s: is a directory, not a capture", name)
+	}
+	s := &Source{name: name, close: f.Close}
+	if info.Mode().IsRegular() {
+		s.size = info.Size()
+		err = s.read1(f)
+	} else {
+		// What has no end of its own may also have pauses.
+		s.next, err = patiently(ctx, func() (func() (Frame, error), error) {
+			err := s.read1(f)
+			return s.next, err
+		})
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+// FromBytes returns a Source that reads a capture from memory.
+func FromBytes(name string, capture []byte) (*Source, error) {
+	s := &Source{name: name, size: int64(len(capture)), close: func() error { return nil }}
+	if err := s.read1(bytes.NewReader(capture)); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+// countingReader counts what is read of a file, for Progress.
+type countingReader struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (r countingReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.n.Add(int64(n))
+	return n, err
+}
+
+var errFormat = errors.New("neither a pcap nor a pcapng capture")
+
+// read1 reads the beginning of a capture and sets s.next.
+func (s *Source) read1(r io.Reader) error {
+	b := bufio.NewReaderSize(countingReader{r, &s.read}, 1<<16)
+	magic, err := b.Peek(4)
+	if bytes.HasPrefix(magic, []byte{0x1f, 0x8b}) {
+		unzipped, err := gzip.NewReader(b)
+		if err != nil {
+			return err
+		}
+		b = bufio.NewReaderSize(unzipped, 1<<16)
+		magic, err = b.Peek(4)
+		_ = err
+	}
+	if len(magic) == 0 {
+		if err != nil && err != io.EOF {
+			return err
+		}
+		return errors.New("is empty")
+	}
+	if bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}) {
+		return s.readNg(b)
+	}
+	return s.readPcap(b)
+}
+
+func (s *Source) readPcap(b *bufio.Reader) error {
+	r, err := pcapgo.NewReader(b)
+	if err != nil {
+		return fmt.Errorf("%w (%v)", errFormat, err)
+	}
+	s.next = func() (Frame, error) {
+		data, ci, err := r.ZeroCopyReadPacketData()
+		return Frame{data, ci.Timestamp, r.LinkType(), ci.Length}, err
+	}
+	return nil
+}
+
+func (s *Source) readNg(b *bufio.Reader) error {
+	r, err := pcapgo.NewNgReader(b, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
+	if err != nil {
+		return fmt.Errorf("%w (%v)", errFormat, err)
+	}
+	s.next = func() (Frame, error) {
+		data, ci, err := r.ZeroCopyReadPacketData()
+		if err != nil {
+			return Frame{}, err
+		}
+		i, err := r.Interface(ci.InterfaceIndex)
+		return Frame{data, ci.Timestamp, i.LinkType, ci.Length}, err
+	}
+	return nil
+}
+
+// A packetSource is what gopacket reads packets from, such as an interface.
+type packetSource interface {
+	ReadPacketData() ([]byte, gopacket.CaptureInfo, error)
+	Close()
+}
+
+// idleTime is how long Next waits before it returns ErrIdle.
+const idleTime = 200 * time.Millisecond
+
+// patiently returns a function that returns what next does, which may block, but ErrIdle if that takes long, and io.EOF when
+// ctx ends. open is called in the goroutine that calls next, which is left behind if it blocks for ever.
+func patiently(ctx context.Context, open func() (next func() (Frame, error), err error)) (func() (Frame, error), error) {
+	type result struct {
+		frame Frame
+		err   error
+	}
+	opened := make(chan error, 1)
+	results := make(chan result, 256)
+	go func() {
+		next, err := open()
+		opened <- err
+		for err == nil {
+			var f Frame
+			f, err = next()
+			f.Data = bytes.Clone(f.Data)
+			select {
+			case results <- result{f, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return func() (Frame, error) { return Frame{}, io.EOF }, nil
+	}
+	timer := time.NewTicker(idleTime)
+	return func() (Frame, error) {
+		select {
+		case r := <-results:
+			return r.frame, r.err
+		case <-timer.C:
+			return Frame{}, ErrIdle
+		case <-ctx.Done():
+			return Frame{}, io.EOF
+		}
+	}, nil
+}

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/dns"
+	"example.com/conn/examples/analyzer/http"
+	"example.com/conn/examples/analyzer/protocol"
+	"example.com/conn/examples/analyzer/ssh"
+	"example.com/conn/examples/analyzer/tls"
+)
+
+// parsers makes one parser a worker of each protocol. The first that is sure of a connection gets it.
+var parsers = []func(protocol.Owner) protocol.Parser{
+	func(o protocol.Owner) protocol.Parser { return http.New(o) },
+	func(o protocol.Owner) protocol.Parser { return tls.New(o) },
+	func(o protocol.Owner) protocol.Parser { return ssh.New(o) },
+	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.TCP) },
+	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.UDP) },
+}
