@@ -5,6 +5,7 @@ import (
 	"example.com/conn/examples/analyzer/dns"
 	"example.com/conn/examples/analyzer/http"
 	"example.com/conn/examples/analyzer/protocol"
+	"example.com/conn/examples/analyzer/smtp"
 	"example.com/conn/examples/analyzer/ssh"
 	"example.com/conn/examples/analyzer/tls"
 )
@@ -14,6 +15,7 @@ var parsers = []func(protocol.Owner) protocol.Parser{
 	func(o protocol.Owner) protocol.Parser { return http.New(o) },
 	func(o protocol.Owner) protocol.Parser { return tls.New(o) },
 	func(o protocol.Owner) protocol.Parser { return ssh.New(o) },
+	func(o protocol.Owner) protocol.Parser { return smtp.New(o) },
 	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.TCP) },
 	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.UDP) },
 }
