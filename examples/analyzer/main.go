@@ -46,7 +46,7 @@ var examples = map[string]string{
 	"o":               "analyzer -o logs capture.pcap",
 	"i":               "analyzer -i eth0",
 	"workers":         "analyzer -workers 4 capture.pcap",
-	"max-connections": "analyzer -max-connections 20000 capture.pcap",
+	"max-connections": "analyzer -max-connections 1000000 capture.pcap",
 	"max-buffered":    "analyzer -max-buffered 65536 capture.pcap",
 	"tcp-timeout":     "analyzer -tcp-timeout 1h capture.pcap",
 	"udp-timeout":     "analyzer -udp-timeout 10s capture.pcap",
@@ -66,7 +66,7 @@ type options struct {
 // defaults are Zeek's timeouts, and bounds that keep a flood below half a gigabyte.
 func defaults() options {
 	return options{workers: 1, flow: flow.Config{
-		MaxConnections: 200_000,
+		MaxConnections: 100_000,
 		MaxBuffered:    1 << 20,
 		TCPTimeout:     5 * time.Minute,
 		UDPTimeout:     time.Minute,

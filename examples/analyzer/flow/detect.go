@@ -30,6 +30,15 @@ type service struct {
 	accepted bool            // the parser could do something with the bytes, and has not refuted it since
 }
 
+// content is what a connection carries and who wants it.
+type content struct {
+	services []service
+	parser   protocol.Parser // nil if none was found
+	search   *search         // nil if parser is set, or deaf, or nothing has come
+	held     *[2][]byte      // what parser has not taken yet; nil if there was nothing
+	deaf     bool            // nobody wants this connection's bytes
+}
+
 // A search is what is kept of a connection until a parser is found for it: what has happened so far.
 type search struct {
 	first     [2][]byte // the bytes of each side
@@ -125,11 +134,14 @@ func (t *Table) attach(f *flow, p protocol.Parser) {
 
 // ignore makes f a connection whose bytes nobody wants.
 func (t *Table) ignore(f *flow) {
-	f.deaf, f.parser, f.search, f.held = true, nil, nil, [2][]byte{}
+	f.deaf, f.parser, f.search, f.held = true, nil, nil, nil
 }
 
 // give gives an event to the parser of f, after the bytes that it left over the last time.
 func (t *Table) give(f *flow, e event) {
+	if f.held == nil {
+		f.held = new([2][]byte)
+	}
 	p, packet := f.parser, e.packet()
 	next := protocol.More
 	n, data := 0, e.data
@@ -156,7 +168,7 @@ func (t *Table) give(f *flow, e event) {
 	switch {
 	case next == protocol.HandOver && f.ID.Proto == conn.TCP:
 		other := f.held[1-e.side]
-		f.parser, f.held, f.search = nil, [2][]byte{}, &search{again: true}
+		f.parser, f.held, f.search = nil, nil, &search{again: true}
 		if len(other) > 0 {
 			t.feed(f, event{side: 1 - e.side, time: e.time, data: other})
 		}

@@ -48,7 +48,7 @@ func (f *flow) recordOnce(side int, bit uint8, letter byte) bool {
 // recordFlags records what a TCP segment that starts at seq is.
 func (f *flow) recordFlags(side int, tcp *layers.TCP, seq int64, length int) {
 	e := &f.ends[side]
-	again := func(bit uint8, letter byte, latest *int64, seq int64) {
+	again := func(bit uint8, letter byte, latest *uint32, seq uint32) {
 		if f.recordOnce(side, bit, letter) && *latest != seq {
 			f.record(side, letter)
 		}
@@ -60,13 +60,13 @@ func (f *flow) recordFlags(side int, tcp *layers.TCP, seq int64, length int) {
 	case tcp.SYN && (tcp.FIN || tcp.RST):
 		f.recordOnce(side, sawFlags, 'Q')
 	case tcp.SYN && tcp.ACK:
-		again(sawSYN, 'H', &e.synHist, seq)
+		again(sawSYN, 'H', &e.synHist, uint32(seq))
 	case tcp.SYN:
-		again(sawSYN, 'S', &e.synHist, seq)
+		again(sawSYN, 'S', &e.synHist, uint32(seq))
 	case tcp.FIN:
-		again(sawFIN, 'F', &e.finHist, seq+int64(length))
+		again(sawFIN, 'F', &e.finHist, uint32(seq)+uint32(length))
 	case tcp.RST:
-		again(sawRST, 'R', &e.rstHist, seq)
+		again(sawRST, 'R', &e.rstHist, uint32(seq))
 	case length > 0:
 		f.recordOnce(side, sawData, 'D')
 	case tcp.ACK:
@@ -133,9 +133,9 @@ func (f *flow) connState() string {
 	return "OTH"
 }
 
-// row returns the connection's row of conn.log.
-func (f *flow) row() *logs.Conn {
-	row := &logs.Conn{
+// describe sets row to the connection's row of conn.log.
+func (f *flow) describe(row *logs.Conn) {
+	*row = logs.Conn{
 		Header:  logs.NewHeader("conn", &f.Connection, f.Start),
 		Proto:   f.ID.Proto.String(),
 		Service: f.service(),
@@ -156,7 +156,6 @@ func (f *flow) row() *logs.Conn {
 	if d := f.last.Sub(f.Start); d > 0 {
 		row.Duration = new(logs.Interval(d))
 	}
-	return row
 }
 
 // service returns the names of the protocols that f turned out to speak, in the order in which they came.

@@ -62,6 +62,7 @@ type Table struct {
 	parsers map[conn.Proto][]protocol.Parser
 	ports   map[conn.Proto]map[uint16]protocol.Parser
 	before  []conn.RemovalHook // scratch space of watch
+	row     logs.Conn          // and of remove
 
 	tcp   layers.TCP // decoded in place, so that packets allocate nothing
 	udp   layers.UDP
@@ -70,25 +71,19 @@ type Table struct {
 }
 
 // A flow is a connection with what its owner, the table, knows of it. The index of its arrays is 0 for the originator and 1
-// for the responder.
+// for the responder. In a flood there is a flow for every packet, so it is kept small.
 type flow struct {
 	conn.Connection
 	key     key
+	place             // in a queue
 	last    time.Time // of the latest packet that counts for the duration
 	packets [2]uint64
 	bytes   [2]int64 // payload; of TCP, the ends tell
-	history []byte
-	seen    [2]uint8 // letters that are in the history; see recordOnce
 	ends    [2]endpoint
-
-	place // in a queue
-
-	// For detect.go.
-	services []service
-	parser   protocol.Parser // nil if none was found
-	search   *search         // nil if parser is set, or deaf
-	held     [2][]byte       // what parser has not taken yet
-	deaf     bool            // nobody wants this connection's bytes
+	seen    [2]uint8 // letters that are in the history; see recordOnce
+	letters [12]byte // where most histories have room
+	history []byte
+	content // for detect.go
 }
 
 // New returns a Table without connections.
@@ -148,9 +143,6 @@ func (t *Table) tcpPacket(p *Packet) error {
 		return err
 	}
 	src, dst := netip.AddrPortFrom(p.Src, uint16(tcp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(tcp.DstPort))
-	if f := t.flows[keyOf(src, dst, conn.TCP, false)]; f != nil && f.reused(tcp) {
-		t.remove(f)
-	}
 	f, side := t.find(p, src, dst, false)
 	f.packets[side]++
 	t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
@@ -223,28 +215,39 @@ func (t *Table) icmpPacket(p *Packet, typ, code uint8, types map[uint8]uint8) {
 // find returns the connection that a packet belongs to, a new one if need be, and the side that sent it.
 func (t *Table) find(p *Packet, src, dst netip.AddrPort, oneWay bool) (f *flow, side int) {
 	k := keyOf(src, dst, p.Proto, oneWay)
-	if f = t.flows[k]; f == nil {
-		if len(t.flows) >= t.cfg.MaxConnections {
-			t.remove(t.idlest())
-		}
-		f = &flow{key: k, last: p.Time}
-		f.Start = p.Time
-		f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
-		f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
-		tcp := p.Proto == conn.TCP
-		if flips(p.Proto, src.Port(), dst.Port(), tcp && t.tcp.SYN, tcp && t.tcp.ACK) && !broadcast(dst.Addr()) {
-			f.flip()
-		}
-		f.UID = uid(f.ID, f.Start)
-		f.queue = none
-		t.flows[k] = f
-		t.Stats.Connections++
-		t.attachExpected(f)
+	f = t.flows[k]
+	if f != nil && p.Proto == conn.TCP && f.reused(&t.tcp) {
+		t.remove(f)
+		f = nil
+	}
+	if f == nil {
+		f = t.begin(p, k, src, dst)
 	}
 	if f.ID.Orig != src {
 		side = 1
 	}
 	return f, side
+}
+
+// begin adds a connection.
+func (t *Table) begin(p *Packet, k key, src, dst netip.AddrPort) *flow {
+	if len(t.flows) >= t.cfg.MaxConnections {
+		t.remove(t.idlest())
+	}
+	f := &flow{key: k, last: p.Time, place: place{queue: none}}
+	f.Start = p.Time
+	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
+	f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
+	f.history = f.letters[:0]
+	tcp := p.Proto == conn.TCP
+	if flips(p.Proto, src.Port(), dst.Port(), tcp && t.tcp.SYN, tcp && t.tcp.ACK) && !broadcast(dst.Addr()) {
+		f.flip()
+	}
+	f.UID = uid(f.ID, f.Start)
+	t.flows[k] = f
+	t.Stats.Connections++
+	t.attachExpected(f)
+	return f
 }
 
 func broadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
@@ -253,7 +256,8 @@ func broadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255
 func (t *Table) remove(f *flow) {
 	t.conclude(f)
 	t.stateRemove(f)
-	t.Log("conn", f.row())
+	f.describe(&t.row)
+	t.Log("conn", &t.row)
 	t.move(f, none)
 	delete(t.flows, f.key)
 	t.Stats.Removed++

@@ -24,15 +24,15 @@ func (s tcpState) handshaking() bool { return s <= synAckSent }
 // An endpoint is one side of a TCP connection. Sequence numbers are relative to start; see stream.
 type endpoint struct {
 	state, prev tcpState
+	finished    bool   // has sent a FIN
+	done        bool   // has closed or reset, and that was acted upon
+	ended       bool   // the parser knows that no more will come
 	start       uint32 // the SYN's sequence number, or that before the first byte seen
 	last        int64  // one past the highest that was sent
 	ack         int64  // the highest that the other side acknowledged
-	fins        int
-	fin         int64 // one past the latest FIN
-	done        bool  // has closed or reset, and that was acted upon
-	ended       bool  // the parser knows that no more will come
+	fin         int64  // one past the latest FIN
 
-	synHist, finHist, rstHist int64 // sequence numbers of the latest of a kind, for the history
+	synHist, finHist, rstHist uint32 // sequence numbers of the latest of a kind, for the history
 	retransmits, zeroes, gaps counter
 
 	stream stream
@@ -58,7 +58,7 @@ func (e *endpoint) bytes(peer *endpoint) int64 {
 		return 0 // a half-open connection was found and aborted: the RST's number means nothing
 	}
 	n := max(e.last, e.ack) - 1 // without the SYN
-	if e.fins > 0 {
+	if e.finished {
 		n--
 	}
 	return max(n, 0)
@@ -123,14 +123,14 @@ func (t *Table) segment(f *flow, side int, now time.Time, tcp *layers.TCP, data 
 		f.last = now
 	}
 	if tcp.FIN {
-		e.fins++
+		e.finished = true
 		e.fin = seq + span
 	}
 	acked := int64(0)
 	if tcp.ACK {
 		acked = peer.acknowledge(tcp)
 	}
-	if e.advance(tcp, seq+span, length) {
+	if e.advance(tcp, seq+span, length) && e.retransmits.add() {
 		f.record(side, 'T')
 	}
 
@@ -296,7 +296,7 @@ func (t *Table) receive(f *flow, side int, now time.Time, seq int64, data []byte
 // acknowledged takes note that the other side has everything before seq: what is missing of it will not come again.
 func (t *Table) acknowledged(f *flow, side int, now time.Time, seq int64) {
 	e := &f.ends[side]
-	if e.fins > 0 && seq >= e.fin {
+	if e.finished && seq >= e.fin {
 		seq = e.fin - 1
 	}
 	if seq <= 2 && (e.state == partial || f.ends[1-side].state == partial) {
@@ -335,7 +335,7 @@ func (t *Table) deliver(f *flow, side int, now time.Time) {
 // finish tells the parser, once, when one side has sent its last byte, or a RST.
 func (t *Table) finish(f *flow, side int, now time.Time) {
 	e := &f.ends[side]
-	if !e.ended && (e.state == reset || e.fins > 0 && e.stream.next >= e.fin-1) {
+	if !e.ended && (e.state == reset || e.finished && e.stream.next >= e.fin-1) {
 		e.ended = true
 		t.feed(f, event{side: side, time: now})
 	}
