@@ -51,6 +51,7 @@ type mail struct {
 	last     bool   // the client said that the chunk is the last one
 	inHeader bool   // the mail's header is to come, or comes
 	header   lines.Header
+	partial  []byte // of a line of the header that goes on in the next chunk, at most lines.Max bytes
 }
 
 // current returns the row of the mail at hand, which it makes if there is none.
@@ -119,8 +120,7 @@ func (s *state) onTLS(c *conn.Connection) {
 
 // beginHeader says that the lines of a mail follow, and its header first.
 func (s *state) beginHeader() {
-	s.inHeader = true
-	s.header = lines.Header{}
+	s.inHeader, s.header, s.partial = true, lines.Header{}, nil
 }
 
 // headerLine takes a line of a mail. Only the header is looked at.
@@ -139,6 +139,7 @@ func (s *state) headerLine(line []byte) {
 func (s *state) endHeader(c *conn.Connection) {
 	if s.inHeader {
 		s.inHeader = false
+		s.header.Add(s.partial)
 		s.current(c)
 		s.addHeader()
 	}

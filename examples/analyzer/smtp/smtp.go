@@ -184,13 +184,16 @@ func (s *state) chunk(data []byte) (n int) {
 	n = len(part)
 	if s.inHeader {
 		line, took := lines.Cut(part)
-		if took == 0 && int64(n) < s.left {
+		switch {
+		case took > 0:
+			n = took
+			s.headerLine(bytes.TrimRight(append(s.partial, line...), "\r"))
+			s.partial = nil
+		case int64(n) < s.left:
 			return 0
-		} else if took == 0 {
-			line, took = part, n // the line goes on in the next chunk
+		case len(s.partial)+n <= lines.Max: // the line goes on in the next chunk
+			s.partial = append(s.partial, part...)
 		}
-		n = took
-		s.headerLine(line)
 	}
 	if s.left -= int64(n); s.left == 0 {
 		s.expect = expectCommand

@@ -247,9 +247,18 @@ func TestRow(t *testing.T) {
 		"last_reply": "250 ok", "path": ["198.51.100.2", "192.0.2.1", "192.0.2.99", "203.0.113.8"],
 		"user_agent": "m 1", "tls": false
 	}`
+	at := strings.Index(header, "\r\nFrom:") - 3 // between a carriage return and a line feed
 	for name, mail := range map[string][]Turn{
-		"in lines":     {Orig("DATA\r\n"), Resp("354 go\r\n"), Orig(header + ".\r\n"), Resp("250 ok\r\n")},
-		"in chunks":    {Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header), header)), Resp("250 ok\r\n")},
+		"in lines":  {Orig("DATA\r\n"), Resp("354 go\r\n"), Orig(header + ".\r\n"), Resp("250 ok\r\n")},
+		"in chunks": {Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header), header)), Resp("250 ok\r\n")},
+		"in chunks that cut lines": {
+			Orig("BDAT 3\r\n" + header[:3]), Resp("250 ok\r\n"), Orig("BDAT 1\r\n" + header[3:4]), Resp("250 ok\r\n"),
+			Orig(fmt.Sprintf("BDAT %d\r\n%s", at, header[4:4+at])), Resp("250 ok\r\n"),
+			Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header)-4-at, header[4+at:])), Resp("250 ok\r\n"),
+		},
+		"in a chunk without an end": {
+			Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header)-15, header[:len(header)-15])), Resp("250 ok\r\n"),
+		},
 		"not complete": {Orig("DATA\r\n"), Resp("354 go\r\n"), Orig(strings.TrimSuffix(header, "\r\nFrom: not\r\n")), Resp("250 ok\r\n")},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,341 @@
+package ftp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/protocol"
+	. "example.com/conn/examples/analyzer/protocol/protocoltest"
+)
+
+func parser(o protocol.Owner) protocol.Parser { return New(o) }
+
+// play returns the rows of turns: user, command, arg, reply_code and reply_msg, with a blank between them.
+func play(t *testing.T, turns ...Turn) (rows []string) {
+	t.Helper()
+	Rows(t, parser, turns...)
+	o, c := &Recorder{}, Conn()
+	Play(t, New(o), c, turns...)
+	require.True(t, conn.StateRemove(c))
+	for _, row := range o.Rows {
+		r := row.(*Row)
+		code := "-"
+		if r.ReplyCode != nil {
+			code = fmt.Sprint(*r.ReplyCode)
+		}
+		rows = append(rows, strings.Join([]string{r.User, r.Command, r.Arg, code, r.ReplyMsg}, " "))
+	}
+	return rows
+}
+
+var login = []Turn{
+	Resp("220-hello\r\n there\r\n220 ready\r\n"),
+	Orig("USER me\r\n"), Resp("331 password\r\n"), Orig("PASS secret\r\n"), Resp("230 ok\r\n"),
+}
+
+func after(login []Turn, turns ...Turn) []Turn {
+	return append(login[:len(login):len(login)], turns...)
+}
+
+func TestConversations(t *testing.T) {
+	for name, tt := range map[string]struct {
+		turns []Turn
+		want  []string
+	}{
+		"commands that are not logged": {
+			after(login, Orig("SYST\r\n"), Resp("215 UNIX\r\n"), Orig("QUIT\r\n"), Resp("221 bye\r\n")), nil,
+		},
+		"a transfer": {
+			after(login, Orig("retr f\r\n"), Resp("150 Opening for f (77 bytes)\r\n"), Resp("226 done\r\n"), Orig("QUIT\r\n")),
+			[]string{"me RETR ftp://198.51.100.2/./f 226 done"},
+		},
+		"a command without a reply": {
+			after(login, Orig("DELE f\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./f 230 ok"}, // the code is of the reply before, as in Zeek
+		},
+		"a command without any reply": {
+			[]Turn{Orig("DELE f\r\n")},
+			[]string{"<unknown> DELE ftp://198.51.100.2/./f - "},
+		},
+		"a command that is not complete": {
+			after(login, Orig("DELE f")), nil,
+		},
+		"pipelined commands": {
+			after(login,
+				Orig("TYPE I\r\nDELE a\r\nDELE b\r\nACCT x\r\n"),
+				Resp("200 type\r\n550 no b\r\n250 gone a\r\n230 acct\r\n"),
+			),
+			[]string{"me DELE ftp://198.51.100.2/./b 550 no b", "me DELE ftp://198.51.100.2/./a 250 gone a", "me ACCT x 230 acct"},
+		},
+		"the working directory": {
+			after(login,
+				Orig("CWD d\r\n"), Resp("250 ok\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n"),
+				Orig("PWD\r\n"), Resp("257 \"/home/my dir\" is it\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n"),
+				Orig("CDUP\r\n"), Resp("250 ok\r\n"), Orig("DELE ../x//y/./z\r\n"), Resp("250 ok\r\n"),
+				Orig("CWD no\r\n"), Resp("550 no\r\n"), Orig("DELE /a/b\r\n"), Resp("250 ok\r\n"),
+				Orig("CWD /r\r\n"), Resp("250-a\r\n250 ok\r\n"), Orig("DELE C:\\f\r\n"), Resp("250 ok\r\n"),
+				Orig("XPWD\r\n"), Resp("257 in /q now\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n"),
+			),
+			[]string{
+				"me DELE ftp://198.51.100.2/./d/f 250 ok", "me DELE ftp://198.51.100.2/home/my dir/f 250 ok",
+				"me DELE ftp://198.51.100.2/x/y/z 250 ok", "me DELE ftp://198.51.100.2/a/b 250 ok",
+				"me DELE ftp://198.51.100.2/C:\\f 250 ok", "me DELE ftp://198.51.100.2/q/f 250 ok",
+			},
+		},
+		"replies of several lines": {
+			after(login,
+				Orig("ACCT x\r\n"), Resp("230-one\r\n\r\n 230 two\r\n230-three\r\n2301 four\r\n230 last\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n")),
+			[]string{"me ACCT x 230 last", "me DELE ftp://198.51.100.2/./f 250 ok"},
+		},
+		"a reply without an end": {
+			after(login, Orig("STOR f\r\n"), Resp("150 go\r\n230- warning\r\n   bad\r\n226 Transfer complete.\r\n"), Orig("NOOP\r\n")),
+			[]string{"me STOR ftp://198.51.100.2/./f 0 226 Transfer complete."},
+		},
+		"lines that are no commands": {
+			after(login, Orig("\r\nAB x\r\n\x01\x02\x03\r\n"+strings.Repeat("X", maxVerb+1)+"\r\n  ACCT   x y \r\n")),
+			[]string{"me ACCT x y  230 ok"},
+		},
+		"Telnet commands": {
+			after(login, Orig("STOR f\r\n"), Orig("\xff\xf4\xff\xf2ABOR\r\n"), Orig("\xff\xfb\x01ACCT \xff\xff\xff\r\n"), Resp("225 ABOR\r\n")),
+			[]string{"me STOR ftp://198.51.100.2/./f 225 ABOR", `me ACCT \xff 225 ABOR`},
+		},
+		"a reply that is none": {
+			after(login, Orig("ACCT x\r\n"), Resp("what\r\n230 ok\r\n"), Orig("DELE f\r\n")),
+			[]string{"me ACCT x 230 ok"},
+		},
+		"replies before a command": {
+			[]Turn{Resp("what\r\n099 x\r\n220x\r\n220 hi\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n")},
+			[]string{"<unknown> DELE ftp://198.51.100.2/./f 250 ok"},
+		},
+		"a gap": {
+			after(login, Turn{FromOrig: true, Data: "DELE a", Lost: 9}, Orig("b\r\nDELE f\r\n"), Resp("250 ok\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./f 250 ok"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, play(t, tt.turns...)) })
+	}
+}
+
+func TestDataConnectionsAreAnnounced(t *testing.T) {
+	for _, tt := range []struct{ command, reply, orig, resp string }{
+		{"PORT 192,0,2,1,4,31", "200 ok", "198.51.100.2", "192.0.2.1:1055"},
+		{"PORT 192,0,2,1,4,31", "", "198.51.100.2", "192.0.2.1:1055"},
+		{"PORT 192,0,2,256,4,31", "", "", ""},
+		{"PORT 192,0,2", "", "", ""},
+		{"EPRT |1|192.0.2.7|1055|", "200 ok", "198.51.100.2", "192.0.2.7:1055"},
+		{"EPRT !2!2001:db8::1!1055!", "200 ok", "198.51.100.2", "[2001:db8::1]:1055"},
+		{"EPRT |1|192.0.2.7|65536|", "", "", ""},
+		{"EPRT |1|not|1055|", "", "", ""},
+		{"EPRT |1|192.0.2.7", "", "", ""},
+		{"EPRT", "", "", ""},
+		{"PASV", "227 Entering Passive Mode (198,51,100,9,4,31).", "192.0.2.1", "198.51.100.9:1055"},
+		{"PASV", "227 =198,51,100,9,4,31", "192.0.2.1", "198.51.100.9:1055"},
+		{"PASV", "227 no", "", ""},
+		{"PASV", "500 (1,2,3,4,5,6)", "", ""},
+		{"SYST", "227 (1,2,3,4,5,6)", "", ""},
+		{"EPSV", "229 Extended (|||1055|)", "192.0.2.1", "198.51.100.2:1055"},
+		{"EPSV", "229 Extended (|1|192.0.2.9|1055|)", "192.0.2.1", "192.0.2.9:1055"},
+		{"EPSV", "229 Extended |||1055|", "", ""},
+	} {
+		turns := after(login, Orig(tt.command+"\r\n"))
+		if tt.reply != "" {
+			turns = after(turns, Resp(tt.reply+"\r\n"))
+		}
+		Rows(t, parser, turns...)
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, turns...)
+		conn.StateRemove(c)
+		if tt.resp == "" {
+			assert.Empty(t, o.Expected, "%s %s", tt.command, tt.reply)
+			continue
+		}
+		require.Len(t, o.Expected, 1, "%s %s", tt.command, tt.reply)
+		e := o.Expected[0]
+		assert.Equal(t, "ftp-data", e.Service)
+		assert.Equal(t, tt.orig, e.Orig.String())
+		assert.Equal(t, tt.resp, e.Resp.String())
+		row := o.Rows[0].(*Row)
+		assert.Equal(t, &DataChannel{
+			Passive: tt.command[0] == 'P' && tt.command[1] == 'A' || tt.command == "EPSV",
+			OrigH:   e.Orig, RespH: e.Resp.Addr(), RespP: e.Resp.Port(),
+		}, row.DataChannel)
+	}
+}
+
+// The finalizer that counts is registered on another connection than the one whose state it changes.
+func TestOpenDataConnectionsAreBounded(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	port := Orig("PORT 192,0,2,1,4,31\r\n")
+	for range maxChannels + 3 {
+		Play(t, p, c, port)
+	}
+	require.Len(t, o.Expected, maxChannels)
+
+	data := make([]*conn.Connection, 2)
+	for i := range data {
+		data[i] = Conn()
+		o.Expected[i].Attach(data[i])
+	}
+	Play(t, p, c, port)
+	require.Len(t, o.Expected, maxChannels, "while the data connections are open")
+	assert.True(t, conn.StateRemove(data[0]))
+	Play(t, p, c, port, port)
+	require.Len(t, o.Expected, maxChannels+1, "one has ended")
+
+	s := session.Get(c)
+	s.now = s.now.Add(lapse + time.Second)
+	s.expect(c.ID.Resp.Addr(), netip.MustParseAddrPort("192.0.2.1:1"), false)
+	assert.Len(t, s.channels, 2, "the open one and the new one: the others have lapsed")
+
+	conn.StateRemove(c)
+	assert.True(t, conn.StateRemove(data[1]), "after the control connection")
+	assert.Len(t, s.channels, 1)
+}
+
+func TestAuthTLSHandsOver(t *testing.T) {
+	turns := []Turn{Resp("220 hi\r\n"), Orig("AUTH tls\r\n"), Resp("234 go\r\n\x16\x03"), Orig("\x16\x03\x01")}
+	assert.Nil(t, play(t, turns...))
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	res := Play(t, p, c, turns...)
+	assert.Equal(t, Result{Next: protocol.HandOver, Rest: [2]string{"\x16\x03\x01", "\x16\x03"}}, res)
+	assert.False(t, conn.Registered(c, finalize))
+
+	Play(t, p, c, Orig("DELE f\r\n"))
+	assert.True(t, conn.Registered(c, finalize), "FTP goes on after all")
+	conn.StateRemove(c)
+	assert.Len(t, o.Rows, 1)
+}
+
+func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	turns := after(login, Orig("DELE f\r\n"), Resp("250 ok\r\n"))
+	Play(t, New(o), c, turns...)
+	assert.True(t, conn.Registered(c, finalize))
+	assert.Empty(t, o.Rows, "more replies may come")
+
+	o, c = &Recorder{}, Conn()
+	Play(t, New(o), c, after(turns, Ends()...)...)
+	assert.False(t, conn.Registered(c, finalize), "after both ends")
+	assert.Len(t, o.Rows, 1)
+
+	o, c = &Recorder{}, Conn()
+	assert.Equal(t, protocol.Violation, Play(t, New(o), c, after(turns, Resp("what\r\n"))...).Next)
+	assert.False(t, conn.Registered(c, finalize), "after a violation")
+	assert.Len(t, o.Rows, 1)
+}
+
+func TestConfirmedByACommand(t *testing.T) {
+	p, c := New(&Recorder{}), Conn()
+	assert.False(t, p.Confirmed(c))
+	Play(t, p, c, Resp("220 hi\r\n"), Orig("?\r\n"))
+	assert.False(t, p.Confirmed(c))
+	Play(t, p, c, Orig("USER me\r\n"))
+	assert.True(t, p.Confirmed(c))
+}
+
+func TestMatch(t *testing.T) {
+	for _, tt := range []struct {
+		orig, resp string
+		want       protocol.Verdict
+	}{
+		{"", "", protocol.Maybe},
+		{"", "220 hi", protocol.Maybe},
+		{"US", "220 hi", protocol.Maybe},
+		{"USER", "220 hi", protocol.Maybe},
+		{"user me", "220 hi", protocol.Yes},
+		{"FEAT\r\n", "120-hi", protocol.Yes},
+		{"USER me", "22", protocol.Maybe},
+		{"USER me", "", protocol.Maybe},
+		{"USER me", "2200", protocol.No},
+		{"USER me", "+OK", protocol.No},
+		{"USERS", "220 hi", protocol.No},
+		{"EHLO x\r\n", "220 hi", protocol.No},
+		{"GET /", "", protocol.No},
+		{strings.Repeat("A", 1000), "", protocol.No},
+	} {
+		assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)), "%q %q", tt.orig, tt.resp)
+	}
+}
+
+func TestRow(t *testing.T) {
+	rows := Rows(t, parser, after(login,
+		Orig("RETR f\xfe\r\n"), Resp("150 Opening (12 of 77)\r\n226 done\r\n"),
+		Orig("EPSV\r\n"), Resp("229 ok (|||1055|)\r\n"),
+		Orig("USER Anonymous\r\n"), Resp("331 ok\r\n"), Orig("PASS a@b\r\n"), Resp("230 ok\r\n"), Orig("ACCT\r\n"),
+	)...)
+	head := `"_path": "ftp", "uid": "CTest",
+		"id.orig_h": "192.0.2.1", "id.orig_p": 40000, "id.resp_h": "198.51.100.2", "id.resp_p": 80,`
+	require.Len(t, rows, 3)
+	assert.JSONEq(t, `{`+head+`
+		"ts": 1715940005.000000, "user": "me", "password": "<hidden>", "command": "RETR",
+		"arg": "ftp://198.51.100.2/./f\\xfe", "file_size": 77, "reply_code": 226, "reply_msg": "done"
+	}`, rows[0])
+	assert.JSONEq(t, `{`+head+`
+		"ts": 1715940007.000000, "user": "me", "password": "<hidden>", "command": "EPSV",
+		"reply_code": 229, "reply_msg": "ok (|||1055|)",
+		"data_channel.passive": true, "data_channel.orig_h": "192.0.2.1", "data_channel.resp_h": "198.51.100.2",
+		"data_channel.resp_p": 1055
+	}`, rows[1])
+	assert.JSONEq(t, `{`+head+`
+		"ts": 1715940013.000000, "user": "Anonymous", "password": "a@b", "command": "ACCT",
+		"reply_code": 230, "reply_msg": "ok"
+	}`, rows[2])
+}
+
+func TestStateIsBounded(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	long := strings.Repeat("x", 10000)
+	Play(t, New(o), c, Orig(strings.Repeat("DELE "+long+"\r\n", 100)+"USER "+long+"\r\nPASS "+long+"\r\n"), Resp("250-"+long+"\r\n"))
+	s := session.Get(c)
+	assert.Len(t, s.pending, maxPending)
+	assert.Len(t, s.user, maxName)
+	conn.StateRemove(c)
+	require.Len(t, o.Rows, maxPending-1)
+	assert.Len(t, o.Rows[0].(*Row).Arg, maxText)
+	assert.Len(t, o.Rows[0].(*Row).ReplyMsg, maxText)
+	assert.Equal(t, "<hidden>", o.Rows[0].(*Row).Password)
+}
+
+func FuzzParser(f *testing.F) {
+	f.Add(Encode(after(login, Orig("PORT 192,0,2,1,4,31\r\nRETR f\r\n"), Resp("200 ok\r\n150 go (7)\r\n226 done\r\n"), Ends()[0])...))
+	f.Add(Encode(after(login, Orig("EPSV\r\n"), Resp("229 ok (|||1055|)\r\n"), Orig("EPRT |2|::1|9|\r\nPASV\r\n"), Resp("227 (1,2,3,4,5,6)\r\n"))...))
+	f.Add(Encode(Resp("220-hi\r\n226 Transfer complete.\r\n"), Orig("AUTH TLS\r\n"), Resp("220 x\r\n234 go\r\n"), Orig("\x16\x03")))
+	f.Add(Encode(after(login, Orig("CWD d\r\nCDUP\r\nPWD\r\n"), Resp("250 ok\r\n200 ok\r\n257 \"/x\"\r\n"), Orig("\xff\xf4ABOR\r\nDELE ../y\r\n"))...))
+	f.Fuzz(func(t *testing.T, input []byte) {
+		turns := Decode(input)
+		FuzzRows(t, parser, turns...)
+
+		// Data connections come up for all announcements, and go before and after the control connection.
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, turns...)
+		var data []*conn.Connection
+		for i, e := range o.Expected {
+			require.True(t, e.Resp.Addr().IsValid())
+			d := Conn()
+			e.Attach(d)
+			data = append(data, d)
+			if i%2 == 0 {
+				require.True(t, conn.StateRemove(d))
+			}
+		}
+		require.True(t, conn.StateRemove(c))
+		for _, d := range data {
+			require.True(t, conn.StateRemove(d))
+		}
+		if s := session.Get(c); s != nil {
+			for _, ch := range s.channels {
+				require.False(t, ch.open)
+			}
+			require.LessOrEqual(t, len(s.channels), maxChannels)
+		}
+	})
+}
