@@ -3,6 +3,7 @@ package main
 import (
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/dns"
+	"example.com/conn/examples/analyzer/ftp"
 	"example.com/conn/examples/analyzer/http"
 	"example.com/conn/examples/analyzer/protocol"
 	"example.com/conn/examples/analyzer/smtp"
@@ -16,6 +17,7 @@ var parsers = []func(protocol.Owner) protocol.Parser{
 	func(o protocol.Owner) protocol.Parser { return tls.New(o) },
 	func(o protocol.Owner) protocol.Parser { return ssh.New(o) },
 	func(o protocol.Owner) protocol.Parser { return smtp.New(o) },
+	func(o protocol.Owner) protocol.Parser { return ftp.New(o) },
 	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.TCP) },
 	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.UDP) },
 }
