@@ -1,16 +1,23 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"example.com/conn/examples/analyzer/capture"
+	"example.com/conn/examples/analyzer/logs"
 )
 
 // writeFlood writes a capture of n SYNs, each from its own address and port, a microsecond apart.
@@ -34,4 +41,60 @@ func writeFlood(t testing.TB, w io.Writer, n int) {
 		}
 		require.NoError(t, out.WritePacket(ci, buf.Bytes()))
 	}
+}
+
+// A million SYNs, each from its own address and port: the table stays at its bound, and so does memory.
+//
+// The bound is 100,000 connections of about 1 kB each with their places in the map, and as much again until the
+// garbage collector comes round, with some room: 300 MB. The capture itself, which is in memory here, is not counted.
+func TestMemoryIsBoundedInFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	const n, bound = 1_000_000, 300 << 20
+	var flood bytes.Buffer
+	writeFlood(t, &flood, n)
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+
+	o := defaults()
+	out := logs.NewOutput(io.Discard)
+	a := newAnalysis(1, o.flow, out)
+	s, err := capture.FromBytes("flood", flood.Bytes())
+	require.NoError(t, err)
+	highest := uint64(0)
+	require.NoError(t, a.read(context.Background(), s, func() {
+		if a.packets%(64<<10) == 0 {
+			runtime.ReadMemStats(&now)
+			highest = max(highest, now.HeapAlloc-before.HeapAlloc)
+		}
+	}))
+	stats, _ := a.close()
+	assert.Equal(t, n, stats.Packets)
+	assert.Equal(t, n, stats.Connections)
+	assert.Equal(t, n, stats.Removed)
+	assert.Less(t, highest, uint64(bound), "bytes of heap")
+	t.Logf("highest heap: %d MB", highest>>20)
+}
+
+// The whole run over the million takes at most three times what decoding them with gopacket and counting them takes.
+func TestFloodTakesAtMostThreeTimesDecoding(t *testing.T) {
+	if testing.Short() || raceEnabled {
+		t.Skip("measures time")
+	}
+	var flood bytes.Buffer
+	writeFlood(t, &flood, 1_000_000)
+	best := 1e9 // of three, as other work on the machine only ever slows a run down
+	for range 3 {
+		start := time.Now()
+		decodeEager(t, flood.Bytes())
+		decoding := time.Since(start)
+		start = time.Now()
+		analyzeBytes(t, flood.Bytes(), 1, io.Discard)
+		analyzing := time.Since(start)
+		best = min(best, float64(analyzing)/float64(decoding))
+		t.Logf("decoding %v, analyzing %v", decoding, analyzing)
+	}
+	assert.LessOrEqual(t, best, 3.0)
 }

@@ -1,0 +1,600 @@
+package flow_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/flow"
+	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/protocol"
+)
+
+var (
+	client = netip.MustParseAddrPort("192.0.2.1:40000")
+	server = netip.MustParseAddrPort("198.51.100.1:7000") // no well-known port
+	start  = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// A harness has a table whose packets the test makes up.
+type harness struct {
+	t      *testing.T
+	table  *flow.Table
+	log    *logs.Writer
+	rows   bytes.Buffer
+	errors bytes.Buffer
+	now    time.Time
+}
+
+func newHarness(t *testing.T, change func(*flow.Config), parsers ...*fake) *harness {
+	h := &harness{t: t, now: start}
+	h.log = logs.NewWriter(logs.NewOutput(&h.rows))
+	cfg := flow.Config{
+		MaxConnections: 1000, MaxBuffered: 1 << 20,
+		TCPTimeout: 5 * time.Minute, UDPTimeout: time.Minute, AttemptTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,
+		Log: h.log, Errors: &h.errors,
+	}
+	for _, p := range parsers {
+		cfg.Parsers = append(cfg.Parsers, func(o protocol.Owner) protocol.Parser { p.owner = o; return p })
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	h.table = flow.New(cfg)
+	return h
+}
+
+// tcp follows a segment. Flags are letters of SAFR.
+func (h *harness) tcp(src, dst netip.AddrPort, flags string, seq, ack uint32, data string) {
+	h.t.Helper()
+	tcp := layers.TCP{
+		SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: seq, Ack: ack, Window: 1000,
+		SYN: strings.Contains(flags, "S"), ACK: strings.Contains(flags, "A"),
+		FIN: strings.Contains(flags, "F"), RST: strings.Contains(flags, "R"),
+	}
+	b := gopacket.NewSerializeBuffer()
+	opts := gopacket.SerializeOptions{FixLengths: true}
+	require.NoError(h.t, gopacket.SerializeLayers(b, opts, &tcp, gopacket.Payload(data)))
+	h.packet(src, dst, conn.TCP, b.Bytes())
+}
+
+func (h *harness) udp(src, dst netip.AddrPort, data string) {
+	h.t.Helper()
+	udp := layers.UDP{SrcPort: layers.UDPPort(src.Port()), DstPort: layers.UDPPort(dst.Port())}
+	b := gopacket.NewSerializeBuffer()
+	opts := gopacket.SerializeOptions{FixLengths: true}
+	require.NoError(h.t, gopacket.SerializeLayers(b, opts, &udp, gopacket.Payload(data)))
+	h.packet(src, dst, conn.UDP, b.Bytes())
+}
+
+// packet follows a packet, a millisecond after the one before.
+func (h *harness) packet(src, dst netip.AddrPort, proto conn.Proto, payload []byte) {
+	h.now = h.now.Add(time.Millisecond)
+	h.table.Packet(flow.Packet{Time: h.now, Src: src.Addr(), Dst: dst.Addr(), Proto: proto, Payload: payload, Length: len(payload)})
+}
+
+func (h *harness) handshake() {
+	h.tcp(client, server, "S", 100, 0, "")
+	h.tcp(server, client, "SA", 500, 101, "")
+	h.tcp(client, server, "A", 101, 501, "")
+}
+
+// conns returns the rows of conn.log so far, in short.
+func (h *harness) conns() (rows []string) {
+	h.log.Flush()
+	for line := range strings.Lines(h.rows.String()) {
+		var row struct {
+			Path    string `json:"_path"`
+			OrigP   int    `json:"id.orig_p"`
+			RespP   int    `json:"id.resp_p"`
+			Service string `json:"service"`
+			State   string `json:"conn_state"`
+			History string `json:"history"`
+			Orig    *int   `json:"orig_bytes"`
+			Resp    *int   `json:"resp_bytes"`
+		}
+		require.NoError(h.t, json.Unmarshal([]byte(line), &row), line)
+		if row.Path == "conn" {
+			size := "-"
+			if row.Orig != nil {
+				size = fmt.Sprintf("%d/%d", *row.Orig, *row.Resp)
+			}
+			rows = append(rows, strings.TrimSpace(fmt.Sprintf("%d>%d %s %s %s %s",
+				row.OrigP, row.RespP, row.State, row.History, size, row.Service)))
+		}
+	}
+	return rows
+}
+
+// close ends everything, checks what must always hold, and returns the rows of conn.log.
+func (h *harness) close() []string {
+	h.t.Helper()
+	h.table.Close()
+	s := h.table.Stats
+	assert.Equal(h.t, s.Connections, s.Removed)
+	assert.Equal(h.t, s.HooksRegistered, s.HooksUnregistered+s.HooksRun)
+	return h.conns()
+}
+
+// A fake parser takes connections that begin with its name, and notes what it is given.
+type fake struct {
+	owner  protocol.Owner
+	name   string
+	ports  []uint16
+	onData func(c *conn.Connection, p protocol.Packet, data []byte) (int, protocol.Next)
+	got    strings.Builder
+	ran    int // hooks
+	state  conn.Field[bool]
+	hook   conn.RemovalHook
+}
+
+func (f *fake) Name() string          { return f.name }
+func (f *fake) Transport() conn.Proto { return conn.TCP }
+func (f *fake) Ports() []uint16       { return f.ports }
+
+func (f *fake) Match(orig, resp []byte) protocol.Verdict {
+	for _, side := range []string{string(orig), string(resp)} {
+		switch {
+		case strings.HasPrefix(side, f.name):
+			return protocol.Yes
+		case strings.HasPrefix(f.name, side) && side != "":
+			return protocol.Maybe
+		}
+	}
+	return protocol.No
+}
+
+func (f *fake) Data(c *conn.Connection, p protocol.Packet, data []byte) (int, protocol.Next) {
+	if _, created := f.state.GetOrNew(c); created && f.hook == nil {
+		f.hook = func(*conn.Connection) bool { f.ran++; return true }
+	}
+	conn.Register(c, f.hook)
+	if f.onData != nil {
+		return f.onData(c, p, data)
+	}
+	f.note(p, string(data))
+	return len(data), protocol.More
+}
+
+func (f *fake) Gap(_ *conn.Connection, p protocol.Packet, n int) protocol.Next {
+	f.note(p, fmt.Sprintf("[%d]", n))
+	return protocol.More
+}
+
+func (f *fake) End(_ *conn.Connection, p protocol.Packet) { f.note(p, ".") }
+
+func (f *fake) note(p protocol.Packet, s string) {
+	if p.FromOrig {
+		f.got.WriteString(">")
+	} else {
+		f.got.WriteString("<")
+	}
+	f.got.WriteString(s)
+}
+
+// What Zeek makes of the ways in which a connection can begin and end.
+func TestConnStates(t *testing.T) {
+	type step struct {
+		from, flags string
+		seq, ack    uint32
+		data        string
+	}
+	syn, synAck, ack := step{"o", "S", 100, 0, ""}, step{"r", "SA", 500, 101, ""}, step{"o", "A", 101, 501, ""}
+	up := []step{syn, synAck, ack}
+	with := func(steps ...step) []step { return append(append([]step(nil), up...), steps...) }
+	for name, c := range map[string]struct {
+		steps []step
+		want  string
+	}{
+		"attempt":              {[]step{syn}, "S0 S -"},
+		"repeated attempt":     {[]step{syn, syn}, "S0 S 0/0"},
+		"rejected":             {[]step{syn, {"r", "RA", 0, 101, ""}}, "REJ Sr 0/0"},
+		"aborted attempt":      {[]step{syn, {"o", "R", 101, 0, ""}}, "RSTOS0 SR 0/0"},
+		"half open":            {[]step{syn, {"o", "F", 101, 0, ""}}, "SH SF 0/0"},
+		"established":          {up, "S1 ShA 0/0"},
+		"data":                 {with(step{"o", "A", 101, 501, "abc"}), "S1 ShAD 3/0"},
+		"normal":               {with(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "A", 102, 502, ""}), "SF ShAFf 0/0"},
+		"closed by originator": {with(step{"o", "FA", 101, 501, ""}), "S2 ShAF 0/0"},
+		"closed by responder":  {with(step{"r", "FA", 501, 101, ""}), "S3 ShAf 0/0"},
+		"reset by originator":  {with(step{"o", "RA", 101, 501, ""}), "RSTO ShAR 0/0"},
+		"reset by responder":   {with(step{"o", "A", 101, 501, "x"}, step{"r", "R", 501, 0, ""}), "RSTR ShADr 1/0"},
+		"reset after both FIN": {with(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "R", 102, 0, ""}), "SF ShAFfR 0/0"},
+		"middle":               {[]step{{"o", "A", 900, 70, "abcd"}, {"r", "A", 70, 904, "xy"}}, "OTH Dd 4/2"},
+		"no SYN":               {[]step{{"o", "A", 900, 70, "abcd"}, {"o", "FA", 904, 70, ""}}, "SH DF 4/0"},
+		"SYN-ACK first":        {[]step{{"o", "SA", 500, 101, ""}, {"r", "A", 101, 501, ""}}, "OTH Ha 0/0"},
+		"one side only":        {[]step{syn, ack, {"o", "A", 101, 501, "abc"}}, "S0 SAD 3/0"},
+		"retransmission":       {with(step{"o", "A", 101, 501, "abc"}, step{"o", "A", 101, 501, "abc"}), "S1 ShADT 3/0"},
+		"acknowledged unseen":  {with(step{"r", "A", 501, 111, ""}), "S1 ShAaG 10/0"},
+		"seen out of order":    {[]step{{"o", "SA", 500, 101, ""}, {"r", "S", 100, 0, ""}}, "S1 Hs^ 0/0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			for _, s := range c.steps {
+				if s.from == "o" {
+					h.tcp(client, server, s.flags, s.seq, s.ack, s.data)
+				} else {
+					h.tcp(server, client, s.flags, s.seq, s.ack, s.data)
+				}
+			}
+			rows := h.close()
+			require.Len(t, rows, 1)
+			_, got, _ := strings.Cut(rows[0], " ")
+			assert.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestFirstPacketFromServerPortIsFlipped(t *testing.T) {
+	web := netip.AddrPortFrom(server.Addr(), 80)
+	h := newHarness(t, nil)
+	h.tcp(web, client, "SA", 500, 101, "")
+	h.tcp(client, web, "A", 101, 501, "")
+	h.udp(netip.AddrPortFrom(server.Addr(), 53), client, "answer")
+	assert.ElementsMatch(t, []string{"40000>80 S1 ^hA 0/0", "40000>53 SHR ^d -"}, h.close())
+}
+
+func TestTimeouts(t *testing.T) {
+	for name, c := range map[string]struct {
+		packets func(h *harness)
+		timeout time.Duration
+	}{
+		"attempt":     {func(h *harness) { h.tcp(client, server, "S", 100, 0, "") }, 5 * time.Second},
+		"established": {func(h *harness) { h.handshake() }, 5 * time.Minute},
+		"partial":     {func(h *harness) { h.tcp(client, server, "A", 100, 1, "x") }, 5 * time.Minute},
+		"rejected": {func(h *harness) {
+			h.tcp(client, server, "S", 100, 0, "")
+			h.tcp(server, client, "RA", 0, 101, "")
+		}, 5 * time.Second},
+		"UDP": {func(h *harness) { h.udp(client, server, "x") }, time.Minute},
+		"ICMP": {func(h *harness) {
+			h.packet(client, server, conn.ICMP, []byte{8, 0, 0, 0, 0, 1, 0, 1})
+		}, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			c.packets(h)
+			h.table.Advance(h.now.Add(c.timeout - time.Nanosecond))
+			assert.Equal(t, 0, h.table.Stats.Removed)
+			h.table.Advance(h.now.Add(c.timeout))
+			assert.Equal(t, 1, h.table.Stats.Removed)
+		})
+	}
+}
+
+// An attempt ends five seconds after its SYN, whatever the originator goes on to send: Zeek's rule.
+func TestUnansweredAttemptEndsAlthoughItGoesOn(t *testing.T) {
+	h := newHarness(t, nil)
+	h.tcp(client, server, "S", 100, 0, "")
+	h.now = h.now.Add(3 * time.Second)
+	h.tcp(client, server, "A", 101, 501, "abc")
+	h.now = h.now.Add(3 * time.Second)
+	h.tcp(client, server, "A", 104, 501, "de")
+	assert.Equal(t, []string{"40000>7000 S0 SD 3/0", "40000>7000 OTH D -"}, h.close())
+}
+
+func TestLateACKMakesNoConnection(t *testing.T) {
+	h := newHarness(t, nil)
+	h.handshake()
+	h.tcp(client, server, "FA", 101, 501, "")
+	h.tcp(server, client, "FA", 501, 102, "")
+	h.now = h.now.Add(4 * time.Second)
+	h.tcp(client, server, "A", 102, 502, "")
+	assert.Equal(t, []string{"40000>7000 SF ShAFf 0/0"}, h.close())
+}
+
+func TestNewSYNOnOldEndpointsIsAnotherConnection(t *testing.T) {
+	h := newHarness(t, nil)
+	h.handshake()
+	h.tcp(client, server, "S", 100, 0, "") // the same again
+	assert.Empty(t, h.conns())
+	h.tcp(client, server, "S", 9000, 0, "")
+	assert.Len(t, h.conns(), 1)
+	assert.Len(t, h.close(), 2)
+}
+
+func TestICMPPairsRequestsWithReplies(t *testing.T) {
+	h := newHarness(t, nil)
+	h.packet(client, server, conn.ICMP, []byte{8, 0, 0, 0, 0, 1, 0, 1, 'x'})
+	h.packet(server, client, conn.ICMP, []byte{0, 0, 0, 0, 0, 1, 0, 1, 'x'})
+	h.packet(client, server, conn.ICMP, []byte{3, 1, 0, 0, 0, 0, 0, 0}) // no conversation: type and code
+	h.packet(server, client, conn.ICMP, []byte{3, 1, 0, 0, 0, 0, 0, 0})
+	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
+}
+
+func TestIdlestGoesFirstWhenTableIsFull(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, func(c *flow.Config) { c.MaxConnections = 2 }, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.udp(client, netip.AddrPortFrom(server.Addr(), 9001), "x")
+	h.udp(client, netip.AddrPortFrom(server.Addr(), 9002), "x")
+	assert.Equal(t, []string{"40000>7000 S1 ShAD 5/0 hello"}, h.conns())
+	assert.Equal(t, 1, p.ran, "its hook runs")
+	assert.Len(t, h.close(), 3)
+}
+
+// Any order, any cuts, any overlaps, across the wrap of sequence numbers: the parser gets the bytes as they were sent.
+func TestStreamIsPutInOrder(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		sent := []byte("hello")
+		for range 2000 {
+			sent = append(sent, byte('a'+r.IntN(26)))
+		}
+		type piece struct{ from, to int }
+		var pieces []piece
+		for at := 0; at < len(sent); {
+			to := min(at+1+r.IntN(60), len(sent))
+			pieces = append(pieces, piece{max(at-r.IntN(30), 0), to}) // may overlap what came before
+			at = to
+		}
+		r.Shuffle(len(pieces), func(i, j int) { pieces[i], pieces[j] = pieces[j], pieces[i] })
+		for range 10 {
+			pieces = append(pieces, pieces[r.IntN(len(pieces))])
+		}
+		p := &fake{name: "hello"}
+		isn := uint32(0) - uint32(r.IntN(3000)) // the numbers wrap somewhere in it, or nearly
+		h := newHarness(t, nil, p)
+		h.tcp(client, server, "S", isn, 0, "")
+		h.tcp(server, client, "SA", 500, isn+1, "")
+		for _, x := range pieces {
+			h.tcp(client, server, "A", isn+1+uint32(x.from), 501, string(sent[x.from:x.to]))
+		}
+		h.tcp(client, server, "FA", isn+1+uint32(len(sent)), 501, "")
+		rows := h.close()
+		got := strings.ReplaceAll(p.got.String(), ">", "")
+		require.Equal(t, string(sent)+".", got, "seed %d", seed)
+		require.Contains(t, rows[0], fmt.Sprintf(" %d/0 ", len(sent)))
+	}
+}
+
+func TestAcknowledgedBytesThatWereNotCapturedAreGap(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 116, 501, "after")
+	assert.Equal(t, ">hello", p.got.String())
+	h.tcp(server, client, "A", 501, 121, "")
+	assert.Equal(t, ">hello>[10]>after", p.got.String())
+	h.tcp(client, server, "A", 106, 501, "too late..")
+	h.tcp(client, server, "FA", 121, 501, "")
+	assert.Equal(t, ">hello>[10]>after>.", p.got.String())
+	h.close()
+}
+
+func TestBufferedBytesAreBounded(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, func(c *flow.Config) { c.MaxBuffered = 1000 }, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	for i := range uint32(10) {
+		h.tcp(client, server, "A", 200+i*100, 501, strings.Repeat("x", 100))
+	}
+	assert.Contains(t, p.got.String(), ">hello>[94]>xxx", "the hole is given up")
+	h.close()
+}
+
+func TestParserThatTakesNothingIsGivenUp(t *testing.T) {
+	calls := 0
+	p := &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		calls++
+		assert.LessOrEqual(t, len(data), 2000)
+		return 0, protocol.More
+	}}
+	h := newHarness(t, func(c *flow.Config) { c.MaxBuffered = 1000 }, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	for i := range uint32(20) {
+		h.tcp(client, server, "A", 106+i*100, 501, strings.Repeat("x", 100))
+	}
+	assert.Equal(t, 11, calls)
+	assert.Equal(t, []string{"40000>7000 S1 ShAD 2005/0"}, h.close(), "and is no service")
+}
+
+func TestBytesThatAreNotTakenComeAgain(t *testing.T) {
+	var seen []string
+	p := &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		seen = append(seen, string(data))
+		return bytes.LastIndexByte(data, ' ') + 1, protocol.More
+	}}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello a b")
+	h.tcp(client, server, "A", 110, 501, "c d")
+	h.tcp(client, server, "A", 113, 501, " ")
+	assert.Equal(t, []string{"hello a b", "bc d", "d "}, seen)
+	h.close()
+}
+
+func TestProtocolIsFoundBySideAndLate(t *testing.T) {
+	p, other := &fake{name: "hello"}, &fake{name: "other", ports: []uint16{7000}}
+	h := newHarness(t, nil, other, p)
+	h.handshake()
+	h.tcp(server, client, "A", 501, 101, "he")
+	h.tcp(client, server, "A", 101, 503, "?")
+	assert.Empty(t, p.got.String())
+	h.tcp(server, client, "A", 503, 102, "llo")
+	assert.Equal(t, "<he>?<llo", p.got.String(), "in the order in which it came, and against the port")
+	assert.Equal(t, []string{"40000>7000 S1 ShAdD 1/5 hello"}, h.close())
+}
+
+func TestPortDecidesWhenBytesDoNot(t *testing.T) {
+	p, ported := &fake{name: "hello"}, &fake{name: "other", ports: []uint16{7000}}
+	h := newHarness(t, nil, p, ported)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hell")
+	assert.Empty(t, ported.got.String(), "it may still be hello")
+	h.tcp(client, server, "A", 105, 501, "!")
+	assert.Equal(t, ">hell>!", ported.got.String())
+	h.close()
+}
+
+func TestSearchEndsWithConnection(t *testing.T) {
+	p, ported := &fake{name: "hello"}, &fake{name: "other", ports: []uint16{7000}}
+	h := newHarness(t, nil, p, ported)
+	h.handshake()
+	h.tcp(client, server, "FA", 101, 501, "hell")
+	assert.Equal(t, []string{"40000>7000 S2 ShAF 4/0 other"}, h.close())
+	assert.Equal(t, ">hell>.", ported.got.String())
+	assert.Equal(t, 1, ported.ran)
+}
+
+func TestHandOverBeginsSearchAnew(t *testing.T) {
+	p, second := &fake{name: "hello", ports: []uint16{7000}}, &fake{name: "other"}
+	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		return len("hello"), protocol.HandOver
+	}
+	h := newHarness(t, nil, p, second)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "helloother one")
+	h.tcp(server, client, "A", 501, 115, "fine")
+	assert.Equal(t, ">other one<fine", second.got.String())
+	assert.Equal(t, []string{"40000>7000 S1 ShADd 14/4 hello,other"}, h.close())
+	assert.Equal(t, 2, p.ran+second.ran)
+}
+
+func TestViolationTakesServiceBack(t *testing.T) {
+	p := &fake{name: "hello"}
+	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		if string(data) == "bad" {
+			return 0, protocol.Violation
+		}
+		return len(data), protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 501, "bad")
+	assert.Equal(t, []string{"40000>7000 S1 ShAD 8/0"}, h.close())
+}
+
+func TestPanicCostsItsConnectionOnly(t *testing.T) {
+	p := &fake{name: "hello"}
+	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		if string(data) == "hello!" {
+			panic("parser trouble")
+		}
+		p.note(protocol.Packet{}, string(data))
+		return len(data), protocol.More
+	}
+	p.hook = func(*conn.Connection) bool { panic("hook trouble") }
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello!")
+	h.tcp(client, server, "A", 107, 501, "more")
+	other := netip.AddrPortFrom(client.Addr(), 40001)
+	h.tcp(other, server, "A", 101, 501, "hello")
+	assert.Equal(t, "<hello", p.got.String())
+	assert.Len(t, h.close(), 2)
+	assert.Equal(t, 3, h.table.Stats.Panics, "the parser once, the hook of both connections")
+	for _, want := range []string{": panic: parser trouble\n", ": panic: hook trouble\n", "TestPanicCostsItsConnectionOnly.func"} {
+		assert.Contains(t, h.errors.String(), want)
+	}
+	assert.Regexp(t, `^analyzer: connection C[0-9A-Za-z]{17}: panic`, h.errors.String())
+}
+
+func TestHooksAreCounted(t *testing.T) {
+	ran := 0
+	a := conn.RemovalHook(func(*conn.Connection) bool { ran++; return true })
+	b := conn.RemovalHook(func(*conn.Connection) bool { ran++; return false })
+	p := &fake{name: "hello", hook: a}
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		switch string(data) {
+		case "+":
+			conn.Register(c, b)
+		case "-":
+			conn.Unregister(c, b)
+		}
+		return len(data), protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	seq := uint32(101)
+	for _, data := range []string{"hello", "+", "+", "-", "+"} {
+		h.tcp(client, server, "A", seq, 501, data)
+		seq += uint32(len(data))
+	}
+	h.close()
+	s := h.table.Stats
+	assert.Equal(t, []int{3, 1, 2}, []int{s.HooksRegistered, s.HooksUnregistered, s.HooksRun})
+	assert.Equal(t, ran, s.HooksRun)
+}
+
+func TestExpectedConnectionIsAttached(t *testing.T) {
+	data := netip.MustParseAddrPort("198.51.100.1:50000")
+	ran := 0
+	hook := conn.RemovalHook(func(*conn.Connection) bool { ran++; return true })
+	p := &fake{name: "hello"}
+	p.onData = func(_ *conn.Connection, _ protocol.Packet, b []byte) (int, protocol.Next) {
+		p.owner.Expect(client.Addr(), data, "hello-data", func(c *conn.Connection) { conn.Register(c, hook) })
+		return len(b), protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	stranger := netip.MustParseAddrPort("203.0.113.5:1")
+	h.tcp(stranger, data, "S", 1, 0, "")
+	h.tcp(client, data, "S", 1, 0, "")
+	h.tcp(netip.AddrPortFrom(client.Addr(), 40001), data, "S", 1, 0, "") // one announcement, one connection
+	rows := h.close()
+	assert.ElementsMatch(t, []string{
+		"40000>7000 S1 ShAD 5/0 hello", "40000>50000 S0 S - hello-data", "1>50000 S0 S -", "40001>50000 S0 S -",
+	}, rows)
+	assert.Equal(t, 1, ran)
+}
+
+func TestExpectationLapses(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	p.owner.Expect(netip.Addr{}, server, "hello-data", func(*conn.Connection) { t.Error("attached") })
+	h.udp(client, server, "x")
+	h.now = h.now.Add(6 * time.Minute)
+	h.tcp(client, server, "S", 1, 0, "")
+	h.close()
+}
+
+func TestUIDDependsOnConnectionOnly(t *testing.T) {
+	uids := func() map[string]bool {
+		h := newHarness(t, nil)
+		for i := range uint16(500) {
+			h.udp(netip.AddrPortFrom(client.Addr(), 1000+i), server, "x")
+		}
+		h.close()
+		set := make(map[string]bool)
+		for line := range strings.Lines(h.rows.String()) {
+			var row struct{ UID string }
+			require.NoError(t, json.Unmarshal([]byte(line), &row))
+			assert.Regexp(t, `^C[0-9A-Za-z]{17}$`, row.UID)
+			set[row.UID] = true
+		}
+		return set
+	}
+	first := uids()
+	assert.Len(t, first, 500)
+	assert.Equal(t, first, uids())
+}
+
+func TestShardIsSymmetricAndSpreads(t *testing.T) {
+	count := make([]int, 4)
+	for i := range 1000 {
+		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+		n := flow.Shard(a, server.Addr(), 4)
+		assert.Equal(t, n, flow.Shard(server.Addr(), a, 4))
+		count[n]++
+	}
+	for _, n := range count {
+		assert.InDelta(t, 250, n, 75)
+	}
+}
