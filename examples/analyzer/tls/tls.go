@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	recordHeader = 5   // bytes
-	maxAlerts    = 10  // in one record; Zeek's SSL::max_alerts_per_record
-	maxHistory   = 100 // letters; Zeek's SSL::max_ssl_history_length
+	recordHeader = 5             // bytes
+	maxRecord    = 1<<14 + 2<<10 // bytes of a record's body: RFC 5246, section 6.2.3
+	maxAlerts    = 10            // in one record; Zeek's SSL::max_alerts_per_record
+	maxHistory   = 100           // letters; Zeek's SSL::max_ssl_history_length
 )
 
 // Content types of records.
@@ -131,7 +132,7 @@ func matchHello(data []byte, kind byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// Data takes whole records, which are at most 64 KB.
+// Data takes whole records.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	s, created := session.GetOrNew(c)
 	if created {
@@ -214,6 +215,9 @@ func (s *state) record(c *conn.Connection, pkt protocol.Packet, data []byte) (in
 	}
 	s.started = true
 	end := recordHeader + int(binary.BigEndian.Uint16(data[3:]))
+	if end > recordHeader+maxRecord {
+		return 0, protocol.Violation
+	}
 	if len(data) < end {
 		return 0, protocol.More
 	}

@@ -1,0 +1,315 @@
+package tls
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"math/big"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/protocol"
+	. "example.com/conn/examples/analyzer/protocol/protocoltest"
+)
+
+func parser(o protocol.Owner) protocol.Parser { return New(o) }
+
+// row returns the only row of turns.
+func row(t *testing.T, turns ...Turn) (r Row) {
+	t.Helper()
+	lines := Rows(t, parser, turns...)
+	require.Len(t, lines, 1)
+	require.NoError(t, json.Unmarshal([]byte(lines[0]), &r))
+	return r
+}
+
+// certificate is the server's.
+var certificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"www.example.com"}, NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
+// A tap records what is written to a connection.
+type tap struct {
+	net.Conn
+	fromOrig bool
+	log      *recording
+}
+
+type recording struct {
+	mu    sync.Mutex
+	turns []Turn
+}
+
+func (t tap) Write(b []byte) (int, error) {
+	t.log.mu.Lock()
+	t.log.turns = append(t.log.turns, Turn{FromOrig: t.fromOrig, Data: string(b)})
+	t.log.mu.Unlock()
+	return t.Conn.Write(b)
+}
+
+// converse lets package crypto/tls shake hands and exchange a few bytes, and returns what was said.
+func converse(t testing.TB, client, server *tls.Config) []Turn {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	a, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	b, err := l.Accept()
+	require.NoError(t, err)
+	var log recording
+	server.Certificates = []tls.Certificate{certificate()}
+	client.InsecureSkipVerify = true
+	client.ServerName = "www.example.com"
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		c := tls.Server(tap{b, false, &log}, server)
+		if c.Handshake() == nil {
+			io.ReadFull(c, make([]byte, 4))
+			c.Write([]byte("pong"))
+		}
+		b.Close()
+	})
+	c := tls.Client(tap{a, true, &log}, client)
+	if c.Handshake() == nil {
+		c.Write([]byte("ping"))
+		io.ReadFull(c, make([]byte, 4))
+	}
+	a.Close()
+	wg.Wait()
+	return log.turns
+}
+
+func TestVersions(t *testing.T) {
+	for version, want := range map[uint16]Row{
+		tls.VersionTLS10: {Version: "TLSv10", Cipher: "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", History: "CsxknGIi"},
+		tls.VersionTLS11: {Version: "TLSv11", Cipher: "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", History: "CsxknGIi"},
+		tls.VersionTLS12: {Version: "TLSv12", Cipher: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", History: "CsxknGIi"},
+		tls.VersionTLS13: {Version: "TLSv13", Cipher: "TLS_AES_128_GCM_SHA256", History: "CsiI"},
+	} {
+		t.Run(want.Version, func(t *testing.T) {
+			turns := converse(t,
+				&tls.Config{
+					MinVersion: version, MaxVersion: version, CurvePreferences: []tls.CurveID{tls.CurveP256},
+					NextProtos: []string{"h2", "http/1.1"},
+					CipherSuites: []uint16{
+						tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,
+					},
+				},
+				&tls.Config{MinVersion: version, NextProtos: []string{"http/1.1"}},
+			)
+			got := row(t, turns...)
+			assert.Equal(t, want.Version, got.Version)
+			if version != tls.VersionTLS13 { // where the choice depends on the machine
+				assert.Equal(t, want.Cipher, got.Cipher)
+			}
+			assert.Equal(t, "www.example.com", got.ServerName)
+			assert.Equal(t, "secp256r1", got.Curve)
+			assert.True(t, got.Established)
+			assert.False(t, got.Resumed)
+			if version == tls.VersionTLS13 {
+				assert.Empty(t, got.NextProtocol, "is encrypted")
+				assert.Equal(t, want.History, got.History[:4])
+			} else {
+				assert.Equal(t, "http/1.1", got.NextProtocol)
+				assert.Equal(t, want.History, got.History)
+			}
+		})
+	}
+}
+
+func TestResumedSessions(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		client := &tls.Config{MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+		server := &tls.Config{}
+		first := row(t, converse(t, client, server)...)
+		assert.False(t, first.Resumed)
+		if version == tls.VersionTLS12 {
+			assert.Equal(t, "CsxknGIti", first.History, "a ticket")
+		}
+		again := row(t, converse(t, client, server)...)
+		assert.True(t, again.Resumed, "%v", again)
+		assert.True(t, again.Established)
+	}
+}
+
+func TestHelloRetry(t *testing.T) {
+	got := row(t, converse(t,
+		&tls.Config{CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP384}},
+		&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}},
+	)...)
+	assert.Equal(t, "secp384r1", got.Curve)
+	assert.Equal(t, "Cj", got.History[:2])
+	assert.True(t, got.Established)
+}
+
+func TestRefusal(t *testing.T) {
+	got := row(t, converse(t,
+		&tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{MinVersion: tls.VersionTLS13})...)
+	assert.Equal(t, "protocol_version", got.LastAlert)
+	assert.Equal(t, "Cl", got.History)
+	assert.False(t, got.Established)
+	assert.Empty(t, got.Version)
+}
+
+func TestCutShort(t *testing.T) {
+	turns := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})
+	half := turns[1]
+	half.Data = half.Data[:len(half.Data)-1]
+	assert.Equal(t, "C", row(t, turns[0]).History)
+	got := row(t, turns[0], half)
+	assert.Equal(t, "TLSv12", got.Version)
+	assert.False(t, got.Established)
+	got = row(t, turns[1])
+	assert.Equal(t, "sxkn", got.History, "one side only")
+	turns[0].Lost = 1
+	assert.Equal(t, "C", row(t, turns[0], turns[1]).History, "after a gap")
+	assert.Empty(t, Rows(t, parser, Orig(turns[0].Data[:60])), "there is nothing to say yet")
+}
+
+// TestMessagesSpanRecords has a record for each byte of the hello.
+func TestMessagesSpanRecords(t *testing.T) {
+	turns := converse(t, &tls.Config{}, &tls.Config{})
+	hello := turns[0].Data
+	var records []byte
+	for _, b := range []byte(hello[recordHeader:]) {
+		records = append(records, hello[0], 3, 1, 0, 1, b)
+	}
+	o := &Recorder{}
+	c := Conn()
+	Play(t, New(o), c, Orig(string(records)), turns[1])
+	conn.StateRemove(c)
+	require.Len(t, o.Rows, 1)
+	assert.Equal(t, "www.example.com", o.Rows[0].(Row).ServerName)
+	assert.Equal(t, "Cs", o.Rows[0].(Row).History[:2])
+}
+
+func TestFlippedRoles(t *testing.T) {
+	turns := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})
+	for i := range turns {
+		turns[i].FromOrig = !turns[i].FromOrig
+	}
+	got := row(t, turns...)
+	assert.Equal(t, "^CsxknGIi", got.History)
+	assert.Equal(t, "www.example.com", got.ServerName)
+}
+
+func TestViolations(t *testing.T) {
+	turns := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})
+	for name, data := range map[string]string{
+		"no record":          "GET / HTTP/1.1\r\n\r\n",
+		"unknown version":    "\x16\x03\x09\x00\x01\x00",
+		"unknown type":       "\x19\x03\x01\x00\x01\x00",
+		"too long":           "\x16\x03\x01\xff\xff\x01",
+		"unknown message":    "\x16\x03\x01\x00\x04\x63\x00\x00\x00",
+		"huge hello":         "\x16\x03\x01\x00\x05\x01\x0f\x00\x00\x00",
+		"hello without body": "\x16\x03\x01\x00\x04\x01\x00\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, first := range [][]Turn{nil, {turns[0]}} {
+				o := &Recorder{}
+				c := Conn()
+				res := Play(t, New(o), c, slices.Concat(first, []Turn{Resp(data)})...)
+				assert.Equal(t, protocol.Violation, res.Next)
+				assert.Len(t, o.Rows, len(first), "what is known is logged at once")
+				assert.False(t, conn.Registered(c, finalize))
+			}
+		})
+	}
+}
+
+func TestEstablishedConnectionsHaveNoHook(t *testing.T) {
+	o := &Recorder{}
+	c := Conn()
+	p := New(o)
+	res := Play(t, p, c, converse(t, &tls.Config{}, &tls.Config{})...)
+	assert.Equal(t, protocol.Stop, res.Next)
+	assert.Len(t, o.Rows, 1)
+	assert.False(t, conn.Registered(c, finalize))
+	assert.True(t, p.Confirmed(c))
+	assert.False(t, p.Confirmed(Conn()))
+}
+
+// v2 makes a record of SSL 2.
+func v2(message string) string {
+	return string(binary.BigEndian.AppendUint16(nil, uint16(len(message))|0x8000)) + message
+}
+
+func TestSSL2(t *testing.T) {
+	challenge := strings.Repeat("c", 16)
+	hello := func(version string) Turn {
+		return Orig(v2("\x01" + version + "\x00\x06\x00\x00\x00\x10" + "\x01\x00\x80\x00\x00\x2f" + challenge))
+	}
+	server := Resp(v2("\x04\x00\x01\x00\x02\x00\x03\x00\x03\x00\x10" + "crt" + "\x01\x00\x80" + challenge))
+	key := Orig(v2("\x02\x01\x00\x80\x00\x00\x00\x00\x00\x00"))
+	assert.Equal(t, protocol.Yes, New(nil).Match([]byte(hello("\x03\x01").Data), nil))
+
+	got := row(t, hello("\x00\x02"), server, key)
+	assert.Equal(t, "SSLv2", got.Version)
+	assert.Equal(t, "Cs", got.History)
+	assert.True(t, got.Established)
+
+	answer := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})[1:]
+	got = row(t, append([]Turn{hello("\x03\x03")}, answer...)...)
+	assert.Equal(t, "TLSv12", got.Version, "a hello in SSL 2, the rest in TLS")
+	assert.Equal(t, "CsxknGIi", got.History)
+	assert.True(t, got.Established)
+}
+
+func TestMatch(t *testing.T) {
+	turns := converse(t, &tls.Config{}, &tls.Config{})
+	p := New(nil)
+	client, server := []byte(turns[0].Data), []byte(turns[1].Data)
+	warning := []byte("\x15\x03\x01\x00\x02\x01\x70")
+	assert.Equal(t, protocol.Yes, p.Match(client, nil))
+	assert.Equal(t, protocol.Yes, p.Match(nil, server))
+	assert.Equal(t, protocol.Yes, p.Match(nil, append(warning, server...)))
+	assert.Equal(t, protocol.Maybe, p.Match(nil, nil))
+	for n := range 11 {
+		assert.Equal(t, protocol.Maybe, p.Match(client[:n], nil), "%d bytes", n)
+	}
+	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02"} {
+		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), other)
+	}
+}
+
+func FuzzParser(f *testing.F) {
+	f.Add(Encode(converse(f, &tls.Config{}, &tls.Config{})...))
+	f.Add(Encode(converse(f, &tls.Config{MaxVersion: tls.VersionTLS12, NextProtos: []string{"h2"}},
+		&tls.Config{NextProtos: []string{"h2"}})...))
+	f.Add(Encode(converse(f, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{MinVersion: tls.VersionTLS13})...))
+	f.Add(Encode(Orig(v2("\x01\x00\x02\x00\x03\x00\x00\x00\x10\x01\x00\x80cccccccccccccccc")),
+		Resp(v2("\x04\x00\x01\x00\x02\x00\x00\x00\x00\x00\x00")), Orig(v2("\x02\x01\x00\x80\x00"))))
+	f.Fuzz(func(t *testing.T, input []byte) {
+		turns := Decode(input)
+		rows := FuzzRows(t, parser, turns...)
+		assert.LessOrEqual(t, len(rows), 1)
+		for _, row := range rows {
+			assert.Less(t, len(row), 6*(len(input)+1000), "rows do not outgrow what was sent")
+		}
+	})
+}
