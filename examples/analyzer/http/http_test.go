@@ -126,25 +126,37 @@ func TestConversations(t *testing.T) {
 			append([]Turn{get, Resp("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n")}, Ends()...),
 			[]string{"1 GET h /a 1.0 0 11 200 OK"},
 		},
-		"a chunk of no size": {
-			[]Turn{get, Resp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"), get, Resp(ok)},
-			[]string{"1 GET h /a 1.1 0 0 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
+		"chunks of a bad size": {
+			[]Turn{
+				get, Resp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n"),
+				get, Resp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\n\r\n"), get, Resp(ok),
+			},
+			[]string{"1 GET h /a 1.1 0 0 200 OK", "2 GET h /a 1.1 0 0 200 OK", "3 GET h /a 1.1 0 5 200 OK"},
+		},
+		"a length beside chunks": {
+			[]Turn{
+				Orig("POST /a HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" + get.Data),
+				Resp(ok + ok),
+			},
+			[]string{"1 POST - /a 1.1 1 5 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
+		},
+		"a keyword in lower case": {
+			[]Turn{Orig("GET /a http/1.1\r\n\r\n"), Resp("http/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")},
+			[]string{"1 GET - /a 1.0 0 0 200 OK"},
 		},
 		"strange lengths": {
 			[]Turn{
 				get, Resp("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello"),
 				get, Resp("HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n"),
 				get, Resp("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nxyz"),
-				get, Resp("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nhello" + ok),
+				get, Resp("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"),
+				get, Resp("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n"),
+				get, Resp("HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nhi"), {End: true},
 			},
 			[]string{
 				"1 GET h /a 1.1 0 5 200 OK", "2 GET h /a 1.1 0 0 200 OK", "3 GET h /a 1.1 0 3 200 OK",
-				"4 GET h /a 1.1 0 48 200 OK",
+				"4 GET h /a 1.1 0 0 200 OK", "5 GET h /a 1.1 0 0 200 OK", "6 GET h /a 1.1 0 2 200 OK",
 			},
-		},
-		"a negative length is none": {
-			append([]Turn{get, Resp("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello!")}, Ends()...),
-			[]string{"1 GET h /a 1.1 0 6 200 OK"},
 		},
 		"a range that is longer than the length": {
 			[]Turn{
@@ -170,6 +182,10 @@ func TestConversations(t *testing.T) {
 		"HTTP/0.9 after a reply that is not complete": {
 			[]Turn{Resp("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"), Orig("GET /\r\n\r\n"), Resp("too much.\r\n")},
 			[]string{"1 - - - 1.1 0 0 200 OK", "2 GET - / 0.9 0 11 0 \\u003cempty\\u003e"},
+		},
+		"HTTP/0.9 again": {
+			[]Turn{Orig("GET /a\r\n\r\n"), Resp("<html>"), Orig("GET /b\r\n\r\n"), Resp("<body>"), {End: true}},
+			[]string{"1 GET - /a 0.9 0 6 0 \\u003cempty\\u003e", "2 GET - /b 0.9 0 6 0 \\u003cempty\\u003e"},
 		},
 		"requests that are not HTTP": {
 			[]Turn{Orig("\xc3\x83 / HTTP/1.1\r\nHost: h\r\n\r\n"), Resp(ok), Resp(ok)},

@@ -59,9 +59,9 @@ func (s *state) line(c *conn.Connection, d *side, line []byte) protocol.Next {
 		}
 		d.header.Add(line)
 	case chunkSize:
-		d.left = number(line, 16)
+		d.left, _ = number(line, 16)
 		d.expect = chunkData
-		if d.left <= 0 {
+		if d.left == 0 { // or a bad size
 			d.expect = trailer
 		}
 	case chunkEnd:
@@ -88,7 +88,7 @@ func (s *state) requestLine(c *conn.Connection, line []byte) protocol.Next {
 	s.unanswered++
 	s.orig.expect, s.orig.version = headers, r.version
 	s.onRequest(c, r)
-	if r.version == version09 && s.resp.expect != untilEnd && s.resp.expect != nothing {
+	if r.version == version09 {
 		s.interrupt(c, &s.resp)
 		s.resp.expect = reply09
 	}
@@ -216,14 +216,14 @@ func parseRequestLine(line []byte) (r requestLine, ok bool) {
 	r.method = string(line[:n])
 	uri, version := rest, []byte(nil)
 	// A version counts after the first byte that a URI cannot have, or if there is no URI at all.
-	const http = "HTTP/"
 	i := bytes.IndexFunc(rest, func(r rune) bool { return r > 0x7f || strings.IndexByte(uriChars, byte(r)) < 0 })
-	if bytes.HasPrefix(rest, []byte(http)) && i < 0 {
+	if i < 0 && hasKeyword(rest) {
 		i = 0
 	}
-	if i >= 0 {
-		if j := bytes.Index(rest[i:], []byte(http)); j >= 0 {
-			uri, version = rest[:i+j], rest[i+j+len(http):]
+	for ; i >= 0 && i < len(rest); i++ {
+		if hasKeyword(rest[i:]) {
+			uri, version = rest[:i], rest[i+len(keyword):]
+			break
 		}
 	}
 	r.uri = unescape(bytes.TrimRight(uri, " \t"))
@@ -233,6 +233,13 @@ func parseRequestLine(line []byte) (r requestLine, ok bool) {
 	}
 	r.version = parseVersion(version)
 	return r, true
+}
+
+// keyword begins a version, in any case.
+const keyword = "HTTP/"
+
+func hasKeyword(data []byte) bool {
+	return len(data) >= len(keyword) && strings.EqualFold(string(data[:len(keyword)]), keyword)
 }
 
 const uriChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/?#[]@!$&'()*+,;=-_.~%"
@@ -265,10 +272,10 @@ type statusLine struct {
 }
 
 func parseStatusLine(line []byte) (r statusLine, ok bool) {
-	rest, ok := bytes.CutPrefix(line, []byte("HTTP/"))
-	if !ok {
+	if !hasKeyword(line) {
 		return r, false
 	}
+	rest := line[len(keyword):]
 	r.version = parseVersion(rest)
 	i := bytes.IndexAny(rest, " \t")
 	if i < 0 {
@@ -278,8 +285,8 @@ func parseStatusLine(line []byte) (r statusLine, ok bool) {
 	if len(rest) < 3 {
 		return r, false
 	}
-	if digit(rest[0]) && digit(rest[1]) && digit(rest[2]) {
-		r.code = int(number(rest[:3], 10))
+	if code, err := strconv.ParseUint(string(rest[:3]), 10, 16); err == nil {
+		r.code = int(code)
 	}
 	r.reason = noReason
 	if i := bytes.IndexAny(rest[3:], " \t"); i >= 0 {
@@ -294,35 +301,36 @@ func token(fields textproto.MIMEHeader, name string) string {
 	return strings.ToLower(value[:tokenLen([]byte(value))])
 }
 
-// contentLength returns how long the header says that the body is, and -1 if it does not. A range of a partial reply
-// counts if it is longer: a client may be told either.
+// contentLength returns how long the header says that the body is, and -1 if it does not. A bad length is 0. A range of a
+// partial reply counts if it is longer: a client may go by either.
 func contentLength(fields textproto.MIMEHeader, partial bool) int64 {
 	length := int64(-1)
-	if value, ok := lines.Last(fields, "Content-Length"); ok && value != "" && value[0] != '-' {
-		length = number([]byte(value), 10)
+	if value, _ := lines.Last(fields, "Content-Length"); value != "" {
+		length, _ = number([]byte(value), 10)
 	}
 	if value, _ := lines.Last(fields, "Content-Range"); partial {
 		unit, ranges, _ := strings.Cut(value, " ")
-		first, last, ok := strings.Cut(strings.ReplaceAll(ranges, " ", ""), "-")
-		if ok && unit == "bytes" && strings.Contains(last, "/") {
-			// No overflow: neither is negative. An empty range is as good as none.
-			if n := number([]byte(last), 10) - number([]byte(first), 10); n >= 0 && n < math.MaxInt64 {
-				length = max(length, n+1)
-			}
+		first, last, _ := strings.Cut(strings.ReplaceAll(ranges, " ", ""), "-")
+		from, ok1 := number([]byte(first), 10)
+		to, ok2 := number([]byte(last), 10)
+		if unit == "bytes" && strings.Contains(last, "/") && ok1 && ok2 && from <= to && to-from < math.MaxInt64 {
+			length = max(length, to-from+1)
 		}
 	}
 	return length
 }
 
-// number returns the number that data begins with: 0 if there is none, the largest there is if it is too large.
-func number(data []byte, base int) int64 {
-	data = bytes.TrimLeft(data, " \t")
+// number returns the number that data begins with, and whether there is one that is not too large.
+func number(data []byte, base int) (n int64, ok bool) {
 	i := 0
 	for i < len(data) && (digit(data[i]) || base == 16 && strings.IndexByte("abcdefABCDEF", data[i]) >= 0) {
 		i++
 	}
-	n, _ := strconv.ParseInt(string(data[:i]), base, 64)
-	return n
+	n, err := strconv.ParseInt(string(data[:i]), base, 64)
+	if err != nil {
+		return 0, false
+	}
+	return n, true
 }
 
 // unescape replaces the escapes in a URI, %41 and %u0041, as Zeek does: what is no escape stays, of two percent signs one
@@ -335,11 +343,11 @@ func unescape(uri []byte) string {
 		case uri[i] != '%' || len(rest) < 2:
 			b.WriteByte(uri[i])
 		case rest[0] == '%':
-		case hex(rest[:2]):
-			b.WriteByte(byte(number(rest[:2], 16)))
+		case hex(rest[:2]) >= 0:
+			b.WriteByte(byte(hex(rest[:2])))
 			i += 2
-		case len(rest) >= 5 && rest[0] == 'u' && hex(rest[1:5]):
-			n := number(rest[1:5], 16)
+		case len(rest) >= 5 && rest[0] == 'u' && hex(rest[1:5]) >= 0:
+			n := hex(rest[1:5])
 			if n > 0xff {
 				b.WriteByte(byte(n >> 8))
 			}
@@ -352,8 +360,11 @@ func unescape(uri []byte) string {
 	return b.String()
 }
 
-// hex reports whether data has hexadecimal digits only.
-func hex(data []byte) bool {
-	_, err := strconv.ParseUint(string(data), 16, 64)
-	return err == nil
+// hex returns the value of hexadecimal digits, and -1 if data has anything else.
+func hex(data []byte) int {
+	n, err := strconv.ParseUint(string(data), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return int(n)
 }

@@ -6,7 +6,6 @@ package smtp
 
 import (
 	"bytes"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,6 +223,10 @@ func (s *state) clientLine(c *conn.Connection, line []byte) {
 			return // its reply then is of the next command, or of none
 		}
 		s.command(c, verb)
+		if s.chunked && verb != "BDAT" { // the client gives the mail up, without a last chunk
+			s.chunked = false
+			s.endHeader(c)
+		}
 		s.onCommand(c, verb, arg)
 		// The client may send data before the reply tells it to, so the reply is not waited for.
 		switch verb {
@@ -249,7 +252,7 @@ func (s *state) command(c *conn.Connection, verb string) {
 // bdat begins a chunk. There is none if its size is not a number, or something other than LAST follows it.
 func (s *state) bdat(arg string) {
 	size, last, _ := strings.Cut(arg, " ")
-	n, err := strconv.ParseUint(size, 10, 64)
+	n, err := strconv.ParseUint(size, 10, 63)
 	if err != nil || last != "" && !strings.EqualFold(last, "LAST") {
 		return
 	}
@@ -258,7 +261,7 @@ func (s *state) bdat(arg string) {
 		s.beginHeader()
 	}
 	if n > 0 {
-		s.expect, s.left = expectChunk, int64(min(n, math.MaxInt64))
+		s.expect, s.left = expectChunk, int64(n)
 	}
 }
 

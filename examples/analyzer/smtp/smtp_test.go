@@ -100,6 +100,12 @@ func TestConversations(t *testing.T) {
 			}, envelope, quit),
 			[]string{"1/c.test/a@c.test/b@s.test/250 done", "2/c.test/a@c.test/b@s.test/221 Bye"},
 		},
+		"chunks without a last one": {
+			join(hello, envelope, []Turn{Orig("BDAT 2\r\nhi"), Resp("250 ok\r\n")}, envelope, []Turn{
+				Orig("BDAT 2 LAST\r\nhi"), Resp("250 done\r\n"),
+			}),
+			[]string{"1/c.test/a@c.test/b@s.test/250 ok", "1/c.test/a@c.test/b@s.test/250 done"},
+		},
 		"an empty last chunk": {
 			join(hello, envelope, []Turn{
 				Orig("BDAT 2\r\nhiBDAT 0 LAST\r\nQUIT\r\n"), Resp("250 ok\r\n250 done\r\n221 Bye\r\n"),
@@ -113,14 +119,14 @@ func TestConversations(t *testing.T) {
 				Orig("BDAT 184467440737095516150 LAST\r\n"), Resp("521 Too large\r\n"),
 			}, envelope, []Turn{
 				Orig("BDAT 5 FIRST\r\n"), Resp("521 What\r\n"),
-			}),
+			}, envelope, []Turn{Orig("BDAT 18446744073709551615\r\nNOOP\r\n"), Resp("521 What\r\n250 noop\r\n")}),
 			[]string{
 				"1/c.test/a@c.test/b@s.test/521 Syntax", "2/c.test/a@c.test/b@s.test/521 Too large",
-				"3/c.test/a@c.test/b@s.test/521 What",
+				"3/c.test/a@c.test/b@s.test/521 What", "3/c.test/a@c.test/b@s.test/250 noop",
 			},
 		},
 		"a chunk that is larger than all that follows": {
-			join(hello, envelope, []Turn{Orig("BDAT 18446744073709551615 LAST\r\nMAIL FROM:<n@c.test>\r\n")}),
+			join(hello, envelope, []Turn{Orig("BDAT 9223372036854775807 LAST\r\nMAIL FROM:<n@c.test>\r\n")}),
 			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
 		},
 		"AUTH": {

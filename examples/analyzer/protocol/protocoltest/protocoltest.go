@@ -118,7 +118,7 @@ func Conn() *conn.Connection {
 // A Result is what came of playing a conversation.
 type Result struct {
 	protocol.Next
-	Rest [2]string // what the parser left of the originator and of the responder, in that order, when it stopped or handed over
+	Rest [2]string // what the parser left of the originator and of the responder, in that order, for another protocol
 }
 
 // Play plays turns to p on c. It does what the flow table does but for the removal of c, and fails t where p does not keep
@@ -170,7 +170,9 @@ func play(
 			}
 		}
 	}
-	res.Rest = [2]string{string(held[0]), string(held[1])}
+	if res.Next == protocol.HandOver {
+		res.Rest = [2]string{string(held[0]), string(held[1])}
+	}
 	return res
 }
 
