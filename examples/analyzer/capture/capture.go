@@ -91,11 +91,11 @@ func Open(ctx context.Context, name string) (*Source, error) {
 	s := &Source{name: name, close: f.Close}
 	if info.Mode().IsRegular() {
 		s.size = info.Size()
-		err = s.read1(f)
+		err = s.open(f)
 	} else {
 		// What has no end of its own may also have pauses.
 		s.next, err = patiently(ctx, func() (func() (Frame, error), error) {
-			err := s.read1(f)
+			err := s.open(f)
 			return s.next, err
 		})
 	}
@@ -109,7 +109,7 @@ func Open(ctx context.Context, name string) (*Source, error) {
 // FromBytes returns a Source that reads a capture from memory.
 func FromBytes(name string, capture []byte) (*Source, error) {
 	s := &Source{name: name, size: int64(len(capture)), close: func() error { return nil }}
-	if err := s.read1(bytes.NewReader(capture)); err != nil {
+	if err := s.open(bytes.NewReader(capture)); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
@@ -129,8 +129,8 @@ func (r countingReader) Read(b []byte) (int, error) {
 
 var errFormat = errors.New("neither a pcap nor a pcapng capture")
 
-// read1 reads the beginning of a capture and sets s.next.
-func (s *Source) read1(r io.Reader) error {
+// open reads the beginning of a capture and sets s.next.
+func (s *Source) open(r io.Reader) error {
 	b := bufio.NewReaderSize(countingReader{r, &s.read}, 1<<16)
 	magic, err := b.Peek(4)
 	if bytes.HasPrefix(magic, []byte{0x1f, 0x8b}) {
@@ -140,7 +140,6 @@ func (s *Source) read1(r io.Reader) error {
 		}
 		b = bufio.NewReaderSize(unzipped, 1<<16)
 		magic, err = b.Peek(4)
-		_ = err
 	}
 	if len(magic) == 0 {
 		if err != nil && err != io.EOF {
@@ -155,12 +154,18 @@ func (s *Source) read1(r io.Reader) error {
 }
 
 func (s *Source) readPcap(b *bufio.Reader) error {
-	r, err := pcapgo.NewReader(b)
+	var read atomic.Int64
+	r, err := pcapgo.NewReader(countingReader{b, &read})
 	if err != nil {
 		return fmt.Errorf("%w (%v)", errFormat, err)
 	}
+	whole := int64(24) // bytes of the file's header, and of packets with theirs
 	s.next = func() (Frame, error) {
 		data, ci, err := r.ZeroCopyReadPacketData()
+		if err == io.EOF && read.Load() > whole {
+			err = io.ErrUnexpectedEOF // the reader takes a packet of which only the header is there for the end
+		}
+		whole += 16 + int64(ci.CaptureLength)
 		return Frame{data, ci.Timestamp, r.LinkType(), ci.Length}, err
 	}
 	return nil

@@ -1,0 +1,418 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn/examples/analyzer/capture"
+	"example.com/conn/examples/analyzer/logs"
+)
+
+var update = flag.Bool("update", false, "write testdata/demo.golden anew")
+
+// runWith runs the program.
+func runWith(args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = run(context.Background(), args, &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+// The logs of the embedded capture are those that were looked through when they were recorded:
+// go test ./analyzer -run Golden -update writes them.
+func TestGoldenLogsOfDemo(t *testing.T) {
+	status, got, stderr := runWith()
+	assert.Equal(t, 0, status)
+	assert.Contains(t, stderr, "That was the capture which is part of this program")
+	const golden = "testdata/demo.golden"
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(got), 0o666))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	wantLines, gotLines := strings.Split(string(want), "\n"), strings.Split(got, "\n")
+	for i := range min(len(wantLines), len(gotLines)) {
+		require.Equal(t, wantLines[i], gotLines[i], "line %d", i+1)
+	}
+	assert.Len(t, gotLines, len(wantLines))
+}
+
+// Rows that belong to one connection have its uid, and every connection has one row of conn.log.
+func TestRowsShareUID(t *testing.T) {
+	_, out, _ := runWith()
+	conns := make(map[string]string)
+	type row struct {
+		Path  string  `json:"_path"`
+		UID   string  `json:"uid"`
+		OrigH string  `json:"id.orig_h"`
+		OrigP float64 `json:"id.orig_p"`
+	}
+	var others []row
+	for line := range strings.Lines(out) {
+		var r row
+		require.NoError(t, json.Unmarshal([]byte(line), &r))
+		switch r.Path {
+		case "conn":
+			assert.NotContains(t, conns, r.UID)
+			conns[r.UID] = r.OrigH
+		case "stats":
+		default:
+			others = append(others, r)
+		}
+	}
+	paths := make(map[string]bool)
+	for _, r := range others {
+		assert.Equal(t, conns[r.UID], r.OrigH)
+		paths[r.Path] = true
+	}
+	for _, path := range []string{"dns", "ftp", "http", "smtp", "ssh", "ssl"} {
+		assert.True(t, paths[path], path)
+	}
+}
+
+func TestWorkersFindTheSame(t *testing.T) {
+	sorted := func(args ...string) []string {
+		status, out, _ := runWith(args...)
+		require.Equal(t, 0, status)
+		return slices.Sorted(strings.Lines(out))
+	}
+	assert.Equal(t, sorted(), sorted("-workers", "5"))
+}
+
+// Zeek's own logs are the judge, where they are at hand.
+func TestCompareWithZeek(t *testing.T) {
+	const tool, traces = "../../../shared/tools/compare_zeek", "../../../shared/traces"
+	if _, err := os.Stat(tool); err != nil {
+		t.Skipf("no traces with Zeek's logs here: %v", err)
+	}
+	program := filepath.Join(t.TempDir(), "analyzer")
+	build, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, string(build))
+	out, err := exec.Command(tool, traces, "--", program).CombinedOutput()
+	require.NoError(t, err, string(out))
+	t.Logf("%s", out)
+	share := func(pattern string) string {
+		m := regexp.MustCompile(`(?m)^` + pattern).FindSubmatch(out)
+		require.NotNil(t, m, "%s in\n%s", pattern, out)
+		return string(m[1])
+	}
+	for pattern, least := range map[string]float64{
+		`all: ([0-9.]+)% of Zeek's rows`:         95,
+		`all: .*, ([0-9.]+)% of its own rows`:    95,
+		`conn\+: .* of Zeek's rows \(([0-9.]+)%`: 80,
+	} {
+		var got float64
+		require.NoError(t, json.Unmarshal([]byte(share(pattern)), &got))
+		assert.GreaterOrEqual(t, got, least, pattern)
+	}
+}
+
+func TestOutputFolderHasFileForEachLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	_, together, _ := runWith()
+	status, out, _ := runWith("-o", dir)
+	assert.Equal(t, 0, status)
+	assert.Empty(t, out)
+	var apart []string
+	for _, path := range []string{"conn", "dns", "ftp", "http", "smtp", "ssh", "ssl", "stats"} {
+		b, err := os.ReadFile(filepath.Join(dir, path+".log"))
+		require.NoError(t, err)
+		for line := range strings.Lines(string(b)) {
+			assert.Contains(t, line, `{"_path":"`+path+`"`)
+			apart = append(apart, line)
+		}
+	}
+	assert.ElementsMatch(t, slices.Collect(strings.Lines(together)), apart)
+}
+
+func write(t *testing.T, data []byte) string {
+	name := filepath.Join(t.TempDir(), "capture")
+	require.NoError(t, os.WriteFile(name, data, 0o666))
+	return name
+}
+
+func zipped(t *testing.T, data []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write(data)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	return b.Bytes()
+}
+
+// asPcapng returns the demo capture in the other format.
+func asPcapng(t *testing.T) []byte {
+	r, err := pcapgo.NewReader(bytes.NewReader(demo))
+	require.NoError(t, err)
+	var b bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&b, r.LinkType())
+	require.NoError(t, err)
+	for {
+		data, ci, err := r.ReadPacketData()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		ci.InterfaceIndex = 0
+		require.NoError(t, w.WritePacket(ci, data))
+	}
+	require.NoError(t, w.Flush())
+	return b.Bytes()
+}
+
+func TestFormats(t *testing.T) {
+	_, want, _ := runWith()
+	for name, data := range map[string][]byte{
+		"pcap": demo, "pcap.gz": zipped(t, demo), "pcapng": asPcapng(t), "pcapng.gz": zipped(t, asPcapng(t)),
+	} {
+		status, got, stderr := runWith(write(t, data))
+		assert.Equal(t, 0, status, name)
+		assert.Empty(t, stderr, name)
+		assert.Equal(t, want, got, name)
+	}
+}
+
+func TestStandardInput(t *testing.T) {
+	_, want, _ := runWith()
+	for name, data := range map[string][]byte{"pcap": demo, "pcapng.gz": zipped(t, asPcapng(t))} {
+		t.Run(name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			require.NoError(t, err)
+			old := os.Stdin
+			os.Stdin = r
+			defer func() { os.Stdin = old }()
+			go func() {
+				_, _ = w.Write(data)
+				w.Close()
+			}()
+			status, got, stderr := runWith("-")
+			assert.Equal(t, 0, status)
+			assert.Empty(t, stderr)
+			assert.ElementsMatch(t, slices.Collect(strings.Lines(want)), slices.Collect(strings.Lines(got)))
+		})
+	}
+}
+
+// Trouble with the input is one line that names it, and what was readable is in the logs.
+func TestBadInput(t *testing.T) {
+	random := bytes.Repeat([]byte{0x17, 0x93, 0xe2, 0x5c}, 100)
+	header := demo[:24]
+	strange := slices.Clone(demo)
+	strange[20] = 147 // the link type
+	header50 := 24    // where the 50th frame begins
+	for range 49 {
+		header50 += 16 + int(binary.LittleEndian.Uint32(demo[header50+8:]))
+	}
+	for name, c := range map[string]struct {
+		data  []byte
+		want  string
+		conns bool
+	}{
+		"empty":                       {nil, "is empty", false},
+		"random bytes":                {random, "neither a pcap nor a pcapng capture", false},
+		"short":                       {demo[:10], "neither a pcap nor a pcapng capture", false},
+		"strange link type":           {strange, "frame 1: link type 147", false},
+		"cut in a packet":             {demo[:len(demo)-5], "ends in the middle of frame", true},
+		"cut in a header":             {demo[:header50+7], "ends in the middle of frame 50", true},
+		"cut after a header":          {demo[:header50+16], "ends in the middle of frame 50", true},
+		"packet of a gigabyte":        {append(slices.Clone(header), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64), "frame 1: ", false},
+		"cut gzip":                    {zipped(t, demo)[:50_000], "ends in the middle of frame", true},
+		"gzip of nothing":             {zipped(t, nil), "is empty", false},
+		"gzip that is none":           {[]byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "gzip", false},
+		"pcapng cut in a packet":      {asPcapng(t)[:100_001], "ends in the middle of frame", true},
+		"pcapng without an interface": {asPcapng(t)[:28], "pcapng", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := write(t, c.data)
+			status, out, stderr := runWith(file)
+			assert.Equal(t, 1, status)
+			assert.Contains(t, stderr, file)
+			assert.Contains(t, stderr, c.want)
+			assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+			assert.Equal(t, c.conns, strings.Contains(out, `{"_path":"conn"`))
+			assert.Contains(t, out, `{"_path":"stats"`)
+		})
+	}
+	for _, c := range []struct{ args, want []string }{
+		{[]string{"/nonexistent/file"}, []string{"/nonexistent/file", "no such file"}},
+		{[]string{os.TempDir()}, []string{os.TempDir(), "directory"}},
+		{[]string{"-i", "nonexistent0"}, []string{"nonexistent0"}},
+		{[]string{"-o", "/dev/null/x", "-"}, []string{"/dev/null"}},
+	} {
+		status, _, stderr := runWith(c.args...)
+		assert.Equal(t, 1, status)
+		for _, want := range c.want {
+			assert.Contains(t, stderr, want)
+		}
+		assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+	}
+}
+
+// Wherever a capture is cut, but for between two frames, it is noticed.
+func TestEveryCutIsNoticed(t *testing.T) {
+	for name, data := range map[string][]byte{"pcap": demo, "pcapng": asPcapng(t)} {
+		clean := 0
+		for n := 200; n < 1000; n++ {
+			s, err := capture.FromBytes(name, data[:n])
+			require.NoError(t, err)
+			for err == nil {
+				_, err = s.Next()
+			}
+			if err == io.EOF {
+				clean++
+			}
+		}
+		assert.Less(t, clean, 10, name)
+	}
+}
+
+func TestBadFileDoesNotStopTheNext(t *testing.T) {
+	_, want, _ := runWith()
+	status, got, _ := runWith("/nonexistent/file", write(t, demo))
+	assert.Equal(t, 1, status)
+	assert.Equal(t, want, got)
+}
+
+func TestWrongCommandLine(t *testing.T) {
+	for _, args := range [][]string{{"-workers", "0"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-i", "x", "y"}, {"-nonsense"}, {"-o"}} {
+		status, out, stderr := runWith(args...)
+		assert.Equal(t, 2, status)
+		assert.Empty(t, out)
+		assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+	}
+}
+
+func TestHelpHasExampleForEachFlag(t *testing.T) {
+	status, out, stderr := runWith("-h")
+	assert.Equal(t, 0, status)
+	assert.Empty(t, out)
+	for _, name := range regexp.MustCompile(`(?m)^  -(\S+)`).FindAllStringSubmatch(stderr, -1) {
+		assert.Contains(t, examples[name[1]], "analyzer -"+name[1]+" ")
+		assert.Contains(t, stderr, examples[name[1]])
+	}
+	assert.Equal(t, len(examples), strings.Count(stderr, "example: "))
+}
+
+// An interrupt while the input has nothing more to say ends the program with all connections removed.
+func TestInterruptRemovesConnections(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	old := os.Stdin
+	os.Stdin = r
+	defer func() { os.Stdin = old }()
+	defer w.Close()
+	_, err = w.Write(demo[:60_000]) // ends in a packet, and never goes on
+	require.NoError(t, err)
+	ctx, interrupt := context.WithCancel(context.Background())
+	time.AfterFunc(500*time.Millisecond, interrupt)
+	var out, stderr bytes.Buffer
+	assert.Equal(t, 0, run(ctx, []string{"-"}, &out, &stderr))
+	assert.Empty(t, stderr.String())
+	var stats statsRow
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &stats))
+	assert.Greater(t, stats.Connections, 10)
+	assert.Equal(t, stats.Connections, stats.Removed)
+	assert.Equal(t, stats.HooksRegistered, stats.HooksUnregistered+stats.HooksRun)
+}
+
+// FuzzPackets takes the bytes of frames all the way to logs. Whatever they are, no parser panics, every connection is
+// removed, every hook runs or was taken back, and every row is JSON.
+func FuzzPackets(f *testing.F) {
+	for _, seed := range conversations(f) {
+		f.Add(uint16(layers.LinkTypeEthernet), seed)
+	}
+	f.Add(uint16(layers.LinkTypeRaw), []byte{0, 20, 0x45, 0, 0, 20})
+	f.Fuzz(func(t *testing.T, link uint16, data []byte) {
+		var frames []capture.Frame
+		at := time.Unix(1e9, 0)
+		for len(data) >= 2 { // two bytes of length, of which the highest five bits are a pause, then the frame
+			n, pause := int(data[0]&7)<<8|int(data[1]), data[0]>>3
+			n = min(n, len(data)-2)
+			at = at.Add(time.Millisecond << pause)
+			frames = append(frames, capture.Frame{Data: data[2 : 2+n], Time: at, Link: layers.LinkType(link), Wire: n})
+			data = data[2+n:]
+		}
+		stats, out, stderr := analyzeFrames(frames)
+		assert.Zero(t, stats.Panics, stderr)
+		assert.Equal(t, stats.Connections, stats.Removed)
+		assert.Equal(t, stats.HooksRegistered, stats.HooksUnregistered+stats.HooksRun)
+		conns := 0
+		for line := range strings.Lines(out) {
+			var row struct {
+				Path string `json:"_path"`
+				UID  string `json:"uid"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(line), &row), line)
+			assert.NotEmpty(t, row.UID)
+			if row.Path == "conn" {
+				conns++
+			}
+		}
+		assert.Equal(t, stats.Removed, conns)
+	})
+}
+
+// analyzeFrames takes frames to logs.
+func analyzeFrames(frames []capture.Frame) (stats statsRow, stdout, stderr string) {
+	var rows, errs bytes.Buffer
+	o := defaults()
+	o.flow.Errors = &errs
+	out := logs.NewOutput(&rows)
+	a := newAnalysis(1, o.flow, out)
+	for _, f := range frames {
+		a.frame(f)
+	}
+	stats, _ = a.close()
+	return stats, rows.String(), errs.String()
+}
+
+// conversations returns the connections of the demo capture in the form that FuzzPackets takes, the short ones.
+func conversations(t testing.TB) [][]byte {
+	r, err := pcapgo.NewReader(bytes.NewReader(demo))
+	require.NoError(t, err)
+	byFlow := make(map[uint64][]byte)
+	var order []uint64
+	for {
+		data, ci, err := r.ReadPacketData()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		p := gopacket.NewPacket(data, r.LinkType(), gopacket.Default)
+		if len(data) >= 1<<11 || p.TransportLayer() == nil || ci.CaptureLength != ci.Length {
+			continue
+		}
+		id := p.NetworkLayer().NetworkFlow().FastHash() ^ p.TransportLayer().TransportFlow().FastHash()
+		if byFlow[id] == nil {
+			order = append(order, id)
+		}
+		byFlow[id] = append(append(byFlow[id], byte(len(data)>>8), byte(len(data))), data...)
+	}
+	var seeds [][]byte
+	for _, id := range order {
+		if len(byFlow[id]) < 6000 {
+			seeds = append(seeds, byFlow[id])
+		}
+	}
+	require.NotEmpty(t, seeds)
+	return seeds
+}
