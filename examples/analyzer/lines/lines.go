@@ -32,9 +32,9 @@ const maxHeader = 32 << 10
 // value is empty and ready to use.
 type Header struct{ block []byte }
 
-// Add adds a line to h. It keeps a copy.
+// Add adds a line to h, unless it is empty. It keeps a copy.
 func (h *Header) Add(line []byte) {
-	if len(h.block)+len(line) <= maxHeader {
+	if len(line) > 0 && len(h.block)+len(line) <= maxHeader {
 		h.block = append(append(h.block, line...), '\n')
 	}
 }
