@@ -40,11 +40,10 @@ func New(o protocol.Owner, transport conn.Proto) *Parser {
 func (p *Parser) Name() string          { return "dns" }
 func (p *Parser) Transport() conn.Proto { return p.transport }
 
-// Ports has where Zeek takes every datagram for DNS, so that damaged ones are logged too. TCP has none: there, other
-// protocols that use the port are told from DNS by their bytes.
+// Ports has where Zeek takes all for DNS, so that damaged messages are logged too.
 func (p *Parser) Ports() []uint16 {
 	if p.transport == conn.TCP {
-		return nil
+		return []uint16{53}
 	}
 	return []uint16{53, netbios, 5353, 5355}
 }

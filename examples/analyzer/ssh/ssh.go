@@ -80,14 +80,11 @@ func (p *Parser) Confirmed(c *conn.Connection) bool {
 	return s != nil && s.confirmed
 }
 
-// Match wants the version of either side, since a capture may have one side only.
-func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
-	a, b := match(orig), match(resp)
-	if a == protocol.Yes || b == protocol.Yes {
-		return protocol.Yes
-	}
-	return min(a, b)
-}
+// Ports has the one where Zeek takes all for SSH, so that half a conversation is enough.
+func (p *Parser) Ports() []uint16 { return []uint16{22} }
+
+// Match wants the versions of both sides.
+func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return min(match(orig), match(resp)) }
 
 func match(data []byte) protocol.Verdict {
 	prefix := []byte("SSH-")

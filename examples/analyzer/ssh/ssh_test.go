@@ -233,14 +233,14 @@ func TestGap(t *testing.T) {
 
 func TestMatch(t *testing.T) {
 	p := New(nil)
-	assert.Equal(t, protocol.Yes, p.Match([]byte("SSH-2.0-x"), nil))
-	assert.Equal(t, protocol.Yes, p.Match(nil, []byte("ssh-1.99-x")))
-	assert.Equal(t, protocol.Yes, p.Match([]byte("SSH-2."), []byte("Welcome\r\n")))
+	assert.Equal(t, protocol.Yes, p.Match([]byte("SSH-2.0-x"), []byte("ssh-1.99-x")))
+	assert.Equal(t, protocol.Maybe, p.Match([]byte("SSH-2.0-x"), nil))
 	for n := range 6 {
-		assert.Equal(t, protocol.Maybe, p.Match([]byte("SSH-2."[:n]), nil))
+		assert.Equal(t, protocol.Maybe, p.Match([]byte("SSH-2.0-x"), []byte("SSH-2."[:n])))
 	}
 	for _, other := range []string{"G", "SSH-3.0", "SSH-2,0", "220 mail"} {
 		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), other)
+		assert.Equal(t, protocol.No, p.Match([]byte("SSH-2.0-x"), []byte(other)), other)
 	}
 }
 
