@@ -74,6 +74,18 @@ func TestConversations(t *testing.T) {
 			),
 			[]string{"me DELE ftp://198.51.100.2/./b 550 no b", "me DELE ftp://198.51.100.2/./a 250 gone a", "me ACCT x 230 acct"},
 		},
+		"a reply that only a later command can have": {
+			after(login, Orig("ACCT a\r\nDELE b\r\n"), Resp("450 busy\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./b 450 busy", "me ACCT a 450 busy"},
+		},
+		"a reply that names a later command": {
+			after(login, Orig("ACCT a\r\nDELE b\r\n"), Resp("501 DELE what\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./b 501 DELE what", "me ACCT a 501 DELE what"},
+		},
+		"two replies to a change of directory": {
+			after(login, Orig("CWD d\r\n"), Resp("250 ok\r\n250 indeed\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./d/f 250 ok"},
+		},
 		"the working directory": {
 			after(login,
 				Orig("CWD d\r\n"), Resp("250 ok\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n"),
@@ -109,6 +121,13 @@ func TestConversations(t *testing.T) {
 		"a reply that is none": {
 			after(login, Orig("ACCT x\r\n"), Resp("what\r\n230 ok\r\n"), Orig("DELE f\r\n")),
 			[]string{"me ACCT x 230 ok"},
+		},
+		"a reply that is none, late": {
+			after(login,
+				Orig("HELP\r\n"), Resp("214-help\r\n"+strings.Repeat(" x\r\n", 3000)+"214 ok\r\nwhat\r\n"),
+				Orig("DELE f\r\n"), Resp("250 ok\r\n"),
+			),
+			[]string{"me DELE ftp://198.51.100.2/./f 250 ok"},
 		},
 		"replies before a command": {
 			[]Turn{Resp("what\r\n099 x\r\n220x\r\n220 hi\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n")},
@@ -215,12 +234,23 @@ func TestAuthTLSHandsOver(t *testing.T) {
 	assert.Len(t, o.Rows, 1)
 }
 
+func TestOtherAuthGoesOn(t *testing.T) {
+	assert.Equal(t, []string{"<unknown> DELE ftp://198.51.100.2/./f 250 ok"}, play(t,
+		Resp("220 hi\r\n"), Orig("AUTH GSSAPI\r\n"), Resp("234 go\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n"),
+	))
+}
+
 func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	turns := after(login, Orig("DELE f\r\n"), Resp("250 ok\r\n"))
 	Play(t, New(o), c, turns...)
 	assert.True(t, conn.Registered(c, finalize))
 	assert.Empty(t, o.Rows, "more replies may come")
+
+	o, c = &Recorder{}, Conn()
+	Play(t, New(o), c, after(turns, Ends()[0])...)
+	assert.True(t, conn.Registered(c, finalize), "the other side may reply")
+	assert.Empty(t, o.Rows)
 
 	o, c = &Recorder{}, Conn()
 	Play(t, New(o), c, after(turns, Ends()...)...)
@@ -236,7 +266,7 @@ func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
 func TestConfirmedByACommand(t *testing.T) {
 	p, c := New(&Recorder{}), Conn()
 	assert.False(t, p.Confirmed(c))
-	Play(t, p, c, Resp("220 hi\r\n"), Orig("?\r\n"))
+	Play(t, p, c, Resp("220 hi\r\n"), Orig("?\r\n"+strings.Repeat("X", maxVerb+1)+"\r\n"))
 	assert.False(t, p.Confirmed(c))
 	Play(t, p, c, Orig("USER me\r\n"))
 	assert.True(t, p.Confirmed(c))

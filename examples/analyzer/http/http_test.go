@@ -210,6 +210,20 @@ func TestConversations(t *testing.T) {
 			},
 			[]string{"1 GET h /a 1.1 0 20000 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
 		},
+		"a request after the server has closed": {
+			[]Turn{
+				get, Resp("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+				Orig(get.Data + get.Data), {FromOrig: true, End: true},
+			},
+			[]string{"1 GET h /a 1.1 0 0 200 OK", "2 GET h /a - 28 0 - -"},
+		},
+		"a compressed body without a length": {
+			[]Turn{
+				Orig("POST /a HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"),
+				Resp("HTTP/1.1 200 OK\r\n\r\nhello"),
+			},
+			[]string{"1 POST - /a 1.1 3 5 200 OK"},
+		},
 		"empty lines between messages": {
 			[]Turn{Orig("\r\n" + get.Data + "\r\n\n" + get.Data), Resp("\r\n" + ok + "\r\n" + ok)},
 			[]string{"1 GET h /a 1.1 0 5 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
@@ -316,6 +330,13 @@ func TestUpgradeHandsOver(t *testing.T) {
 	assert.Len(t, o.Rows, 1)
 }
 
+func TestUpgradeOfPipelinedRequestsIsNone(t *testing.T) {
+	get := "GET /ws HTTP/1.1\r\n\r\n"
+	assert.Equal(t, []string{"1 GET - /ws 1.1 0 5 200 OK", "2 GET - /ws - 0 0 - -"}, play(t,
+		Orig(get+get), Resp("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), Resp(ok),
+	))
+}
+
 func TestHTTPGoesOnInsideHTTP(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
@@ -410,10 +431,11 @@ func TestRow(t *testing.T) {
 func TestLongTextsAreCut(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	long := strings.Repeat("x", 100000)
-	Play(t, New(o), c, Orig("GET /"+long[:10000]+" HTTP/1.1\r\nUser-Agent: "+long+"\r\nHost: h\r\n\r\n"), Resp(ok))
+	Play(t, New(o), c, Orig("GET /"+long[:10000]+" HTTP/1.1\r\n"+strings.Repeat("Via: x\r\n", 100)+"User-Agent: "+long+"\r\nHost: h\r\n\r\n"), Resp(ok))
 	row := o.Rows[0].(*Row)
 	assert.Len(t, *row.URI, maxText)
 	assert.Len(t, row.UserAgent, maxText)
+	assert.Len(t, row.Proxied, maxProxied)
 	assert.Equal(t, "h", *row.Host)
 }
 

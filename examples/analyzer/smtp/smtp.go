@@ -186,7 +186,7 @@ func (s *state) chunk(data []byte) (n int) {
 		switch {
 		case took > 0:
 			n = took
-			s.headerLine(bytes.TrimRight(append(s.partial, line...), "\r"))
+			s.headerLine(append(s.partial, line...))
 			s.partial = nil
 		case int64(n) < s.left:
 			return 0
@@ -210,7 +210,7 @@ func (s *state) clientLine(c *conn.Connection, line []byte) {
 			s.command(c, endOfData)
 			return
 		}
-		s.headerLine(bytes.TrimPrefix(line, []byte(".")))
+		s.headerLine(line) // no field of a row begins with the dot that is doubled at the begin of a line
 	case expectAnswer:
 		s.command(c, authAnswer)
 	default:

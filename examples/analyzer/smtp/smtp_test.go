@@ -144,6 +144,16 @@ func TestConversations(t *testing.T) {
 			join(hello, envelope, []Turn{Orig("NOOP\r\n"), Resp("600 Moon\r\n250 ok\r\n")}, envelope),
 			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
 		},
+		"a reply that is none, before a command": {
+			join([]Turn{Resp("What?\r\n")}, hello, envelope),
+			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
+		},
+		"a reply that is none, late": {
+			join(hello, envelope, []Turn{
+				Orig("BDAT 20000 LAST\r\n\r\n" + strings.Repeat("x", 19998)), Resp("What?\r\n"), Resp("250 done\r\n"),
+			}),
+			[]string{"1/c.test/a@c.test/b@s.test/250 done"},
+		},
 		"a gap in the mail": {
 			join(hello, envelope, content[:2], []Turn{
 				{FromOrig: true, Data: "Subject: s\r\nab", Lost: 5}, Orig("c\r\n.\r\n"), Resp("250 queued\r\n"),
@@ -236,7 +246,7 @@ func TestMatch(t *testing.T) {
 }
 
 const header = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n" +
-	"Received: from x ([203.0.113.7]) by s\r\n\t(192.0.2.99); now\r\n" +
+	"Received: from x ([203.0.113.7]) by s\r\n\t(192.0.2.1); now\r\n" +
 	"Received: from y (203.0.113.8) by x\r\n" +
 	"From: A <a@c.test>\r\nTo: \"B, b\" <b@s.test>,\r\n c@s.test, c@s.test\r\nCc: d@s.test\r\nReply-To: r@c.test\r\n" +
 	"Message-ID: <1@c.test>\r\nIn-Reply-To: <0@s.test>\r\nSubject: first\r\nSubject: s\r\nX-Mailer: m 1\r\n\r\nFrom: not\r\n"
@@ -249,8 +259,8 @@ func TestRow(t *testing.T) {
 		"date": "Mon, 1 Jan 2024 00:00:00 +0000", "from": "A <a@c.test>", "to": ["\"B, b\" <b@s.test>", "c@s.test"],
 		"cc": ["d@s.test"], "reply_to": "r@c.test", "msg_id": "<1@c.test>", "in_reply_to": "<0@s.test>", "subject": "s",
 		"first_received": "from y (203.0.113.8) by x",
-		"second_received": "from x ([203.0.113.7]) by s (192.0.2.99); now",
-		"last_reply": "250 ok", "path": ["198.51.100.2", "192.0.2.1", "192.0.2.99", "203.0.113.8"],
+		"second_received": "from x ([203.0.113.7]) by s (192.0.2.1); now",
+		"last_reply": "250 ok", "path": ["198.51.100.2", "192.0.2.1", "203.0.113.8"],
 		"user_agent": "m 1", "tls": false
 	}`
 	at := strings.Index(header, "\r\nFrom:") - 3 // between a carriage return and a line feed
