@@ -75,8 +75,8 @@ func TestConversations(t *testing.T) {
 			[]string{"me DELE ftp://198.51.100.2/./b 550 no b", "me DELE ftp://198.51.100.2/./a 250 gone a", "me ACCT x 230 acct"},
 		},
 		"a reply that only a later command can have": {
-			after(login, Orig("ACCT a\r\nDELE b\r\n"), Resp("450 busy\r\n")),
-			[]string{"me DELE ftp://198.51.100.2/./b 450 busy", "me ACCT a 450 busy"},
+			after(login, Orig("ACCT x1\r\nDELE x2\r\n"), Resp("450 busy\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./x2 450 busy", "me ACCT x1 450 busy"},
 		},
 		"a reply that names a later command": {
 			after(login, Orig("ACCT a\r\nDELE b\r\n"), Resp("501 DELE what\r\n")),
