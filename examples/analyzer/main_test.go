@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn/examples/analyzer/capture"
+	"example.com/conn/examples/analyzer/flow"
 	"example.com/conn/examples/analyzer/logs"
 )
 
@@ -371,18 +372,20 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
-// analyzeFrames takes frames to logs.
-func analyzeFrames(frames []capture.Frame) (stats statsRow, stdout, stderr string) {
+// analyzeFrames takes frames to logs, in the caller's goroutine: fuzzing wants every run of an input to be the same.
+func analyzeFrames(frames []capture.Frame) (stats flow.Stats, stdout, stderr string) {
 	var rows, errs bytes.Buffer
-	o := defaults()
-	o.flow.Errors = &errs
-	out := logs.NewOutput(&rows)
-	a := newAnalysis(1, o.flow, out)
+	cfg := defaults().flow
+	cfg.Errors, cfg.Log = &errs, logs.NewWriter(logs.NewOutput(&rows))
+	decoder, table := capture.NewDecoder(), flow.New(cfg)
 	for _, f := range frames {
-		a.frame(f)
+		if p, ok, _ := decoder.Decode(f.Link, f.Data, f.Time); ok {
+			table.Packet(p)
+		}
 	}
-	stats, _ = a.close()
-	return stats, rows.String(), errs.String()
+	table.Close()
+	cfg.Log.Flush()
+	return table.Stats, rows.String(), errs.String()
 }
 
 // conversations returns the connections of the demo capture in the form that FuzzPackets takes, the short ones.
