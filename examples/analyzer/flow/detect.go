@@ -56,7 +56,7 @@ const (
 // feed brings an event to the parser of f.
 func (t *Table) feed(f *flow, e event) {
 	switch {
-	case f.deaf:
+	case f.deaf, f.partial: // in the middle of a stream, what looks like a beginning is none: Zeek's parsers do the same
 	case f.parser != nil:
 		t.give(f, e)
 	default:

@@ -80,6 +80,7 @@ type flow struct {
 	packets [2]uint64
 	bytes   [2]int64 // payload; of TCP, the ends tell
 	ends    [2]endpoint
+	partial bool     // TCP whose beginning was not captured
 	seen    [2]uint8 // letters that are in the history; see recordOnce
 	letters [12]byte // where most histories have room
 	history []byte

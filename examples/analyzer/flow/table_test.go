@@ -451,6 +451,25 @@ func TestSearchEndsWithConnection(t *testing.T) {
 	assert.Equal(t, 1, ported.ran)
 }
 
+func TestPartialConnectionIsNotParsed(t *testing.T) {
+	p := &fake{name: "hello", ports: []uint16{7000}}
+	h := newHarness(t, nil, p)
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(server, client, "A", 501, 106, "hello")
+	assert.Empty(t, p.got.String())
+	assert.Equal(t, []string{"40000>7000 OTH Dd 5/5"}, h.close())
+}
+
+func TestConnectionWithoutSYNIsParsedIfSYNACKWasSeen(t *testing.T) {
+	web := netip.AddrPortFrom(server.Addr(), 80)
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.tcp(web, client, "SA", 500, 101, "")
+	h.tcp(client, web, "A", 101, 501, "hello")
+	assert.Equal(t, ">hello", p.got.String())
+	h.close()
+}
+
 func TestHandOverBeginsSearchAnew(t *testing.T) {
 	p, second := &fake{name: "hello", ports: []uint16{7000}}, &fake{name: "other"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
@@ -495,6 +514,7 @@ func TestPanicCostsItsConnectionOnly(t *testing.T) {
 	h.tcp(client, server, "A", 101, 501, "hello!")
 	h.tcp(client, server, "A", 107, 501, "more")
 	other := netip.AddrPortFrom(client.Addr(), 40001)
+	h.tcp(other, server, "S", 100, 0, "")
 	h.tcp(other, server, "A", 101, 501, "hello")
 	assert.Equal(t, "<hello", p.got.String())
 	assert.Len(t, h.close(), 2)

@@ -113,6 +113,9 @@ func (t *Table) segment(f *flow, side int, now time.Time, tcp *layers.TCP, data 
 		span++
 	}
 
+	if f.packets[side] == 1 && (side == 0 || !f.partial) {
+		f.partial = !tcp.SYN || side == 0 && tcp.ACK
+	}
 	e.synchronize(tcp, span)
 	seq := e.relative(tcp.Seq)
 	f.recordFlags(side, tcp, seq, length)
@@ -137,11 +140,16 @@ func (t *Table) segment(f *flow, side int, now time.Time, tcp *layers.TCP, data 
 	if side == 1 && tcp.SYN && !tcp.ACK && e.state == inactive && peer.state == synAckSent && tcp.Seq == e.start {
 		// The SYN and the SYN-ACK changed places on their way into the capture.
 		f.flip()
+		f.partial = false
 		side, e, peer = 0, peer, e
 		e.set(established)
 		peer.set(established)
 	}
+	unseen := e.state == inactive
 	closes := transition(side, e, peer, tcp, length)
+	if unseen && !tcp.SYN && e.state == established {
+		f.partial = false // only the SYN is missing
+	}
 
 	t.acknowledged(f, 1-side, now, acked)
 	if tcp.SYN {
@@ -299,7 +307,7 @@ func (t *Table) acknowledged(f *flow, side int, now time.Time, seq int64) {
 	if e.finished && seq >= e.fin {
 		seq = e.fin - 1
 	}
-	if seq <= 2 && (e.state == partial || f.ends[1-side].state == partial) {
+	if seq <= 2 && f.partial {
 		return // the numbering was made up; a keep-alive may have been its first byte
 	}
 	for e.stream.next < seq {
