@@ -16,7 +16,8 @@ import (
 type batch struct {
 	packets []flow.Packet
 	bytes   []byte
-	now     time.Time // if set, nothing may come for a while: what is due by then is to be done
+	idle    bool      // nothing may come for a while: rows are to be written, and what is due at now is to be done
+	now     time.Time // zero if only packets tell the time
 }
 
 // A batch is sent when it has this many packets or bytes.
@@ -66,7 +67,7 @@ func (w *worker) run() {
 		for _, p := range b.packets {
 			w.table.Packet(p)
 		}
-		if !b.now.IsZero() {
+		if b.idle {
 			w.table.Advance(b.now)
 			w.log.Flush()
 		}
@@ -100,7 +101,7 @@ func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) err
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, capture.ErrIdle):
-			a.idle(time.Now())
+			a.idle(s.Now())
 		default:
 			return err
 		}
@@ -144,10 +145,10 @@ func (a *analysis) frame(f capture.Frame) {
 	}
 }
 
-// idle has all workers do what is due at now, although packets may be missing for a full batch.
+// idle has all workers take the packets that are there and do what is due at now, although they may have no full batch.
 func (a *analysis) idle(now time.Time) {
 	for _, w := range a.workers {
-		w.batch.now = now
+		w.batch.idle, w.batch.now = true, now
 		w.send()
 	}
 }

@@ -200,8 +200,10 @@ func TestStandardInput(t *testing.T) {
 			old := os.Stdin
 			os.Stdin = r
 			defer func() { os.Stdin = old }()
-			go func() {
-				_, _ = w.Write(data)
+			go func() { // a pause is not part of the capture's time
+				_, _ = w.Write(data[:len(data)/2])
+				time.Sleep(500 * time.Millisecond)
+				_, _ = w.Write(data[len(data)/2:])
 				w.Close()
 			}()
 			status, got, stderr := runWith("-")

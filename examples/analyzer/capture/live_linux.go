@@ -21,7 +21,7 @@ func Live(ctx context.Context, name string) (*Source, error) {
 		h.Close()
 		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
-	s := &Source{name: "interface " + name, close: func() error { return nil }} // a blocked read keeps the handle
+	s := &Source{name: "interface " + name, live: true, close: func() error { return nil }} // a blocked read keeps the handle
 	s.next, err = patiently(ctx, func() (func() (Frame, error), error) {
 		return func() (Frame, error) {
 			data, ci, err := h.ZeroCopyReadPacketData()
