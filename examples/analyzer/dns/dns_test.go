@@ -133,6 +133,10 @@ func TestPairing(t *testing.T) {
 	}
 }
 
+func TestRoundTripNeedsBothWays(t *testing.T) {
+	assert.Nil(t, play(t, server, answer(1, "a", address("a", "192.0.2.1")))[0].RTT)
+}
+
 func TestHookOnlyWhileSomethingIsPending(t *testing.T) {
 	p, c := udp(&Recorder{}), Conn()
 	for _, tt := range []struct {
@@ -236,6 +240,8 @@ func TestNetBIOS(t *testing.T) {
 		Orig(encode(ask(3, strings.ToLower(name), layers.DNSTypeA))))
 	assert.Equal(t, []string{"1 FOO/NIMLOC/", "2 FOO/NBSTAT/", "3 " + strings.ToLower(name) + "/A/"}, brief(rows))
 	assert.Equal(t, "netbios-registration", rows[0].OpCodeName)
+	const browsers = "ABACFPFPENFDECFCEPFHFDEFFPFPACAB"
+	assert.Equal(t, "\x01\x02__MSBROWSE__\x02", netbiosName([]byte(browsers)))
 }
 
 func TestAnswers(t *testing.T) {

@@ -19,9 +19,6 @@ type auth struct {
 // segment takes n encrypted bytes that came at once.
 func (s *state) segment(pkt protocol.Packet, n int) {
 	a := &s.auth
-	if s.row.Version != 2 || compressed(s.row.CompAlg) {
-		return
-	}
 	const longer = 256 // than the answer by so much, and it is a banner
 	switch {
 	case pkt.FromOrig:

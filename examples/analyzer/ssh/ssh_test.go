@@ -106,6 +106,12 @@ func TestAlgorithms(t *testing.T) {
 	}
 	other := Resp(kexInit("rsa", "", "", "", "", "", "", ""))
 	assert.Equal(t, "Algorithm negotiation failed", row(t, clientVersion, serverVersion, clientInit, other).KexAlg)
+	assert.Equal(t, "Algorithm negotiation failed", agree(nil, nil))
+
+	p, c := New(&Recorder{}), Conn()
+	Play(t, p, c, clientVersion, serverVersion, clientInit, serverInit)
+	assert.Nil(t, session.Get(c).sides[0].lists, "is not kept")
+	assert.Nil(t, session.Get(c).sides[1].lists)
 }
 
 func TestOneSideOnly(t *testing.T) {
@@ -155,9 +161,9 @@ func TestAuthentication(t *testing.T) {
 		"first password":        {[]Turn{request, accept, request, failure, request, success}, yes, 1},
 		"second password":       {[]Turn{request, accept, request, failure, request, failure, request, success}, yes, 2},
 		"wrong passwords":       {[]Turn{request, accept, request, failure, request, failure, request, failure}, no, 2},
-		"banner":                {[]Turn{request, accept, request, sized(800), failure, request, success}, yes, 1},
+		"banner":                {[]Turn{request, accept, request, sized(800), failure, request, failure, request, success}, yes, 2},
 		"none tried":            {[]Turn{request, accept, request, failure}, nil, 0},
-		"server's last key":     {[]Turn{sized(44), request, accept, request, success}, yes, 1},
+		"server's last key":     {[]Turn{sized(99), request, accept, request, success}, yes, 1},
 		"rest is passed over":   {[]Turn{request, accept, request, success, failure, failure}, yes, 1},
 		"sizes without meaning": {[]Turn{request, accept, request, failure, request, sized(77), sized(99)}, nil, 0},
 	} {
@@ -187,6 +193,14 @@ func TestCompressionHidesAuthentication(t *testing.T) {
 	assert.Equal(t, protocol.Stop, res.Next, "nothing more can be known")
 	require.Len(t, o.Rows, 1)
 	assert.Equal(t, "zlib@openssh.com", o.Rows[0].(Row).CompAlg)
+	assert.False(t, conn.Registered(c, finalize))
+}
+
+func TestNoCommonVersion(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	res := Play(t, New(o), c, clientVersion, Resp("SSH-1.5-s\n"))
+	assert.Equal(t, protocol.Stop, res.Next, "nothing can follow")
+	assert.Len(t, o.Rows, 1)
 	assert.False(t, conn.Registered(c, finalize))
 }
 

@@ -23,7 +23,6 @@ const (
 	handshake        = 22
 	applicationData  = 23
 	heartbeat        = 24
-	lastType         = 30 // that might be one, in Zeek's view
 )
 
 // A Parser is a protocol.Parser.
@@ -210,7 +209,7 @@ func (s *state) side(pkt protocol.Packet) *side {
 // record takes a record. When the connection is established, or when this is not TLS, Next is not More.
 func (s *state) record(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	kind := data[0]
-	if data[1] != 3 || data[2] > 3 || !s.started && (kind < changeCipherSpec || kind > lastType) {
+	if data[1] != 3 || data[2] > 3 {
 		return 0, protocol.Violation
 	}
 	s.started = true

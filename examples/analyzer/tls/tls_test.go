@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/cryptobyte"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/protocol"
@@ -228,6 +229,7 @@ func TestViolations(t *testing.T) {
 		"unknown message":    "\x16\x03\x01\x00\x04\x63\x00\x00\x00",
 		"huge hello":         "\x16\x03\x01\x00\x05\x01\x0f\x00\x00\x00",
 		"hello without body": "\x16\x03\x01\x00\x04\x01\x00\x00\x00",
+		"unknown hello":      record(handshake, hello(clientHello, 0x0505, "")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, first := range [][]Turn{nil, {turns[0]}} {
@@ -254,6 +256,113 @@ func TestEstablishedConnectionsHaveNoHook(t *testing.T) {
 	assert.False(t, p.Confirmed(Conn()))
 }
 
+// record makes a record.
+func record(kind byte, body string) string {
+	return string(binary.BigEndian.AppendUint16([]byte{kind, 3, 3}, uint16(len(body)))) + body
+}
+
+// ext makes an extension.
+func ext(kind uint16, body string) string {
+	b := binary.BigEndian.AppendUint16(nil, kind)
+	return string(binary.BigEndian.AppendUint16(b, uint16(len(body)))) + body
+}
+
+// hello makes a handshake message: a ClientHello or ServerHello that chooses TLS_AES_128_GCM_SHA256.
+func hello(kind byte, version uint16, id string, exts ...string) string {
+	b := cryptobyte.NewBuilder([]byte{kind})
+	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+		b.AddUint16(version)
+		b.AddBytes(make([]byte, 32))
+		b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(id)) })
+		if kind == clientHello {
+			b.AddUint16(2)
+		}
+		b.AddUint16(tls.TLS_AES_128_GCM_SHA256)
+		if kind == clientHello {
+			b.AddUint8(1)
+		}
+		b.AddUint8(0)
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(strings.Join(exts, ""))) })
+	})
+	return string(b.BytesOrPanic())
+}
+
+func TestExtensions(t *testing.T) {
+	const name = "\x01\x00\x01x\x00\x00\x05first\x00\x00\x06second" // the first is of another type
+	got := row(t, Orig(record(handshake, hello(clientHello, 0x0303, "", ext(extServerName, "\x00\x15"+name)))))
+	assert.Equal(t, "first", got.ServerName)
+
+	for want, version := range map[string]uint16{
+		"TLSv12": 0x0303, "TLSv13": tls13, "TLSv13-draft23": 0x7f17, "unknown-64282": 0xfb1a,
+	} {
+		chosen := string(binary.BigEndian.AppendUint16(nil, version))
+		got := row(t, Resp(record(handshake, hello(serverHello, 0x0303, "", ext(extSupportedVersions, chosen)))))
+		assert.Equal(t, want, got.Version)
+	}
+	broken := ext(extServerName, "x")[:4]
+	assert.Empty(t, Rows(t, parser, Orig(record(handshake, hello(clientHello, 0x0303, "", broken)))))
+}
+
+func TestResumption(t *testing.T) {
+	ccs := record(changeCipherSpec, "\x01")
+	ticket, psk := ext(extSessionTicket, "ticket"), ext(extPreSharedKey, "\x00\x00")
+	id, other := strings.Repeat("i", 32), strings.Repeat("o", 32)
+	zeros := strings.Repeat("\x00", 32)
+	client := func(id string, exts ...string) Turn {
+		return Orig(record(handshake, hello(clientHello, 0x0303, id, exts...)))
+	}
+	server := func(id string, exts ...string) Turn {
+		return Resp(record(handshake, hello(serverHello, 0x0303, id, exts...)))
+	}
+	keyExchange := Orig(record(handshake, "\x10\x00\x00\x01k"))
+	is13 := ext(extSupportedVersions, "\x03\x04")
+	for name, tt := range map[string]struct {
+		turns []Turn
+		want  bool
+	}{
+		"same ID":                  {[]Turn{client(id), server(id)}, true},
+		"another ID":               {[]Turn{client(id), server(other)}, false},
+		"no ID":                    {[]Turn{client(""), server("")}, false},
+		"ID of zeros":              {[]Turn{client(zeros), server(zeros)}, false},
+		"same ID in TLS 1.3":       {[]Turn{client(id), server(id, is13)}, false},
+		"ticket, no new key":       {[]Turn{client("", ticket), server(""), Orig(ccs)}, true},
+		"ticket, new key":          {[]Turn{client("", ticket), server(""), keyExchange, Orig(ccs)}, false},
+		"ticket and ID":            {[]Turn{client(id, ticket), server(other), Orig(ccs)}, false},
+		"empty ticket":             {[]Turn{client("", ext(extSessionTicket, "")), server(""), Orig(ccs)}, false},
+		"ticket, server's change":  {[]Turn{client("", ticket), server(""), Resp(ccs)}, false},
+		"key of before":            {[]Turn{client(id, psk), server(id, is13, psk)}, true},
+		"key that is not accepted": {[]Turn{client(id, psk), server(id, is13)}, false},
+		"key that nobody offered":  {[]Turn{client(id), server(id, is13, psk)}, false},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, row(t, tt.turns...).Resumed) })
+	}
+}
+
+// TestChangeCipherSpecMeansNothingInTLS13 has an alert in the clear after it, as clients send that refuse the server.
+func TestChangeCipherSpecMeansNothingInTLS13(t *testing.T) {
+	chosen := ext(extSupportedVersions, "\x03\x04")
+	ccs := record(changeCipherSpec, "\x01")
+	got := row(t, Orig(record(handshake, hello(clientHello, 0x0303, ""))),
+		Resp(record(handshake, hello(serverHello, 0x0303, "", chosen))+ccs),
+		Orig(ccs+record(alert, "\x02\x28\x02\x00")))
+	assert.Equal(t, "handshake_failure", got.LastAlert, "a record of TLS 1.3 has one alert")
+	assert.Equal(t, "CsiIL", got.History)
+	assert.False(t, got.Established)
+}
+
+func TestEmptyRecordsMeanNothing(t *testing.T) {
+	assert.Empty(t, Rows(t, parser, Orig(record(changeCipherSpec, "")+record(heartbeat, ""))))
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	alerts := strings.Repeat(record(alert, strings.Repeat("\x01\x5a", 2*maxAlerts)), 20)
+	o, c := &Recorder{}, Conn()
+	Play(t, New(o), c, Orig(alerts[:len(alerts)/20]))
+	assert.Len(t, session.Get(c).row.History, maxAlerts)
+	Play(t, New(o), c, Orig(alerts))
+	assert.Len(t, session.Get(c).row.History, maxHistory)
+}
+
 // v2 makes a record of SSL 2.
 func v2(message string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(len(message))|0x8000)) + message
@@ -261,23 +370,37 @@ func v2(message string) string {
 
 func TestSSL2(t *testing.T) {
 	challenge := strings.Repeat("c", 16)
-	hello := func(version string) Turn {
+	greet := func(version string) Turn {
 		return Orig(v2("\x01" + version + "\x00\x06\x00\x00\x00\x10" + "\x01\x00\x80\x00\x00\x2f" + challenge))
 	}
 	server := Resp(v2("\x04\x00\x01\x00\x02\x00\x03\x00\x03\x00\x10" + "crt" + "\x01\x00\x80" + challenge))
 	key := Orig(v2("\x02\x01\x00\x80\x00\x00\x00\x00\x00\x00"))
-	assert.Equal(t, protocol.Yes, New(nil).Match([]byte(hello("\x03\x01").Data), nil))
+	assert.Equal(t, protocol.Yes, New(nil).Match([]byte(greet("\x03\x01").Data), nil))
 
-	got := row(t, hello("\x00\x02"), server, key)
+	got := row(t, greet("\x00\x02"), server, key)
 	assert.Equal(t, "SSLv2", got.Version)
 	assert.Equal(t, "Cs", got.History)
 	assert.True(t, got.Established)
 
 	answer := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})[1:]
-	got = row(t, append([]Turn{hello("\x03\x03")}, answer...)...)
+	got = row(t, append([]Turn{greet("\x03\x03")}, answer...)...)
 	assert.Equal(t, "TLSv12", got.Version, "a hello in SSL 2, the rest in TLS")
 	assert.Equal(t, "CsxknGIi", got.History)
 	assert.True(t, got.Established)
+}
+
+func TestSSL2Violations(t *testing.T) {
+	for name, turn := range map[string]Turn{
+		"short":           Orig("\x80\x01\x01\x00\x02\x00"),
+		"unknown message": Orig(v2("\x09\x00\x02\x00")),
+		"unknown version": Orig(v2("\x01\x00\x03\x00\x00\x00\x00\x00\x00")),
+		"cut hello":       Orig(v2("\x01\x00\x02\x00\x03\x00\x00\x00\x00")),
+		"newer server":    Resp(v2("\x04\x00\x01\x00\x03\x00\x00\x00\x00")),
+	} {
+		o, c := &Recorder{}, Conn()
+		assert.Equal(t, protocol.Violation, Play(t, New(o), c, turn).Next, name)
+		assert.Empty(t, o.Rows)
+	}
 }
 
 func TestMatch(t *testing.T) {
@@ -292,7 +415,7 @@ func TestMatch(t *testing.T) {
 	for n := range 11 {
 		assert.Equal(t, protocol.Maybe, p.Match(client[:n], nil), "%d bytes", n)
 	}
-	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02"} {
+	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02", v2("\x01\x00\x02\x00\x02\x00\x00\x00\x00xx")} {
 		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), other)
 	}
 }
