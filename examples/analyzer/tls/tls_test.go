@@ -391,7 +391,7 @@ func TestSSL2(t *testing.T) {
 
 func TestSSL2Violations(t *testing.T) {
 	for name, turn := range map[string]Turn{
-		"short":           Orig("\x80\x01\x01\x00\x02\x00"),
+		"short":           Orig("\x80\x00\x01\x00\x02"),
 		"unknown message": Orig(v2("\x09\x00\x02\x00")),
 		"unknown version": Orig(v2("\x01\x00\x03\x00\x00\x00\x00\x00\x00")),
 		"cut hello":       Orig(v2("\x01\x00\x02\x00\x03\x00\x00\x00\x00")),
