@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 )
@@ -144,18 +143,21 @@ func (s *Source) open(r io.Reader) error {
 	b := bufio.NewReaderSize(countingReader{r, &s.read}, 1<<16)
 	magic, err := b.Peek(4)
 	if bytes.HasPrefix(magic, []byte{0x1f, 0x8b}) {
-		unzipped, err := gzip.NewReader(b)
-		if err != nil {
-			return err
+		unzipped, zipErr := gzip.NewReader(b)
+		if zipErr != nil {
+			return zipErr
 		}
 		b = bufio.NewReaderSize(unzipped, 1<<16)
 		magic, err = b.Peek(4)
-	}
-	if len(magic) == 0 {
-		if err != nil && err != io.EOF {
-			return err
+		if err == io.ErrUnexpectedEOF {
+			return errors.New("is cut off at its beginning")
 		}
+	}
+	switch {
+	case len(magic) == 0 && err == io.EOF:
 		return errors.New("is empty")
+	case len(magic) == 0:
+		return err
 	}
 	if bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}) {
 		return s.readNg(b)
@@ -195,12 +197,6 @@ func (s *Source) readNg(b *bufio.Reader) error {
 		return Frame{data, ci.Timestamp, i.LinkType, ci.Length}, err
 	}
 	return nil
-}
-
-// A packetSource is what gopacket reads packets from, such as an interface.
-type packetSource interface {
-	ReadPacketData() ([]byte, gopacket.CaptureInfo, error)
-	Close()
 }
 
 // idleTime is how long Next waits before it returns ErrIdle.

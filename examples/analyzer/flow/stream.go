@@ -25,7 +25,7 @@ type segment struct {
 func (s segment) end() int64 { return s.seq + int64(len(s.data)) }
 
 // segmentCost is added to the size of a segment, so that a bound on size also bounds their number.
-const segmentCost = 64
+const segmentCost = 256
 
 // insert keeps data, which starts at seq, until the bytes before it have come. Bytes that are there already win over
 // those that come later with the same numbers.
@@ -57,17 +57,15 @@ func (s *stream) insert(seq int64, data []byte) {
 
 // ready takes the bytes that are next from the pending ones and counts them as delivered; nil if they have not come.
 func (s *stream) ready() []byte {
-	for len(s.pending) > 0 && s.pending[0].seq <= s.next {
-		p := s.pending[0]
-		s.pending = slices.Delete(s.pending, 0, 1)
-		s.size -= len(p.data) + segmentCost
-		if p.end() > s.next {
-			data := p.data[s.next-p.seq:]
-			s.next = p.end()
-			return data
-		}
+	if len(s.pending) == 0 || s.pending[0].seq > s.next {
+		return nil
 	}
-	return nil
+	p := s.pending[0]
+	s.pending[0] = segment{}
+	s.pending = s.pending[1:]
+	s.size -= len(p.data) + segmentCost
+	s.next = p.end()
+	return p.data
 }
 
 // skip gives up the bytes before seq that have not come, as far as the first pending one, and returns how many they are.

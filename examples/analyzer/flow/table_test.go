@@ -130,6 +130,8 @@ func (h *harness) close() []string {
 // A fake parser takes connections that begin with its name, and notes what it is given.
 type fake struct {
 	owner  protocol.Owner
+	udp    bool
+	asked  int // how often Match was called
 	name   string
 	ports  []uint16
 	onData func(c *conn.Connection, p protocol.Packet, data []byte) (int, protocol.Next)
@@ -139,11 +141,19 @@ type fake struct {
 	hook   conn.RemovalHook
 }
 
-func (f *fake) Name() string          { return f.name }
-func (f *fake) Transport() conn.Proto { return conn.TCP }
-func (f *fake) Ports() []uint16       { return f.ports }
+func (f *fake) Name() string { return f.name }
+
+func (f *fake) Transport() conn.Proto {
+	if f.udp {
+		return conn.UDP
+	}
+	return conn.TCP
+}
+
+func (f *fake) Ports() []uint16 { return f.ports }
 
 func (f *fake) Match(orig, resp []byte) protocol.Verdict {
+	f.asked++
 	for _, side := range []string{string(orig), string(resp)} {
 		switch {
 		case strings.HasPrefix(side, f.name):
@@ -190,6 +200,12 @@ func TestConnStates(t *testing.T) {
 		seq, ack    uint32
 		data        string
 	}
+	fins := func(steps []step, n uint32) []step {
+		for i := range n {
+			steps = append(steps, step{"o", "FA", 101 + i, 501, ""})
+		}
+		return steps
+	}
 	syn, synAck, ack := step{"o", "S", 100, 0, ""}, step{"r", "SA", 500, 101, ""}, step{"o", "A", 101, 501, ""}
 	up := []step{syn, synAck, ack}
 	with := func(steps ...step) []step { return append(append([]step(nil), up...), steps...) }
@@ -197,26 +213,31 @@ func TestConnStates(t *testing.T) {
 		steps []step
 		want  string
 	}{
-		"attempt":              {[]step{syn}, "S0 S -"},
-		"repeated attempt":     {[]step{syn, syn}, "S0 S 0/0"},
-		"rejected":             {[]step{syn, {"r", "RA", 0, 101, ""}}, "REJ Sr 0/0"},
-		"aborted attempt":      {[]step{syn, {"o", "R", 101, 0, ""}}, "RSTOS0 SR 0/0"},
-		"half open":            {[]step{syn, {"o", "F", 101, 0, ""}}, "SH SF 0/0"},
-		"established":          {up, "S1 ShA 0/0"},
-		"data":                 {with(step{"o", "A", 101, 501, "abc"}), "S1 ShAD 3/0"},
-		"normal":               {with(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "A", 102, 502, ""}), "SF ShAFf 0/0"},
-		"closed by originator": {with(step{"o", "FA", 101, 501, ""}), "S2 ShAF 0/0"},
-		"closed by responder":  {with(step{"r", "FA", 501, 101, ""}), "S3 ShAf 0/0"},
-		"reset by originator":  {with(step{"o", "RA", 101, 501, ""}), "RSTO ShAR 0/0"},
-		"reset by responder":   {with(step{"o", "A", 101, 501, "x"}, step{"r", "R", 501, 0, ""}), "RSTR ShADr 1/0"},
-		"reset after both FIN": {with(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "R", 102, 0, ""}), "SF ShAFfR 0/0"},
-		"middle":               {[]step{{"o", "A", 900, 70, "abcd"}, {"r", "A", 70, 904, "xy"}}, "OTH Dd 4/2"},
-		"no SYN":               {[]step{{"o", "A", 900, 70, "abcd"}, {"o", "FA", 904, 70, ""}}, "SH DF 4/0"},
-		"SYN-ACK first":        {[]step{{"o", "SA", 500, 101, ""}, {"r", "A", 101, 501, ""}}, "OTH Ha 0/0"},
-		"one side only":        {[]step{syn, ack, {"o", "A", 101, 501, "abc"}}, "S0 SAD 3/0"},
-		"retransmission":       {with(step{"o", "A", 101, 501, "abc"}, step{"o", "A", 101, 501, "abc"}), "S1 ShADT 3/0"},
-		"acknowledged unseen":  {with(step{"r", "A", 501, 111, ""}), "S1 ShAaG 10/0"},
-		"seen out of order":    {[]step{{"o", "SA", 500, 101, ""}, {"r", "S", 100, 0, ""}}, "S1 Hs^ 0/0"},
+		"attempt":                         {[]step{syn}, "S0 S -"},
+		"repeated attempt":                {[]step{syn, syn}, "S0 S 0/0"},
+		"rejected":                        {[]step{syn, {"r", "RA", 0, 101, ""}}, "REJ Sr 0/0"},
+		"aborted attempt":                 {[]step{syn, {"o", "R", 101, 0, ""}}, "RSTOS0 SR 0/0"},
+		"half open":                       {[]step{syn, {"o", "F", 101, 0, ""}}, "SH SF 0/0"},
+		"established":                     {up, "S1 ShA 0/0"},
+		"data":                            {with(step{"o", "A", 101, 501, "abc"}), "S1 ShAD 3/0"},
+		"normal":                          {with(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "A", 102, 502, ""}), "SF ShAFf 0/0"},
+		"closed by originator":            {with(step{"o", "FA", 101, 501, ""}), "S2 ShAF 0/0"},
+		"closed by responder":             {with(step{"r", "FA", 501, 101, ""}), "S3 ShAf 0/0"},
+		"reset by originator":             {with(step{"o", "RA", 101, 501, ""}), "RSTO ShAR 0/0"},
+		"reset by responder":              {with(step{"o", "A", 101, 501, "x"}, step{"r", "R", 501, 0, ""}), "RSTR ShADr 1/0"},
+		"reset after both FIN":            {with(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "R", 102, 0, ""}), "SF ShAFfR 0/0"},
+		"middle":                          {[]step{{"o", "A", 900, 70, "abcd"}, {"r", "A", 70, 904, "xy"}}, "OTH Dd 4/2"},
+		"no SYN":                          {[]step{{"o", "A", 900, 70, "abcd"}, {"o", "FA", 904, 70, ""}}, "SH DF 4/0"},
+		"SYN-ACK first":                   {[]step{{"o", "SA", 500, 101, ""}, {"r", "A", 101, 501, ""}}, "OTH Ha 0/0"},
+		"one side only":                   {[]step{syn, ack, {"o", "A", 101, 501, "abc"}}, "S0 SAD 3/0"},
+		"retransmission":                  {with(step{"o", "A", 101, 501, "abc"}, step{"o", "A", 101, 501, "abc"}), "S1 ShADT 3/0"},
+		"acknowledged unseen":             {with(step{"r", "A", 501, 111, ""}), "S1 ShAaG 10/0"},
+		"SYN acknowledged before SYN-ACK": {[]step{syn, {"r", "A", 500, 101, ""}, synAck, ack}, "S1 SahA 0/0"},
+		"FIN, RST, FIN":                   {with(step{"o", "FA", 101, 501, ""}, step{"o", "R", 102, 0, ""}, step{"r", "FA", 501, 102, ""}), "SF ShAFRf 0/0"},
+		"RST of another":                  {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 0/0"},
+		"SYN and FIN only":                {[]step{syn, synAck, {"o", "FA", 3_000_000_101, 501, ""}}, "S2 ShF 3000000000/0"},
+		"many FINs":                       {fins(with(), 300), "S2 ShA" + strings.Repeat("F", 125) + " 299/0"},
+		"seen out of order":               {[]step{{"o", "SA", 500, 101, ""}, {"r", "S", 100, 0, ""}}, "S1 Hs^ 0/0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil)
@@ -241,7 +262,8 @@ func TestFirstPacketFromServerPortIsFlipped(t *testing.T) {
 	h.tcp(web, client, "SA", 500, 101, "")
 	h.tcp(client, web, "A", 101, 501, "")
 	h.udp(netip.AddrPortFrom(server.Addr(), 53), client, "answer")
-	assert.ElementsMatch(t, []string{"40000>80 S1 ^hA 0/0", "40000>53 SHR ^d -"}, h.close())
+	h.udp(netip.AddrPortFrom(server.Addr(), 53), netip.MustParseAddrPort("255.255.255.255:9"), "to all")
+	assert.ElementsMatch(t, []string{"40000>80 S1 ^hA 0/0", "40000>53 SHR ^d -", "53>9 S0 D -"}, h.close())
 }
 
 func TestTimeouts(t *testing.T) {
@@ -291,6 +313,7 @@ func TestLateACKMakesNoConnection(t *testing.T) {
 	h.now = h.now.Add(4 * time.Second)
 	h.tcp(client, server, "A", 102, 502, "")
 	assert.Equal(t, []string{"40000>7000 SF ShAFf 0/0"}, h.close())
+	assert.Contains(t, h.rows.String(), `"duration":0.004000`, "nor is it part of the duration")
 }
 
 func TestNewSYNOnOldEndpointsIsAnotherConnection(t *testing.T) {
@@ -484,6 +507,52 @@ func TestHandOverBeginsSearchAnew(t *testing.T) {
 	assert.Equal(t, 2, p.ran+second.ran)
 }
 
+func TestPortDoesNotDecideAfterHandOver(t *testing.T) {
+	p := &fake{name: "hello", ports: []uint16{7000}}
+	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) {
+		p.got.WriteString("called ")
+		return len("hello"), protocol.HandOver
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello?")
+	h.close()
+	assert.Equal(t, "called ", p.got.String())
+}
+
+func TestSearchIsBounded(t *testing.T) {
+	p, ported := &fake{name: strings.Repeat("x", 10_000)}, &fake{name: "other", ports: []uint16{7000}}
+	datagrams := &fake{name: "hello", udp: true}
+	h := newHarness(t, nil, p, ported, datagrams)
+	h.handshake()
+	for i := range uint32(5) {
+		h.tcp(client, server, "A", 101+1000*i, 501, strings.Repeat("x", 1000))
+	}
+	assert.Len(t, ported.got.String(), 5005)
+	for range 20 {
+		h.udp(client, server, "?")
+	}
+	h.udp(client, server, "hello")
+	assert.Equal(t, 8, datagrams.asked)
+	h.close()
+}
+
+func TestExpectationsAreBounded(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.udp(client, server, "x") // time is that of packets
+	attached := []int{}
+	for i := range 1001 {
+		at := netip.AddrPortFrom(server.Addr(), 1000+uint16(i))
+		p.owner.Expect(netip.Addr{}, at, "hello-data", func(*conn.Connection) { attached = append(attached, i) })
+	}
+	for _, port := range []uint16{1000, 1001, 2000} {
+		h.tcp(client, netip.AddrPortFrom(server.Addr(), port), "S", 1, 0, "")
+	}
+	assert.Equal(t, []int{1, 1000}, attached)
+	h.close()
+}
+
 func TestViolationTakesServiceBack(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
@@ -578,8 +647,8 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 func TestExpectationLapses(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
-	p.owner.Expect(netip.Addr{}, server, "hello-data", func(*conn.Connection) { t.Error("attached") })
 	h.udp(client, server, "x")
+	p.owner.Expect(netip.Addr{}, server, "hello-data", func(*conn.Connection) { t.Error("attached") })
 	h.now = h.now.Add(6 * time.Minute)
 	h.tcp(client, server, "S", 1, 0, "")
 	h.close()

@@ -118,6 +118,9 @@ func (t *Table) segment(f *flow, side int, now time.Time, tcp *layers.TCP, data 
 	}
 	e.synchronize(tcp, span)
 	seq := e.relative(tcp.Seq)
+	if tcp.FIN && e.last == 1 && seq < 0 {
+		seq += 1 << 32 // nothing but the SYN and the FIN was captured: the FIN has the size, however far away
+	}
 	f.recordFlags(side, tcp, seq, length)
 	if tcp.Window == 0 && !tcp.RST && peer.state != closed && e.state != reset && e.zeroes.add() {
 		f.record(side, 'W')
@@ -212,8 +215,6 @@ func (e *endpoint) advance(tcp *layers.TCP, end int64, length int) (again bool) 
 	ahead := end - e.last
 	switch {
 	case (tcp.SYN || tcp.RST) && (ahead > farAway || ahead < -farAway):
-	case tcp.FIN && e.last == 1:
-		e.last = end // nothing but the SYN and the FIN was captured: the FIN has the size, however far away
 	case e.state == reset:
 	case ahead > 0:
 		e.last = end
@@ -306,9 +307,6 @@ func (t *Table) acknowledged(f *flow, side int, now time.Time, seq int64) {
 	e := &f.ends[side]
 	if e.finished && seq >= e.fin {
 		seq = e.fin - 1
-	}
-	if seq <= 2 && f.partial {
-		return // the numbering was made up; a keep-alive may have been its first byte
 	}
 	for e.stream.next < seq {
 		t.gap(f, side, now, seq)
