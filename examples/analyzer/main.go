@@ -3,6 +3,9 @@
 //
 // Where to start reading: http/http.go is a parser, flow/table.go the owner of the connections, analyze.go the way of
 // packets to workers. protocol/protocol.go is what parsers and owner agree on.
+//
+// A protocol is added with a package that implements protocol.Parser, keeps what it knows of a connection in a conn.Field,
+// registers its finalizer when it makes that, and unregisters it when nothing is pending; and with a line in parsers.go.
 package main
 
 import (
