@@ -134,11 +134,11 @@ func (f *flow) connState() string {
 }
 
 // describe sets row to the connection's row of conn.log.
-func (f *flow) describe(row *logs.Conn) {
+func (f *flow) describe(row *logs.Conn, service string) {
 	*row = logs.Conn{
 		Header:  logs.NewHeader("conn", &f.Connection, f.Start),
 		Proto:   f.ID.Proto.String(),
-		Service: f.service(),
+		Service: service,
 		Bytes:   f.bytes,
 		State:   f.connState(),
 		History: f.history,
@@ -159,10 +159,15 @@ func (f *flow) describe(row *logs.Conn) {
 }
 
 // service returns the names of the protocols that f turned out to speak, in the order in which they came.
-func (f *flow) service() string {
+func (t *Table) service(f *flow) string {
 	var names []string
 	for _, s := range f.services {
-		if c, ok := s.parser.(protocol.Confirmer); s.accepted && (!ok || c.Confirmed(&f.Connection)) {
+		confirmed := s.accepted
+		if c, ok := s.parser.(protocol.Confirmer); ok && confirmed {
+			confirmed = false
+			t.watch(f, func() { confirmed = c.Confirmed(&f.Connection) })
+		}
+		if confirmed {
 			names = append(names, s.name)
 		}
 	}

@@ -257,7 +257,7 @@ func broadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255
 func (t *Table) remove(f *flow) {
 	t.conclude(f)
 	t.stateRemove(f)
-	f.describe(&t.row)
+	f.describe(&t.row, t.service(f))
 	t.Log("conn", &t.row)
 	t.move(f, none)
 	delete(t.flows, f.key)

@@ -594,6 +594,35 @@ func TestPanicCostsItsConnectionOnly(t *testing.T) {
 	assert.Regexp(t, `^analyzer: connection C[0-9A-Za-z]{17}: panic`, h.errors.String())
 }
 
+// A confirmer is a fake that is asked when conn.log is written.
+type confirmer struct {
+	*fake
+	confirmed func() bool
+}
+
+func (c confirmer) Confirmed(*conn.Connection) bool { return c.confirmed() }
+
+func TestConfirmerDecidesAndMayPanic(t *testing.T) {
+	for _, c := range []struct {
+		confirmed func() bool
+		service   string
+		panics    int
+	}{
+		{func() bool { return true }, " hello", 0},
+		{func() bool { return false }, "", 0},
+		{func() bool { panic("trouble") }, "", 1},
+	} {
+		p := confirmer{&fake{name: "hello"}, c.confirmed}
+		h := newHarness(t, func(cfg *flow.Config) {
+			cfg.Parsers = append(cfg.Parsers, func(protocol.Owner) protocol.Parser { return p })
+		})
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		assert.Equal(t, []string{"40000>7000 S1 ShAD 5/0" + c.service}, h.close())
+		assert.Equal(t, c.panics, h.table.Stats.Panics)
+	}
+}
+
 func TestHooksAreCounted(t *testing.T) {
 	ran := 0
 	a := conn.RemovalHook(func(*conn.Connection) bool { ran++; return true })

@@ -6,6 +6,7 @@ package http
 import (
 	"bytes"
 	"math"
+	"strings"
 	"time"
 
 	"example.com/conn"
@@ -50,12 +51,14 @@ func (p *Parser) Confirmed(c *conn.Connection) bool {
 	return s != nil && s.confirmed
 }
 
-// Match wants a request line with a version and, if there is a reply, a status line. Whether anything else is HTTP, only
-// the port can tell.
+// Match wants a request line with a version, or the beginning of a status line: one side is enough, as the other may not
+// have been captured. Whether anything else is HTTP, only the port can tell.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
-	const status = "HTTP/"
-	if n := min(len(resp), len(status)); string(resp[:n]) != status[:n] {
+	if n := min(len(resp), len(keyword)); !strings.EqualFold(string(resp[:n]), keyword[:n]) {
 		return protocol.No
+	}
+	if len(resp) > len(keyword) && digit(resp[len(keyword)]) {
+		return protocol.Yes
 	}
 	orig = bytes.TrimLeft(orig, "\r\n")
 	if n := tokenLen(orig); n == len(orig) && n <= maxMethod {

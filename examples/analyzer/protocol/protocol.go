@@ -27,7 +27,8 @@ type Parser interface {
 	Transport() conn.Proto
 
 	// Match judges the first bytes that each side of a connection has sent so far; either may be empty. It keeps no
-	// state and neither slice. It is asked again when more bytes have come, unless it said No.
+	// state and neither slice. It is asked again when more bytes have come, for as long as no parser is sure and one
+	// said Maybe.
 	Match(orig, resp []byte) Verdict
 
 	// Data takes the next bytes of one side: in order for TCP, one datagram a call for UDP. It does not keep data. It
