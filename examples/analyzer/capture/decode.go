@@ -31,13 +31,14 @@ type Decoder struct {
 
 	defrag4   *ip4defrag.IPv4Defragmenter
 	defrag6   *ip6defrag.IPv6Defragmenter
-	fragments int       // bytes given to the defragmenters since they last forgot
+	fragments int       // bytes given to the defragmenters since they last forgot, with fragmentCost for each
 	forgotten time.Time // when that was
 }
 
 // What the defragmenters may keep: bytes, and for how long. Zeek's frag_timeout has no default; 30 s is Linux'.
 const (
 	maxFragments    = 64 << 20
+	fragmentCost    = 512 // what they need for a fragment besides its bytes
 	fragmentTimeout = 30 * time.Second
 )
 
@@ -168,7 +169,7 @@ func (d *Decoder) decode6(p *flow.Packet, data []byte) (ok bool, err error) {
 
 // keep returns a copy of a fragment for a defragmenter, and sees to it that these do not keep too many.
 func (d *Decoder) keep(data []byte, now time.Time) []byte {
-	d.fragments += len(data)
+	d.fragments += len(data) + fragmentCost
 	switch {
 	case d.fragments > maxFragments:
 		d.forget()

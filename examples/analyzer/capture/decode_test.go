@@ -2,7 +2,10 @@ package capture
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -176,4 +179,33 @@ func TestFragmentsAreForgotten(t *testing.T) {
 	d.fragments = maxFragments
 	decode(frames[0], now.Add(2*fragmentTimeout))
 	assert.Equal(t, 0, d.fragments, "when there are too many")
+}
+
+// Hundreds of thousands of small fragments, each of a packet that is never completed.
+func TestFragmentsAreBounded(t *testing.T) {
+	const bound = 200 << 20 // of heap: three times maxFragments, as the garbage collector runs late
+	d := NewDecoder()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	highest := int64(0)
+	for i := range 500_000 {
+		frame := slices.Clone(fragment)
+		binary.BigEndian.PutUint32(frame[12:], uint32(i)) // the source
+		_, ok, err := d.Decode(layers.LinkTypeRaw, frame, now)
+		require.NoError(t, err)
+		require.False(t, ok)
+		if i%20_000 == 0 {
+			runtime.ReadMemStats(&after)
+			highest = max(highest, int64(after.HeapAlloc)-int64(before.HeapAlloc))
+		}
+	}
+	assert.Less(t, highest, int64(bound))
+	t.Logf("highest heap: %d MB", highest>>20)
+}
+
+// fragment has eight bytes of a UDP packet, and not the first.
+var fragment = []byte{
+	0x45, 0, 0, 28, 0, 0, 0x20, 1, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 1,
+	1, 2, 3, 4, 5, 6, 7, 8,
 }
