@@ -46,10 +46,11 @@ type analysis struct {
 	first, last  time.Time // of packets
 }
 
-// newAnalysis starts n workers, each with its own table of the given configuration and its share of the connections.
+// newAnalysis starts n workers, each with its own table of the given configuration and its share of the connections and the memory.
 func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 	a := &analysis{decoder: capture.NewDecoder()}
 	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
+	cfg.MaxTotal = max(cfg.MaxTotal/n, 1)
 	for range n {
 		w := &worker{log: logs.NewWriter(out), full: make(chan *batch, 4), drained: make(chan *batch, 6)}
 		cfg.Log = w.log

@@ -51,6 +51,7 @@ var examples = map[string]string{
 	"workers":         "analyzer -workers 4 capture.pcap",
 	"max-connections": "analyzer -max-connections 1000000 capture.pcap",
 	"max-buffered":    "analyzer -max-buffered 65536 capture.pcap",
+	"max-total":       "analyzer -max-total 1000000000 capture.pcap",
 	"tcp-timeout":     "analyzer -tcp-timeout 1h capture.pcap",
 	"udp-timeout":     "analyzer -udp-timeout 10s capture.pcap",
 	"attempt-timeout": "analyzer -attempt-timeout 30s capture.pcap",
@@ -66,11 +67,12 @@ type options struct {
 	files   []string
 }
 
-// defaults are Zeek's timeouts, and bounds that keep a flood below half a gigabyte.
+// defaults are Zeek's timeouts, and bounds that keep floods below a gigabyte.
 func defaults() options {
 	return options{workers: 1, flow: flow.Config{
 		MaxConnections: 100_000,
 		MaxBuffered:    1 << 20,
+		MaxTotal:       256 << 20,
 		TCPTimeout:     5 * time.Minute,
 		UDPTimeout:     time.Minute,
 		AttemptTimeout: 5 * time.Second,
@@ -91,6 +93,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		"follow `N` connections at once; before one more, that which has been idle longest is removed")
 	set.IntVar(&o.flow.MaxBuffered, "max-buffered", o.flow.MaxBuffered,
 		"hold `BYTES` for a side of a connection; then what they wait for is given up")
+	set.IntVar(&o.flow.MaxTotal, "max-total", o.flow.MaxTotal,
+		"hold `BYTES` for all connections; beyond that, those that have been idle longest are removed")
 	set.DurationVar(&o.flow.TCPTimeout, "tcp-timeout", o.flow.TCPTimeout, "remove a TCP connection after this idle `TIME`")
 	set.DurationVar(&o.flow.UDPTimeout, "udp-timeout", o.flow.UDPTimeout, "the same for UDP and ICMP, and for TCP handshakes, as `TIME`")
 	set.DurationVar(&o.flow.AttemptTimeout, "attempt-timeout", o.flow.AttemptTimeout, "remove an attempt that is unanswered after this `TIME`")
@@ -114,6 +118,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		err = fmt.Errorf("-max-connections %d: at least one is needed", o.flow.MaxConnections)
 	case o.flow.MaxBuffered < 1:
 		err = fmt.Errorf("-max-buffered %d: at least one is needed", o.flow.MaxBuffered)
+	case o.flow.MaxTotal < 1:
+		err = fmt.Errorf("-max-total %d: at least one is needed", o.flow.MaxTotal)
+	case min(o.flow.TCPTimeout, o.flow.UDPTimeout, o.flow.AttemptTimeout, o.flow.CloseTimeout) <= 0:
+		err = errors.New("timeouts are longer than nothing")
 	case o.iface != "" && len(o.files) > 0:
 		err = errors.New("-i and files exclude each other")
 	}

@@ -295,7 +295,8 @@ func TestBadFileDoesNotStopTheNext(t *testing.T) {
 }
 
 func TestWrongCommandLine(t *testing.T) {
-	for _, args := range [][]string{{"-workers", "0"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-i", "x", "y"}, {"-nonsense"}, {"-o"}} {
+	for _, args := range [][]string{{"-workers", "0"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-max-total", "0"},
+		{"-tcp-timeout", "-5s"}, {"-udp-timeout", "0"}, {"-i", "x", "y"}, {"-nonsense"}, {"-o"}} {
 		status, out, stderr := runWith(args...)
 		assert.Equal(t, 2, status)
 		assert.Empty(t, out)

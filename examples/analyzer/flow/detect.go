@@ -72,8 +72,7 @@ func (t *Table) detect(f *flow, e event) {
 		f.search = s
 	}
 	e.data = slices.Clone(e.data)
-	if f.ID.Proto == conn.UDP { // datagrams stand for themselves
-		s.events, s.first = nil, [2][]byte{}
+	if f.ID.Proto == conn.UDP {
 		s.datagrams++
 	}
 	s.events = append(s.events, e)
@@ -96,6 +95,7 @@ func (t *Table) detect(f *flow, e event) {
 	ported := t.ported(f)
 	switch {
 	case f.ID.Proto == conn.UDP && ported == nil && s.datagrams < maxDatagrams:
+		s.events, s.first = nil, [2][]byte{} // datagrams stand for themselves
 	case f.ID.Proto == conn.TCP && maybe && e.gap == 0 && len(s.first[0])+len(s.first[1]) < maxSearch:
 	default:
 		t.attach(f, ported)

@@ -24,7 +24,8 @@ type segment struct {
 
 func (s segment) end() int64 { return s.seq + int64(len(s.data)) }
 
-// segmentCost is added to the size of a segment, so that a bound on size also bounds their number.
+// segmentCost is added to the size of a segment, or of another event that is kept, so that a bound on size also bounds
+// their number.
 const segmentCost = 256
 
 // insert keeps data, which starts at seq, until the bytes before it have come. Bytes that are there already win over

@@ -31,6 +31,7 @@ type Packet struct {
 type Config struct {
 	MaxConnections int // more than these do not exist at once: the one that has been idle longest is removed
 	MaxBuffered    int // bytes held for one side of a connection; what is missing before the first is then given up
+	MaxTotal       int // bytes held for all connections; beyond that, those that have been idle longest are removed
 	TCPTimeout     time.Duration
 	UDPTimeout     time.Duration // also ICMP, and TCP before anything was established
 	AttemptTimeout time.Duration // a SYN that stays without an answer, from the SYN on
@@ -54,15 +55,16 @@ type Stats struct {
 type Table struct {
 	Stats Stats
 
-	cfg     Config
-	now     time.Time // the latest time of a packet: captures may step back, timeouts do not
-	flows   map[key]*flow
-	queues  [numQueues]queue
-	expect  expectations
-	parsers map[conn.Proto][]protocol.Parser
-	ports   map[conn.Proto]map[uint16]protocol.Parser
-	before  []conn.RemovalHook // scratch space of watch
-	row     logs.Conn          // and of remove
+	cfg      Config
+	now      time.Time // the latest time of a packet: captures may step back, timeouts do not
+	flows    map[key]*flow
+	queues   [numQueues]queue
+	buffered int // bytes that all flows hold
+	expect   expectations
+	parsers  map[conn.Proto][]protocol.Parser
+	ports    map[conn.Proto]map[uint16]protocol.Parser
+	before   []conn.RemovalHook // scratch space of watch
+	row      logs.Conn          // and of remove
 
 	tcp   layers.TCP // decoded in place, so that packets allocate nothing
 	udp   layers.UDP
@@ -146,7 +148,9 @@ func (t *Table) tcpPacket(p *Packet) error {
 	src, dst := netip.AddrPortFrom(p.Src, uint16(tcp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(tcp.DstPort))
 	f, side := t.find(p, src, dst, false)
 	f.packets[side]++
+	before := f.buffered()
 	t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
+	t.buffered += f.buffered() - before
 
 	orig, resp := &f.ends[0], &f.ends[1]
 	switch {
@@ -159,6 +163,9 @@ func (t *Table) tcpPacket(p *Packet) error {
 		t.move(f, brief)
 	default:
 		t.move(f, long)
+	}
+	for t.buffered > t.cfg.MaxTotal {
+		t.remove(t.idlest())
 	}
 	return nil
 }
@@ -253,8 +260,21 @@ func (t *Table) begin(p *Packet, k key, src, dst netip.AddrPort) *flow {
 
 func broadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 
+// buffered returns how many bytes f holds because something before them is missing, or a parser wants more.
+func (f *flow) buffered() int {
+	n := f.ends[0].stream.size + f.ends[1].stream.size
+	if f.held != nil {
+		n += len(f.held[0]) + len(f.held[1])
+	}
+	if f.search != nil {
+		n += len(f.search.first[0]) + len(f.search.first[1]) + len(f.search.events)*segmentCost
+	}
+	return n
+}
+
 // remove ends a connection: its hooks run, its row is written, and the table forgets it.
 func (t *Table) remove(f *flow) {
+	t.buffered -= f.buffered()
 	t.conclude(f)
 	t.stateRemove(f)
 	f.describe(&t.row, t.service(f))

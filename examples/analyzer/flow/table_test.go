@@ -41,7 +41,7 @@ func newHarness(t *testing.T, change func(*flow.Config), parsers ...*fake) *harn
 	h := &harness{t: t, now: start}
 	h.log = logs.NewWriter(logs.NewOutput(&h.rows))
 	cfg := flow.Config{
-		MaxConnections: 1000, MaxBuffered: 1 << 20,
+		MaxConnections: 1000, MaxBuffered: 1 << 20, MaxTotal: 1 << 30,
 		TCPTimeout: 5 * time.Minute, UDPTimeout: time.Minute, AttemptTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,
 		Log: h.log, Errors: &h.errors,
 	}
@@ -407,6 +407,36 @@ func TestBufferedBytesAreBounded(t *testing.T) {
 	}
 	assert.Contains(t, p.got.String(), ">hello>[94]>xxx", "the hole is given up")
 	h.close()
+}
+
+// Many connections that each hold a little: what waits behind a missing byte, and the beginning of what might be hello.
+func TestBytesOfAllConnectionsAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		seq  uint32
+		data string
+		left int // connections that have room
+	}{
+		"out of order": {102, strings.Repeat("x", 744), 10},
+		"search":       {101, "hell", 38},
+		"untaken":      {101, "hello" + strings.Repeat("x", 995), 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 0, protocol.More }
+			h := newHarness(t, func(cfg *flow.Config) { cfg.MaxTotal = 10_000 }, p)
+			for port := range uint16(200) {
+				from := netip.AddrPortFrom(client.Addr(), 1000+port)
+				h.tcp(from, server, "S", 100, 0, "")
+				h.tcp(server, from, "SA", 500, 101, "")
+				h.tcp(from, server, "A", c.seq, 501, c.data)
+			}
+			rows := h.conns()
+			require.Len(t, rows, 200-c.left)
+			assert.Contains(t, rows[0], "1000>7000", "the one that has been idle longest")
+			assert.Len(t, h.close(), 200)
+			assert.Zero(t, h.table.Stats.Panics)
+		})
+	}
 }
 
 func TestParserThatTakesNothingIsGivenUp(t *testing.T) {
