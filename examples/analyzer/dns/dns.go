@@ -48,6 +48,9 @@ func (p *Parser) Ports() []uint16 {
 	return []uint16{53, netbios, 5353, 5355}
 }
 
+// Resumes is true: the first bytes that were captured often begin a message. If they do not, no message is found.
+func (p *Parser) Resumes() bool { return true }
+
 // A state is what a connection has pending. finalize is registered as long as that is something.
 type state struct {
 	parser           *Parser

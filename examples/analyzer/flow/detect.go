@@ -56,12 +56,24 @@ const (
 // feed brings an event to the parser of f.
 func (t *Table) feed(f *flow, e event) {
 	switch {
-	case f.deaf, f.partial: // in the middle of a stream, what looks like a beginning is none: Zeek's parsers do the same
+	case f.deaf:
 	case f.parser != nil:
-		t.give(f, e)
+		if f.suits(f.parser) {
+			t.give(f, e)
+		}
 	default:
 		t.detect(f, e)
 	}
+}
+
+// suits reports whether p can follow f: in the middle of a stream, what looks like a beginning is none. Zeek's parsers
+// make the same difference.
+func (f *flow) suits(p protocol.Parser) bool {
+	if !f.partial {
+		return true
+	}
+	r, ok := p.(protocol.Resumer)
+	return ok && r.Resumes()
 }
 
 // detect finds the parser of f by what both sides have sent: Zeek's dynamic protocol detection.
@@ -82,6 +94,9 @@ func (t *Table) detect(f *flow, e event) {
 	s.first[e.side] = append(s.first[e.side], e.data...)
 	maybe := false
 	for _, p := range t.parsers[f.ID.Proto] {
+		if !f.suits(p) {
+			continue
+		}
 		verdict := protocol.No
 		t.watch(f, func() { verdict = p.Match(s.first[0], s.first[1]) })
 		switch verdict {
@@ -104,10 +119,11 @@ func (t *Table) detect(f *flow, e event) {
 
 // ported returns the parser that the port of f stands for, nil if there is none.
 func (t *Table) ported(f *flow) protocol.Parser {
-	if f.search.again {
+	p := t.ports[f.ID.Proto][f.ID.Resp.Port()]
+	if p == nil || f.search.again || !f.suits(p) {
 		return nil
 	}
-	return t.ports[f.ID.Proto][f.ID.Resp.Port()]
+	return p
 }
 
 // conclude ends the search for a parser when no more will come.

@@ -513,6 +513,30 @@ func TestPartialConnectionIsNotParsed(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 OTH Dd 5/5"}, h.close())
 }
 
+// A resumer is a fake that can begin anywhere.
+type resumer struct{ *fake }
+
+func (resumer) Resumes() bool { return true }
+
+func TestPartialConnectionIsForResumers(t *testing.T) {
+	for name, ports := range map[string][]uint16{"by content": nil, "by port": {7000}} {
+		t.Run(name, func(t *testing.T) {
+			p, other := resumer{&fake{name: "hello", ports: ports}}, &fake{name: "h"}
+			h := newHarness(t, func(cfg *flow.Config) {
+				cfg.Parsers = append(cfg.Parsers, func(protocol.Owner) protocol.Parser { return p })
+			}, other)
+			data := "hello"
+			if ports != nil {
+				data = "any"
+			}
+			h.tcp(client, server, "A", 101, 501, data)
+			assert.Equal(t, ">"+data, p.got.String())
+			assert.Empty(t, other.got.String())
+			assert.Contains(t, h.close()[0], "hello")
+		})
+	}
+}
+
 func TestConnectionWithoutSYNIsParsedIfSYNACKWasSeen(t *testing.T) {
 	web := netip.AddrPortFrom(server.Addr(), 80)
 	p := &fake{name: "hello"}

@@ -31,6 +31,9 @@ func (p *Parser) Transport() conn.Proto { return conn.TCP }
 // Ports has where Zeek takes everything for FTP.
 func (p *Parser) Ports() []uint16 { return []uint16{21, 2811} }
 
+// Resumes is true, for any command and any reply can be understood on its own.
+func (p *Parser) Resumes() bool { return true }
+
 // A state is what is known of a control connection. finalize is registered as long as commands are pending.
 type state struct {
 	parser    *Parser

@@ -56,6 +56,12 @@ type Ported interface {
 	Ports() []uint16
 }
 
+// A Resumer is a Parser that can begin in the middle of a conversation. Of connections whose beginning was not captured,
+// no other parser gets anything.
+type Resumer interface {
+	Resumes() bool
+}
+
 // A Packet is where bytes came from.
 type Packet struct {
 	Time     time.Time // of the packet that brought them, or made them complete

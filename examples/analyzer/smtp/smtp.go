@@ -28,7 +28,7 @@ func New(o protocol.Owner) *Parser { return &Parser{o} }
 func (p *Parser) Name() string          { return "smtp" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports has where Zeek takes everything for SMTP, also what begins in the middle.
+// Ports has where Zeek takes everything for SMTP.
 func (p *Parser) Ports() []uint16 { return []uint16{25, 587} }
 
 // A state is what is known of a connection. finalize is registered as long as a row may be pending.
