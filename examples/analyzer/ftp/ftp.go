@@ -189,11 +189,7 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 		s.onReplyLine(c, string(line))
 		return protocol.More
 	case code < 100 || len(rest) > 0 && rest[0] != ' ' && rest[0] != '-':
-		const late = 10 << 10 // bytes; Zeek's DPD::ignore_violations_after
-		if s.confirmed && s.seen <= late {
-			return protocol.Violation
-		}
-		return protocol.More
+		return protocol.Violated(s.confirmed, s.seen)
 	case len(rest) > 0 && rest[0] == '-':
 		s.more = code
 		s.onReply(c, code, string(bytes.TrimLeft(rest[1:], " \t")))

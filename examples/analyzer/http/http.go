@@ -158,12 +158,8 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 // violation is what Data returns after a line that is not HTTP: what follows on that side is not looked at. It ends HTTP
 // if the connection was known for HTTP, unless that was long ago: then it may carry much that was.
 func (s *state) violation(c *conn.Connection, d *side) protocol.Next {
-	const late = 10 << 10 // bytes; Zeek's DPD::ignore_violations_after
 	d.expect = nothing
-	if s.confirmed && s.seen <= late {
-		return protocol.Violation
-	}
-	return protocol.More
+	return protocol.Violated(s.confirmed, s.seen)
 }
 
 // settle returns what is next, given what the parser would have it. Where that is the end of HTTP, it ends what is at

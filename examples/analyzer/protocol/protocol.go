@@ -78,6 +78,16 @@ const (
 	Violation             // these bytes are not the protocol's: as Stop, and the service is no longer in conn.log
 )
 
+// Violated returns what is next after a line that is not of a parser's protocol, as Zeek has it: Violation if the
+// connection was known for the protocol, but More if seen, the bytes of both sides so far, are many.
+func Violated(confirmed bool, seen int) Next {
+	const late = 10 << 10 // Zeek's DPD::ignore_violations_after
+	if confirmed && seen <= late {
+		return Violation
+	}
+	return More
+}
+
 // An Owner is what a parser may ask of the analyzer. It is used by the worker that the parser serves, and by no other
 // goroutine.
 type Owner interface {

@@ -268,11 +268,7 @@ func (s *state) bdat(arg string) {
 func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	code, text, more, ok := parseReply(line)
 	if !ok {
-		const late = 10 << 10 // bytes; Zeek's DPD::ignore_violations_after
-		if s.confirmed && s.seen <= late {
-			return protocol.Violation
-		}
-		return protocol.More
+		return protocol.Violated(s.confirmed, s.seen)
 	}
 	if s.more != code { // not one line more of the reply at hand
 		s.onReplyTo(c, code)
