@@ -77,6 +77,17 @@ import "example.com/conn"
 
 func New(n int) conn.RemovalHook { return func(*conn.Connection) bool { return n > 0 } }
 `,
+		"generated/generated.go": `package generated
+
+import "example.com/conn"
+
+//line parser.y:10
+func parse(c *conn.Connection, n int) {
+	for range n {
+		conn.Register(c, func(*conn.Connection) bool { return n > 0 })
+	}
+}
+`,
 		"main.go": `package main
 
 import (
@@ -112,6 +123,7 @@ func main() {
 	}, "vet", "-vettool="+command, "./...")
 	assert.Error(t, err)
 	for _, want := range []string{
+		"parser.y:12: Register adds a hook in every iteration of the loop",
 		"main.go:17:61: Unregister cannot find this hook: every evaluation of generic[T]",
 		"main.go:23:21: Register adds a hook in every iteration of the loop: every evaluation of the method value s.finalize",
 		"main.go:25:23: Register's result does not tell whether this hook was registered before: every evaluation of this",

@@ -8,8 +8,9 @@
 //	go install example.com/conn/hookvet/cmd/hookvet@latest
 //	go vet -vettool="$(which hookvet)" ./...
 //
-// With -vettool, go vet runs this check alone; run go vet without it as well. The same command on its own, hookvet -fix
-// ./..., applies the suggested fixes. Programs that run many analyzers add [Analyzer] to theirs.
+// With -vettool, go vet runs this check alone; run go vet without it as well. With -fix, it applies the suggested fixes
+// instead of reporting. The command also runs on its own, hookvet ./... or hookvet -fix ./..., and programs that run many
+// analyzers add [Analyzer] to theirs.
 //
 // # What makes a new hook
 //
@@ -51,8 +52,8 @@
 //     new hook leaves. It is taken for that if the branch for false has to do with an error, a test or a panic or ends the
 //     program, or if it has a call that works on what the hook works on, such as closing now the file that the hook was
 //     to close. So is a branch for true that fails a test.
-//   - Register's result under a condition that tells the first time anyway: GetOrNew's second result, the second result of
-//     a map's index expression, or a comparison with nil.
+//   - Register's result under a condition that tells the first time anyway: GetOrNew's second result, an element of a map
+//     of bool or the second result of a map's index expression, or a comparison with nil.
 //   - A variable, a parameter, a struct field or an element that holds a hook, wherever its value comes from: s.hook =
 //     s.finalize, then s.hook everywhere, is how to use a method value. To keep the hook in a variable also tells the
 //     analyzer that a reported call is meant as it is.

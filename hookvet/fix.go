@@ -82,7 +82,7 @@ func (ck *checker) hoist(before inspector.Cursor, hk *newHook, calls []*ast.Call
 		return nil
 	}
 	name := ck.freeName(before, hk)
-	indent := strings.Repeat("\t", ck.pass.Fset.Position(pos).Column-1)
+	indent := strings.Repeat("\t", ck.pass.Fset.PositionFor(pos, false).Column-1)
 	edits := []analysis.TextEdit{{Pos: pos, End: pos, NewText: fmt.Appendf(nil, "%s := %s\n%s", name, text, indent)}}
 	for _, call := range calls {
 		ck.hoisted[call] = true

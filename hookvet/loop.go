@@ -13,9 +13,6 @@ import (
 // loopAround returns the loop each iteration of which evaluates the call of Register at cur with the same connection and
 // with an hk that is made of the same things.
 func (ck *checker) loopAround(cur inspector.Cursor, hk *newHook) (loop inspector.Cursor, ok bool) {
-	if hk.kind == call || hk.kind == sharedCall {
-		return loop, false // may depend on anything
-	}
 	for around := cur; ; around = around.Parent() {
 		switch around.ParentEdgeKind() {
 		case edge.BinaryExpr_Y:
@@ -53,7 +50,7 @@ func (ck *checker) everyTime(loop inspector.Cursor, reg *ast.CallExpr) bool {
 		if b.Stmt == loop.Node() && (b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody) {
 			body = b
 		}
-		for _, n := range b.Nodes {
+		for _, n := range b.Nodes { // which may overlap: those of a switch statement's cases begin with its tag
 			if contains(n, reg) && (at == nil || n.End()-n.Pos() < size) {
 				at, size = b, n.End()-n.Pos()
 			}
@@ -68,11 +65,6 @@ func (ck *checker) everyTime(loop inspector.Cursor, reg *ast.CallExpr) bool {
 		todo := b.Succs
 		for len(todo) > 0 {
 			b, todo = todo[0], todo[1:]
-			if b.Kind == cfg.KindForDone || b.Kind == cfg.KindRangeDone {
-				if b.Stmt == loop.Node() {
-					continue
-				}
-			}
 			if seen[b] || b.Stmt == nil || !contains(loop.Node(), b.Stmt) {
 				continue
 			}
@@ -84,7 +76,7 @@ func (ck *checker) everyTime(loop inspector.Cursor, reg *ast.CallExpr) bool {
 		}
 		return false
 	}
-	return reaches(at, at, nil) && (at == body || !reaches(body, body, at))
+	return reaches(at, at, nil) && !reaches(body, body, at)
 }
 
 // varies reports whether e, an argument of reg, may have another value in another iteration of loop. If byReference is
@@ -108,7 +100,7 @@ func (ck *checker) mayChange(e ast.Expr, n ast.Node, from token.Pos, except ast.
 	selects := false // e depends on a part of a variable, which a call that has the variable may set
 	for n := range ast.Preorder(e) {
 		switch n := n.(type) {
-		case *ast.CallExpr, *ast.FuncLit, *ast.TypeAssertExpr:
+		case *ast.CallExpr:
 			return true
 		case *ast.UnaryExpr:
 			if n.Op == token.ARROW {

@@ -154,7 +154,7 @@ func (ck *checker) fails(n ast.Node) bool {
 		if t == nil {
 			continue
 		}
-		if tv := ck.pass.TypesInfo.Types[e]; tv.IsValue() && !tv.IsNil() && (types.Implements(t, errorType) || isTest(t)) {
+		if tv := ck.pass.TypesInfo.Types[e]; tv.IsValue() && (types.Implements(t, errorType) || isTest(t)) {
 			return true
 		}
 		if call, ok := e.(*ast.CallExpr); ok {
@@ -229,8 +229,8 @@ func leaves(stmt ast.Stmt) bool {
 	return false
 }
 
-// first reports whether the call at cur depends on a condition that tells the first time by other means: on the second
-// result of GetOrNew or of a map's index expression, or on a comparison with nil.
+// first reports whether the call at cur depends on a condition that tells the first time by other means: on a bool that
+// GetOrNew or an index expression, as of a map, returns, or on a comparison with nil.
 func (ck *checker) first(cur inspector.Cursor) bool {
 	for around := range cur.Enclosing((*ast.IfStmt)(nil), (*ast.FuncLit)(nil)) {
 		stmt, ok := around.Node().(*ast.IfStmt)
@@ -244,7 +244,9 @@ func (ck *checker) first(cur inspector.Cursor) bool {
 				return false
 			case *ast.Ident:
 				v, ok := ck.pass.TypesInfo.Uses[n].(*types.Var)
-				found = found || ok && ck.tellsFirst(v)
+				found = found || ok && isBool(v.Type()) && ck.tellsFirst(v)
+			case *ast.IndexExpr:
+				found = found || isBool(ck.pass.TypesInfo.TypeOf(n))
 			case *ast.BinaryExpr:
 				found = found || ck.pass.TypesInfo.Types[n.Y].IsNil() &&
 					!types.Implements(ck.pass.TypesInfo.TypeOf(n.X), errorType)
@@ -258,22 +260,26 @@ func (ck *checker) first(cur inspector.Cursor) bool {
 	return false
 }
 
-// tellsFirst reports whether v is defined as the second result of GetOrNew or of a map's index expression.
+func isBool(t types.Type) bool {
+	return types.Identical(t.Underlying(), types.Typ[types.Bool])
+}
+
+// tellsFirst reports whether v is defined as a result of GetOrNew or of an index expression.
 func (ck *checker) tellsFirst(v *types.Var) bool {
 	cur, ok := ck.root.FindByPos(v.Pos(), v.Pos())
 	if !ok {
 		return false
 	}
 	def, ok := cur.Parent().Node().(*ast.AssignStmt)
-	if !ok || len(def.Rhs) != 1 || len(def.Lhs) != 2 || def.Lhs[1] != cur.Node() {
+	if !ok {
 		return false
 	}
 	switch e := ast.Unparen(def.Rhs[0]).(type) {
 	case *ast.IndexExpr:
 		return true
 	case *ast.CallExpr:
-		fn, ok := typeutil.Callee(ck.pass.TypesInfo, e).(*types.Func)
-		return ok && fn.Name() == "GetOrNew" && fn.Pkg() != nil && fn.Pkg().Path() == connPath
+		fn := typeutil.Callee(ck.pass.TypesInfo, e)
+		return fn != nil && fn.Name() == "GetOrNew"
 	}
 	return false
 }

@@ -12,6 +12,7 @@ func Unregister(c *Connection, hk RemovalHook) bool { return hk != nil }
 func Registered(c *Connection, hk RemovalHook) bool { return hk != nil }
 func StateRemove(c *Connection) bool                { return true }
 
+func (c *Connection) Removed() bool                       { return true }
 func (c *Connection) RemovalHooks() iter.Seq[RemovalHook] { return nil }
 
 func Chain(bodies ...RemovalHook) RemovalHook { // want Chain:"makesHooks$"

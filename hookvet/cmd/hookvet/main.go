@@ -3,7 +3,7 @@
 //	go install example.com/conn/hookvet/cmd/hookvet@latest
 //	go vet -vettool="$(which hookvet)" ./...
 //
-// It also runs on its own: hookvet ./... reports, and hookvet -fix ./... applies the suggested fixes.
+// It also runs on its own, as hookvet ./... does. With -fix, both apply the suggested fixes.
 package main
 
 import (

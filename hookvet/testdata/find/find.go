@@ -99,6 +99,7 @@ func sameHook[T any](c *conn.Connection, s *session, m *makers.Session, hk conn.
 	conn.Unregister(c, conn.RemovalHook(finalize))
 	conn.Unregister(c, (finalize))
 	conn.Unregister(c, conn.StateRemove)
+	conn.Unregister(c, (*conn.Connection).Removed)
 	conn.Unregister(c, nil)
 	conn.Registered(c, hk)
 	conn.Unregister(c, hooks["http"])

@@ -20,8 +20,8 @@ func work() {}
 
 // Fixed.
 
-func methodValue(c *conn.Connection, s *session) {
-	s.n++
+func methodValue(c *conn.Connection, s, t *session) {
+	s = t
 	conn.Register(c, s.finalize)
 	conn.Unregister(c, s.finalize) // want `cannot find`
 }

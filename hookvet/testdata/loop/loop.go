@@ -27,6 +27,8 @@ func finalize(c *conn.Connection) bool { return true }
 
 func generic[T any](c *conn.Connection) bool { return true }
 
+func count(bool) int { return 3 }
+
 func handle(c *conn.Connection, p packet) {}
 
 // The same connection and the same hook in every iteration.
@@ -148,6 +150,67 @@ func innerLoop(packets []packet, s *session) {
 		for range 3 {
 			conn.Register(p.c, s.finalize) // want `Register adds a hook in every iteration of the loop`
 		}
+	}
+}
+
+func innerInit(c *conn.Connection, s *session) {
+	for range 3 {
+		for conn.Register(c, s.finalize); s.n > 0; { // want `Register adds a hook in every iteration of the loop`
+		}
+	}
+}
+
+func innerRange(c *conn.Connection, s *session) {
+	for range 3 {
+		for range count(conn.Register(c, s.finalize)) { // want `Register adds a hook in every iteration of the loop`
+		}
+	}
+}
+
+func post(c *conn.Connection, s *session) {
+	for i := 0; i < 3; conn.Register(c, s.finalize) { // want `Register adds a hook in every iteration of the loop`
+		i++
+	}
+}
+
+func tag(c *conn.Connection, s *session) {
+	for range 3 {
+		switch conn.Register(c, s.finalize) { // want `Register adds a hook in every iteration of the loop`
+		case true:
+			finalize(c)
+		case false:
+		}
+	}
+}
+
+func literalWithVariables(c *conn.Connection, s *session) {
+	for range 3 {
+		conn.Register(c, func(c *conn.Connection) bool { n := s.n; return c != nil && n > 0 }) // want `Register adds a hook in every iteration of the loop`
+	}
+}
+
+func askedAboutField(s *session) {
+	for range 3 {
+		if !conn.Registered(s.c, finalize) {
+			break
+		}
+		conn.Register(s.c, s.finalize) // want `Register adds a hook in every iteration of the loop`
+	}
+}
+
+func asked(s *session) {
+	var c conn.Connection
+	for range 3 {
+		if !conn.Registered(&c, finalize) {
+			s.n++
+		}
+		conn.Register(&c, s.finalize) // want `Register adds a hook in every iteration of the loop`
+	}
+}
+
+func asserted(c *conn.Connection, s any) {
+	for range 3 {
+		conn.Register(c, s.(*session).finalize) // want `Register adds a hook in every iteration of the loop`
 	}
 }
 

@@ -60,6 +60,10 @@ func connections(conns []*conn.Connection, packets []packet, s *session, next fu
 	for _, c = range conns {
 		conn.Register(c, s.finalize)
 	}
+	var j int
+	for j = range conns {
+		conn.Register(conns[j], s.finalize)
+	}
 	for i := 0; i < len(conns); {
 		conn.Register(conns[i], s.finalize)
 		i++
@@ -138,12 +142,22 @@ func hooks(c *conn.Connection, packets []packet, sessions []*session, s *session
 		conn.Register(c, s.parser.finalize)
 		s.next()
 	}
+	for range packets {
+		conn.Register(c, sessions[0].finalize)
+		fill(sessions)
+	}
+	for range packets {
+		conn.Register(c, finalizeOf(s))
+		conn.Register(c, conn.Chain(finalize))
+	}
 	var v session
 	for range packets {
 		v.n++
 		conn.Register(c, v.byValue)
 	}
 }
+
+func fill(sessions []*session) {}
 
 func newSession() *session { return new(session) }
 

@@ -94,6 +94,15 @@ func conditions(c *conn.Connection, s *session, n int) {
 	start()
 }
 
+func leave(c *conn.Connection, s *session) error {
+	if !conn.Register(c, s.finalize) { // want `method value s.finalize`
+		return nil
+	}
+	return errors.New("not implemented")
+}
+
+func parse() (int, bool) { return 0, true }
+
 func typeParameter[T any](c *conn.Connection) {
 	if conn.Register(c, func(*conn.Connection) bool { return true }) { // want `every evaluation of this function literal makes a new hook`
 		start()
@@ -121,13 +130,34 @@ func variables(c *conn.Connection, s *session) (int, error) {
 	return 0, nil
 }
 
-func notFirst(c *conn.Connection, s *session, known map[string]bool, err error) {
+func notFirst(c *conn.Connection, s *session, known map[string]bool, all map[string]*session, err error) {
 	if err == nil {
 		if conn.Register(c, s.finalize) { // want `method value s.finalize`
 			start()
 		}
 	}
-	if known[c.UID] {
+	if s.ok {
+		if conn.Register(c, s.finalize) { // want `method value s.finalize`
+			start()
+		}
+	}
+	if ok := known != nil; ok {
+		if conn.Register(c, s.finalize) { // want `method value s.finalize`
+			start()
+		}
+	}
+	if n, ok := parse(); ok && n > 0 {
+		if conn.Register(c, s.finalize) { // want `method value s.finalize`
+			start()
+		}
+	}
+	other := all[c.UID]
+	if other.n > 0 {
+		if conn.Register(c, s.finalize) { // want `method value s.finalize`
+			start()
+		}
+	}
+	if all[c.UID].n > 0 {
 		if conn.Register(c, s.finalize) { // want `method value s.finalize`
 			start()
 		}
@@ -193,6 +223,15 @@ func unused(c *conn.Connection, s *session, results []bool) bool {
 	return conn.Register(c, s.finalize)
 }
 
+var registered bool
+
+func elsewhere(c *conn.Connection, s *session) {
+	registered = conn.Register(c, s.finalize)
+	if registered {
+		start()
+	}
+}
+
 var atStart = conn.Register(new(conn.Connection), conn.Chain(finalize))
 
 // Near misses: the result tells that the removal is over.
@@ -235,8 +274,14 @@ func over(c *conn.Connection, s *session, f *os.File) error {
 		os.Exit(1)
 	}
 	ok := conn.Register(c, s.finalize)
+	if ok {
+		start()
+	}
 	if !ok {
 		return errOver
+	}
+	if !conn.Register(c, func(c *conn.Connection) bool { forget(c); return true }) {
+		forget(c)
 	}
 	switch conn.Register(c, s.finalize) {
 	case false:
@@ -253,6 +298,8 @@ func over(c *conn.Connection, s *session, f *os.File) error {
 	}
 	return errOver
 }
+
+func forget(c *conn.Connection) {}
 
 func TestOver(t *testing.T) {
 	var c conn.Connection
@@ -277,6 +324,8 @@ func TestOver(t *testing.T) {
 
 var field conn.Field[session]
 
+var seen = make(map[*conn.Connection]bool)
+
 var sessions = make(map[*conn.Connection]*session)
 
 func first(c *conn.Connection) {
@@ -293,6 +342,17 @@ func first(c *conn.Connection) {
 		s := new(session)
 		if conn.Register(c, s.finalize) {
 			sessions[c] = s
+		}
+	}
+	if !seen[c] {
+		seen[c] = true
+		if conn.Register(c, s.finalize) {
+			start()
+		}
+	}
+	if before := seen[c]; !before {
+		if conn.Register(c, s.finalize) {
+			start()
 		}
 	}
 	known := sessions[c]
