@@ -62,6 +62,11 @@
 // A wrong func value does not go unnoticed. If it is another hook than you meant, Register adds one more and Unregister
 // returns false; if it is the same as before, Register returns false.
 //
+// The analyzer hookvet, in a module of its own beside this package, finds such mistakes before the program runs:
+//
+//	go install example.com/conn/hookvet/cmd/hookvet@latest
+//	go vet -vettool="$(which hookvet)" ./...
+//
 // # Ownership and concurrency
 //
 // A Connection belongs to one goroutine at a time, as the parsers that work on it do. It may be handed to another, through
