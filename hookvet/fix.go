@@ -28,7 +28,7 @@ func (ck *checker) hoistFromLoop(loop, cur inspector.Cursor, hk *newHook) []anal
 // hoistToRegister returns the fix that evaluates hk, which the call of Unregister or Registered at cur is given, before
 // it is registered. There is one if a single call of Register before, in a block around, is given the same expressions.
 func (ck *checker) hoistToRegister(cur inspector.Cursor, hk *newHook) []analysis.SuggestedFix {
-	if hk.kind == call || hk.kind == sharedCall || ck.hoisted[cur.Node().(*ast.CallExpr)] {
+	if ck.hoisted[cur.Node().(*ast.CallExpr)] {
 		return nil
 	}
 	// The calls that are given this hook, in the order of the text.
@@ -42,10 +42,7 @@ func (ck *checker) hoistToRegister(cur inspector.Cursor, hk *newHook) []analysis
 			continue
 		}
 		if name == "Register" {
-			if reg.Valid() {
-				return nil
-			}
-			reg = at
+			reg = at // the last one: an earlier one is out of its reach, so that there is no fix
 		}
 		calls = append(calls, other)
 	}

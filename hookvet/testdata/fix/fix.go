@@ -40,8 +40,8 @@ func everyCall(c *conn.Connection, s *session) {
 }
 
 func literal(c *conn.Connection, n int) {
-	conn.Register(c, func(*conn.Connection) bool { return n > 0 /* the comment stays */ })
-	conn.Unregister(c, func(*conn.Connection) bool { return n > 0 /* the comment stays */ }) // want `cannot find`
+	conn.Register(c, func(c *conn.Connection) bool { return c != nil && n > 0 /* the comment stays */ })
+	conn.Unregister(c, func(c *conn.Connection) bool { return c != nil && n > 0 /* the comment stays */ }) // want `cannot find`
 }
 
 func typeParameter[T any](c *conn.Connection) {
@@ -83,6 +83,11 @@ func notRegistered(c, d *conn.Connection, s, t *session) {
 	conn.Register(c, t.finalize)
 }
 
+func otherConnection(c, d *conn.Connection, s *session) {
+	conn.Register(d, s.finalize)
+	conn.Unregister(c, s.finalize) // want `cannot find`
+}
+
 func before(c *conn.Connection, s *session) {
 	conn.Unregister(c, s.finalize) // want `cannot find`
 	conn.Register(c, s.finalize)
@@ -115,10 +120,9 @@ func otherParser(c *conn.Connection, s, t *session) {
 
 func sameName(c *conn.Connection, s, t *session) {
 	conn.Register(c, s.finalize)
-	{
-		s := t
+	func(s *session) {
 		conn.Unregister(c, s.finalize) // want `cannot find`
-	}
+	}(t)
 }
 
 func tooEarly(c *conn.Connection) {

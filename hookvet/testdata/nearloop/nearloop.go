@@ -77,6 +77,10 @@ func connections(conns []*conn.Connection, packets []packet, s *session, next fu
 		conn.Register(s.c, finalizeOf(s))
 		conn.Register(s.c, func(*conn.Connection) bool { return true })
 	}
+	for range packets {
+		conns[0] = new(conn.Connection)
+		conn.Register(conns[0], s.finalize)
+	}
 	for _, p := range packets {
 		s.c = p.c
 		conn.Register(s.c, s.finalize)
