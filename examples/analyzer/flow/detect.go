@@ -99,6 +99,9 @@ func (t *Table) detect(f *flow, e event) {
 		}
 		verdict := protocol.No
 		t.watch(f, func() { verdict = p.Match(s.first[0], s.first[1]) })
+		if f.deaf {
+			return // it panicked
+		}
 		switch verdict {
 		case protocol.Yes:
 			t.attach(f, p)

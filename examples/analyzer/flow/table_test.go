@@ -648,6 +648,23 @@ func TestPanicCostsItsConnectionOnly(t *testing.T) {
 	assert.Regexp(t, `^analyzer: connection C[0-9A-Za-z]{17}: panic`, h.errors.String())
 }
 
+// A thrower is a fake that panics when it is asked whether bytes are its own.
+type thrower struct{ *fake }
+
+func (thrower) Match(_, _ []byte) protocol.Verdict { panic("match trouble") }
+
+func TestPanicOfMatchCostsItsConnectionOnly(t *testing.T) {
+	h := newHarness(t, func(cfg *flow.Config) {
+		cfg.Parsers = append(cfg.Parsers, func(protocol.Owner) protocol.Parser { return thrower{&fake{name: "hello"}} })
+	})
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 501, "more")
+	assert.Equal(t, []string{"40000>7000 S1 ShAD 9/0"}, h.close())
+	assert.Equal(t, 1, h.table.Stats.Panics)
+	assert.Contains(t, h.errors.String(), ": panic: match trouble\n")
+}
+
 // A confirmer is a fake that is asked when conn.log is written.
 type confirmer struct {
 	*fake

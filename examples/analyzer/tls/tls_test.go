@@ -415,7 +415,7 @@ func TestMatch(t *testing.T) {
 	for n := range 11 {
 		assert.Equal(t, protocol.Maybe, p.Match(client[:n], nil), "%d bytes", n)
 	}
-	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02", v2("\x01\x00\x02\x00\x02\x00\x00\x00\x00xx")} {
+	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02", "\x80\x00\x01", v2("\x01\x00\x02\x00\x02\x00\x00\x00\x00xx")} {
 		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), other)
 	}
 }

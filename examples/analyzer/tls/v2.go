@@ -41,10 +41,17 @@ func matchV2(data []byte) protocol.Verdict {
 		len(data) > 3 && data[3] != 0 && data[3] != 3 || len(data) > 4 && data[4] > 3 {
 		return protocol.No
 	}
-	if len(data) < 3 || len(data) < v2Record(data) {
+	if len(data) < 3 {
 		return protocol.Maybe
 	}
-	h, ok := readV2Hello(data[3:v2Record(data)])
+	end := v2Record(data)
+	if end < recordHeader {
+		return protocol.No
+	}
+	if len(data) < end {
+		return protocol.Maybe
+	}
+	h, ok := readV2Hello(data[3:end])
 	if !ok || len(h.ciphers) == 0 || len(h.ciphers)%3 != 0 || len(h.id) != 0 && len(h.id) != 16 {
 		return protocol.No
 	}
