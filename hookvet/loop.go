@@ -45,14 +45,13 @@ func (ck *checker) everyTime(loop inspector.Cursor, reg *ast.CallExpr) bool {
 		graph = ck.cfgs.FuncLit(fn)
 	}
 	var body, at *cfg.Block
-	var size token.Pos
 	for _, b := range graph.Blocks {
 		if b.Stmt == loop.Node() && (b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody) {
 			body = b
 		}
-		for _, n := range b.Nodes { // which may overlap: those of a switch statement's cases begin with its tag
-			if contains(n, reg) && (at == nil || n.End()-n.Pos() < size) {
-				at, size = b, n.End()-n.Pos()
+		for _, n := range b.Nodes {
+			if contains(n, reg) {
+				at = b
 			}
 		}
 	}
