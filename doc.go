@@ -47,8 +47,8 @@
 //   - A top-level function, such as finalize, is the same hook wherever it is named. So is an instance of a generic
 //     function with concrete types, such as finalize[State]. Prefer these.
 //   - A variable that holds a hook is that hook, as are its copies. A package-level variable is as good as a function.
-//   - A literal that captures variables of the function around it is a new hook each time it is evaluated: two closures
-//     made by one literal are two hooks. To unregister one, keep it in a variable.
+//   - A literal that captures variables of the function around it, or stands in a generic function, is a new hook each
+//     time it is evaluated: two closures made by one literal are two hooks. To unregister one, keep it in a variable.
 //   - A method value x.M is a new hook each time it is evaluated, even for the same x. Evaluate it once and keep it:
 //     s.hook = s.finalize.
 //   - The result of [Chain] is a new hook each time.
