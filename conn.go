@@ -1,8 +1,10 @@
 package conn
 
 import (
-	"math"
+	"fmt"
+	"iter"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -61,22 +63,146 @@ type ID struct {
 //
 // Every function of this package that takes a *Connection dereferences it: a nil one is a nil pointer dereference.
 type Connection struct {
-	_ noCopy
+	hooks Hooks[Connection] // first, or StateRemove would be too large to be inlined
 
 	ID    ID        // who talks to whom; Zeek's id
 	UID   string    // names the connection in logs; the owner sets it; Zeek's uid
 	Start time.Time // the time of the first packet, set by the owner; Zeek's start_time
 
-	set    *hookSet // the hooks in order; nil before the first is registered and when the removal is over
-	ran    uint32   // how many of them have begun to run, or over
-	fields *slot    // the values of fields, the latest first
+	fields *slot // the values of fields, the latest first
 }
 
-// over is the value of Connection.ran when the removal is over.
-const over = math.MaxUint32
+// A RemovalHook is a function that finishes what a protocol left open on c when the state of c is removed. It is Zeek's
+// Conn::RemovalHook. [Register] attaches one to a connection, [StateRemove] runs it.
+//
+// It reports whether it completed, as a Zeek hook does in which no body broke. false stops no other hook; it only makes
+// StateRemove report false.
+//
+// A hook is one func value: naming a top-level function gives the same hook everywhere, while every evaluation of a
+// method value or of a literal that captures variables makes a new hook. The package comment has the details.
+type RemovalHook func(c *Connection) bool
 
-// noCopy makes go vet's copylocks check report copies of the struct that holds it.
-type noCopy struct{}
+// String returns the name of hk's function, as in example.com/app/http.finalize, for logs and debugging; "<nil>" for a
+// nil hook. Different hooks may have the same name: closures made by one literal do.
+func (hk RemovalHook) String() string {
+	if hk == nil {
+		return "<nil>"
+	}
+	return funcName(identity(hk))
+}
 
-func (*noCopy) Lock()   {}
-func (*noCopy) Unlock() {}
+// Register registers hk with c and reports whether it did: hk then runs once, when [StateRemove] removes the state of c,
+// after the hooks that were registered before it, unless [Unregister] takes it back. It is Zeek's
+// Conn::register_removal_hook.
+//
+// Register returns false and changes nothing if hk is registered with c already, or has begun to run, or if the removal
+// of c is over. During the removal, that is from inside a hook of c, hk is added and runs in that same removal.
+//
+// hk stays reachable from c until the removal is over or Unregister returns true.
+//
+// Register panics if hk is nil. Like everything done with c, it must not be called by two goroutines at once for the
+// same c.
+func Register(c *Connection, hk RemovalHook) bool {
+	return c.hooks.Register(hk)
+}
+
+// Unregister takes hk back and reports whether it did: hk was registered with c and had not begun to run, and now it will
+// not run. Otherwise it returns false and changes nothing; a nil hk is never registered. Afterwards hk may be registered
+// again, and then comes last. It is Zeek's Conn::unregister_removal_hook.
+//
+// A hook of c may call it, for itself (false: it has begun) or for another hook.
+func Unregister(c *Connection, hk RemovalHook) bool {
+	return c.hooks.Unregister(hk)
+}
+
+// Registered reports whether hk is registered with c and has not begun to run, so that StateRemove would still run it. It
+// is false for a nil hk, and for every hook once the removal of c is over.
+func Registered(c *Connection, hk RemovalHook) bool {
+	return c.hooks.Registered(hk)
+}
+
+// RemovalHooks returns an iterator over the hooks that [StateRemove] would still run, in the order in which it would run
+// them. From inside a hook of c, these are the hooks after it.
+//
+// The loop body may register and unregister hooks and remove c: a hook that is no longer registered when its turn comes
+// is not yielded, nor is one that was not registered when the loop began.
+func (c *Connection) RemovalHooks() iter.Seq[RemovalHook] {
+	hooks := c.hooks.RemovalHooks()
+	return func(yield func(RemovalHook) bool) {
+		hooks(func(hk func(*Connection) bool) bool { return yield(hk) })
+	}
+}
+
+// Removed reports whether StateRemove has been called
+func (c *Connection) Removed() bool { return c.hooks.Removed() }
+
+// StateRemove removes the state of c: it runs every hook registered with c once, in the order of registration, on the
+// calling goroutine, and reports whether all of them completed, that is returned true. Without hooks it returns true. The
+// owner of c calls it on teardown, timeout and shutdown, when nothing more of the connection is to come. It does what the
+// handler of connection_state_remove does in Zeek's base/protocols/conn/removal-hooks.zeek.
+//
+// When it is over, c keeps no hook alive and takes no new one: Register returns false. The exported members and the
+// fields of c stay as they are, for the owner to log. Called again, or by one of c's own hooks, StateRemove runs nothing
+// and returns true.
+//
+// Hooks may register and unregister hooks of c. One registered during the removal runs in it, after those before it; one
+// unregistered before its turn does not run.
+//
+// A hook that panics or calls [runtime.Goexit] does not keep the others from running. When they have run and the removal
+// is over, the panic goes on to the caller of StateRemove with the stack of the hook that raised it. If several hooks
+// panic, the first panic goes on, also past a hook that calls Goexit, and the later ones are dropped.
+func StateRemove(c *Connection) bool {
+	// As in Hooks.StateRemove, which would be too large to be inlined here and again in the caller.
+	if c.hooks.set == nil {
+		c.hooks.begun = over
+		return true
+	}
+	return c.hooks.run(c, 0, false)
+}
+
+// Chain returns one hook that runs the given bodies, as a Zeek hook runs its bodies: in order, until one returns false.
+// The hook reports whether all of them returned true; without bodies, it returns true.
+//
+// A body that panics or calls [runtime.Goexit] does not keep the later bodies from running, until one returns false. The
+// panic then goes on with the stack of the body that raised it. If several bodies panic, the first panic goes on, also
+// past a body that calls Goexit.
+//
+// Every call makes a new hook, even for the same bodies: keep the result in a variable, best at package level, to
+// register it once or to unregister it. Chain keeps a copy of bodies. It panics if one of them is nil.
+func Chain(bodies ...RemovalHook) RemovalHook {
+	// Kept small enough to be inlined: so livesForever can tell the chain of a package-level variable from others.
+	bodies = cloneBodies(bodies)
+	return func(c *Connection) bool { return runBodies(c, bodies) }
+}
+
+func cloneBodies(bodies []RemovalHook) []RemovalHook {
+	for i, body := range bodies {
+		if body == nil {
+			panic(fmt.Sprintf("conn: Chain called with a nil RemovalHook as body %d of %d", i+1, len(bodies)))
+		}
+	}
+	return slices.Clone(bodies)
+}
+
+// runBodies runs bodies in order until one returns false, and reports whether none did.
+func runBodies(c *Connection, bodies []RemovalHook) bool {
+	n := 0
+	defer func() {
+		if n == len(bodies) {
+			return
+		}
+		// A body panicked or called Goexit: as in runHooks.
+		if v := recover(); v != nil {
+			defer panic(v)
+		}
+		runBodies(c, bodies[n:])
+	}()
+	for n < len(bodies) {
+		n++
+		if !bodies[n-1](c) {
+			n = len(bodies)
+			return false
+		}
+	}
+	return true
+}

@@ -10,25 +10,33 @@ import (
 const MaxSharing = maxSharing
 
 var (
-	NamesPackageLevel = namesPackageLevel
-	ForgetSets        = forgetSets
+	NamesStatic = namesStatic
+	ForgetSets  = forgetSets
 )
 
 // WeakSet returns a weak pointer to the hook set of c.
-func WeakSet(c *Connection) weak.Pointer[hookSet] { return weak.Make(c.set) }
+func WeakSet(c *Connection) weak.Pointer[hookSet] { return weak.Make(c.hooks.set) }
 
 // SharesOnce reports whether a set that two goroutines want to share at the same time is made once.
 func SharesOnce(hooks ...RemovalHook) bool {
 	var list atomic.Pointer[hookSet]
-	first := share(&list, hooks)
-	return first != nil && first == share(&list, hooks)
+	before, last := keys(hooks[:len(hooks)-1]), identity(hooks[len(hooks)-1])
+	first := share(&list, before, last)
+	return first != nil && first == share(&list, before, last)
+}
+
+func keys(hooks []RemovalHook) (keys []hook) {
+	for _, hk := range hooks {
+		keys = append(keys, identity(hk))
+	}
+	return keys
 }
 
 // SharedBytes returns how many bytes the shared sets take.
 func SharedBytes() int {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
-	return sharing.size
+	return sharing.bytes
 }
 
 // SharingIsFull reports whether no more sets are shared until the next garbage collection.

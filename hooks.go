@@ -1,194 +1,171 @@
 package conn
 
 import (
-	"fmt"
 	"iter"
-	"reflect"
-	"runtime"
 	"slices"
+	"unsafe"
+
+	"example.com/conn/internal/watch"
 )
 
-// A RemovalHook is a function that finishes what a protocol left open on c when the state of c is removed. It is Zeek's
-// Conn::RemovalHook. [Register] attaches one to a connection, [StateRemove] runs it.
+// Hooks is the removal hooks of one connection, for an analyzer that has a connection type C of its
+// own. It is embedded in C, and what [Register], [Unregister], [Registered] and [StateRemove] do for
+// a [Connection], its methods do for a C:
 //
-// It reports whether it completed, as a Zeek hook does in which no body broke. false stops no other hook; it only makes
-// StateRemove report false.
+//	type tcpConn struct {
+//		conn.Hooks[tcpConn]
+//		ended string // why, for the hooks
+//		…
+//	}
 //
-// A hook is one func value: naming a top-level function gives the same hook everywhere, while every evaluation of a
-// method value or of a literal that captures variables makes a new hook. The package comment has the details.
-type RemovalHook func(c *Connection) bool
-
-// String returns the name of hk's function, as in example.com/app/http.finalize, for logs and debugging; "<nil>" for a
-// nil hook. Different hooks may have the same name: closures made by one literal do.
-func (hk RemovalHook) String() string {
-	if hk == nil {
-		return "<nil>"
-	}
-	return runtime.FuncForPC(reflect.ValueOf(hk).Pointer()).Name()
+//	t.Register((*tcpConn).saveBanner) // anywhere, any number of times
+//	t.ended = "timeout"
+//	t.StateRemove(t)
+//
+// A hook is a func(*C) bool that reports whether it completed. A method expression such as
+// (*tcpConn).saveBanner is one hook wherever it is written, captures nothing and allocates nothing;
+// a method value t.saveBanner is a new hook each time. See Identity of hooks in the package comment.
+//
+// The zero value is ready to use. A Hooks must not be copied after first use; go vet reports copies.
+// Assigning conn.Hooks[C]{}, alone or with all of a C, makes it the hooks of a new connection. Do it
+// after StateRemove has returned: hooks that have not run are dropped.
+//
+// A Hooks belongs to one goroutine at a time and may be handed from one to another. Different ones
+// need no coordination. All methods panic with a nil pointer dereference if h is nil.
+type Hooks[C any] struct {
+	_ noCopy
+	hookList
 }
 
-// Register registers hk with c and reports whether it did: hk then runs once, when [StateRemove] removes the state of c,
-// after the hooks that were registered before it, unless [Unregister] takes it back. It is Zeek's
-// Conn::register_removal_hook.
+// noCopy makes go vet's copylocks check report copies of the struct that holds it.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// Register registers hk and reports whether it did: hk then runs once, when [Hooks.StateRemove] is
+// called, after the hooks that were registered before it, unless [Hooks.Unregister] takes it back.
 //
-// Register returns false and changes nothing if hk is registered with c already, or has begun to run, or if the removal
-// of c is over. During the removal, that is from inside a hook of c, hk is added and runs in that same removal.
+// Register returns false and changes nothing if hk is registered already, or has begun to run, or if
+// the removal is over. Called by a hook during the removal, it adds hk to that same removal.
 //
-// hk stays reachable from c until the removal is over or Unregister returns true.
-//
-// Register panics if hk is nil. Like everything done with c, it must not be called by two goroutines at once for the
-// same c.
-func Register(c *Connection, hk RemovalHook) bool {
-	// What nearly every call comes to: there is a set with one hook more, and it is the first to look at.
-	key := identity(hk)
-	if t := c.followers(key).Load(); t != nil && t.key == key && c.ran != over {
-		c.set = t
-		return true
-	}
-	if hk == nil {
-		panic("conn: Register called with a nil RemovalHook")
-	}
-	return c.ran != over && c.add(hk)
+// hk stays reachable from h until the removal is over or Unregister returns true. Register panics if
+// hk is nil.
+func (h *Hooks[C]) Register(hk func(*C) bool) bool {
+	return h.register(identity(hk))
 }
 
-// Unregister takes hk back and reports whether it did: hk was registered with c and had not begun to run, and now it will
-// not run. Otherwise it returns false and changes nothing; a nil hk is never registered. Afterwards hk may be registered
-// again, and then comes last. It is Zeek's Conn::unregister_removal_hook.
+// Unregister takes hk back and reports whether it did: hk was registered and had not begun to run,
+// and now it does not run, unless it is registered again, which puts it last. Otherwise Unregister
+// returns false and changes nothing; a nil hk is never registered.
 //
-// A hook of c may call it, for itself (false: it has begun) or for another hook.
-func Unregister(c *Connection, hk RemovalHook) bool {
-	i := c.pending(hk)
-	if i < 0 {
-		return false
-	}
-	c.remove(i)
-	return true
+// A hook may call it, for itself (false: it has begun) or for another hook.
+func (h *Hooks[C]) Unregister(hk func(*C) bool) bool {
+	return h.unregister(identity(hk))
 }
 
-// Registered reports whether hk is registered with c and has not begun to run, so that StateRemove would still run it. It
-// is false for a nil hk, and for every hook once the removal of c is over.
-func Registered(c *Connection, hk RemovalHook) bool {
-	return c.pending(hk) >= 0
+// Registered reports whether hk is registered and has not begun to run, so that StateRemove would
+// still run it. It is false for a nil hk, and for every hook once the removal is over.
+func (h *Hooks[C]) Registered(hk func(*C) bool) bool {
+	return h.pending(identity(hk)) >= 0
 }
 
-// RemovalHooks returns an iterator over the hooks that [StateRemove] would still run, in the order in which it would run
-// them. From inside a hook of c, these are the hooks after it.
+// RemovalHooks returns an iterator over the hooks that [Hooks.StateRemove] would still run, in the
+// order in which it would run them. Inside a hook, these are the hooks after it.
 //
-// The loop body may register and unregister hooks and remove c: a hook that is no longer registered when its turn comes
-// is not yielded, nor is one that was not registered when the loop began.
-func (c *Connection) RemovalHooks() iter.Seq[RemovalHook] {
-	return func(yield func(RemovalHook) bool) {
-		if c.set == nil {
+// The loop body may register and unregister hooks and call StateRemove: a hook that is no longer
+// registered when its turn comes is not yielded, nor is one that was not registered when the loop
+// began.
+func (h *Hooks[C]) RemovalHooks() iter.Seq[func(*C) bool] {
+	l := &h.hookList // panics if h is nil, not only when ranged over
+	return func(yield func(func(*C) bool) bool) {
+		if l.set == nil {
 			return
 		}
-		for _, hk := range slices.Clone(c.set.hooks) {
-			if Registered(c, hk) && !yield(hk) {
+		for _, hk := range slices.Clone(hooksOf[C](l.set)) {
+			if l.pending(identity(hk)) >= 0 && !yield(hk) {
 				return
 			}
 		}
 	}
 }
 
-// StateRemove removes the state of c: it runs every hook registered with c once, in the order of registration, on the
-// calling goroutine, and reports whether all of them completed, that is returned true. Without hooks it returns true. The
-// owner of c calls it on teardown, timeout and shutdown, when nothing more of the connection is to come. It does what the
-// handler of connection_state_remove does in Zeek's base/protocols/conn/removal-hooks.zeek.
-//
-// When it is over, c keeps no hook alive and takes no new one: Register returns false. The exported members and the
-// fields of c stay as they are, for the owner to log. Called again, or by one of c's own hooks, StateRemove runs nothing
-// and returns true.
-//
-// Hooks may register and unregister hooks of c. One registered during the removal runs in it, after those before it; one
-// unregistered before its turn does not run.
-//
-// A hook that panics or calls [runtime.Goexit] does not keep the others from running. When they have run and the removal
-// is over, the panic goes on to the caller of StateRemove with the stack of the hook that raised it. If several hooks
-// panic, the first panic goes on, also past a hook that calls Goexit, and the later ones are dropped.
-func StateRemove(c *Connection) bool {
-	if c.set == nil {
-		c.ran = over
-		return true
-	}
-	return c.runHooks(0, false)
+// Removed reports whether the removal has begun: it is true from the moment [Hooks.StateRemove] is
+// called, also inside the hooks, and false again when h is assigned conn.Hooks[C]{}.
+func (h *Hooks[C]) Removed() bool {
+	return h.begun != 0
 }
 
-// runHooks runs the hooks of c from the n-th on, which must be the first that has not begun to run, and ends the removal.
-// It drops panics if one goes on already: panicked.
-func (c *Connection) runHooks(n uint32, panicked bool) (ok bool) {
-	if c.ran != n {
-		return true // called by one of c's own hooks
+// StateRemove runs every registered hook once, in the order of registration, on the calling
+// goroutine, and reports whether all of them completed, that is returned true. Without hooks it
+// returns true. It passes c to the hooks and does nothing else with it; c is the connection that h is
+// embedded in. The owner of the connection calls StateRemove on teardown, timeout and shutdown, when
+// nothing more of the connection is to come.
+//
+// When it is over, h keeps no hook alive and takes no new one: Register returns false. Called again,
+// or by one of the hooks, StateRemove runs nothing and returns true.
+//
+// Hooks may register and unregister hooks. One registered during the removal runs in it, after those
+// before it; one unregistered before its turn does not run.
+//
+// A hook that panics or calls [runtime.Goexit] does not keep the others from running. When they have
+// run and the removal is over, the panic goes on to the caller of StateRemove with the stack of the
+// hook that raised it. If several hooks panic, the first panic goes on, also past a hook that calls
+// Goexit, and the later ones are dropped.
+func (h *Hooks[C]) StateRemove(c *C) bool {
+	if h.set == nil {
+		h.begun = over
+		return true
+	}
+	return h.run(c, 0, false)
+}
+
+// run runs the hooks from the n-th on, which must be the first that has not begun to run, and ends
+// the removal. If a panic is going on to the caller already, those of the hooks are dropped: the
+// first one would replace them in the end, but unwinding through all of them takes quadratic time.
+func (h *Hooks[C]) run(c *C, n uint32, panicking bool) (ok bool) {
+	if h.begun != n {
+		return true // called by one of the hooks
 	}
 	defer func() {
-		if c.ran == over || c.ran == 0 {
+		if h.begun == over || h.begun == 0 {
 			return
 		}
-		// A hook panicked or called Goexit. The others run on top of its stack, so that its panic goes on with that
-		// stack. It goes on from a deferred call, so that a Goexit in one of the others does not stop it.
+		// A hook panicked or called Goexit. The others run on top of its stack, so that its panic
+		// goes on with that stack. It goes on from a deferred call, so that a Goexit in one of the
+		// others does not stop it.
 		v := recover()
-		if v != nil && !panicked {
+		if v != nil && !panicking {
 			defer panic(v)
 		}
-		c.runHooks(c.ran, panicked || v != nil)
+		h.run(c, h.begun, panicking || v != nil)
 	}()
 	ok = true
-	for c.ran == n { // false if a hook made *c a new connection, which is left alone
-		hooks := c.set.hooks
-		if int(n) >= len(hooks) {
-			c.set, c.ran = nil, over
+	for h.begun == n { // false if a hook made h a new one, which is left alone
+		s := h.set
+		if int(n) >= len(s.hooks) {
+			h.set, h.begun = nil, over
 			break
 		}
+		hk := hooksOf[C](s)[n]
+		if s.watched {
+			watch.Done(unsafe.Pointer(s), identity(hk))
+		}
 		n++
-		c.ran = n
-		if !hooks[n-1](c) {
+		h.begun = n
+		if !hk(c) {
 			ok = false
 		}
 	}
 	return ok
 }
 
-// Chain returns one hook that runs the given bodies, as a Zeek hook runs its bodies: in order, until one returns false.
-// The hook reports whether all of them returned true; without bodies, it returns true.
-//
-// A body that panics or calls [runtime.Goexit] does not keep the later bodies from running, until one returns false. The
-// panic then goes on with the stack of the body that raised it. If several bodies panic, the first panic goes on, also
-// past a body that calls Goexit.
-//
-// Every call makes a new hook, even for the same bodies: keep the result in a variable, best at package level, to
-// register it once or to unregister it. Chain keeps a copy of bodies. It panics if one of them is nil.
-func Chain(bodies ...RemovalHook) RemovalHook {
-	// Kept small enough to be inlined: so livesForever can tell the chain of a package-level variable from others.
-	bodies = cloneBodies(bodies)
-	return func(c *Connection) bool { return runBodies(c, bodies) }
+// identity returns the pointer that hk consists of.
+func identity[C any](hk func(*C) bool) hook {
+	return *(*hook)(unsafe.Pointer(&hk))
 }
 
-func cloneBodies(bodies []RemovalHook) []RemovalHook {
-	for i, body := range bodies {
-		if body == nil {
-			panic(fmt.Sprintf("conn: Chain called with a nil RemovalHook as body %d of %d", i+1, len(bodies)))
-		}
-	}
-	return slices.Clone(bodies)
-}
-
-// runBodies runs bodies in order until one returns false, and reports whether none did.
-func runBodies(c *Connection, bodies []RemovalHook) bool {
-	n := 0
-	defer func() {
-		if n == len(bodies) {
-			return
-		}
-		// A body panicked or called Goexit: as in runHooks.
-		if v := recover(); v != nil {
-			defer panic(v)
-		}
-		runBodies(c, bodies[n:])
-	}()
-	for n < len(bodies) {
-		n++
-		if !bodies[n-1](c) {
-			n = len(bodies)
-			return false
-		}
-	}
-	return true
+// hooksOf returns the hooks of s, all of which came from a func(*C) bool.
+func hooksOf[C any](s *hookSet) []func(*C) bool {
+	return *(*[]func(*C) bool)(unsafe.Pointer(&s.hooks))
 }
