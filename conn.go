@@ -157,7 +157,7 @@ func StateRemove(c *Connection) bool {
 		c.hooks.begun = over
 		return true
 	}
-	return c.hooks.run(c, 0, false)
+	return c.hooks.run(c, 0)
 }
 
 // Chain returns one hook that runs the given bodies, as a Zeek hook runs its bodies: in order, until one returns false.

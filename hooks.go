@@ -117,13 +117,12 @@ func (h *Hooks[C]) StateRemove(c *C) bool {
 		h.begun = over
 		return true
 	}
-	return h.run(c, 0, false)
+	return h.run(c, 0)
 }
 
 // run runs the hooks from the n-th on, which must be the first that has not begun to run, and ends
-// the removal. If a panic is going on to the caller already, those of the hooks are dropped: the
-// first one would replace them in the end, but unwinding through all of them takes quadratic time.
-func (h *Hooks[C]) run(c *C, n uint32, panicking bool) (ok bool) {
+// the removal.
+func (h *Hooks[C]) run(c *C, n uint32) (ok bool) {
 	if h.begun != n {
 		return true // called by one of the hooks
 	}
@@ -133,23 +132,24 @@ func (h *Hooks[C]) run(c *C, n uint32, panicking bool) (ok bool) {
 		}
 		// A hook panicked or called Goexit. The others run on top of its stack, so that its panic
 		// goes on with that stack. It goes on from a deferred call, so that a Goexit in one of the
-		// others does not stop it.
-		v := recover()
-		if v != nil && !panicking {
+		// others does not stop it. Their own panics would be replaced by it in the end; they are
+		// dropped here because unwinding through all of them takes quadratic time.
+		if v := recover(); v != nil && !h.panicking {
+			h.panicking = true
 			defer panic(v)
 		}
-		h.run(c, h.begun, panicking || v != nil)
+		h.run(c, h.begun)
 	}()
 	ok = true
 	for h.begun == n { // false if a hook made h a new one, which is left alone
-		s := h.set
-		if int(n) >= len(s.hooks) {
+		hooks := hooksOf[C](h.set)
+		if int(n) >= len(hooks) {
 			h.set, h.begun = nil, over
 			break
 		}
-		hk := hooksOf[C](s)[n]
-		if s.watched {
-			watch.Done(unsafe.Pointer(s), identity(hk))
+		hk := hooks[n]
+		if h.set.watched {
+			watch.Done(unsafe.Pointer(h.set), identity(hk))
 		}
 		n++
 		h.begun = n

@@ -54,6 +54,8 @@ const indexAbove = 64
 type hookList struct {
 	set   *hookSet // nil before the first is registered and when the removal is over
 	begun uint32   // how many of them have begun to run, or over
+
+	panicking bool // a panic of one of them is to go on when the others have run
 }
 
 // over is the value of hookList.begun when the removal is over.
@@ -88,6 +90,12 @@ func (l *hookList) register(hk hook) bool {
 		l.set = t
 		return true
 	}
+	return l.registerSlowly(hk)
+}
+
+// registerSlowly is the part of register that few calls come to. It is apart because the stack that it
+// needs would cost all of them.
+func (l *hookList) registerSlowly(hk hook) bool {
 	if hk == nil {
 		panic("conn: Register called with a nil RemovalHook")
 	}
