@@ -93,7 +93,7 @@ func (h *Hooks[C]) RemovalHooks() iter.Seq[func(*C) bool] {
 // Removed reports whether the removal has begun: it is true from the moment [Hooks.StateRemove] is
 // called, also inside the hooks, and false again when h is assigned conn.Hooks[C]{}.
 func (h *Hooks[C]) Removed() bool {
-	return h.begun != 0
+	return h.begun&^watched != 0
 }
 
 // StateRemove runs every registered hook once, in the order of registration, on the calling
@@ -124,10 +124,13 @@ func (h *Hooks[C]) StateRemove(c *C) bool {
 // the removal.
 func (h *Hooks[C]) run(c *C, n uint32) (ok bool) {
 	if h.begun != n {
-		return true // called by one of the hooks
+		if h.begun != watched {
+			return true // called by one of the hooks
+		}
+		n = watched
 	}
 	defer func() {
-		if h.begun == over || h.begun == 0 {
+		if h.begun == over || h.begun&^watched == 0 {
 			return
 		}
 		// A hook panicked or called Goexit. The others run on top of its stack, so that its panic
@@ -143,12 +146,13 @@ func (h *Hooks[C]) run(c *C, n uint32) (ok bool) {
 	ok = true
 	for h.begun == n { // false if a hook made h a new one, which is left alone
 		hooks := hooksOf[C](h.set)
-		if int(n) >= len(hooks) {
+		i := n &^ watched
+		if int(i) >= len(hooks) {
 			h.set, h.begun = nil, over
 			break
 		}
-		hk := hooks[n]
-		if h.set.watched {
+		hk := hooks[i]
+		if n&watched != 0 {
 			watch.Done(unsafe.Pointer(h.set), identity(hk))
 		}
 		n++

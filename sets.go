@@ -37,7 +37,6 @@ var _ [unsafe.Sizeof(uintptr(0))]struct{} = [unsafe.Sizeof((func())(nil))]struct
 type hookSet struct {
 	hooks   []hook
 	private bool
-	watched bool // private, and package watch is to know what becomes of the hooks
 
 	// Of a shared set:
 	key     hook                    // the last hook
@@ -52,14 +51,19 @@ const indexAbove = 64
 
 // A hookList is the hooks of one connection.
 type hookList struct {
-	set   *hookSet // nil before the first is registered and when the removal is over
-	begun uint32   // how many of them have begun to run, or over
-
-	panicking bool // a panic of one of them is to go on when the others have run
+	set       *hookSet // nil before the first is registered and when the removal is over
+	begun     uint32   // how many of them have begun to run, and watched; or over
+	panicking bool     // the panic of one of them is to go on when the others have run
 }
 
-// over is the value of hookList.begun when the removal is over.
-const over = 1<<32 - 1
+const (
+	// watched is set in hookList.begun if package watch is to know what becomes of the hooks. The bit
+	// is here because running a hook reads begun anyway.
+	watched = 1 << 31
+
+	// over is the value of hookList.begun when the removal is over.
+	over = 1<<32 - 1
+)
 
 // roots has the sets of one hook, by a hash of the hook. Any hook of the program may be a
 // connection's first, while only a few follow the same set.
@@ -102,9 +106,10 @@ func (l *hookList) registerSlowly(hk hook) bool {
 	if l.begun == over || !l.add(hk) {
 		return false
 	}
-	if watch.On() && l.set.private {
-		l.set.watched = true
-		watch.Registered(unsafe.Pointer(l.set), hk)
+	// Once the removal has begun it is too late to watch, and hooks registered now run in any case.
+	if l.begun&watched != 0 || l.begun == 0 && watch.On() && l.set.private {
+		l.begun |= watched
+		watch.Registered(unsafe.Pointer(l.set), hk, funcName(hk))
 	}
 	return true
 }
@@ -115,7 +120,7 @@ func (l *hookList) unregister(hk hook) bool {
 	if i < 0 {
 		return false
 	}
-	if l.set.watched {
+	if l.begun&watched != 0 {
 		watch.Done(unsafe.Pointer(l.set), hk)
 	}
 	l.remove(i)
@@ -125,7 +130,7 @@ func (l *hookList) unregister(hk hook) bool {
 // pending returns the place of hk in l if it is there and has not begun to run, and otherwise -1.
 func (l *hookList) pending(hk hook) int {
 	if l.set != nil {
-		for i, hooks := int(l.begun), l.set.hooks; i < len(hooks); i++ {
+		for i, hooks := int(l.begun&^watched), l.set.hooks; i < len(hooks); i++ {
 			if hooks[i] == hk {
 				return i
 			}
