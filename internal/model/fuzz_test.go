@@ -1,4 +1,4 @@
-package conn_test
+package model
 
 import (
 	"fmt"
@@ -7,8 +7,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"weak"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,10 +29,16 @@ func FuzzPrograms(f *testing.F) {
 // maxProgram bounds the length of a program, and with it everything that the program does.
 const maxProgram = 512
 
-// play plays a program on the package and on the model, and compares them.
-func play(t *testing.T, program []byte) *driver {
+// play plays a program on the package, with both kinds of connections, and on the model, and compares
+// them.
+func play(t *testing.T, program []byte) *driver[conn.Connection] {
 	program = program[:min(len(program), maxProgram)]
-	d, m := newDriver(), newModel()
+	playKind(t, flowKind, program)
+	return playKind(t, connectionKind, program)
+}
+
+func playKind[C any](t *testing.T, k *kind[C], program []byte) *driver[C] {
+	d, m := newDriver(k), newModel()
 	d.play(program)
 	m.play(program)
 	compare(t, d, m, program)
@@ -39,16 +46,16 @@ func play(t *testing.T, program []byte) *driver {
 }
 
 // compare finishes the program and compares what it did to the package and to the model.
-func compare(t *testing.T, d *driver, m *model, program []byte) {
+func compare[C any](t *testing.T, d *driver[C], m *model, program []byte) {
 	d.finish()
 	m.finish()
 	if !slices.Equal(d.trace, m.trace) {
-		require.Fail(t, "the package does something else than the model", "%s\nprogram %#v",
-			difference(d.trace, m.trace), program)
+		require.Fail(t, "the package does something else than the model", "%T\n%s\nprogram %#v",
+			*new(C), difference(d.trace, m.trace), program)
 	}
 	if faults := d.ledger.finish(); len(faults) > 0 {
-		require.Fail(t, "a hook is lost, or runs when it must not", "%s\n%s\nprogram %#v",
-			strings.Join(faults, "\n"), difference(d.trace, nil), program)
+		require.Fail(t, "a hook is lost, or runs when it must not", "%T\n%s\n%s\nprogram %#v",
+			*new(C), strings.Join(faults, "\n"), difference(d.trace, nil), program)
 	}
 }
 
@@ -81,34 +88,40 @@ func TestSeedsRunTheHooksThatTheirNamesSay(t *testing.T) {
 }
 
 func TestClosuresOfProgramsAreCollected(t *testing.T) {
-	var kept []*[connections]conn.Connection
-	var made []weak.Pointer[madeState]
+	closuresAreCollected(t, connectionKind)
+	closuresAreCollected(t, flowKind)
+}
+
+func closuresAreCollected[C any](t *testing.T, k *kind[C]) {
+	var kept []*[connections]C
+	var made []*atomic.Int64
 	collectGarbage() // makes room for what connections share, where a closure must not get
 	for _, s := range seeds {
-		d := play(t, s.program)
+		d := playKind(t, k, s.program)
 		if d.plain == 0 { // with very many hooks there might be no room for others
 			kept = append(kept, d.conns)
-			made = append(made, d.made...)
+			made = append(made, d.made)
 		}
 	}
-	require.NotEmpty(t, made)
 
 	// All connections have been removed. They keep no closure alive, and neither does what connections share.
-	collectGarbage()
-	alive := 0
-	for _, w := range made {
-		if w.Value() != nil {
-			alive++
+	alive := int64(0)
+	assert.Eventually(t, func() bool {
+		collectGarbage()
+		alive = 0
+		for _, n := range made {
+			alive += n.Load()
 		}
-	}
-	assert.Zero(t, alive, "closures that are not collected, of %d", len(made))
+		return alive == 0
+	}, 10*time.Second, time.Millisecond)
+	assert.Zero(t, alive, "closures that are not collected")
 	runtime.KeepAlive(kept)
 }
 
-// collectGarbage returns when the garbage has been collected and a cleanup has run.
+// collectGarbage returns when the garbage has been collected and a finalizer has run.
 func collectGarbage() {
 	done := make(chan struct{})
-	runtime.AddCleanup(new(*int), func(struct{}) { close(done) }, struct{}{})
+	runtime.SetFinalizer(new(*int), func(**int) { close(done) })
 	runtime.GC()
 	<-done
 }
@@ -168,15 +181,20 @@ func randomProgram(random *rand.Rand) []byte {
 // What connections share is bounded: where it is full, new combinations of hooks are not shared, and the next garbage
 // collection makes room. The programs are played in three parts, before, between and after.
 func TestRandomProgramsWhileSharedStateIsFullAndForgotten(t *testing.T) {
+	randomProgramsWhileFull(t, connectionKind)
+	randomProgramsWhileFull(t, flowKind)
+}
+
+func randomProgramsWhileFull[C any](t *testing.T, k *kind[C]) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	random := rand.New(rand.NewPCG(3, 4))
 	const n = 300
 	var programs [n][]byte
-	var drivers [n]*driver
+	var drivers [n]*driver[C]
 	var models [n]*model
 	for i := range n {
 		programs[i] = randomProgram(random)
-		drivers[i], models[i] = newDriver(), newModel()
+		drivers[i], models[i] = newDriver(k), newModel()
 	}
 	for part := range 3 {
 		for i, program := range programs {
@@ -187,9 +205,9 @@ func TestRandomProgramsWhileSharedStateIsFullAndForgotten(t *testing.T) {
 		switch part {
 		case 0:
 			for range 8000 {
-				var c conn.Connection
+				c := new(C)
 				for _, h := range random.Perm(int(methodVar)) {
-					conn.Register(&c, lasting[h])
+					k.register(c, k.lasting[h])
 				}
 			}
 		case 1:
@@ -202,7 +220,7 @@ func TestRandomProgramsWhileSharedStateIsFullAndForgotten(t *testing.T) {
 }
 
 // look counts what happened in a program.
-func look(seen map[string]int, d *driver) {
+func look(seen map[string]int, d *driver[conn.Connection]) {
 	waiting := [connections]int{}
 	for _, e := range d.trace[:d.finished] {
 		what := e.what

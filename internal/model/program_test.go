@@ -1,4 +1,4 @@
-package conn_test
+package model
 
 import (
 	"fmt"
@@ -108,6 +108,7 @@ type machine interface {
 	registered(c, h int) bool
 	list(c int, yield func(h int) bool)
 	remove(c int) outcome
+	removed(c int) bool
 	reuse(c int)
 	get(c, f int) (value int)
 	getOrNew(c, f, fresh int) (value int, created bool)
@@ -369,7 +370,7 @@ func (p *player) doRegistered(c, h int) { p.note("registered", c, h, p.registere
 // doList lists the hooks of c, and stops after some if most is small. If each is set, the body of the loop is an
 // instruction of the hook of self.
 func (p *player) doList(self, c, most int, each bool) outcome {
-	p.note("list", c, none, nil)
+	p.note("removed before listing", c, none, p.removed(c))
 	var o outcome
 	n := 0
 	p.list(c, func(h int) bool {

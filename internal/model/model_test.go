@@ -1,4 +1,6 @@
-package conn_test
+// Package model has the tests that compare package conn with a model of what it promises, on programs of
+// hooks: written by hand, random, and fuzzed.
+package model
 
 import "slices"
 
@@ -74,6 +76,8 @@ func (m *model) list(c int, yield func(h int) bool) {
 		}
 	}
 }
+
+func (m *model) removed(c int) bool { return m.conns[c].removed }
 
 func (m *model) remove(c int) outcome {
 	all := outcome{completed: true}
