@@ -1,10 +1,12 @@
 package conn_test
 
 import (
+	"fmt"
 	"os/exec"
 	"reflect"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"time"
@@ -19,11 +21,13 @@ import (
 // sinkInt keeps the compiler from dropping what is measured.
 var sinkInt *int
 
-func TestConnectionSize(t *testing.T) {
+func TestSizes(t *testing.T) {
 	assert.LessOrEqual(t, unsafe.Sizeof(conn.Connection{}), uintptr(144))
+	assert.LessOrEqual(t, unsafe.Sizeof(conn.Hooks[flow]{}), uintptr(16))
+	assert.LessOrEqual(t, unsafe.Sizeof(conn.Hooks[int]{}), uintptr(16))
 }
 
-// Hooks that allocate nothing themselves.
+// Hooks that do and allocate nothing.
 
 func quiet1(*conn.Connection) bool         { return true }
 func quiet2(*conn.Connection) bool         { return true }
@@ -33,150 +37,266 @@ func quietOf[T any](*conn.Connection) bool { return true }
 var (
 	quietVar       = func(*conn.Connection) bool { return true }
 	quietChain     = conn.Chain(quiet1, quiet2)
-	quietVars      = []conn.RemovalHook{func(*conn.Connection) bool { return true }, conn.Chain()}
-	quietFunctions = []conn.RemovalHook{
+	quietFunctions = []func(*conn.Connection) bool{
 		quiet1, quiet2, quiet3, quietOf[int], quietOf[string], quietOf[bool], quietOf[byte], quietOf[rune],
 		quietOf[[1]int], quietOf[[2]int], quietOf[[3]int], quietOf[[4]int], quietOf[[5]int], quietOf[[6]int],
 		quietOf[[7]int], quietOf[[8]int], quietOf[[9]int], quietOf[[10]int], quietOf[[11]int], quietOf[[12]int],
 	}
 )
 
+// A flow is a connection of an analyzer's own type.
+type flow struct {
+	ran []string // what the hooks have written down
+	decoder
+	*dissector
+	genericLayer[int]
+	conn.Hooks[flow]
+}
+
+func (f *flow) quiet1() bool           { return f != nil }
+func (f *flow) quiet2() bool           { return f != nil }
+func (f *flow) quiet3() bool           { return f != nil }
+func quietFlow[T any](f *flow) bool    { return f != nil }
+func (d *decoder) decoded() bool       { return d != nil }
+func (d decoder) decodedValue() bool   { return d.packets == 0 }
+func (p *dissector) parsed() bool      { return p == nil || p.depth == 0 }
+func (g *genericLayer[T]) layer() bool { return g != nil }
+
+type (
+	decoder             struct{ packets int }
+	dissector           struct{ depth int }
+	genericLayer[T any] struct{ value T }
+	layered             interface{ layer() bool }
+)
+
+var (
+	quietFlowVar       = func(f *flow) bool { return f != nil }
+	quietFlowFunctions = []func(*flow) bool{
+		(*flow).quiet1, (*flow).quiet2, (*flow).quiet3, (*flow).decoded, (*flow).parsed, (*flow).layer,
+		(*flow).decodedValue, quietFlow[int], quietFlow[[1]int], quietFlow[[2]int], quietFlow[[3]int],
+		quietFlow[[4]int], quietFlow[[5]int], quietFlow[[6]int], quietFlow[[7]int], quietFlow[[8]int],
+		quietFlow[[9]int], quietFlow[[10]int], quietFlow[[11]int], quietFlow[[12]int],
+	}
+)
+
+// ops is what one of the two ways in does to a connection of type C, with at least twenty hooks that
+// live as long as the program.
+type ops[C any] struct {
+	register, unregister, registered func(c *C, hk func(*C) bool) bool
+
+	remove    func(c *C) bool
+	functions []func(*C) bool
+	variable  func(*C) bool
+}
+
+var ofConnection = ops[conn.Connection]{
+	register:   func(c *conn.Connection, hk func(*conn.Connection) bool) bool { return conn.Register(c, hk) },
+	unregister: func(c *conn.Connection, hk func(*conn.Connection) bool) bool { return conn.Unregister(c, hk) },
+	registered: func(c *conn.Connection, hk func(*conn.Connection) bool) bool { return conn.Registered(c, hk) },
+	remove:     conn.StateRemove,
+	functions:  quietFunctions,
+	variable:   quietVar,
+}
+
+var ofFlow = ops[flow]{
+	register:   func(f *flow, hk func(*flow) bool) bool { return f.Register(hk) },
+	unregister: func(f *flow, hk func(*flow) bool) bool { return f.Unregister(hk) },
+	registered: func(f *flow, hk func(*flow) bool) bool { return f.Registered(hk) },
+	remove:     func(f *flow) bool { return f.StateRemove(f) },
+	functions:  quietFlowFunctions,
+	variable:   quietFlowVar,
+}
+
 func TestNothingIsAllocated(t *testing.T) {
+	t.Run("Connection", func(t *testing.T) { nothingIsAllocated(t, ofConnection) })
+	t.Run("Hooks", func(t *testing.T) { nothingIsAllocated(t, ofFlow) })
+}
+
+func nothingIsAllocated[C any](t *testing.T, o ops[C]) {
 	conn.ForgetSets() // other tests fill them
-	var c conn.Connection
-	registerAndRemove := func(hooks ...conn.RemovalHook) func() {
+	var c C
+	registerAndRemove := func(hooks ...func(*C) bool) func() {
 		return func() {
-			c = conn.Connection{}
+			c = *new(C)
 			for _, hk := range hooks {
-				if !conn.Register(&c, hk) {
+				if !o.register(&c, hk) {
 					panic("not registered")
 				}
 			}
-			if !conn.StateRemove(&c) {
+			if !o.remove(&c) {
 				panic("not completed")
 			}
 		}
 	}
-	closure := noting("closure")
-	var closures conn.Connection
-	conn.Register(&closures, noting("another"))
-	var f conn.Field[int]
-	var with conn.Connection
-	f.GetOrNew(&with)
+	other, closure := closureOf[C](), closureOf[C]()
+	var closures C
+	o.register(&closures, other)
 	for name, op := range map[string]func(){
-		"no hooks":                registerAndRemove(),
-		"one function":            registerAndRemove(quiet1),
-		"three functions":         registerAndRemove(quiet1, quiet2, quiet3),
-		"another order":           registerAndRemove(quiet3, quiet1, quiet2),
-		"twenty functions":        registerAndRemove(quietFunctions...),
-		"package-level variables": registerAndRemove(quietVar, quietVars[0]),
-		"package-level chains":    registerAndRemove(quietChain, quietVars[1]),
+		"no hooks":         registerAndRemove(),
+		"one function":     registerAndRemove(o.functions[0]),
+		"three functions":  registerAndRemove(o.functions[:3]...),
+		"another order":    registerAndRemove(o.functions[2], o.functions[0], o.functions[1]),
+		"twenty functions": registerAndRemove(o.functions...),
+		"a variable":       registerAndRemove(o.variable),
 		"Register of a hook that is registered": func() {
-			c = conn.Connection{}
-			conn.Register(&c, quiet1)
-			conn.Register(&c, quiet2)
-			if conn.Register(&c, quiet1) {
+			c = *new(C)
+			o.register(&c, o.functions[0])
+			o.register(&c, o.functions[1])
+			if o.register(&c, o.functions[0]) {
 				panic("registered twice")
 			}
 		},
 		"Unregister of a function": func() {
-			c = conn.Connection{}
-			conn.Register(&c, quiet1)
-			conn.Register(&c, quiet2)
-			conn.Register(&c, quiet3)
-			if !conn.Unregister(&c, quiet2) {
+			c = *new(C)
+			for _, hk := range o.functions[:3] {
+				o.register(&c, hk)
+			}
+			if !o.unregister(&c, o.functions[1]) {
 				panic("not unregistered")
 			}
 		},
 		"Unregister of a closure beside another": func() {
-			if !conn.Register(&closures, closure) || !conn.Unregister(&closures, closure) {
+			if !o.register(&closures, closure) || !o.unregister(&closures, closure) {
 				panic("not unregistered")
 			}
 		},
 		"Unregister and Registered of an unknown closure": func() {
-			if conn.Unregister(&c, closure) || conn.Registered(&c, closure) {
+			if o.unregister(&c, closure) || o.registered(&c, closure) {
 				panic("unregistered")
 			}
 		},
-		"Field.Get":                func() { sinkInt = f.Get(&with) },
-		"Field.GetOrNew again":     func() { sinkInt, _ = f.GetOrNew(&with) },
-		"Field.Delete of no value": func() { f.Delete(&c) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			if name == "package-level chains" && !optimized() {
-				t.Skip("only an optimized build can tell them from other chains")
-			}
-			assert.Zero(t, testing.AllocsPerRun(100, op))
-		})
+		t.Run(name, func(t *testing.T) { assert.Zero(t, testing.AllocsPerRun(100, op)) })
 	}
 }
 
+// closureOf returns a new hook.
+func closureOf[C any]() func(*C) bool {
+	n := new(int)
+	return func(*C) bool { *n++; return true }
+}
+
+func TestPackageLevelChainAllocatesNothing(t *testing.T) {
+	if !optimized() {
+		t.Skip("only an optimized build can tell it from other chains")
+	}
+	var c conn.Connection
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		c = conn.Connection{}
+		conn.Register(&c, quietChain)
+		conn.StateRemove(&c)
+	}))
+}
+
+func TestFieldAllocations(t *testing.T) {
+	var f conn.Field[int]
+	var big conn.Field[[100]int]
+	var c, with conn.Connection
+	var v *[100]int
+	f.GetOrNew(&with)
+	for name, test := range map[string]struct {
+		want float64
+		op   func()
+	}{
+		"Get":                  {0, func() { sinkInt = f.Get(&with) }},
+		"GetOrNew again":       {0, func() { sinkInt, _ = f.GetOrNew(&with) }},
+		"Delete of no value":   {0, func() { f.Delete(&c) }},
+		"GetOrNew":             {1, func() { c = conn.Connection{}; sinkInt, _ = f.GetOrNew(&c) }},
+		"GetOrNew of an array": {1, func() { c = conn.Connection{}; v, _ = big.GetOrNew(&c) }},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, testing.AllocsPerRun(100, test.op)) })
+	}
+	assert.Zero(t, *v)
+}
+
 func TestClosureCostsAtMostTwoAllocations(t *testing.T) {
+	t.Run("Connection", func(t *testing.T) { closureAllocations(t, ofConnection) })
+	t.Run("Hooks", func(t *testing.T) { closureAllocations(t, ofFlow) })
+}
+
+func closureAllocations[C any](t *testing.T, o ops[C]) {
 	conn.ForgetSets() // other tests fill them
-	var closures []conn.RemovalHook
-	for i := range 1000 {
-		closures = append(closures, func(*conn.Connection) bool { return i >= 0 })
+	var closures []func(*C) bool
+	for range 1000 {
+		closures = append(closures, closureOf[C]())
 	}
 	for _, n := range []int{1, 2, 3, 4, 8, 50, 100, 1000} {
-		for name, before := range map[string][]conn.RemovalHook{"alone": nil, "behind functions": {quiet1, quiet2}} {
-			var c conn.Connection
+		for name, before := range map[string][]func(*C) bool{"alone": nil, "behind functions": o.functions[:2]} {
+			var c C
 			got := testing.AllocsPerRun(100, func() {
-				c = conn.Connection{}
+				c = *new(C)
 				for _, hk := range before {
-					conn.Register(&c, hk)
+					o.register(&c, hk)
 				}
 				for _, hk := range closures[:n] {
-					conn.Register(&c, hk)
+					o.register(&c, hk)
 				}
-				conn.StateRemove(&c)
+				o.remove(&c)
 			})
 			assert.LessOrEqual(t, got, float64(1+n), "%d closures %s", n, name)
 		}
 	}
 }
 
-func TestGetOrNewAllocatesOnce(t *testing.T) {
-	var f conn.Field[[100]int]
-	var v *[100]int
-	var c conn.Connection
-	assert.Equal(t, 1.0, testing.AllocsPerRun(100, func() {
-		c = conn.Connection{}
-		v, _ = f.GetOrNew(&c)
-	}))
-	assert.Zero(t, *v)
+func TestHooksOfLiveConnectionsTakeNoObjects(t *testing.T) {
+	t.Run("Connection", func(t *testing.T) { objectsOfLiveConnections(t, ofConnection) })
+	t.Run("Hooks", func(t *testing.T) { objectsOfLiveConnections(t, ofFlow) })
+}
+
+func objectsOfLiveConnections[C any](t *testing.T, o ops[C]) {
+	conn.ForgetSets() // other tests fill them
+	const n = 10_000
+	cs := make([]C, n)
+	before := heap()
+	for i := range cs {
+		for _, hk := range o.functions[:1+i%8] {
+			o.register(&cs[i], hk)
+		}
+	}
+	after := heap()
+	assert.Less(t, int(after.HeapObjects)-int(before.HeapObjects), n/10)
+	assert.Less(t, int(after.HeapAlloc)-int(before.HeapAlloc), n)
+	runtime.KeepAlive(cs)
 }
 
 func TestInlining(t *testing.T) {
-	out, err := exec.Command("go", "test", "-c", "-o", t.TempDir(), "-gcflags=-m", ".").CombinedOutput()
+	if !optimized() {
+		t.Skip("not in this build")
+	}
+	out, err := exec.Command("go", "build", "-gcflags=-m", "./testdata/inline").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for _, want := range []string{
-		`can inline StateRemove\n`,
-		`can inline Registered\n`,
-		`can inline Chain\n`,
 		`inlining call to conn\.StateRemove\n`,
+		`inlining call to conn\.Registered\n`,
+		`inlining call to conn\.\(\*Connection\)\.Removed\n`,
+		`inlining call to conn\.\(\*Hooks\[.*\]\)\.StateRemove\n`,
+		`inlining call to conn\.\(\*Hooks\[.*\]\)\.Registered\n`,
+		`inlining call to conn\.\(\*Hooks\[.*\]\)\.Removed\n`,
 		`inlining call to conn\.\(\*Field\[.*int\]\)\.Get\n`,
 	} {
-		assert.True(t, regexp.MustCompile(want).Match(out), want)
+		assert.Regexp(t, regexp.MustCompile(want), string(out))
 	}
 }
 
-// liveBytes returns the bytes of live objects on the heap.
-func liveBytes() int {
-	m := heap()
-	return int(m.HeapAlloc)
-}
+// bounded is how much the heap may grow by what connections share, and by chance.
+const bounded = conn.MaxSharing + 1<<20
 
-// A few megabytes.
-const bounded = 2*conn.MaxSharing + 1<<20
+// liveBytes returns the bytes of live objects on the heap.
+func liveBytes() int { return int(heap().HeapAlloc) }
 
 func TestMillionClosuresLeaveNothingBehind(t *testing.T) {
+	t.Run("Connection", func(t *testing.T) { millionClosures(t, ofConnection) })
+	t.Run("Hooks", func(t *testing.T) { millionClosures(t, ofFlow) })
+}
+
+func millionClosures[C any](t *testing.T, o ops[C]) {
 	before, shared := liveBytes(), conn.SharedBytes()
-	var c conn.Connection
-	for i := range 1_000_000 {
-		c = conn.Connection{}
-		conn.Register(&c, quiet1)
-		conn.Register(&c, func(*conn.Connection) bool { return i >= 0 })
-		conn.StateRemove(&c)
+	var c C
+	for range 1_000_000 {
+		c = *new(C)
+		o.register(&c, o.functions[0])
+		o.register(&c, closureOf[C]())
+		o.remove(&c)
 	}
 	assert.Less(t, liveBytes()-before, bounded)
 	assert.LessOrEqual(t, conn.SharedBytes(), shared+1000, "closures are not shared")
@@ -200,7 +320,7 @@ func TestMillionClosuresOfOneConnection(t *testing.T) {
 }
 
 // permutations calls f with every order of hooks, in the same slice.
-func permutations(hooks []conn.RemovalHook, f func([]conn.RemovalHook)) {
+func permutations[T any](hooks []T, f func([]T)) {
 	var permute func(int)
 	permute = func(k int) {
 		if k == len(hooks) {
@@ -216,38 +336,68 @@ func permutations(hooks []conn.RemovalHook, f func([]conn.RemovalHook)) {
 	permute(0)
 }
 
+// slow reports whether the race detector makes everything take ten times as long.
+func slow() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
 func TestEveryOrderOfTenHooksIsBounded(t *testing.T) {
+	t.Run("Connection", func(t *testing.T) { everyOrder(t, ofConnection) })
+	t.Run("Hooks", func(t *testing.T) { everyOrder(t, ofFlow) })
+}
+
+func everyOrder[C any](t *testing.T, o ops[C]) {
 	n := 10
-	if testing.Short() || raceEnabled {
+	if testing.Short() || slow() {
 		n = 8
 	}
 	before := liveBytes()
-	count := 0
-	var live []*conn.Connection // some stay, each with another combination
-	permutations(slices.Clone(quietFunctions[:n]), func(hooks []conn.RemovalHook) {
-		c := new(conn.Connection)
+	most, count := 0, 0
+	var live []*C // some stay, each with another combination
+	permutations(slices.Clone(o.functions[:n]), func(hooks []func(*C) bool) {
+		c := new(C)
 		for _, hk := range hooks {
-			conn.Register(c, hk)
+			o.register(c, hk)
 		}
 		if count%10_000 == 0 {
 			live = append(live, c)
+			most = max(most, conn.SharedBytes())
 		} else {
-			conn.StateRemove(c)
+			o.remove(c)
 		}
 		count++
 	})
-	assert.Less(t, liveBytes()-before, bounded)
+	assert.LessOrEqual(t, most, conn.MaxSharing)
 	assert.LessOrEqual(t, conn.SharedBytes(), conn.MaxSharing)
+	assert.Less(t, liveBytes()-before, bounded)
 	for _, c := range live {
-		if !conn.StateRemove(c) || conn.Register(c, quiet1) {
+		if !o.remove(c) || o.register(c, o.functions[0]) {
 			t.Fatal("a connection of a forgotten set")
 		}
 	}
 }
 
+// What is counted against the bound is what it takes: sets of every length, to the last byte.
+func TestSharedBytesAreHeapBytes(t *testing.T) {
+	conn.ForgetSets()
+	before, shared := heap(), conn.SharedBytes()
+	require.Zero(t, shared)
+	permutations(slices.Clone(quietFunctions[:7]), func(hooks []func(*conn.Connection) bool) {
+		var c conn.Connection
+		for _, hk := range hooks {
+			conn.Register(&c, hk)
+		}
+	})
+	after := heap()
+	require.False(t, conn.SharingIsFull())
+	assert.InEpsilon(t, int(after.HeapAlloc)-int(before.HeapAlloc), conn.SharedBytes(), 0.05)
+	conn.ForgetSets()
+}
+
 func TestSharingComesBackAfterFlood(t *testing.T) {
 	flood := func() bool {
-		permutations(slices.Clone(quietFunctions[:8]), func(hooks []conn.RemovalHook) {
+		permutations(slices.Clone(quietFunctions[:8]), func(hooks []func(*conn.Connection) bool) {
 			if !conn.SharingIsFull() {
 				var c conn.Connection
 				for _, hk := range hooks {
@@ -257,12 +407,14 @@ func TestSharingComesBackAfterFlood(t *testing.T) {
 		})
 		return conn.SharingIsFull()
 	}
-	// A cleanup that another test has left may make room meanwhile.
+	// A finalizer that another test has left may make room meanwhile.
 	require.Eventually(t, flood, 10*time.Second, time.Millisecond)
 
 	// New combinations work while there is no room for them to be shared.
 	var old conn.Connection
-	registerAll(t, &old, quietFunctions...)
+	for _, hk := range quietFunctions {
+		require.True(t, conn.Register(&old, hk))
+	}
 	assert.False(t, conn.Register(&old, quiet2))
 
 	runtime.GC()
@@ -279,6 +431,25 @@ func TestSharingComesBackAfterFlood(t *testing.T) {
 	assert.True(t, conn.StateRemove(&old))
 }
 
+// A flood of new combinations must not make the goroutines wait for each other.
+func TestNoLockWhileSharingIsFull(t *testing.T) {
+	conn.ForgetSets()
+	conn.WhileFull(func() {
+		done := make(chan bool)
+		go func() {
+			var c conn.Connection
+			conn.Register(&c, quiet1)
+			done <- conn.Register(&c, quiet2) && conn.Unregister(&c, quiet1) && conn.StateRemove(&c)
+		}()
+		select {
+		case ok := <-done:
+			assert.True(t, ok)
+		case <-time.After(10 * time.Second):
+			t.Error("a connection waits for the lock")
+		}
+	})
+}
+
 func TestForgottenSetsAreGarbage(t *testing.T) {
 	register := func(hooks ...conn.RemovalHook) *conn.Connection {
 		c := new(conn.Connection)
@@ -290,11 +461,12 @@ func TestForgottenSetsAreGarbage(t *testing.T) {
 	beside := register(quiet1, quiet3) // found after the one used, as it was made after it
 	behind := register(quiet1, quiet2, quiet3)
 	assertGarbage := func(c *conn.Connection, msg string) {
-		set := conn.WeakSet(c)
+		t.Helper()
+		collected := make(chan struct{})
+		runtime.SetFinalizer(conn.SetOf(c), func(any) { close(collected) })
 		conn.StateRemove(c)
 		conn.ForgetSets()
-		runtime.GC()
-		assert.Nil(t, set.Value(), msg)
+		assertCollected(t, collected, msg)
 	}
 	assertGarbage(before, "the set before one that is used")
 	assertGarbage(beside, "the set beside one that is used")
@@ -320,58 +492,104 @@ func TestSetsAreSharedOnce(t *testing.T) {
 
 func TestNamesStatic(t *testing.T) {
 	for name, want := range map[string]bool{
-		"main.finalize":                           true,
-		"example.com/app/http.finalize":           true,
-		"example.com/app/yaml%2ev3.finalize":      true,
-		"example.com/app/http.finalize[...]":      true, // an instance of a generic function
-		"example.com/app/http.init.func1":         true, // a literal in a package-level variable
-		"example.com/app/http.init.Chain.func2":   true, // a chain in one, inlined
-		"example.com/app/http.init.0.func1":       true, // a literal in func init
-		"example.com/conn.Chain.func1":            false,
-		"example.com/app/http.onRequest.func1":    false,
-		"example.com/app/http.(*Parser).Done-fm":  false, // a method value
-		"example.com/app/http.Parser.Done-fm":     false,
-		"example.com/app/http.each-range1":        false, // the body of a range over a function
-		"example.com/app/http.init.func1.1":       false, // a literal in a literal, which may run at any time
-		"example.com/app/http.init.func1.Chain.2": false,
-		"example.com/app/http.Use[...].func1":     false, // a literal in a generic function
-		"reflect.makeFuncStub":                    false, // reflect.MakeFunc
-		"reflect.methodValueCall":                 false,
-		"":                                        false,
+		"main.finalize":                             true,
+		"main.func1":                                true, // a function that has this name
+		"example.com/app/http.finalize":             true,
+		"example.com/app/yaml%2ev3.finalize":        true,
+		"example.com/app/http.finalize[...]":        true, // an instance of a generic function
+		"example.com/app/http.(*Parser).Done":       true, // method expressions
+		"example.com/app/http.Parser.Done":          true,
+		"example.com/app/http.(*Parser[...]).Done":  true,
+		"example.com/app/http.Parser[...].Done":     true,
+		"example.com/app/http.(*local·2).Done":      true,
+		"example.com/app/http.init.func1":           true, // a literal in a package-level variable
+		"example.com/app/http.init.Chain.func2":     true, // a chain in one, inlined
+		"example.com/app/http.init.0.func1":         true, // a literal in func init
+		"example.com/conn.Chain.func1":              false,
+		"example.com/app/http.onRequest.func1":      false,
+		"example.com/app/http.onRequest.func1.2":    false,
+		"example.com/app/http.(*Parser).Done.func1": false,
+		"example.com/app/http.(*Parser).Done-fm":    false, // a method value
+		"example.com/app/http.Parser.Done-fm":       false,
+		"example.com/app/http.each-range1":          false, // the body of a range over a function
+		"example.com/app/http.init.func1.1":         false, // a literal in a literal, which may run at any time
+		"example.com/app/http.init.func1.Chain.2":   false,
+		"example.com/app/http.Use[...].func1":       false, // a literal in a generic function
+		"reflect.makeFuncStub":                      false, // reflect.MakeFunc
+		"reflect.methodValueCall":                   false,
+		"":                                          false,
 	} {
 		assert.Equal(t, want, conn.NamesStatic(name), "%q", name)
 	}
 }
 
-// The names that the compiler gives are not promised to anybody. Should it change them, hooks would still work, but cost
-// an allocation, or be kept in memory; this test would tell.
+// The names that the compiler gives are not promised to anybody. Should it change them, hooks would
+// still work, but cost an allocation, or be kept in memory; this test would tell.
 func TestNamesOfThisCompiler(t *testing.T) {
 	local := 0
-	made := reflect.MakeFunc(reflect.TypeFor[conn.RemovalHook](), func([]reflect.Value) []reflect.Value {
+	made := reflect.MakeFunc(reflect.TypeOf(quietVar), func([]reflect.Value) []reflect.Value {
 		return []reflect.Value{reflect.ValueOf(true)}
-	}).Interface().(conn.RemovalHook)
-	var body conn.RemovalHook
+	}).Interface().(func(*conn.Connection) bool)
+	var body func(*conn.Connection) bool
 	for range func(yield func(*conn.Connection) bool) { body = yield } {
 		local++
 	}
+	type inner struct {
+		decoder
+		n int
+	}
 	for _, test := range []struct {
 		what string
-		hook conn.RemovalHook
+		hook any
 		want bool
 	}{
 		{"function", quiet1, true},
 		{"instance of a generic function", quietOf[int], true},
 		{"package-level variable", quietVar, true},
 		{"package-level chain", quietChain, optimized()},
-		{"package-level slice", quietVars[0], true},
+		{"method expression", (*flow).quiet1, true},
+		{"method expression with a value", decoder.decodedValue, true},
+		{"method expression with a pointer to the value", (*decoder).decodedValue, true},
+		{"method expression of an embedded type", (*flow).decoded, true},
+		{"method expression of a value's embedded type", flow.decodedValue, true},
+		{"method expression of an embedded pointer", (*flow).parsed, true},
+		{"method expression of a type with parameters", (*genericLayer[string]).layer, true},
+		{"method expression of an embedded type with parameters", (*flow).layer, true},
+		{"method expression of an interface", layered.layer, true},
+		{"method expression of a local type", (*inner).decoded, true},
 		{"closure", func(*conn.Connection) bool { local++; return true }, false},
 		{"chain", conn.Chain(quiet1), false},
 		{"method value", (&sensor{}).finalize, false},
+		{"method value of an embedded type", (&flow{}).decoded, false},
 		{"instance with a type parameter", instantiates[int](), false},
+		{"method expression with a type parameter", methodOf[int](), false},
 		{"function made by reflect", made, false},
-		{"method value made by reflect", reflect.ValueOf(&sensor{}).MethodByName("Finalize").Interface().(func(*conn.Connection) bool), false},
+		{"method value made by reflect", reflect.ValueOf(&sensor{}).MethodByName("Finalize").Interface(), false},
 		{"body of a range over a function", body, false},
 	} {
-		assert.Equal(t, test.want, conn.NamesStatic(test.hook.String()), "%s: %s", test.what, test.hook)
+		name := runtime.FuncForPC(reflect.ValueOf(test.hook).Pointer()).Name()
+		assert.Equal(t, test.want, conn.NamesStatic(name), "%s: %s", test.what, name)
+	}
+}
+
+func methodOf[T any]() any { return (*genericLayer[T]).layer }
+
+// Method expressions of every kind are one hook wherever they are written.
+func TestMethodExpressionIsOneHook(t *testing.T) {
+	for i, hk := range elsewhere() {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			var f flow
+			require.True(t, f.Register(hk))
+			assert.False(t, f.Register([]func(*flow) bool{
+				(*flow).quiet1, (*flow).decoded, (*flow).decodedValue, (*flow).parsed, (*flow).layer, quietFlow[int],
+			}[i]))
+		})
+	}
+}
+
+//go:noinline
+func elsewhere() []func(*flow) bool {
+	return []func(*flow) bool{
+		(*flow).quiet1, (*flow).decoded, (*flow).decodedValue, (*flow).parsed, (*flow).layer, quietFlow[int],
 	}
 }

@@ -2,7 +2,7 @@ package conn
 
 import (
 	"sync/atomic"
-	"weak"
+	"unsafe"
 )
 
 // The door through which tests reach what is not exported.
@@ -14,29 +14,37 @@ var (
 	ForgetSets  = forgetSets
 )
 
-// WeakSet returns a weak pointer to the hook set of c.
-func WeakSet(c *Connection) weak.Pointer[hookSet] { return weak.Make(c.hooks.set) }
+// SetOf returns the hook set of c.
+func SetOf(c *Connection) *hookSet { return c.hooks.set }
 
 // SharesOnce reports whether a set that two goroutines want to share at the same time is made once.
-func SharesOnce(hooks ...RemovalHook) bool {
+func SharesOnce(first, second RemovalHook) bool {
 	var list atomic.Pointer[hookSet]
-	before, last := keys(hooks[:len(hooks)-1]), identity(hooks[len(hooks)-1])
-	first := share(&list, before, last)
-	return first != nil && first == share(&list, before, last)
+	before := []hook{identity(first)}
+	set := share(&list, before, identity(second))
+	return set != nil && set == share(&list, before, identity(second))
 }
 
-func keys(hooks []RemovalHook) (keys []hook) {
-	for _, hk := range hooks {
-		keys = append(keys, identity(hk))
-	}
-	return keys
+// WhileFull calls f while there is no room for shared sets, and the lock is held.
+func WhileFull(f func()) {
+	sharing.mu.Lock()
+	defer sharing.mu.Unlock()
+	full := sharing.full.Swap(true)
+	defer sharing.full.Store(full)
+	f()
 }
 
-// SharedBytes returns how many bytes the shared sets take.
+// SharedBytes walks all that connections share and returns how many bytes of the heap it takes.
 func SharedBytes() int {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
-	return sharing.bytes
+	var link *atomic.Pointer[hookSet]
+	bytes := cap(sharing.links) * int(unsafe.Sizeof(link))
+	for _, link := range sharing.links {
+		t := link.Load()
+		bytes += int(unsafe.Sizeof(*t)) + cap(t.hooks)*int(unsafe.Sizeof(t.key))
+	}
+	return bytes
 }
 
 // SharingIsFull reports whether no more sets are shared until the next garbage collection.

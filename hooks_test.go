@@ -2,6 +2,11 @@ package conn_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"os/exec"
 	"reflect"
 	"runtime"
 	"runtime/debug"
@@ -451,7 +456,7 @@ func TestRemovalKeepsNoHookAlive(t *testing.T) {
 			collected := make(chan struct{})
 			func() {
 				captured := new([64]byte)
-				runtime.AddCleanup(captured, func(ch chan struct{}) { close(ch) }, collected)
+				runtime.SetFinalizer(captured, func(any) { close(collected) })
 				registerAll(t, &c, hookB, func(*conn.Connection) bool { return captured[0] == 0 }, end)
 			}()
 			endingOf(func() { conn.StateRemove(&c) })
@@ -467,7 +472,7 @@ func TestUnregisterKeepsNoHookAlive(t *testing.T) {
 		collected := make(chan struct{})
 		func() {
 			captured := new([64]byte)
-			runtime.AddCleanup(captured, func(ch chan struct{}) { close(ch) }, collected)
+			runtime.SetFinalizer(captured, func(any) { close(collected) })
 			closure := func(*conn.Connection) bool { return captured[0] == 0 }
 			registerAll(t, &c, others...)
 			registerAll(t, &c, closure)
@@ -478,14 +483,14 @@ func TestUnregisterKeepsNoHookAlive(t *testing.T) {
 	}
 }
 
-// assertCollected fails the test unless a cleanup closes collected after a garbage collection.
-func assertCollected(t *testing.T, collected <-chan struct{}) {
+// assertCollected fails the test unless a finalizer closes collected after a garbage collection.
+func assertCollected(t *testing.T, collected <-chan struct{}, msg ...any) {
 	t.Helper()
 	runtime.GC()
 	select {
 	case <-collected:
-	case <-time.After(10 * time.Second): // the cleanup runs on a goroutine of its own
-		t.Error("still reachable")
+	case <-time.After(10 * time.Second): // the finalizer runs on a goroutine of its own
+		assert.Fail(t, "still reachable", msg...)
 	}
 }
 
@@ -571,11 +576,19 @@ func TestNilConnectionIsNilDereference(t *testing.T) {
 		"Unregister":   func() { conn.Unregister(nil, hookA) },
 		"Registered":   func() { conn.Registered(nil, hookA) },
 		"StateRemove":  func() { conn.StateRemove(nil) },
-		"RemovalHooks": func() { (*conn.Connection)(nil).RemovalHooks()(func(conn.RemovalHook) bool { return true }) },
+		"RemovalHooks": func() { (*conn.Connection)(nil).RemovalHooks() },
+		"Removed":      func() { (*conn.Connection)(nil).Removed() },
 		"Field.Get":    func() { journal.Get(nil) },
 		"Field.Delete": func() { journal.Delete(nil) },
 
 		"Field.GetOrNew": func() { journal.GetOrNew(nil) },
+
+		"Hooks.Register":     func() { (*conn.Hooks[flow])(nil).Register((*flow).a) },
+		"Hooks.Unregister":   func() { (*conn.Hooks[flow])(nil).Unregister((*flow).a) },
+		"Hooks.Registered":   func() { (*conn.Hooks[flow])(nil).Registered((*flow).a) },
+		"Hooks.StateRemove":  func() { (*conn.Hooks[flow])(nil).StateRemove(new(flow)) },
+		"Hooks.RemovalHooks": func() { (*conn.Hooks[flow])(nil).RemovalHooks() },
+		"Hooks.Removed":      func() { (*conn.Hooks[flow])(nil).Removed() },
 
 		"Get of a nil Field":      func() { (*conn.Field[int])(nil).Get(new(conn.Connection)) },
 		"GetOrNew of a nil Field": func() { (*conn.Field[int])(nil).GetOrNew(new(conn.Connection)) },
@@ -800,7 +813,9 @@ func TestConnectionsOfManyGoroutines(t *testing.T) {
 	names := []string{"A", "B", "C", "Var", "int", "string", "bool"}
 	var wg sync.WaitGroup
 	for g := range 16 {
-		wg.Go(func() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
 			for i := range 500 {
 				var c conn.Connection
 				var want []string
@@ -821,7 +836,7 @@ func TestConnectionsOfManyGoroutines(t *testing.T) {
 					return
 				}
 			}
-		})
+		}()
 	}
 	wg.Wait()
 }
@@ -856,4 +871,213 @@ func TestConnectionHandedBetweenGoroutines(t *testing.T) {
 		assert.Equal(t, []string{"A", "B", "closure", "C"}, ran(c))
 	}
 	assert.Equal(t, n, got)
+}
+
+// Hooks of a type of one's own. The model test in internal/model has the two ways in do the same.
+
+func (f *flow) a() bool     { f.ran = append(f.ran, "a"); return true }
+func (f *flow) b() bool     { f.ran = append(f.ran, "b"); return true }
+func (f *flow) fails() bool { f.ran = append(f.ran, "fails"); return false }
+func (f *flow) panics() bool {
+	f.ran = append(f.ran, "panics")
+	panic("panics")
+}
+
+func TestHooksRunWithTheirConnection(t *testing.T) {
+	var f, g flow
+	assert.True(t, f.StateRemove(&f), "without hooks")
+	f = flow{}
+	assert.True(t, f.Register((*flow).a))
+	assert.True(t, f.Register((*flow).fails))
+	assert.True(t, f.Register((*flow).b))
+	assert.False(t, f.Register((*flow).a), "again")
+	assert.True(t, g.Register((*flow).b))
+	assert.True(t, f.Registered((*flow).b))
+	assert.True(t, f.Unregister((*flow).b))
+	assert.False(t, f.Unregister((*flow).b), "again")
+	assert.False(t, f.Registered((*flow).b))
+	assert.True(t, f.Register((*flow).b))
+
+	var names []string
+	for hk := range f.RemovalHooks() {
+		name := runtime.FuncForPC(reflect.ValueOf(hk).Pointer()).Name()
+		names = append(names, name[strings.LastIndex(name, ".")+1:])
+	}
+	assert.Equal(t, []string{"a", "fails", "b"}, names)
+
+	assert.False(t, f.StateRemove(&f), "one did not complete")
+	assert.Equal(t, []string{"a", "fails", "b"}, f.ran)
+	assert.True(t, f.StateRemove(&f))
+	assert.False(t, f.Register((*flow).a), "too late")
+	assert.Equal(t, []string{"a", "fails", "b"}, f.ran)
+	assert.True(t, g.StateRemove(&g))
+	assert.Equal(t, []string{"b"}, g.ran)
+}
+
+func TestNilHookOfHooks(t *testing.T) {
+	var f flow
+	assert.PanicsWithValue(t, "conn: Register called with a nil RemovalHook", func() { f.Register(nil) })
+	assert.False(t, f.Registered(nil))
+	assert.False(t, f.Unregister(nil))
+	assert.True(t, f.StateRemove(&f))
+}
+
+func TestPanicOfHooksGoesOnWithItsStack(t *testing.T) {
+	var f flow
+	f.Register((*flow).a)
+	f.Register((*flow).panics)
+	f.Register((*flow).b)
+	o := endingOf(func() { f.StateRemove(&f) })
+	assert.Equal(t, "panics", o.panicked)
+	assert.Contains(t, o.stack, "conn_test.(*flow).panics(")
+	assert.Equal(t, []string{"a", "panics", "b"}, f.ran)
+	assert.True(t, f.Removed())
+
+	f.Hooks = conn.Hooks[flow]{}
+	f.Register((*flow).panics)
+	assert.Equal(t, "panics", endingOf(func() { f.StateRemove(&f) }).panicked, "also that of a new connection")
+}
+
+func TestRemovalOfHooksKeepsNoHookAlive(t *testing.T) {
+	var f flow
+	collected := make(chan struct{})
+	func() {
+		captured := new([64]byte)
+		runtime.SetFinalizer(captured, func(any) { close(collected) })
+		f.Register(func(*flow) bool { return captured[0] == 0 })
+		f.Register((*flow).a)
+	}()
+	assert.True(t, f.StateRemove(&f))
+	assertCollected(t, collected)
+	runtime.KeepAlive(&f)
+}
+
+func TestRemoved(t *testing.T) {
+	var during []bool
+	var c conn.Connection
+	hook := func(c *conn.Connection) bool { during = append(during, c.Removed()); return true }
+	assert.False(t, c.Removed())
+	registerAll(t, &c, hook, noting("closure"))
+	assert.False(t, c.Removed(), "with hooks")
+	conn.StateRemove(&c)
+	assert.True(t, c.Removed())
+	c = conn.Connection{}
+	assert.False(t, c.Removed(), "a new connection")
+	conn.StateRemove(&c)
+	assert.True(t, c.Removed(), "without hooks")
+
+	var f flow
+	f.Register(func(f *flow) bool {
+		during = append(during, f.Removed())
+		f.Hooks = conn.Hooks[flow]{}
+		during = append(during, !f.Removed())
+		return true
+	})
+	assert.False(t, f.Removed())
+	f.StateRemove(&f)
+	assert.False(t, f.Removed(), "its hook made it a new one")
+	f.StateRemove(&f)
+	assert.True(t, f.Removed())
+	f.Hooks = conn.Hooks[flow]{}
+	assert.False(t, f.Removed())
+	assert.Equal(t, []bool{true, true, true}, during, "inside the hooks")
+}
+
+// keep returns a hook for connections of any type. For types that the compiler treats alike, such as
+// pointers, its results may be one func value.
+func keep[C any](*C) func(*C) bool { return func(*C) bool { return true } }
+
+func hold[C any](c *C) bool { return c != nil }
+
+// Connections of all types share sets, but none runs a hook that it does not have.
+func TestHooksOfDifferentTypes(t *testing.T) {
+	for range 2 {
+		checkHooksOf[*int](t)
+		checkHooksOf[*string](t)
+		checkHooksOf[int](t)
+		checkHooksOf[struct{}](t)
+	}
+}
+
+func checkHooksOf[C any](t *testing.T) {
+	var h conn.Hooks[C]
+	var c C
+	var got *C
+	hooks := []func(*C) bool{keep(&c), hold[C], func(c *C) bool { got = c; return true }}
+	for _, hk := range hooks {
+		require.True(t, h.Register(hk))
+	}
+	assert.True(t, h.StateRemove(&c))
+	assert.Same(t, &c, got)
+}
+
+// Run with -race: goroutines with connections of different types make sets at once.
+func TestHooksOfManyGoroutines(t *testing.T) {
+	conn.ForgetSets()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range 500 {
+				var f flow
+				var c conn.Connection
+				for k := range 1 + i%5 {
+					f.Register(quietFlowFunctions[(g+i+k)%len(quietFlowFunctions)])
+					conn.Register(&c, quietFunctions[(g*i+k)%len(quietFunctions)])
+				}
+				if !f.StateRemove(&f) || !conn.StateRemove(&c) {
+					t.Error("not completed")
+				}
+			}
+		}()
+	}
+	wg.Wait()
+}
+
+func TestVetReportsCopies(t *testing.T) {
+	out, err := exec.Command("go", "vet", "-copylocks", "./testdata/copies").CombinedOutput()
+	require.Error(t, err)
+	for _, what := range []string{"Connection contains", "Hooks[", "flow contains", "Field["} {
+		assert.Contains(t, string(out), what)
+	}
+	assert.Equal(t, 4, strings.Count(string(out), "return copies lock value"), "%s", out)
+}
+
+// wideFuncs are the sizes of a compiler whose func values are two pointers.
+type wideFuncs struct{ types.Sizes }
+
+func (s wideFuncs) Sizeof(t types.Type) int64 {
+	if _, ok := t.Underlying().(*types.Signature); ok {
+		return 2 * s.Sizes.Sizeof(types.Typ[types.Uintptr])
+	}
+	return s.Sizes.Sizeof(t)
+}
+
+// noImports imports empty packages: only the declaration that refuses wide func values is of interest.
+type noImports struct{}
+
+func (noImports) Import(path string) (*types.Package, error) {
+	p := types.NewPackage(path, path[strings.LastIndex(path, "/")+1:])
+	p.MarkComplete()
+	return p, nil
+}
+
+func TestCompilerWithWideFuncValuesIsRefused(t *testing.T) {
+	refuses := func(sizes types.Sizes) (refuses bool) {
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, "sets.go", nil, 0)
+		require.NoError(t, err)
+		config := types.Config{Sizes: sizes, Importer: noImports{}, Error: func(err error) {
+			if strings.Contains(err.Error(), "in variable declaration") {
+				refuses = true
+			}
+		}}
+		_, err = config.Check("conn", fset, []*ast.File{file}, nil)
+		require.Error(t, err, "of the imports")
+		return refuses
+	}
+	sizes := types.SizesFor("gc", runtime.GOARCH)
+	assert.False(t, refuses(sizes))
+	assert.True(t, refuses(wideFuncs{sizes}))
 }

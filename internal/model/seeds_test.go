@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// seeds are programs, each for one behaviour. The instructions follow each other in the order in which they are played:
+// seeds are programs in which several rules meet; the tests of package conn show each rule alone. The instructions follow each other in the order in which they are played:
 // first those outside of hooks, up to a removal; then those of the hooks that this removal runs, each on a line that
 // ends with the hook's name; then what comes after the removal.
 var seeds = []struct {
@@ -13,57 +13,6 @@ var seeds = []struct {
 	program []byte
 	runs    string // what happens, worked out by hand: see runs
 }{
-	// Registering and unregistering
-	{"nothing at all", nil, ""},
-	{"hooks run in the order of registration, and false stops none", []byte{
-		opRegister, conn0 + top2, opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opTrue,  // top2
-		opFalse, // top0
-		opTrue,  // top1
-	}, "0:top2 0:top0 0:top1 0=false"},
-	{"a connection without hooks is removed", []byte{
-		opRemove, conn0, opRegister, conn0 + top0, opRemove, conn0,
-	}, "0=true 0=true"},
-	{"a hook registered twice runs once", []byte{
-		opRegister, conn0 + top1, opRegister, conn0 + top0, opRegister, conn0 + top1, opRegistered, conn0 + top1,
-		opRemove, conn0,
-		opTrue, // top1
-		opTrue, // top0
-	}, "0:top1 0:top0 0=true"},
-	{"a variable that holds a function is the same hook", []byte{
-		opRegister, conn0 + alias0, opRegister, conn0 + top0, opRegistered, conn0 + top0,
-		opUnregister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top0, opRemove, conn0,
-		opTrue, // top1
-		opTrue, // top0
-	}, "0:top1 0:top0 0=true"},
-	{"an unregistered hook does not run", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opUnregister, conn0 + top1,
-		opUnregister, conn0 + top1, opRegistered, conn0 + top1, opList, conn0, opRemove, conn0,
-		opTrue, // top0
-		opTrue, // top2
-	}, "0:top0 0:top2 0=true"},
-	{"the only hook is unregistered", []byte{
-		opRegister, conn0 + top0, opUnregister, conn0 + top0, opList, conn0, opRemove, conn0,
-		opUnregister, conn0 + top0,
-	}, "0=true"},
-	{"a hook that is registered again comes last", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opUnregister, conn0 + top0, opRegister, conn0 + top0,
-		opRemove, conn0,
-		opTrue, // top1
-		opTrue, // top0
-	}, "0:top1 0:top0 0=true"},
-	{"a hook that was never registered is unregistered", []byte{
-		opRegister, conn0 + top0, opUnregister, conn0 + top1, opUnregister, conn1 + top0, opRemove, conn0,
-		opTrue, // top0
-	}, "0:top0 0=true"},
-	{"the nil hook", []byte{
-		opNil, conn0 + nilRegister, opNil, conn0 + nilUnregister, opNil, conn0 + nilRegistered,
-		opNil, conn0 + nilChain, opRegister, conn0 + top0, opNil, conn0 + nilRegister,
-		opNil, conn0 + nilUnregister, opNil, conn0 + nilRegistered, opRemove, conn0,
-		opNil, own + nilRegister, opNil, own + nilRegistered, opTrue, // top0
-		opNil, conn0 + nilRegister,
-	}, "0:top0 0=true"},
-
 	// Several connections
 	{"connections that begin alike go on each for itself", []byte{
 		opRegister, conn0 + top0, opRegister, conn1 + top0, opRegister, conn2 + top0,
@@ -121,73 +70,21 @@ var seeds = []struct {
 		opTrue, // genericVar
 	}, "0:literalVar 0:returnedVar 0:methodVar 0:reflectVar 0:localLiteral 0:made0 0:made1 0:made3 " +
 		"0:made4 0:(top1) 0:made2 0:genericVar 0=true"},
-	{"closures of one literal are different hooks", []byte{
-		opNew, newClosure, opNew, newClosure, opNew, newReturned, opNew, newReturned, opNew, newMethod,
-		opNew, newMethod, opNew, newReflect, opNew, newReflect,
-		opRegister, conn0 + made0, opRegister, conn0 + made1, opRegister, conn0 + made2,
-		opRegister, conn0 + made3, opRegister, conn0 + made4, opRegister, conn0 + made5,
-		opRegister, conn0 + made6, opRegister, conn0 + made7,
-		opUnregister, conn0 + made0, opUnregister, conn0 + made2, opUnregister, conn0 + made4,
-		opUnregister, conn0 + made6, opRegistered, conn0 + made1, opRegistered, conn0 + made7,
-		opRemove, conn0,
-	}, "0:made1 0:made3 0:made5 0:made7 0=true"},
 
 	// Hooks that register and unregister
-	{"a hook registers another, which runs in the same removal", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opRegister, own + top2, opList, own, opTrue, // top0
-		opRegister, own + top3, opTrue, // top1
-		opTrue, // top2
-		opTrue, // top3
-	}, "0:top0 0:top1 0:top2 0:top3 0=true"},
-	{"the last hook registers another", []byte{
-		opRegister, conn0 + top0, opRemove, conn0,
-		opRegister, own + top1, opTrue, // top0
-		opRegister, own + top2, opTrue, // top1
-		opFalse, // top2
-	}, "0:top0 0:top1 0:top2 0=false"},
-	{"a hook registers hooks that have begun", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opRegister, own + top0, opRegistered, own + top0, opUnregister, own + top0, opTrue, // top0
-		opRegister, own + top0, opRegister, own + top1, opUnregister, own + top0, opRegistered, own + top0,
-		opTrue, // top1
-	}, "0:top0 0:top1 0=true"},
 	{"a hook that makes closures registers itself in vain", []byte{
 		opNew, newClosure, opRegister, conn0 + made0, opRemove, conn0,
 		opRegister, own + made0, opNew, newClosure, opRegister, own + made1, opRegister, own + made0, opTrue, // made0
 		opRegister, own + made0, opTrue, // made1
 	}, "0:made0 0:made1 0=true"},
-	{"a hook unregisters hooks before their turn", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRegister, conn0 + top3,
-		opRemove, conn0,
-		opUnregister, own + top2, opRegistered, own + top2, opList, own, opTrue, // top0
-		opUnregister, own + top3, opTrue, // top1
-	}, "0:top0 0:top1 0=true"},
-	{"a hook puts another behind the others", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
-		opUnregister, own + top1, opRegister, own + top1, opTrue, // top0
-		opTrue, // top2
-		opTrue, // top1
-	}, "0:top0 0:top2 0:top1 0=true"},
 	{"a hook registers with another connection", []byte{
 		opRegister, conn0 + top0, opRemove, conn0,
 		opRegister, conn1 + top0, opRegister, conn1 + top1, opUnregister, conn1 + top0, opTrue, // top0
 		opRemove, conn1,
 		opTrue, // top1
 	}, "0:top0 0=true 1:top1 1=true"},
-	{"a removed connection takes no hook", []byte{
-		opRegister, conn0 + top0, opRemove, conn0,
-		opTrue, // top0
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegistered, conn0 + top1,
-		opUnregister, conn0 + top0, opList, conn0, opRemove, conn0,
-	}, "0:top0 0=true 0=true"},
 
 	// Removal in a removal
-	{"a hook removes its own connection", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opRemove, own, opTrue, // top0
-		opRemove, own, opTrue, // top1
-	}, "0:top0 0=true 0:top1 0=true 0=true"},
 	{"a hook removes another connection", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn1 + top0, opRegister, conn1 + top2,
 		opRemove, conn0,
@@ -200,26 +97,6 @@ var seeds = []struct {
 	}, "0:top0 1:top0 0=true 1:top2 1=false 0:top1 0:top3 0=true"},
 
 	// Panics and Goexit
-	{"the first panic goes on after all others have run", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRegister, conn0 + top3,
-		opRemove, conn0,
-		opTrue,  // top0
-		opPanic, // top1
-		opPanic, // top2
-		opFalse, // top3
-		opRegister, conn0 + top4, opList, conn0, opRemove, conn0,
-	}, "0:top0 0:top1 0:top2 0:top3 caught=1 0=true"},
-	{"the last hook panics", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opTrue,  // top0
-		opPanic, // top1
-		opRegister, conn0 + top0, opList, conn0, opRemove, conn0,
-	}, "0:top0 0:top1 caught=1 0=true"},
-	{"the only hook panics", []byte{
-		opRegister, conn0 + top0, opRemove, conn0,
-		opPanic, // top0
-		opRegister, conn0 + top1, opList, conn0,
-	}, "0:top0 caught=1"},
 	{"hooks after a panic register and unregister", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
 		opRegister, own + top3, opPanic, // top0
@@ -228,33 +105,6 @@ var seeds = []struct {
 		opTrue, // top3
 		opTrue, // top4
 	}, "0:top0 0:top1 0=true 0:top3 0:top4 caught=1"},
-	{"hooks after Goexit run, and the goroutine ends", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
-		opGoexit,                        // top0
-		opRegister, own + top3, opFalse, // top1
-		opGoexit, // top2
-		opTrue,   // top3
-		opRegister, conn0 + top4, opList, conn0, opRemove, conn0,
-	}, "0:top0 0:top1 0:top2 0:top3 ended 0=true"},
-	{"the only hook calls Goexit", []byte{
-		opRegister, conn0 + top0, opRemove, conn0,
-		opGoexit, // top0
-		opRegister, conn0 + top1, opList, conn0, opRemove, conn0,
-	}, "0:top0 ended 0=true"},
-	{"a panic goes on past a later Goexit", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
-		opPanic,  // top0
-		opGoexit, // top1
-		opPanic,  // top2
-		opList, conn0,
-	}, "0:top0 0:top1 0:top2 caught=1 ended"},
-	{"a panic after Goexit goes on", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
-		opGoexit, // top0
-		opPanic,  // top1
-		opPanic,  // top2
-		opList, conn0,
-	}, "0:top0 0:top1 0:top2 caught=1 ended"},
 	{"a panic goes through the removal of two connections", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn1 + top2, opRegister, conn1 + top3,
 		opRemove, conn0,
@@ -289,62 +139,6 @@ var seeds = []struct {
 	}, "0:top0 caught=1 0:top1 0=true"},
 
 	// Chains
-	{"a chain stops at the body that returns false", []byte{
-		opNew, newChain, 3, top0, top1, top2, opRegister, conn0 + made0, opRegister, conn0 + top3,
-		opRemove, conn0,
-		// made0
-		opTrue,  // top0
-		opFalse, // top1
-		opTrue,  // top3
-	}, "0:made0 0:(top0) 0:(top1) 0:top3 0=false"},
-	{"the last body of a chain returns false", []byte{
-		opNew, newChain, 2, top0, top1, opRegister, conn0 + made0, opRemove, conn0,
-		// made0
-		opTrue,  // top0
-		opFalse, // top1
-	}, "0:made0 0:(top0) 0:(top1) 0=false"},
-	{"a chain without bodies of the program", []byte{
-		opNew, newChain, 0, opRegister, conn0 + made0, opRegister, conn0 + made0, opRemove, conn0,
-	}, "0:made0 0=true"},
-	{"a panicking body does not keep the later ones from running", []byte{
-		opNew, newChain, 3, top0, top1, top2, opRegister, conn0 + made0, opRegister, conn0 + top3,
-		opRemove, conn0,
-		// made0
-		opPanic, // top0
-		opPanic, // top1
-		opTrue,  // top2
-		opTrue,  // top3
-	}, "0:made0 0:(top0) 0:(top1) 0:(top2) 0:top3 caught=1"},
-	{"a body that returns false stops a chain that panicked", []byte{
-		opNew, newChain, 3, top0, top1, top2, opRegister, conn0 + made0, opRemove, conn0,
-		// made0
-		opPanic, // top0
-		opFalse, // top1
-	}, "0:made0 0:(top0) 0:(top1) caught=1"},
-	{"a body calls Goexit before another panics", []byte{
-		opNew, newChain, 3, top0, top1, top2, opRegister, conn0 + made0, opRegister, conn0 + top3,
-		opRemove, conn0,
-		// made0
-		opGoexit, // top0
-		opPanic,  // top1
-		opPanic,  // top2
-		opTrue,   // top3
-	}, "0:made0 0:(top0) 0:(top1) 0:(top2) 0:top3 caught=1 ended"},
-	{"a body calls Goexit after another panicked", []byte{
-		opNew, newChain, 3, top0, top1, top2, opRegister, conn0 + made0, opRegister, conn0 + top3,
-		opRemove, conn0,
-		// made0
-		opPanic,  // top0
-		opGoexit, // top1
-		opTrue,   // top2
-		opPanic,  // top3
-	}, "0:made0 0:(top0) 0:(top1) 0:(top2) 0:top3 caught=1 ended"},
-	{"a body after Goexit returns false", []byte{
-		opNew, newChain, 3, top0, top1, top2, opRegister, conn0 + made0, opRemove, conn0,
-		// made0
-		opGoexit, // top0
-		opFalse,  // top1
-	}, "0:made0 0:(top0) 0:(top1) ended"},
 	{"a chain of chains stops inside and outside", []byte{
 		opNew, newChain, 2, top2, top3, opNew, newChain, 3, top0, made0, top1, opNew, newChain, 2, made1, top4,
 		opRegister, conn0 + made2, opRemove, conn0,
@@ -384,49 +178,8 @@ var seeds = []struct {
 		opRegister, own + top0, opRemove, own, opTrue, // top0
 		opTrue, // top0
 	}, "0:made0 0:(top0) 0:(top0) 0=true 0:top0 0=true"},
-	{"two chains of the same bodies are two hooks", []byte{
-		opNew, newChain, 1, top0, opNew, newChain, 1, top0, opRegister, conn0 + made0, opRegister, conn0 + made1,
-		opUnregister, conn0 + made0, opRemove, conn0,
-	}, "0:made1 0:(top0) 0=true"},
 
 	// Listing
-	{"listing stops where the loop breaks", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRegister, conn0 + top3,
-		opList, conn0 + 2, opList, conn0 + 1, opList, conn0, opRemove, conn0,
-	}, "0:top0 0:top1 0:top2 0:top3 0=true"},
-	{"hooks are unregistered while ranging", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRegister, conn0 + top3,
-		opListEach, conn0,
-		opUnregister, conn0 + top0,
-		opUnregister, conn0 + top2,
-		opUnregister, conn0 + top1,
-		opRemove, conn0,
-	}, "0:top3 0=true"},
-	{"closures are unregistered while ranging", []byte{
-		opNew, newClosure, opNew, newClosure, opNew, newClosure, opNew, newClosure,
-		opRegister, conn0 + made0, opRegister, conn0 + made1, opRegister, conn0 + made2,
-		opRegister, conn0 + made3,
-		opListEach, conn0,
-		opUnregister, conn0 + made0,
-		opUnregister, conn0 + made2,
-		opUnregister, conn0 + made3,
-		opRemove, conn0,
-	}, "0:made1 0=true"},
-	{"hooks are registered while ranging", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1,
-		opListEach, conn0,
-		opRegister, conn0 + top2,
-		opRegister, conn0 + top3,
-		opRemove, conn0,
-	}, "0:top0 0:top1 0:top2 0:top3 0=true"},
-	{"the connection is removed while ranging", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2,
-		opListEach, conn0,
-		opRemove, conn0,
-		opTrue, // top0
-		opTrue, // top1
-		opTrue, // top2
-	}, "0:top0 0:top1 0:top2 0=true"},
 	{"the connection becomes a new one while ranging", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2,
 		opListEach, conn0,
@@ -450,25 +203,6 @@ var seeds = []struct {
 	}, "0:top0 0:top1 0:top2 ended"},
 
 	// The memory of a connection for a new one
-	{"the hooks of the old connection are dropped", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opReuse, conn0, opList, conn0,
-		opRegistered, conn0 + top0, opRegister, conn0 + top2, opRemove, conn0,
-		opTrue, // top2
-	}, "0:top2 0=true"},
-	{"a connection is used again after its removal", []byte{
-		opRegister, conn0 + top0, opRemove, conn0,
-		opTrue, // top0
-		opReuse, conn0, opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opTrue,  // top0
-		opFalse, // top1
-	}, "0:top0 0=true 0:top0 0:top1 0=false"},
-	{"a hook makes its connection a new one", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opReuse, own, opFalse, // top0
-		opRegister, conn0 + top2, opRegister, conn0 + top0, opList, conn0, opRemove, conn0,
-		opTrue, // top2
-		opTrue, // top0
-	}, "0:top0 0=false 0:top2 0:top0 0=true"},
 	{"a hook makes its connection a new one with hooks, which the old removal leaves alone", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
 		opTrue,                                                               // top0
@@ -485,18 +219,6 @@ var seeds = []struct {
 		opRegister, own + top3, opTrue,
 		opRegister, conn0 + top4, opList, conn0,
 	}, "0:top0 0:top0 0:top2 0=true 0=true"},
-	{"a hook makes its connection a new one and panics", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opReuse, own, opRegister, own + top2, opPanic, // top0
-		opList, conn0, opRemove, conn0,
-		opTrue, // top2
-	}, "0:top0 caught=1 0:top2 0=true"},
-	{"a hook makes its connection a new one and calls Goexit", []byte{
-		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
-		opReuse, own, opRegister, own + top2, opGoexit, // top0
-		opList, conn0, opRemove, conn0,
-		opTrue, // top2
-	}, "0:top0 ended 0:top2 0=true"},
 	{"hooks after a panic make their connection a new one", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
 		opPanic,                                      // top0
@@ -532,19 +254,6 @@ var seeds = []struct {
 	}, "0:made0 0:(top0) 0:(top1) 0=false 0:top3 0:top4 0=true"},
 
 	// Fields
-	{"two fields of one type are two places", []byte{
-		opGetOrNew, conn0 + fieldA, opGetOrNew, conn0 + fieldB, opGetOrNew, conn0 + fieldA,
-		opGet, conn0 + fieldA, opGet, conn0 + fieldB, opGet, conn1 + fieldA, opDelete, conn0 + fieldA,
-		opGet, conn0 + fieldA, opGet, conn0 + fieldB, opDelete, conn0 + fieldA, opGetOrNew, conn0 + fieldA,
-	}, ""},
-	{"fields of every type are deleted at every place", []byte{
-		opGetOrNew, conn0 + fieldA, opGetOrNew, conn0 + fieldB, opGetOrNew, conn0 + fieldC,
-		opGetOrNew, conn0 + fieldEmpty, opGetOrNew, conn1 + fieldC, opDelete, conn0 + fieldB,
-		opGet, conn0 + fieldA, opGet, conn0 + fieldC, opGet, conn0 + fieldEmpty,
-		opDelete, conn0 + fieldEmpty, opGet, conn0 + fieldA, opGet, conn0 + fieldC, opDelete, conn0 + fieldA,
-		opGet, conn0 + fieldC, opGet, conn1 + fieldC, opDelete, conn0 + fieldC, opGetOrNew, conn0 + fieldC,
-		opGet, conn1 + fieldA,
-	}, ""},
 	{"fields outlive the removal, but not the connection", []byte{
 		opGetOrNew, conn0 + fieldA, opRegister, conn0 + top0, opRemove, conn0,
 		opGet, own + fieldA, opGetOrNew, own + fieldB, opDelete, own + fieldA, opGetOrNew, own + fieldC, opTrue, // top0
