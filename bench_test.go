@@ -1,3 +1,5 @@
+//go:build go1.24
+
 package conn_test
 
 import (
@@ -19,7 +21,8 @@ import (
 //	go test -run '^$' -bench RegisterRemove -count 6 . > new.txt
 //	go run golang.org/x/perf/cmd/benchstat@latest -col /impl new.txt
 //
-// prints each comparison as a row. Whatever the benchmark, impl=conn is this package.
+// prints each comparison as a row. Whatever the benchmark, impl=conn is this package with a Connection,
+// and impl=hooks with a type that embeds Hooks.
 
 // payload is what every baseline's connection carries, so that it is as big as a Connection but for its hooks.
 type payload struct {
@@ -77,6 +80,43 @@ func parseConn(c *conn.Connection, k int) {
 	conn.Register(c, hook5)
 	conn.Register(c, hook6)
 	conn.Register(c, hook7)
+}
+
+// hooksConn is a connection of an analyzer's own.
+type hooksConn struct {
+	conn.Hooks[hooksConn]
+	payload
+}
+
+func (c *hooksConn) hook0() bool { return true }
+func (c *hooksConn) hook1() bool { return true }
+func (c *hooksConn) hook2() bool { return true }
+func (c *hooksConn) hook3() bool { return true }
+func (c *hooksConn) hook4() bool { return true }
+func (c *hooksConn) hook5() bool { return true }
+func (c *hooksConn) hook6() bool { return true }
+func (c *hooksConn) hook7() bool { return true }
+
+func (c *hooksConn) remove() bool { return c.StateRemove(c) }
+
+func (c *hooksConn) parse(k int) {
+	c.Register((*hooksConn).hook0)
+	if k == 1 {
+		return
+	}
+	c.Register((*hooksConn).hook1)
+	if k == 2 {
+		return
+	}
+	c.Register((*hooksConn).hook2)
+	if k == 3 {
+		return
+	}
+	c.Register((*hooksConn).hook3)
+	c.Register((*hooksConn).hook4)
+	c.Register((*hooksConn).hook5)
+	c.Register((*hooksConn).hook6)
+	c.Register((*hooksConn).hook7)
 }
 
 // mapConn keeps its hooks in a map, made when the first one comes. It does less than conn: a map has no order, and to
@@ -307,6 +347,21 @@ func BenchmarkTeardown(b *testing.B) {
 			reportPerConn(b, len(cs))
 			runtime.KeepAlive(others)
 		})
+		b.Run(name("hooks"), func(b *testing.B) {
+			others := make([]hooksConn, protocols)
+			for p := range others {
+				others[p].Register(func(*hooksConn) bool { return p < protocols })
+			}
+			b.ReportAllocs()
+			var cs ring[hooksConn]
+			for b.Loop() {
+				for i := range cs {
+					cs[i].StateRemove(&cs[i])
+				}
+			}
+			reportPerConn(b, len(cs))
+			runtime.KeepAlive(others)
+		})
 		b.Run(name("niltest"), func(b *testing.B) {
 			b.ReportAllocs()
 			var cs ring[nilTestConn]
@@ -381,6 +436,15 @@ func BenchmarkRegisterRemove(b *testing.B) {
 				conn.StateRemove(c)
 			}
 		})
+		b.Run(name("hooks"), func(b *testing.B) {
+			b.ReportAllocs()
+			var cs ring[hooksConn]
+			for i := 0; b.Loop(); i++ {
+				c := cs.renew(i)
+				c.parse(k)
+				c.StateRemove(c)
+			}
+		})
 		b.Run(name("map"), func(b *testing.B) {
 			b.ReportAllocs()
 			var cs ring[mapConn]
@@ -428,6 +492,7 @@ func BenchmarkColdRegisterRemove(b *testing.B) {
 	for _, k := range hookCounts {
 		name := func(impl string) string { return fmt.Sprintf("hooks=%d/impl=%s", k, impl) }
 		b.Run(name("conn"), func(b *testing.B) { benchmarkCold(b, k, parseConn, conn.StateRemove) })
+		b.Run(name("hooks"), func(b *testing.B) { benchmarkCold(b, k, (*hooksConn).parse, (*hooksConn).remove) })
 		b.Run(name("map"), func(b *testing.B) { benchmarkCold(b, k, (*mapConn).parse, (*mapConn).remove) })
 		b.Run(name("slice"), func(b *testing.B) { benchmarkCold(b, k, (*sliceConn).parse, (*sliceConn).remove) })
 		b.Run(name("floor"), func(b *testing.B) { benchmarkCold(b, k, (*floorConn).parse, (*floorConn).remove) })
@@ -480,17 +545,11 @@ func benchmarkCold[T any](b *testing.B, k int, parse func(*T, int), remove func(
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(cs)), "B/conn")
 }
 
-// heap returns what the heap consists of without garbage.
-func heap() (m runtime.MemStats) {
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m
-}
-
 // BenchmarkGC forces collections while a million connections live that have three hooks each; impl=none has connections
 // without hooks. An operation is a collection; objects/conn is how many objects of the heap the hooks took.
 func BenchmarkGC(b *testing.B) {
 	b.Run("impl=conn", func(b *testing.B) { benchmarkGC(b, parseConn) })
+	b.Run("impl=hooks", func(b *testing.B) { benchmarkGC(b, (*hooksConn).parse) })
 	b.Run("impl=map", func(b *testing.B) { benchmarkGC(b, (*mapConn).parse) })
 	b.Run("impl=slice", func(b *testing.B) { benchmarkGC(b, (*sliceConn).parse) })
 	b.Run("impl=none", func(b *testing.B) { benchmarkGC(b, func(*conn.Connection, int) {}) })
@@ -525,6 +584,15 @@ func BenchmarkClosure(b *testing.B) {
 			c := cs.renew(i)
 			conn.Register(c, func(*conn.Connection) bool { return i >= 0 })
 			conn.StateRemove(c)
+		}
+	})
+	b.Run("impl=hooks", func(b *testing.B) {
+		b.ReportAllocs()
+		var cs ring[hooksConn]
+		for i := 0; b.Loop(); i++ {
+			c := cs.renew(i)
+			c.Register(func(*hooksConn) bool { return i >= 0 })
+			c.StateRemove(c)
 		}
 	})
 	b.Run("impl=map", func(b *testing.B) {
@@ -682,6 +750,15 @@ func BenchmarkParallel(b *testing.B) {
 				}
 			})
 		})
+		b.Run(name("hooks"), func(b *testing.B) {
+			benchmarkParallel(b, goroutines, func(cs *ring[hooksConn]) {
+				for i := range connsPerOp {
+					c := cs.renew(i)
+					c.parse(3)
+					c.StateRemove(c)
+				}
+			})
+		})
 		b.Run(name("floor"), func(b *testing.B) {
 			benchmarkParallel(b, goroutines, func(cs *ring[floorConn]) {
 				for i := range connsPerOp {
@@ -715,7 +792,11 @@ func benchmarkParallel[T any](b *testing.B, goroutines int, work func(*ring[T]))
 		}
 		var wg sync.WaitGroup
 		for _, cs := range rings {
-			wg.Go(func() { work(cs) })
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				work(cs)
+			}()
 		}
 		wg.Wait()
 	}
@@ -729,7 +810,8 @@ func benchmarkParallel[T any](b *testing.B, goroutines int, work func(*ring[T]))
 // hooks of the given number of protocols.
 func BenchmarkRegisterAmong(b *testing.B) {
 	for _, protocols := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("protocols=%d/impl=conn", protocols), func(b *testing.B) {
+		name := func(impl string) string { return fmt.Sprintf("protocols=%d/impl=%s", protocols, impl) }
+		b.Run(name("conn"), func(b *testing.B) {
 			b.ReportAllocs()
 			var cs ring[conn.Connection]
 			for i := 0; b.Loop(); i++ {
@@ -738,27 +820,55 @@ func BenchmarkRegisterAmong(b *testing.B) {
 				conn.StateRemove(c)
 			}
 		})
+		b.Run(name("hooks"), func(b *testing.B) {
+			b.ReportAllocs()
+			var cs ring[hooksConn]
+			for i := 0; b.Loop(); i++ {
+				c := cs.renew(i)
+				c.Register(hooksConnHooks[i&(protocols-1)])
+				c.StateRemove(c)
+			}
+		})
 	}
 }
 
-// protocolHook is a top-level function for each T.
-func protocolHook[T any](*conn.Connection) bool { return unsafe.Sizeof(*new(T)) != 0 }
+// protocolHook is a top-level function for each C and T.
+func protocolHook[C, T any](*C) bool { return unsafe.Sizeof(*new(T)) != 0 }
 
 var protocolHooks = [64]conn.RemovalHook{
-	protocolHook[[1]byte], protocolHook[[2]byte], protocolHook[[3]byte], protocolHook[[4]byte],
-	protocolHook[[5]byte], protocolHook[[6]byte], protocolHook[[7]byte], protocolHook[[8]byte],
-	protocolHook[[9]byte], protocolHook[[10]byte], protocolHook[[11]byte], protocolHook[[12]byte],
-	protocolHook[[13]byte], protocolHook[[14]byte], protocolHook[[15]byte], protocolHook[[16]byte],
-	protocolHook[[17]byte], protocolHook[[18]byte], protocolHook[[19]byte], protocolHook[[20]byte],
-	protocolHook[[21]byte], protocolHook[[22]byte], protocolHook[[23]byte], protocolHook[[24]byte],
-	protocolHook[[25]byte], protocolHook[[26]byte], protocolHook[[27]byte], protocolHook[[28]byte],
-	protocolHook[[29]byte], protocolHook[[30]byte], protocolHook[[31]byte], protocolHook[[32]byte],
-	protocolHook[[33]byte], protocolHook[[34]byte], protocolHook[[35]byte], protocolHook[[36]byte],
-	protocolHook[[37]byte], protocolHook[[38]byte], protocolHook[[39]byte], protocolHook[[40]byte],
-	protocolHook[[41]byte], protocolHook[[42]byte], protocolHook[[43]byte], protocolHook[[44]byte],
-	protocolHook[[45]byte], protocolHook[[46]byte], protocolHook[[47]byte], protocolHook[[48]byte],
-	protocolHook[[49]byte], protocolHook[[50]byte], protocolHook[[51]byte], protocolHook[[52]byte],
-	protocolHook[[53]byte], protocolHook[[54]byte], protocolHook[[55]byte], protocolHook[[56]byte],
-	protocolHook[[57]byte], protocolHook[[58]byte], protocolHook[[59]byte], protocolHook[[60]byte],
-	protocolHook[[61]byte], protocolHook[[62]byte], protocolHook[[63]byte], protocolHook[[64]byte],
+	protocolHook[conn.Connection, [1]byte], protocolHook[conn.Connection, [2]byte], protocolHook[conn.Connection, [3]byte], protocolHook[conn.Connection, [4]byte],
+	protocolHook[conn.Connection, [5]byte], protocolHook[conn.Connection, [6]byte], protocolHook[conn.Connection, [7]byte], protocolHook[conn.Connection, [8]byte],
+	protocolHook[conn.Connection, [9]byte], protocolHook[conn.Connection, [10]byte], protocolHook[conn.Connection, [11]byte], protocolHook[conn.Connection, [12]byte],
+	protocolHook[conn.Connection, [13]byte], protocolHook[conn.Connection, [14]byte], protocolHook[conn.Connection, [15]byte], protocolHook[conn.Connection, [16]byte],
+	protocolHook[conn.Connection, [17]byte], protocolHook[conn.Connection, [18]byte], protocolHook[conn.Connection, [19]byte], protocolHook[conn.Connection, [20]byte],
+	protocolHook[conn.Connection, [21]byte], protocolHook[conn.Connection, [22]byte], protocolHook[conn.Connection, [23]byte], protocolHook[conn.Connection, [24]byte],
+	protocolHook[conn.Connection, [25]byte], protocolHook[conn.Connection, [26]byte], protocolHook[conn.Connection, [27]byte], protocolHook[conn.Connection, [28]byte],
+	protocolHook[conn.Connection, [29]byte], protocolHook[conn.Connection, [30]byte], protocolHook[conn.Connection, [31]byte], protocolHook[conn.Connection, [32]byte],
+	protocolHook[conn.Connection, [33]byte], protocolHook[conn.Connection, [34]byte], protocolHook[conn.Connection, [35]byte], protocolHook[conn.Connection, [36]byte],
+	protocolHook[conn.Connection, [37]byte], protocolHook[conn.Connection, [38]byte], protocolHook[conn.Connection, [39]byte], protocolHook[conn.Connection, [40]byte],
+	protocolHook[conn.Connection, [41]byte], protocolHook[conn.Connection, [42]byte], protocolHook[conn.Connection, [43]byte], protocolHook[conn.Connection, [44]byte],
+	protocolHook[conn.Connection, [45]byte], protocolHook[conn.Connection, [46]byte], protocolHook[conn.Connection, [47]byte], protocolHook[conn.Connection, [48]byte],
+	protocolHook[conn.Connection, [49]byte], protocolHook[conn.Connection, [50]byte], protocolHook[conn.Connection, [51]byte], protocolHook[conn.Connection, [52]byte],
+	protocolHook[conn.Connection, [53]byte], protocolHook[conn.Connection, [54]byte], protocolHook[conn.Connection, [55]byte], protocolHook[conn.Connection, [56]byte],
+	protocolHook[conn.Connection, [57]byte], protocolHook[conn.Connection, [58]byte], protocolHook[conn.Connection, [59]byte], protocolHook[conn.Connection, [60]byte],
+	protocolHook[conn.Connection, [61]byte], protocolHook[conn.Connection, [62]byte], protocolHook[conn.Connection, [63]byte], protocolHook[conn.Connection, [64]byte],
+}
+
+var hooksConnHooks = [64]func(*hooksConn) bool{
+	protocolHook[hooksConn, [1]byte], protocolHook[hooksConn, [2]byte], protocolHook[hooksConn, [3]byte], protocolHook[hooksConn, [4]byte],
+	protocolHook[hooksConn, [5]byte], protocolHook[hooksConn, [6]byte], protocolHook[hooksConn, [7]byte], protocolHook[hooksConn, [8]byte],
+	protocolHook[hooksConn, [9]byte], protocolHook[hooksConn, [10]byte], protocolHook[hooksConn, [11]byte], protocolHook[hooksConn, [12]byte],
+	protocolHook[hooksConn, [13]byte], protocolHook[hooksConn, [14]byte], protocolHook[hooksConn, [15]byte], protocolHook[hooksConn, [16]byte],
+	protocolHook[hooksConn, [17]byte], protocolHook[hooksConn, [18]byte], protocolHook[hooksConn, [19]byte], protocolHook[hooksConn, [20]byte],
+	protocolHook[hooksConn, [21]byte], protocolHook[hooksConn, [22]byte], protocolHook[hooksConn, [23]byte], protocolHook[hooksConn, [24]byte],
+	protocolHook[hooksConn, [25]byte], protocolHook[hooksConn, [26]byte], protocolHook[hooksConn, [27]byte], protocolHook[hooksConn, [28]byte],
+	protocolHook[hooksConn, [29]byte], protocolHook[hooksConn, [30]byte], protocolHook[hooksConn, [31]byte], protocolHook[hooksConn, [32]byte],
+	protocolHook[hooksConn, [33]byte], protocolHook[hooksConn, [34]byte], protocolHook[hooksConn, [35]byte], protocolHook[hooksConn, [36]byte],
+	protocolHook[hooksConn, [37]byte], protocolHook[hooksConn, [38]byte], protocolHook[hooksConn, [39]byte], protocolHook[hooksConn, [40]byte],
+	protocolHook[hooksConn, [41]byte], protocolHook[hooksConn, [42]byte], protocolHook[hooksConn, [43]byte], protocolHook[hooksConn, [44]byte],
+	protocolHook[hooksConn, [45]byte], protocolHook[hooksConn, [46]byte], protocolHook[hooksConn, [47]byte], protocolHook[hooksConn, [48]byte],
+	protocolHook[hooksConn, [49]byte], protocolHook[hooksConn, [50]byte], protocolHook[hooksConn, [51]byte], protocolHook[hooksConn, [52]byte],
+	protocolHook[hooksConn, [53]byte], protocolHook[hooksConn, [54]byte], protocolHook[hooksConn, [55]byte], protocolHook[hooksConn, [56]byte],
+	protocolHook[hooksConn, [57]byte], protocolHook[hooksConn, [58]byte], protocolHook[hooksConn, [59]byte], protocolHook[hooksConn, [60]byte],
+	protocolHook[hooksConn, [61]byte], protocolHook[hooksConn, [62]byte], protocolHook[hooksConn, [63]byte], protocolHook[hooksConn, [64]byte],
 }

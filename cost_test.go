@@ -281,6 +281,13 @@ func TestInlining(t *testing.T) {
 // bounded is how much the heap may grow by what connections share, and by chance.
 const bounded = conn.MaxSharing + 1<<20
 
+// heap returns what the heap consists of without garbage.
+func heap() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
+}
+
 // liveBytes returns the bytes of live objects on the heap.
 func liveBytes() int { return int(heap().HeapAlloc) }
 
