@@ -16,22 +16,25 @@ import (
 	"example.com/conn"
 )
 
-// The benchmarks compare conn with what a program would write without it. All are named key=value, so that
+// The benchmarks compare conn with what a program would write without it. All are named key=value,
+// so that
 //
 //	go test -run '^$' -bench RegisterRemove -count 6 . > new.txt
 //	go run golang.org/x/perf/cmd/benchstat@latest -col /impl new.txt
 //
-// prints each comparison as a row. Whatever the benchmark, impl=conn is this package with a Connection,
-// and impl=hooks with a type that embeds Hooks.
+// prints each comparison as a row. Whatever the benchmark, impl=conn is this package with a
+// Connection, and impl=hooks with a type that embeds Hooks.
 
-// payload is what every baseline's connection carries, so that it is as big as a Connection but for its hooks.
+// payload is what every baseline's connection carries, so that it is as big as a Connection but for
+// its hooks.
 type payload struct {
 	ID    conn.ID
 	UID   string
 	Start time.Time
 }
 
-// The hooks are top-level functions that do nothing: the benchmarks measure how they are kept and reached.
+// The hooks are top-level functions that do nothing: the benchmarks measure how they are kept and
+// reached.
 func hook0(*conn.Connection) bool { return true }
 func hook1(*conn.Connection) bool { return true }
 func hook2(*conn.Connection) bool { return true }
@@ -41,7 +44,8 @@ func hook5(*conn.Connection) bool { return true }
 func hook6(*conn.Connection) bool { return true }
 func hook7(*conn.Connection) bool { return true }
 
-// baselineHook is a hook of a baseline. It gets the payload, so that all baselines can have the same hooks.
+// baselineHook is a hook of a baseline. It gets the payload, so that all baselines can have the
+// same hooks.
 type baselineHook func(*payload) bool
 
 func plain0(*payload) bool { return true }
@@ -53,14 +57,15 @@ func plain5(*payload) bool { return true }
 func plain6(*payload) bool { return true }
 func plain7(*payload) bool { return true }
 
-// baselineIdentity tells one baselineHook from another, as conn does. The usual reflect.ValueOf(hk).Pointer() costs a call, and
-// takes all closures of one literal for the same.
+// baselineIdentity tells one baselineHook from another, as conn does. The usual
+// reflect.ValueOf(hk).Pointer() costs a call, and takes all closures of one literal for the same.
 func baselineIdentity(hk baselineHook) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&hk))
 }
 
-// The implementations. Each has a function parse that registers the first k of eight hooks, in the way parsers do: each
-// call names its hook. The tests of k between them cost all implementations the same.
+// The implementations. Each has a function parse that registers the first k of eight hooks, in the
+// way parsers do: each call names its hook. The tests of k between them cost all implementations
+// the same.
 
 func parseConn(c *conn.Connection, k int) {
 	conn.Register(c, hook0)
@@ -119,8 +124,8 @@ func (c *hooksConn) parse(k int) {
 	c.Register((*hooksConn).hook7)
 }
 
-// mapConn keeps its hooks in a map, made when the first one comes. It does less than conn: a map has no order, and to
-// keep one it would need a slice besides.
+// mapConn keeps its hooks in a map, made when the first one comes. It does less than conn: a map
+// has no order, and to keep one it would need a slice besides.
 type mapConn struct {
 	payload
 	hooks map[unsafe.Pointer]baselineHook
@@ -169,8 +174,8 @@ func (c *mapConn) parse(k int) {
 	c.register(plain7)
 }
 
-// sliceConn keeps its hooks in a slice and looks through it for one that is there already. It does less than conn: a
-// panic in a hook loses the hooks after it, as in the other baselines.
+// sliceConn keeps its hooks in a slice and looks through it for one that is there already. It does
+// less than conn: a panic in a hook loses the hooks after it, as in the other baselines.
 type sliceConn struct {
 	payload
 	hooks []baselineHook
@@ -218,8 +223,9 @@ func (c *sliceConn) parse(k int) {
 	c.register(plain7)
 }
 
-// afterFuncConn leaves its hooks to the standard library: a context that the removal cancels. It does something else
-// than conn, since each hook runs on a goroutine of its own, in any order; the removal waits for them.
+// afterFuncConn leaves its hooks to the standard library: a context that the removal cancels. It
+// does something else than conn, since each hook runs on a goroutine of its own, in any order; the
+// removal waits for them.
 type afterFuncConn struct {
 	payload
 	ctx    context.Context
@@ -263,8 +269,9 @@ func (c *afterFuncConn) parse(k int) {
 	c.register(plain7)
 }
 
-// floorConn has one bit for each hook of the program, which must all be known in advance, in floorHooks. No design can
-// do much less to register a hook and to run it. It knows neither closures nor an order of registration.
+// floorConn has one bit for each hook of the program, which must all be known in advance, in
+// floorHooks. No design can do much less to register a hook and to run it. It knows neither
+// closures nor an order of registration.
 type floorConn struct {
 	payload
 	hooks uint64
@@ -313,8 +320,9 @@ func (c *floorConn) parse(k int) {
 	c.register(7)
 }
 
-// ring is connections few enough to stay in the nearest cache, to be used in turn: each has time to complete its stores
-// before it is used again. They are a power of two, so that finding the next costs no division.
+// ring is connections few enough to stay in the nearest cache, to be used in turn: each has time to
+// complete its stores before it is used again. They are a power of two, so that finding the next
+// costs no division.
 type ring[T any] [64]T
 
 // renew makes the i-th connection new, as an owner does that recycles the memory of connections.
@@ -326,8 +334,9 @@ func (r *ring[T]) renew(i int) *T {
 
 var hookCounts = []int{1, 2, 3, 8}
 
-// BenchmarkTeardown removes connections without hooks in a program that has the given number of protocols. An operation
-// is a ring of connections, since the removal of one takes less than a turn of the benchmark loop; ns/conn is for one.
+// BenchmarkTeardown removes connections without hooks in a program that has the given number of
+// protocols. An operation is a ring of connections, since the removal of one takes less than a turn
+// of the benchmark loop; ns/conn is for one.
 func BenchmarkTeardown(b *testing.B) {
 	for _, protocols := range []int{1, 10, 100, 1000} {
 		name := func(impl string) string { return fmt.Sprintf("protocols=%d/impl=%s", protocols, impl) }
@@ -410,10 +419,11 @@ func (c *nilTestConn) remove() bool {
 	return c.finish(c)
 }
 
-// broadcastConn tells its protocol, 0 if none does anything with it. Of the ways to let every protocol find out whether
-// a connection concerns it, this is the fastest: all protocols look at the same member of the connection. A look-up in
-// each protocol's own table of connections, or a pointer for each protocol in the connection, would take longer. It also
-// helps broadcast that its functions are closures of one literal, so that all calls have the same target.
+// broadcastConn tells its protocol, 0 if none does anything with it. Of the ways to let every
+// protocol find out whether a connection concerns it, this is the fastest: all protocols look at
+// the same member of the connection. A look-up in each protocol's own table of connections, or a
+// pointer for each protocol in the connection, would take longer. It also helps broadcast that its
+// functions are closures of one literal, so that all calls have the same target.
 type broadcastConn struct {
 	payload
 	protocol int
@@ -485,9 +495,10 @@ func BenchmarkRegisterRemove(b *testing.B) {
 	}
 }
 
-// BenchmarkColdRegisterRemove visits a million live connections in random order to register hooks, and again to remove
-// them, as traffic does: what a connection has was last in the cache a million connections ago. An operation is all of
-// that; ns/conn is for one connection, B/conn what it takes of the heap while it has its hooks, itself included.
+// BenchmarkColdRegisterRemove visits a million live connections in random order to register hooks,
+// and again to remove them, as traffic does: what a connection has was last in the cache a million
+// connections ago. An operation is all of that; ns/conn is for one connection, B/conn what it takes
+// of the heap while it has its hooks, itself included.
 func BenchmarkColdRegisterRemove(b *testing.B) {
 	for _, k := range hookCounts {
 		name := func(impl string) string { return fmt.Sprintf("hooks=%d/impl=%s", k, impl) }
@@ -502,8 +513,9 @@ func BenchmarkColdRegisterRemove(b *testing.B) {
 // manyConns is how many connections live at the same time where it matters that they are many.
 const manyConns = 1 << 20
 
-// benchmarkCold calls the functions through variables, which costs all implementations the same and little beside the
-// cache misses. Garbage of the registration is collected in the time measured, that of the removal is not.
+// benchmarkCold calls the functions through variables, which costs all implementations the same and
+// little beside the cache misses. Garbage of the registration is collected in the time measured,
+// that of the removal is not.
 func benchmarkCold[T any](b *testing.B, k int, parse func(*T, int), remove func(*T) bool) {
 	b.ReportAllocs()
 	cs := make([]*T, manyConns)
@@ -545,8 +557,9 @@ func benchmarkCold[T any](b *testing.B, k int, parse func(*T, int), remove func(
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(cs)), "B/conn")
 }
 
-// BenchmarkGC forces collections while a million connections live that have three hooks each; impl=none has connections
-// without hooks. An operation is a collection; objects/conn is how many objects of the heap the hooks took.
+// BenchmarkGC forces collections while a million connections live that have three hooks each;
+// impl=none has connections without hooks. An operation is a collection; objects/conn is how many
+// objects of the heap the hooks took.
 func BenchmarkGC(b *testing.B) {
 	b.Run("impl=conn", func(b *testing.B) { benchmarkGC(b, parseConn) })
 	b.Run("impl=hooks", func(b *testing.B) { benchmarkGC(b, (*hooksConn).parse) })
@@ -574,8 +587,8 @@ func benchmarkGC[T any](b *testing.B, parse func(c *T, k int)) {
 	runtime.KeepAlive(cs)
 }
 
-// BenchmarkClosure registers one closure, made for the connection, and removes the connection. The closure itself is
-// one of the allocations.
+// BenchmarkClosure registers one closure, made for the connection, and removes the connection. The
+// closure itself is one of the allocations.
 func BenchmarkClosure(b *testing.B) {
 	b.Run("impl=conn", func(b *testing.B) {
 		b.ReportAllocs()
@@ -617,8 +630,8 @@ func BenchmarkClosure(b *testing.B) {
 
 var chain = conn.Chain(hook0, hook1, hook2)
 
-// BenchmarkChain registers a chain of three bodies and removes the connection; impl=func has the bodies in one function
-// written by hand, which loses the later bodies if one panics.
+// BenchmarkChain registers a chain of three bodies and removes the connection; impl=func has the
+// bodies in one function written by hand, which loses the later bodies if one panics.
 func BenchmarkChain(b *testing.B) {
 	b.Run("impl=conn", func(b *testing.B) {
 		b.ReportAllocs()
@@ -648,14 +661,16 @@ type session struct {
 	_        [3]uintptr // and so on
 }
 
-// sessionConn has the state in a member of its own: the fastest way, for an owner that knows all parsers.
+// sessionConn has the state in a member of its own: the fastest way, for an owner that knows all
+// parsers.
 type sessionConn struct {
 	payload
 	session *session
 }
 
-// BenchmarkField makes and finds the state of a parser. The connections of a map are few here and in the cache, which
-// flatters it; it also is of one goroutine only, where goroutines with connections of their own need a lock.
+// BenchmarkField makes and finds the state of a parser. The connections of a map are few here and
+// in the cache, which flatters it; it also is of one goroutine only, where goroutines with
+// connections of their own need a lock.
 func BenchmarkField(b *testing.B) {
 	b.Run("op=GetOrNew/impl=conn", func(b *testing.B) {
 		b.ReportAllocs()
@@ -734,10 +749,11 @@ func BenchmarkField(b *testing.B) {
 	}
 }
 
-// BenchmarkParallel lets goroutines do what BenchmarkRegisterRemove does with three hooks, each with connections of its
-// own. With two goroutines, each operation is preceded by the same work of one of them alone, not measured but for the
-// metric speedup: how many times the connections that one goroutine handles in a second. impl=floor shares nothing at
-// all, so its speedup is what the machine can give.
+// BenchmarkParallel lets goroutines do what BenchmarkRegisterRemove does with three hooks, each
+// with connections of its own. With two goroutines, each operation is preceded by the same work of
+// one of them alone, not measured but for the metric speedup: how many times the connections that
+// one goroutine handles in a second. impl=floor shares nothing at all, so its speedup is what the
+// machine can give.
 func BenchmarkParallel(b *testing.B) {
 	for _, goroutines := range []int{1, 2} {
 		name := func(impl string) string { return fmt.Sprintf("goroutines=%d/impl=%s", goroutines, impl) }
@@ -771,8 +787,8 @@ func BenchmarkParallel(b *testing.B) {
 	}
 }
 
-// connsPerOp is how many connections each goroutine of BenchmarkParallel handles in an operation: so many that starting
-// the goroutine takes no time beside.
+// connsPerOp is how many connections each goroutine of BenchmarkParallel handles in an operation:
+// so many that starting the goroutine takes no time beside.
 const connsPerOp = 1 << 20
 
 func benchmarkParallel[T any](b *testing.B, goroutines int, work func(*ring[T])) {
@@ -806,8 +822,8 @@ func benchmarkParallel[T any](b *testing.B, goroutines int, work func(*ring[T]))
 	}
 }
 
-// BenchmarkRegisterAmong registers one hook with a connection and removes it, where the connections take turns with the
-// hooks of the given number of protocols.
+// BenchmarkRegisterAmong registers one hook with a connection and removes it, where the connections
+// take turns with the hooks of the given number of protocols.
 func BenchmarkRegisterAmong(b *testing.B) {
 	for _, protocols := range []int{1, 16, 64} {
 		name := func(impl string) string { return fmt.Sprintf("protocols=%d/impl=%s", protocols, impl) }

@@ -79,8 +79,8 @@ var (
 	}
 )
 
-// ops is what one of the two ways in does to a connection of type C, with at least twenty hooks that
-// live as long as the program.
+// ops is what one of the two ways in does to a connection of type C, with at least twenty hooks
+// that live as long as the program.
 type ops[C any] struct {
 	register, unregister, registered func(c *C, hk func(*C) bool) bool
 

@@ -5,12 +5,13 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"example.com/conn"
 )
 
-// A parser for a protocol of requests and replies. It logs a request with its reply, and requests that never got one when
-// the connection is removed.
+// A parser for a protocol of requests and replies. It logs a request with its reply, and requests
+// that never got one when the connection is removed.
 func Example() {
 	web := &conn.Connection{UID: "C1", ID: conn.ID{
 		Orig:  netip.MustParseAddrPort("192.0.2.7:50112"),
@@ -43,17 +44,20 @@ type exchange struct {
 var exchanges conn.Field[exchange]
 
 func onRequest(c *conn.Connection, request string) {
-	x, created := exchanges.GetOrNew(c)
-	if created {
-		conn.Register(c, finalizeExchange)
-	}
+	x, _ := exchanges.GetOrNew(c)
 	x.pending = append(x.pending, request)
+	conn.Register(c, finalizeExchange) // once, however often it is called
 }
 
 func onReply(c *conn.Connection, reply string) {
-	if x := exchanges.Get(c); x != nil && len(x.pending) > 0 {
-		fmt.Println(c.UID, x.pending[0], "->", reply)
-		x.pending = x.pending[1:]
+	x := exchanges.Get(c)
+	if x == nil || len(x.pending) == 0 {
+		return
+	}
+	fmt.Println(c.UID, x.pending[0], "->", reply)
+	x.pending = x.pending[1:]
+	if len(x.pending) == 0 {
+		conn.Unregister(c, finalizeExchange) // until the next request
 	}
 }
 
@@ -64,28 +68,220 @@ func finalizeExchange(c *conn.Connection) bool {
 	return true
 }
 
-// A handshake that completes leaves nothing to finish, so its hook is taken back.
+// A parser registers its hook each time something becomes pending. That it is registered already
+// changes nothing.
+func ExampleRegister() {
+	c := new(conn.Connection)
+	fmt.Println(conn.Register(c, logTransfer))
+	fmt.Println(conn.Register(c, logTransfer))
+	conn.StateRemove(c)
+	fmt.Println(conn.Register(c, logTransfer)) // too late
+	// Output:
+	// true
+	// false
+	// log transfer
+	// false
+}
+
+// When nothing is pending any more, the parser takes its hook back. The next request registers it
+// again, since onRequest does so each time.
 func ExampleUnregister() {
-	handshakeCutShort := func(c *conn.Connection) bool {
-		fmt.Println(c.UID, "handshake cut short")
+	c := &conn.Connection{UID: "C1"}
+	onRequest(c, "GET /")
+	onReply(c, "200 OK")
+	fmt.Println("registered:", conn.Registered(c, finalizeExchange))
+	onRequest(c, "GET /logo.png")
+	fmt.Println("registered:", conn.Registered(c, finalizeExchange))
+	conn.StateRemove(c)
+	// Output:
+	// C1 GET / -> 200 OK
+	// registered: false
+	// registered: true
+	// C1 GET /logo.png -> no reply
+}
+
+// A protocol may end before its connection does, as HTTP when it is upgraded to WebSocket. The
+// parser then runs its hook itself, but not if the hook has run or is not registered.
+func ExampleUnregister_early() {
+	finish := func(c *conn.Connection) {
+		if conn.Unregister(c, finalizeExchange) {
+			finalizeExchange(c)
+		}
+	}
+	c := &conn.Connection{UID: "C1"}
+	onRequest(c, "GET /chat")
+	finish(c)
+	finish(c)
+	fmt.Println("removed:", conn.StateRemove(c))
+	// Output:
+	// C1 GET /chat -> no reply
+	// removed: true
+}
+
+// A hook finds what it needs through the connection: here the log and the reason in the state of
+// its parser, to which the owner gives them when the parser begins.
+func ExampleStateRemove_reason() {
+	type teardown struct{ reason string } // one of the owner's for each connection
+	type session struct {
+		log   func(...any)
+		ended *teardown
+	}
+	var sessions conn.Field[session]
+	finalize := func(c *conn.Connection) bool {
+		s := sessions.Get(c)
+		s.log(c.UID, "unfinished:", s.ended.reason)
 		return true
 	}
 
-	for _, complete := range []bool{true, false} {
-		c := &conn.Connection{UID: fmt.Sprintf("complete=%v", complete)}
-		conn.Register(c, handshakeCutShort)
-		if complete {
-			fmt.Println(c.UID, "unregistered:", conn.Unregister(c, handshakeCutShort))
-		}
-		conn.StateRemove(c)
-	}
+	c, ended := &conn.Connection{UID: "C1"}, new(teardown)
+	s, _ := sessions.GetOrNew(c)
+	s.log, s.ended = func(a ...any) { fmt.Println(a...) }, ended
+	conn.Register(c, finalize)
+
+	ended.reason = "timeout" // costs nothing where there is no hook
+	conn.StateRemove(c)
 	// Output:
-	// complete=true unregistered: true
-	// complete=false handshake cut short
+	// C1 unfinished: timeout
 }
 
-// A hook may register another one, which then runs last: here the summary of a connection, after all parsers have
-// finished with it.
+// tcpConn is the connection type of an analyzer that existed before it used package conn. Embedding
+// Hooks is all that changes in it.
+type tcpConn struct {
+	conn.Hooks[tcpConn]
+	name   string
+	banner []byte
+	ended  string // why, for the hooks
+}
+
+func newTCPConn(name string) *tcpConn { return &tcpConn{name: name} }
+
+func (t *tcpConn) onData(data string) {
+	t.banner = append(t.banner, data...)
+	t.Register((*tcpConn).saveBanner) // a method expression: the same hook each time
+}
+
+func (t *tcpConn) saveBanner() bool {
+	fmt.Printf("%s: %q (%s)\n", t.name, t.banner, t.ended)
+	return true
+}
+
+func (t *tcpConn) close(why string) {
+	if t.Removed() {
+		return // FIN and RST may both call it
+	}
+	t.ended = why
+	t.StateRemove(t)
+}
+
+// An analyzer with a connection type of its own embeds Hooks and registers method expressions,
+// which capture nothing and allocate nothing.
+func ExampleHooks() {
+	web, idle := newTCPConn("web"), newTCPConn("idle")
+	web.onData("HTTP/1.1 ")
+	web.onData("200 OK")
+	idle.close("timeout")
+	web.close("FIN")
+	web.close("RST")
+	// Output:
+	// web: "HTTP/1.1 200 OK" (FIN)
+}
+
+// A method expression is one hook wherever it is written. A method value is a new hook each time it
+// is evaluated, so it must be kept to unregister it.
+func ExampleHooks_Unregister() {
+	t := newTCPConn("web")
+	fmt.Println(t.Register((*tcpConn).saveBanner), t.Unregister((*tcpConn).saveBanner))
+
+	s := &scanner{}
+	fmt.Println(t.Register(s.finish), t.Unregister(s.finish)) // two hooks
+	finish := s.finish
+	fmt.Println(t.Register(finish), t.Unregister(finish))
+	t.StateRemove(t)
+	// Output:
+	// true true
+	// true false
+	// true true
+	// scanned web
+}
+
+type scanner struct{}
+
+func (s *scanner) finish(t *tcpConn) bool {
+	fmt.Println("scanned", t.name)
+	return true
+}
+
+// Workers have connections of their own: both directions of one get to the same worker by a hash
+// that does not depend on the direction. They share the clock, so that connections time out in a
+// worker that gets no packets.
+func Example_workers() {
+	type packet struct {
+		id   conn.ID // from the sender to the receiver
+		time time.Time
+	}
+	const timeout = time.Minute
+	work := func(packets <-chan packet, removed chan<- string) {
+		defer close(removed)
+		flows := map[conn.ID]*conn.Connection{}
+		var order []*conn.Connection
+		removeFirst := func() {
+			c := order[0]
+			order = order[1:]
+			delete(flows, c.ID)
+			conn.StateRemove(c)
+			removed <- c.UID
+		}
+		for p := range packets {
+			for len(order) > 0 && p.time.Sub(order[0].Start) > timeout {
+				removeFirst()
+			}
+			reverse := conn.ID{Orig: p.id.Resp, Resp: p.id.Orig, Proto: p.id.Proto}
+			if p.id == (conn.ID{}) || flows[p.id] != nil || flows[reverse] != nil {
+				continue // only the time, or a packet of a connection that is known
+			}
+			c := &conn.Connection{ID: p.id, UID: "from " + p.id.Orig.String(), Start: p.time}
+			flows[c.ID] = c
+			order = append(order, c)
+		}
+		for len(order) > 0 { // at the end, all that are left
+			removeFirst()
+		}
+	}
+
+	var workers [2]chan packet
+	var removed [2]chan string
+	for i := range workers {
+		workers[i], removed[i] = make(chan packet, 10), make(chan string, 10)
+		go work(workers[i], removed[i])
+	}
+	send := func(from, to string, t time.Time) {
+		p := packet{conn.ID{Orig: netip.MustParseAddrPort(from), Resp: netip.MustParseAddrPort(to), Proto: conn.TCP}, t}
+		hash := p.id.Orig.Port() + p.id.Resp.Port() // gopacket: NetworkFlow().FastHash()
+		for i, w := range workers {
+			if i == int(hash)%len(workers) {
+				w <- p
+			} else {
+				w <- packet{time: t} // its clock
+			}
+		}
+	}
+	start := time.Unix(1_700_000_000, 0)
+	send("192.0.2.1:40000", "198.51.100.7:80", start)
+	send("198.51.100.7:80", "192.0.2.1:40000", start)
+	send("192.0.2.1:40001", "198.51.100.7:80", start.Add(2*timeout)) // for the other worker
+	for i, w := range workers {
+		close(w)
+		for uid := range removed[i] {
+			fmt.Println("worker", i, "removed", uid)
+		}
+	}
+	// Output:
+	// worker 0 removed from 192.0.2.1:40000
+	// worker 1 removed from 192.0.2.1:40001
+}
+
+// A hook may register another one, which then runs last: here the summary of a connection, after
+// all parsers have finished with it.
 func ExampleRegister_fromHook() {
 	summarize := func(c *conn.Connection) bool {
 		fmt.Println("summary")
@@ -109,9 +305,9 @@ func ExampleRegister_fromHook() {
 	// summary
 }
 
-// A closure is a new hook each time its literal is evaluated, so keep the one that is registered. Here the finalizer of
-// one connection waits on another: an FTP transfer is incomplete if its data connection ends before the control
-// connection has seen the final reply.
+// A closure is a new hook each time its literal is evaluated, so keep the one that is registered.
+// Here the finalizer of one connection waits on another: an FTP transfer is incomplete if its data
+// connection ends before the control connection has seen the final reply.
 func ExampleUnregister_closure() {
 	type transfer struct {
 		data       *conn.Connection
@@ -196,7 +392,8 @@ func ExampleConnection_RemovalHooks() {
 	// example.com/conn_test.logTransfer
 }
 
-// An analyzer that is to outlive a faulty parser recovers around StateRemove. The connection is removed all the same.
+// An analyzer that is to outlive a faulty parser recovers around StateRemove. The connection is
+// removed all the same.
 func ExampleStateRemove_panic() {
 	remove := func(c *conn.Connection) {
 		defer func() {

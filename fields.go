@@ -1,26 +1,28 @@
 package conn
 
 // A Field adds a value of type T to every [Connection] that needs one, as Zeek scripts do with
-// redef record connection += { … &optional }. It is declared once, usually as a package-level variable of the parser
-// whose state T is:
+// redef record connection += { … &optional }. It is declared once, usually as a package-level
+// variable of the parser whose state T is:
 //
 //	var session conn.Field[Session]
 //
-// The zero value is ready to use. Two fields are two places, even if they have the same type, so a Field must not be
-// copied; go vet reports copies. All methods panic with a nil pointer dereference if the Field or the connection is nil.
+// The zero value is ready to use. Two fields are two places, even if they have the same type, so a
+// Field must not be copied; go vet reports copies. All methods panic with a nil pointer dereference
+// if the Field or the connection is nil.
 //
-// A Field has no state of its own and may be used by any number of goroutines; the connection that is passed to its
-// methods belongs to one goroutine at a time, as always. A connection looks through the values it has, so a method takes
-// time in proportion to their number.
+// A Field has no state of its own and may be used by any number of goroutines; the connection that
+// is passed to its methods belongs to one goroutine at a time, as always. A connection looks
+// through the values it has, so a method takes time in proportion to their number.
 //
-// Values stay readable and can be made after the removal of the connection, until the connection is garbage or its memory
-// is made a new connection.
+// Values stay readable and can be made after the removal of the connection, until the connection is
+// garbage or its memory is made a new connection.
 type Field[T any] struct {
 	_   noCopy
 	key fieldKey
 }
 
-// fieldKey identifies a field by its address. It has a size, because variables without one may share an address.
+// fieldKey identifies a field by its address. It has a size, because variables without one may
+// share an address.
 type fieldKey struct{ _ byte }
 
 // slot is the part of a value's allocation that does not depend on its type.
@@ -41,10 +43,13 @@ func (f *Field[T]) Get(c *Connection) *T {
 	return nil
 }
 
-// GetOrNew returns the value that c has in the field. If there is none, it makes one, the zero value of T, and reports
-// that it did: the moment to set the value up and to register the hook that will finish it.
+// GetOrNew returns the value that c has in the field. If there is none, it makes one, the zero
+// value of T, and reports that it did: the moment to set the value up, but not the only one to
+// register the hook that finishes it, which [Unregister] may have taken back since (see
+// [Register]).
 //
-// The pointer stays good for as long as it is used, also when c has been removed or the value deleted.
+// The pointer stays good for as long as it is used, also when c has been removed or the value
+// deleted.
 func (f *Field[T]) GetOrNew(c *Connection) (v *T, created bool) {
 	if v := f.Get(c); v != nil {
 		return v, false
@@ -59,8 +64,8 @@ func (f *Field[T]) GetOrNew(c *Connection) (v *T, created bool) {
 	return &s.value, true
 }
 
-// Delete removes the value that c has in the field and reports whether there was one. Afterwards Get returns nil and
-// GetOrNew makes a new value.
+// Delete removes the value that c has in the field and reports whether there was one. Afterwards
+// Get returns nil and GetOrNew makes a new value.
 func (f *Field[T]) Delete(c *Connection) bool {
 	key := &f.key
 	for p := &c.fields; *p != nil; p = &(*p).next {

@@ -9,8 +9,8 @@ import (
 )
 
 // Hooks is the removal hooks of one connection, for an analyzer that has a connection type C of its
-// own. It is embedded in C, and what [Register], [Unregister], [Registered] and [StateRemove] do for
-// a [Connection], its methods do for a C:
+// own. It is embedded in C, and what [Register], [Unregister], [Registered] and [StateRemove] do
+// for a [Connection], its methods do for a C:
 //
 //	type tcpConn struct {
 //		conn.Hooks[tcpConn]
@@ -24,11 +24,12 @@ import (
 //
 // A hook is a func(*C) bool that reports whether it completed. A method expression such as
 // (*tcpConn).saveBanner is one hook wherever it is written, captures nothing and allocates nothing;
-// a method value t.saveBanner is a new hook each time. See Identity of hooks in the package comment.
+// a method value t.saveBanner is a new hook each time. See Identity of hooks in the package
+// comment.
 //
-// The zero value is ready to use. A Hooks must not be copied after first use; go vet reports copies.
-// Assigning conn.Hooks[C]{}, alone or with all of a C, makes it the hooks of a new connection. Do it
-// after StateRemove has returned: hooks that have not run are dropped.
+// The zero value is ready to use. A Hooks must not be copied after first use; go vet reports
+// copies. Assigning conn.Hooks[C]{}, alone or with all of a C, makes it the hooks of a new
+// connection. Do it after StateRemove has returned: hooks that have not run are dropped.
 //
 // A Hooks belongs to one goroutine at a time and may be handed from one to another. Different ones
 // need no coordination. All methods panic with a nil pointer dereference if h is nil.
@@ -46,11 +47,11 @@ func (*noCopy) Unlock() {}
 // Register registers hk and reports whether it did: hk then runs once, when [Hooks.StateRemove] is
 // called, after the hooks that were registered before it, unless [Hooks.Unregister] takes it back.
 //
-// Register returns false and changes nothing if hk is registered already, or has begun to run, or if
-// the removal is over. Called by a hook during the removal, it adds hk to that same removal.
+// Register returns false and changes nothing if hk is registered already, or has begun to run, or
+// if the removal is over. Called by a hook during the removal, it adds hk to that same removal.
 //
-// hk stays reachable from h until the removal is over or Unregister returns true. Register panics if
-// hk is nil.
+// hk stays reachable from h until the removal is over or Unregister returns true. Register panics
+// if hk is nil.
 func (h *Hooks[C]) Register(hk func(*C) bool) bool {
 	return h.register(identity(hk))
 }
@@ -98,20 +99,20 @@ func (h *Hooks[C]) Removed() bool {
 
 // StateRemove runs every registered hook once, in the order of registration, on the calling
 // goroutine, and reports whether all of them completed, that is returned true. Without hooks it
-// returns true. It passes c to the hooks and does nothing else with it; c is the connection that h is
-// embedded in. The owner of the connection calls StateRemove on teardown, timeout and shutdown, when
-// nothing more of the connection is to come.
+// returns true. It passes c to the hooks and does nothing else with it; c is the connection that h
+// is embedded in. The owner of the connection calls StateRemove on teardown, timeout and shutdown,
+// when nothing more of the connection is to come.
 //
-// When it is over, h keeps no hook alive and takes no new one: Register returns false. Called again,
-// or by one of the hooks, StateRemove runs nothing and returns true.
+// When it is over, h keeps no hook alive and takes no new one: Register returns false. Called
+// again, or by one of the hooks, StateRemove runs nothing and returns true.
 //
-// Hooks may register and unregister hooks. One registered during the removal runs in it, after those
-// before it; one unregistered before its turn does not run.
+// Hooks may register and unregister hooks. One registered during the removal runs in it, after
+// those before it; one unregistered before its turn does not run.
 //
-// A hook that panics or calls [runtime.Goexit] does not keep the others from running. When they have
-// run and the removal is over, the panic goes on to the caller of StateRemove with the stack of the
-// hook that raised it. If several hooks panic, the first panic goes on, also past a hook that calls
-// Goexit, and the later ones are dropped.
+// A hook that panics or calls [runtime.Goexit] does not keep the others from running. When they
+// have run and the removal is over, the panic goes on to the caller of StateRemove with the stack
+// of the hook that raised it. If several hooks panic, the first panic goes on, also past a hook
+// that calls Goexit, and the later ones are dropped.
 func (h *Hooks[C]) StateRemove(c *C) bool {
 	if h.set == nil {
 		h.begun = over

@@ -74,8 +74,8 @@ type ending struct {
 	stack    string
 }
 
-// endingOf runs f on a goroutine of its own and returns how it ended. It ended by Goexit if it neither returned nor
-// panicked.
+// endingOf runs f on a goroutine of its own and returns how it ended. It ended by Goexit if it
+// neither returned nor panicked.
 func endingOf(f func()) (o ending) {
 	done := make(chan struct{})
 	go func() {
@@ -806,8 +806,8 @@ func TestHookStringIsFunctionName(t *testing.T) {
 	}
 }
 
-// Run with -race: goroutines with connections of their own need no coordination, even when they all make new
-// combinations of hooks at once.
+// Run with -race: goroutines with connections of their own need no coordination, even when they all
+// make new combinations of hooks at once.
 func TestConnectionsOfManyGoroutines(t *testing.T) {
 	functions := []conn.RemovalHook{hookA, hookB, hookC, hookVar, generic[int], generic[string], generic[bool]}
 	names := []string{"A", "B", "C", "Var", "int", "string", "bool"}
@@ -983,8 +983,8 @@ func TestRemoved(t *testing.T) {
 	assert.Equal(t, []bool{true, true, true}, during, "inside the hooks")
 }
 
-// keep returns a hook for connections of any type. For types that the compiler treats alike, such as
-// pointers, its results may be one func value.
+// keep returns a hook for connections of any type. For types that the compiler treats alike, such
+// as pointers, its results may be one func value.
 func keep[C any](*C) func(*C) bool { return func(*C) bool { return true } }
 
 func hold[C any](c *C) bool { return c != nil }
@@ -1054,7 +1054,8 @@ func (s wideFuncs) Sizeof(t types.Type) int64 {
 	return s.Sizes.Sizeof(t)
 }
 
-// noImports imports empty packages: only the declaration that refuses wide func values is of interest.
+// noImports imports empty packages: only the declaration that refuses wide func values is of
+// interest.
 type noImports struct{}
 
 func (noImports) Import(path string) (*types.Package, error) {

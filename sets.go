@@ -12,8 +12,8 @@ import (
 	"example.com/conn/internal/watch"
 )
 
-// A hook is a func value without its type: the one pointer that it consists of, which is also what tells it from other
-// func values. Whoever calls it must know the type.
+// A hook is a func value without its type: the one pointer that it consists of, which is also what
+// tells it from other func values. Whoever calls it must know the type.
 type hook = unsafe.Pointer
 
 // A compiler whose func values are more than one pointer, such as TinyGo, refuses to build this.
@@ -33,7 +33,8 @@ var _ [unsafe.Sizeof(uintptr(0))]struct{} = [unsafe.Sizeof((func())(nil))]struct
 // Connections of different types share the same sets. That is sound, although a set does not know
 // the type of its hooks: a connection comes to a set only by registering each of its hooks itself,
 // in this order, and the pointer it finds there is the one it brought. Should the linker ever give
-// functions of two types one address, then they are one function, and calling it as either is right.
+// functions of two types one address, then they are one function, and calling it as either is
+// right.
 type hookSet struct {
 	hooks   []hook
 	private bool
@@ -57,8 +58,8 @@ type hookList struct {
 }
 
 const (
-	// watched is set in hookList.begun if package watch is to know what becomes of the hooks. The bit
-	// is here because running a hook reads begun anyway.
+	// watched is set in hookList.begun if package watch is to know what becomes of the hooks. The
+	// bit is here because running a hook reads begun anyway.
 	watched = 1 << 31
 
 	// over is the value of hookList.begun when the removal is over.
@@ -89,7 +90,8 @@ func find(list *atomic.Pointer[hookSet], hk hook) *hookSet {
 
 // register adds hk to l and reports whether it did, as promised of Register.
 func (l *hookList) register(hk hook) bool {
-	// What nearly every call comes to: there is a set with one hook more, and it is the first to look at.
+	// What nearly every call comes to: there is a set with one hook more, and it is the first to
+	// look at.
 	if t := l.followers(hk).Load(); t != nil && t.key == hk && l.begun != over {
 		l.set = t
 		return true
@@ -97,8 +99,8 @@ func (l *hookList) register(hk hook) bool {
 	return l.registerSlowly(hk)
 }
 
-// registerSlowly is the part of register that few calls come to. It is apart because the stack that it
-// needs would cost all of them.
+// registerSlowly is the part of register that few calls come to. It is apart because the stack that
+// it needs would cost all of them.
 func (l *hookList) registerSlowly(hk hook) bool {
 	if hk == nil {
 		panic("conn: Register called with a nil RemovalHook")
@@ -214,8 +216,8 @@ var sharing struct {
 	suspended bool                       // full until resumed
 }
 
-// maxSharing is how many bytes of the heap the shared sets may take, with the list of links to them.
-// It has room for some twenty thousand of the usual size.
+// maxSharing is how many bytes of the heap the shared sets may take, with the list of links to
+// them. It has room for some twenty thousand of the usual size.
 const maxSharing = 2 << 20
 
 // share makes the set of the given hooks and hk, adds it to the list that it belongs in and returns
@@ -232,15 +234,16 @@ func share(list *atomic.Pointer[hookSet], hooks []hook, hk hook) *hookSet {
 	if sharing.full.Load() {
 		return nil
 	}
-	// Concat gives the array the capacity of the heap's size class, so that cap tells what it takes.
+	// Concat gives the array the capacity of the heap's size class, so that cap tells what it
+	// takes.
 	t := &hookSet{hooks: slices.Concat(hooks, []hook{hk}), key: hk}
 	links := append(sharing.links, list)
 	bytes := sharing.bytes + int(unsafe.Sizeof(*t)) + cap(t.hooks)*int(unsafe.Sizeof(hk))
 	if bytes+cap(links)*int(unsafe.Sizeof(list)) > maxSharing {
-		// Combinations that traffic no longer brings must not keep out those that it brings from now
-		// on. They are forgotten at the next garbage collection, which finds that nothing refers to
-		// this set. Were they forgotten at once, a flood of new combinations would come through the
-		// lock with every Register.
+		// Combinations that traffic no longer brings must not keep out those that it brings from
+		// now on. They are forgotten at the next garbage collection, which finds that nothing
+		// refers to this set. Were they forgotten at once, a flood of new combinations would come
+		// through the lock with every Register.
 		sharing.full.Store(true)
 		runtime.SetFinalizer(t, func(*hookSet) { forgetSets() })
 		return nil
@@ -266,8 +269,8 @@ func forgetSets() {
 	sharing.full.Store(sharing.suspended)
 }
 
-// While a test watches what becomes of hooks, no sets are shared: every connection gets a set of its
-// own, and none gets it without passing the place where register reports it.
+// While a test watches what becomes of hooks, no sets are shared: every connection gets a set of
+// its own, and none gets it without passing the place where register reports it.
 func init() {
 	watch.Suspend = func(suspended bool) {
 		sharing.mu.Lock()
@@ -292,8 +295,8 @@ func funcName(hk hook) string {
 var forever sync.Map // of bool
 
 // livesForever reports whether hk looks like a func value that lives as long as the program. Either
-// answer keeps every promise but that of cost: a hook that is not recognized costs its connection an
-// allocation. A closure that is taken for one that lives forever, which can only be one that the
+// answer keeps every promise but that of cost: a hook that is not recognized costs its connection
+// an allocation. A closure that is taken for one that lives forever, which can only be one that the
 // initialization of a package made, stays in memory until the shared sets are forgotten.
 func livesForever(hk hook) bool {
 	code := codeOf(hk)
@@ -306,8 +309,8 @@ func livesForever(hk hook) bool {
 
 // namesStatic reports whether name is the symbol of a function declared at package level, such as
 // example.com/app/http.finalize, of a method expression, such as http.(*Session).finalize, or of a
-// literal that only the initialization of a package evaluates, such as http.init.func1 or, where the
-// call of a function that returns a literal was inlined, http.init.Chain.func1.
+// literal that only the initialization of a package evaluates, such as http.init.func1 or, where
+// the call of a function that returns a literal was inlined, http.init.Chain.func1.
 func namesStatic(name string) bool {
 	if strings.HasPrefix(name, "reflect.") {
 		return false // all func values that package reflect makes run the same few functions

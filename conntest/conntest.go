@@ -17,8 +17,8 @@ import (
 // the connection's memory was reused meanwhile or is garbage. The failure names the hooks and where
 // they were registered.
 //
-// Call it at the beginning of a test, before the connections are made, and it sees those of [conn.Connection]
-// and of every type that embeds [conn.Hooks]:
+// Call it at the beginning of a test, before the connections are made, and it sees those of
+// [conn.Connection] and of every type that embeds [conn.Hooks]:
 //
 //	func TestCapture(t *testing.T) {
 //		conntest.VerifyRemoved(t)
@@ -26,17 +26,17 @@ import (
 //	}
 //
 // Cleanups that the test registers later, such as one that shuts the analyzer down, run before it
-// looks. Goroutines that still remove connections then must have been waited for. Whether a hook that
-// has begun to run returns does not matter.
+// looks. Goroutines that still remove connections then must have been waited for. Whether a hook
+// that has begun to run returns does not matter.
 //
-// A test that verifies may have subtests that do so too, and may run in parallel with others that do.
-// Which of those a connection belongs to cannot be told; so the last of them to end reports it, with
-// the names of all. A connection of a parallel test that does not verify is taken for one of those
-// that do.
+// A test that verifies may have subtests that do so too, and may run in parallel with others that
+// do. Which of those a connection belongs to cannot be told; so the last of them to end reports it,
+// with the names of all. A connection of a parallel test that does not verify is taken for one of
+// those that do.
 //
-// While a test verifies, registering a hook allocates and takes a lock, in all tests of the program:
-// leave it out of benchmarks, and of tests that count allocations. Before and after, nothing is
-// slower.
+// While a test verifies, registering a hook allocates and takes a lock, in all tests of the
+// program: leave it out of benchmarks, and of tests that count allocations. Before and after,
+// nothing is slower.
 func VerifyRemoved(t testing.TB) {
 	t.Helper()
 	w := watch.Start(t.Name())
@@ -46,7 +46,8 @@ func VerifyRemoved(t testing.TB) {
 	})
 }
 
-// report fails t for the connections that have the given hooks left: once for all that look the same.
+// report fails t for the connections that have the given hooks left: once for all that look the
+// same.
 func report(t testing.TB, left [][]watch.Registration) {
 	t.Helper()
 	var messages []string

@@ -1,4 +1,5 @@
-// Quickstart: two connections, and one parser that finishes what is left open when a connection goes away.
+// Quickstart: two connections, and one parser that finishes what is left open when a connection
+// goes away.
 package main
 
 import (

@@ -57,11 +57,12 @@ func (d *driver[C]) number(hk func(*C) bool) int {
 	return none
 }
 
-// pointer returns the pointer that a func value consists of. Func values cannot be compared, but this
-// tells them apart.
+// pointer returns the pointer that a func value consists of. Func values cannot be compared, but
+// this tells them apart.
 func pointer[C any](hk func(*C) bool) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&hk)) }
 
-// begin is called by every hook when it begins to run. It returns which connection c is, and how the hook runs.
+// begin is called by every hook when it begins to run. It returns which connection c is, and how
+// the hook runs.
 func (d *driver[C]) begin(h int, c *C) (number int, asBody bool) {
 	number = none
 	for i := range d.conns {
@@ -296,7 +297,8 @@ func (d *driver[C]) getOrNew(c, f, fresh int) (int, bool) {
 
 func (d *driver[C]) delete(c, f int) bool { return testFields[f].delete(d.fields(&d.conns[c])) }
 
-// A ledger follows every registration: it must end by a run, or be taken back, or be dropped with its connection.
+// A ledger follows every registration: it must end by a run, or be taken back, or be dropped with
+// its connection.
 type ledger struct {
 	entries [connections][maxHooks]entry
 	faults  []string

@@ -17,8 +17,8 @@ import (
 	"example.com/conn"
 )
 
-// FuzzPrograms plays the input as a program (see player) on the package and on the model, and compares every result and
-// the order in which hooks run.
+// FuzzPrograms plays the input as a program (see player) on the package and on the model, and
+// compares every result and the order in which hooks run.
 func FuzzPrograms(f *testing.F) {
 	for _, s := range seeds {
 		f.Add(s.program)
@@ -29,8 +29,8 @@ func FuzzPrograms(f *testing.F) {
 // maxProgram bounds the length of a program, and with it everything that the program does.
 const maxProgram = 512
 
-// play plays a program on the package, with both kinds of connections, and on the model, and compares
-// them.
+// play plays a program on the package, with both kinds of connections, and on the model, and
+// compares them.
 func play(t *testing.T, program []byte) *driver[conn.Connection] {
 	program = program[:min(len(program), maxProgram)]
 	playKind(t, flowKind, program)
@@ -104,7 +104,8 @@ func closuresAreCollected[C any](t *testing.T, k *kind[C]) {
 		}
 	}
 
-	// All connections have been removed. They keep no closure alive, and neither does what connections share.
+	// All connections have been removed. They keep no closure alive, and neither does what
+	// connections share.
 	alive := int64(0)
 	assert.Eventually(t, func() bool {
 		collectGarbage()
@@ -126,9 +127,9 @@ func collectGarbage() {
 	<-done
 }
 
-// runs returns a short form of the events that seeds are checked for: 0:top1 is a run of top1 for conn0, 0:(top1) one
-// as a chain's body, 0=true the result of removing conn0, caught=1 the first panic where it is recovered, and ended a
-// goroutine that Goexit ended.
+// runs returns a short form of the events that seeds are checked for: 0:top1 is a run of top1 for
+// conn0, 0:(top1) one as a chain's body, 0=true the result of removing conn0, caught=1 the first
+// panic where it is recovered, and ended a goroutine that Goexit ended.
 func runs(trace []event) []string {
 	s := []string{}
 	for _, e := range trace {
@@ -178,8 +179,9 @@ func randomProgram(random *rand.Rand) []byte {
 	return program
 }
 
-// What connections share is bounded: where it is full, new combinations of hooks are not shared, and the next garbage
-// collection makes room. The programs are played in three parts, before, between and after.
+// What connections share is bounded: where it is full, new combinations of hooks are not shared,
+// and the next garbage collection makes room. The programs are played in three parts, before,
+// between and after.
 func TestRandomProgramsWhileSharedStateIsFullAndForgotten(t *testing.T) {
 	randomProgramsWhileFull(t, connectionKind)
 	randomProgramsWhileFull(t, flowKind)

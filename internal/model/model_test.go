@@ -1,11 +1,11 @@
-// Package model has the tests that compare package conn with a model of what it promises, on programs of
-// hooks: written by hand, random, and fuzzed.
+// Package model has the tests that compare package conn with a model of what it promises, on
+// programs of hooks: written by hand, random, and fuzzed.
 package model
 
 import "slices"
 
-// model does what the package promises, in the plainest way: a connection has a list of hooks, and counts those that
-// have begun. Panics and Goexits are outcomes that are handed up.
+// model does what the package promises, in the plainest way: a connection has a list of hooks, and
+// counts those that have begun. Panics and Goexits are outcomes that are handed up.
 type model struct {
 	player
 	conns  [connections]*modelConnection
@@ -95,8 +95,8 @@ func (m *model) remove(c int) outcome {
 	return all
 }
 
-// both is the outcome of two hooks that run one after the other, whatever the first does. The first panic goes on.
-// A Goexit ends the goroutine, with a panic or without.
+// both is the outcome of two hooks that run one after the other, whatever the first does. The first
+// panic goes on. A Goexit ends the goroutine, with a panic or without.
 func both(first, second outcome) outcome {
 	all := outcome{
 		completed: first.completed && second.completed,

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// A program is a slice of bytes that says what to do with a few connections. It is played twice, on the package (see
-// driver) and on the model, and both must leave the same trace.
+// A program is a slice of bytes that says what to do with a few connections. It is played twice, on
+// the package (see driver) and on the model, and both must leave the same trace.
 //
-// A program lists what happens in the order in which it happens: the instructions after a removal are what the hooks do
-// that this removal runs. So the length of a program bounds everything. Where the bytes end, every hook still to run
-// returns true.
+// A program lists what happens in the order in which it happens: the instructions after a removal
+// are what the hooks do that this removal runs. So the length of a program bounds everything. Where
+// the bytes end, every hook still to run returns true.
 const (
 	opRegister   byte = iota // followed by a connection and a hook, which share a byte: conn1 + madeHook
 	opUnregister             // connection, hook
@@ -34,7 +34,8 @@ const (
 	opCount
 )
 
-// frequent has the instructions that the bytes from opCount on stand for, so that random bytes make useful programs.
+// frequent has the instructions that the bytes from opCount on stand for, so that random bytes make
+// useful programs.
 var frequent = [32 - opCount]byte{
 	opRegister, opRegister, opRegister, opRegister, opRegister, opRegister, opUnregister, opRemove, opRemove, opReuse,
 	opNew, opCatch, opPanic,
@@ -50,8 +51,9 @@ const (
 
 const connections = 3
 
-// The hooks, as a program names them: in the lower six bits of a byte. Those that a program makes are numbered from
-// madeHook on. Plain hooks come after all others, and only opMany and opSweep name them.
+// The hooks, as a program names them: in the lower six bits of a byte. Those that a program makes
+// are numbered from madeHook on. Plain hooks come after all others, and only opMany and opSweep
+// name them.
 const (
 	top0 byte = iota
 	top1
@@ -100,8 +102,8 @@ const (
 	fieldCount
 )
 
-// A machine does what a program says: the driver with the package, the model on its own. Its methods are the
-// instructions of the same names.
+// A machine does what a program says: the driver with the package, the model on its own. Its
+// methods are the instructions of the same names.
 type machine interface {
 	register(c, h int) bool
 	unregister(c, h int) bool
@@ -122,8 +124,8 @@ type machine interface {
 	spawn(func() outcome) outcome // runs a function as a goroutine of its own
 }
 
-// An outcome is how a hook, or something that is done in its body, ends. The driver has real panics and Goexits in
-// place of outcomes that say so.
+// An outcome is how a hook, or something that is done in its body, ends. The driver has real panics
+// and Goexits in place of outcomes that say so.
 type outcome struct {
 	ended     bool // the hook's body ends with it
 	completed bool // it returned true
@@ -191,7 +193,8 @@ type player struct {
 // maxNesting bounds chains in chains: the number of bodies that run grows with its power.
 const maxNesting = 3
 
-// maxTrace keeps hooks from registering themselves forever in a package that takes them again and again.
+// maxTrace keeps hooks from registering themselves forever in a package that takes them again and
+// again.
 const maxTrace = 1 << 16
 
 // play plays a program, or a part of one.
@@ -241,8 +244,8 @@ func (p *player) behave(c, h int, asBody bool) outcome {
 	p.depth++
 	defer func() { p.depth-- }()
 	if h >= plainHook {
-		// Plain hooks need no bytes of the program, so that a connection can have very many. Some return false; some
-		// register themselves again, which is too late.
+		// Plain hooks need no bytes of the program, so that a connection can have very many. Some
+		// return false; some register themselves again, which is too late.
 		if h%5 == 0 && len(p.trace) < maxTrace {
 			p.doRegister(c, h)
 		}
@@ -367,8 +370,8 @@ func (p *player) doRegister(c, h int)   { p.note("register", c, h, p.register(c,
 func (p *player) doUnregister(c, h int) { p.note("unregister", c, h, p.unregister(c, h)) }
 func (p *player) doRegistered(c, h int) { p.note("registered", c, h, p.registered(c, h)) }
 
-// doList lists the hooks of c, and stops after some if most is small. If each is set, the body of the loop is an
-// instruction of the hook of self.
+// doList lists the hooks of c, and stops after some if most is small. If each is set, the body of
+// the loop is an instruction of the hook of self.
 func (p *player) doList(self, c, most int, each bool) outcome {
 	p.note("removed before listing", c, none, p.removed(c))
 	var o outcome

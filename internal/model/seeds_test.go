@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// seeds are programs in which several rules meet; the tests of package conn show each rule alone. The instructions follow each other in the order in which they are played:
-// first those outside of hooks, up to a removal; then those of the hooks that this removal runs, each on a line that
-// ends with the hook's name; then what comes after the removal.
+// seeds are programs in which several rules meet; the tests of package conn show each rule alone.
+// The instructions follow each other in the order in which they are played: first those outside of
+// hooks, up to a removal; then those of the hooks that this removal runs, each on a line that ends
+// with the hook's name; then what comes after the removal.
 var seeds = []struct {
 	name    string
 	program []byte
@@ -289,7 +290,8 @@ var seeds = []struct {
 	}, plainRuns(0, 65, pickAll) + "0:top0 0:top1" + plainRuns(0, 130, pickLateNotThird) + "caught=1 ended"},
 }
 
-// plainRuns is the short form of runs of the first n plain hooks, or of those of them that pick picks.
+// plainRuns is the short form of runs of the first n plain hooks, or of those of them that pick
+// picks.
 func plainRuns(c, n int, pick func(i int) bool) string {
 	var b strings.Builder
 	for i := range n {

@@ -1,6 +1,6 @@
 // Package watch follows removal hooks from their registration to their end while tests verify that
-// none is lost. Package conn reports what happens to hooks; package conntest asks what is left. While
-// no test verifies, it has no part.
+// none is lost. Package conn reports what happens to hooks; package conntest asks what is left.
+// While no test verifies, it has no part.
 package watch
 
 import (
@@ -46,8 +46,8 @@ var (
 // On reports whether a test verifies, so that Registered is to be called.
 func On() bool { return on.Load() }
 
-// Registered says that hk, a hook of the given name, was registered. It must be called by package conn, on the stack of the
-// caller of Register.
+// Registered says that hk, a hook of the given name, was registered. It must be called by package
+// conn, on the stack of the caller of Register.
 func Registered(s Set, hk Hook, name string) {
 	r := Registration{Hook: name, Place: caller(), hook: hk}
 	mu.Lock()
@@ -75,7 +75,8 @@ func Done(s Set, hk Hook) {
 	}
 }
 
-// connFunc is what the names of package conn's functions begin with, under whatever path it is published.
+// connFunc is what the names of package conn's functions begin with, under whatever path it is
+// published.
 var connFunc = strings.TrimSuffix(reflect.TypeOf(Watch{}).PkgPath(), "/internal/watch") + "."
 
 // caller returns the frame that called package conn.
@@ -110,10 +111,10 @@ func Start(test string) *Watch {
 	return w
 }
 
-// End ends the watch and returns the hooks that were registered in it and still wait, in the order of
-// registration, a slice for each connection. It leaves out what was registered while another watch
-// was on, too, that has not ended and is [Beside] this one: nobody knows which test it belongs to, and
-// the other may be about to remove the connection.
+// End ends the watch and returns the hooks that were registered in it and still wait, in the order
+// of registration, a slice for each connection. It leaves out what was registered while another
+// watch was on, too, that has not ended and is [Beside] this one: nobody knows which test it
+// belongs to, and the other may be about to remove the connection.
 func (w *Watch) End() (left [][]Registration) {
 	mu.Lock()
 	defer mu.Unlock()

@@ -1,5 +1,6 @@
-// Package api is the recorded API of package conn: what others compile against. The check compares it with the package and
-// fails when the package has lost or changed anything of it, or has something that is not recorded here.
+// Package api is the recorded API of package conn: what others compile against. The check compares
+// it with the package and fails when the package has lost or changed anything of it, or has
+// something that is not recorded here.
 package api
 
 import (
