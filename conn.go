@@ -203,7 +203,8 @@ func Chain(bodies ...RemovalHook) RemovalHook {
 func cloneBodies(bodies []RemovalHook) []RemovalHook {
 	for i, body := range bodies {
 		if body == nil {
-			panic(fmt.Sprintf("conn: Chain called with a nil RemovalHook as body %d of %d", i+1, len(bodies)))
+			const message = "conn: Chain called with a nil RemovalHook as body %d of %d"
+			panic(fmt.Sprintf(message, i+1, len(bodies)))
 		}
 	}
 	return slices.Clone(bodies)

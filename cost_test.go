@@ -22,9 +22,9 @@ import (
 var sinkInt *int
 
 func TestSizes(t *testing.T) {
-	assert.LessOrEqual(t, unsafe.Sizeof(conn.Connection{}), uintptr(144))
-	assert.LessOrEqual(t, unsafe.Sizeof(conn.Hooks[flow]{}), uintptr(16))
-	assert.LessOrEqual(t, unsafe.Sizeof(conn.Hooks[int]{}), uintptr(16))
+	assert.LessOrEqual(t, int(unsafe.Sizeof(conn.Connection{})), 144)
+	assert.LessOrEqual(t, int(unsafe.Sizeof(conn.Hooks[flow]{})), 16)
+	assert.LessOrEqual(t, int(unsafe.Sizeof(conn.Hooks[int]{})), 16)
 }
 
 // Hooks that do and allocate nothing.

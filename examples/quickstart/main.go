@@ -12,11 +12,9 @@ import (
 var requests conn.Field[[]string] // what a connection asked and was not answered, as a parser keeps it
 
 func onRequest(c *conn.Connection, uri string) {
-	pending, created := requests.GetOrNew(c)
-	if created {
-		conn.Register(c, finalize)
-	}
+	pending, _ := requests.GetOrNew(c)
 	*pending = append(*pending, uri)
+	conn.Register(c, finalize) // once, however often it is called
 }
 
 func finalize(c *conn.Connection) bool {

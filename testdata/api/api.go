@@ -35,6 +35,8 @@ type Connection struct {
 
 func (*Connection) RemovalHooks() iter.Seq[RemovalHook] { panic("recorded") }
 
+func (*Connection) Removed() bool { panic("recorded") }
+
 type RemovalHook func(c *Connection) bool
 
 func (RemovalHook) String() string { panic("recorded") }
@@ -50,3 +52,12 @@ type Field[T any] struct{ _ int }
 func (*Field[T]) Get(*Connection) *T                        { panic("recorded") }
 func (*Field[T]) GetOrNew(*Connection) (v *T, created bool) { panic("recorded") }
 func (*Field[T]) Delete(*Connection) bool                   { panic("recorded") }
+
+type Hooks[C any] struct{ _ int }
+
+func (*Hooks[C]) Register(hk func(*C) bool) bool        { panic("recorded") }
+func (*Hooks[C]) Unregister(hk func(*C) bool) bool      { panic("recorded") }
+func (*Hooks[C]) Registered(hk func(*C) bool) bool      { panic("recorded") }
+func (*Hooks[C]) StateRemove(c *C) bool                 { panic("recorded") }
+func (*Hooks[C]) RemovalHooks() iter.Seq[func(*C) bool] { panic("recorded") }
+func (*Hooks[C]) Removed() bool                         { panic("recorded") }
