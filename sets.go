@@ -280,7 +280,7 @@ func init() {
 	}
 }
 
-// funcOf returns the code of hk.
+// codeOf returns the code of hk.
 func codeOf(hk hook) unsafe.Pointer {
 	return reflect.ValueOf(*(*func())(unsafe.Pointer(&hk))).UnsafePointer()
 }

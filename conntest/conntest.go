@@ -12,31 +12,30 @@ import (
 
 // VerifyRemoved finds connections that are never removed, so that what their parsers had pending is
 // lost without a word: the flow table evicts a connection to make room, the capture ends, a stream
-// turns out to be no target, and nobody calls StateRemove. It fails t, when it ends, for every
-// connection on which a hook was registered during t and neither ran nor was unregistered, also if
-// the connection's memory was reused meanwhile or is garbage. The failure names the hooks and where
-// they were registered.
+// turns out to be no target, and nobody calls StateRemove.
 //
-// Call it at the beginning of a test, before the connections are made, and it sees those of
-// [conn.Connection] and of every type that embeds [conn.Hooks]:
+// It fails t, when it ends, for every connection on which a hook was registered during t and
+// neither ran nor was unregistered, also if the connection's memory was made a new connection or is
+// garbage by then. The failure names the hooks and where they were registered. It sees a
+// [conn.Connection] as well as every type that embeds [conn.Hooks].
+//
+// Call it first in a test: it looks in a cleanup of t, and cleanups that the test registers later,
+// such as one that shuts the analyzer down, run before. Goroutines that remove connections must
+// have finished by then. A hook has run when it has begun to, whether or not it returns.
 //
 //	func TestCapture(t *testing.T) {
 //		conntest.VerifyRemoved(t)
 //		…
 //	}
 //
-// Cleanups that the test registers later, such as one that shuts the analyzer down, run before it
-// looks. Goroutines that still remove connections then must have been waited for. Whether a hook
-// that has begun to run returns does not matter.
-//
-// A test that verifies may have subtests that do so too, and may run in parallel with others that
-// do. Which of those a connection belongs to cannot be told; so the last of them to end reports it,
-// with the names of all. A connection of a parallel test that does not verify is taken for one of
+// A test that verifies may have subtests that verify too, and may run in parallel with others that
+// do. Which of the parallel ones a connection belongs to cannot be told, so the last of them to end
+// reports it, naming all. A connection of a parallel test that does not verify is taken for one of
 // those that do.
 //
-// While a test verifies, registering a hook allocates and takes a lock, in all tests of the
-// program: leave it out of benchmarks, and of tests that count allocations. Before and after,
-// nothing is slower.
+// While a test verifies, all connections of the program keep their hooks by themselves, and every
+// Register, Unregister and run of a hook takes a lock: leave VerifyRemoved out of benchmarks and of
+// tests that count allocations.
 func VerifyRemoved(t testing.TB) {
 	t.Helper()
 	w := watch.Start(t.Name())
@@ -72,7 +71,8 @@ func report(t testing.TB, left [][]watch.Registration) {
 func describe(t testing.TB, hooks []watch.Registration) string {
 	var b strings.Builder
 	for _, r := range hooks {
-		fmt.Fprintf(&b, "\n\t%s, registered by %s at %s:%d", r.Hook, r.Place.Function, r.Place.File, r.Place.Line)
+		at := r.Place
+		fmt.Fprintf(&b, "\n\t%s, registered by %s at %s:%d", r.Hook, at.Function, at.File, at.Line)
 		for _, test := range r.Tests {
 			if watch.Beside(test, t.Name()) {
 				fmt.Fprintf(&b, ", in this test or in %s", test)

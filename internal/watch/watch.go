@@ -126,7 +126,9 @@ func (w *Watch) End() (left [][]Registration) {
 		}
 	}
 	for _, rs := range waiting {
-		rs = slices.DeleteFunc(slices.Clone(rs), func(r Registration) bool { return r.time <= w.since || r.time > until })
+		rs = slices.DeleteFunc(slices.Clone(rs), func(r Registration) bool {
+			return r.time <= w.since || r.time > until
+		})
 		if len(rs) > 0 {
 			left = append(left, rs)
 		}
