@@ -457,6 +457,11 @@ func TestNoLockWhileSharingIsFull(t *testing.T) {
 	})
 }
 
+func TestNoSetIsMadeAfterTheLastRoomIsTaken(t *testing.T) {
+	conn.ForgetSets()
+	assert.False(t, conn.SharesAfterWaiting(quiet1))
+}
+
 func TestForgottenSetsAreGarbage(t *testing.T) {
 	register := func(hooks ...conn.RemovalHook) *conn.Connection {
 		c := new(conn.Connection)

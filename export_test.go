@@ -2,6 +2,7 @@ package conn
 
 import (
 	"sync/atomic"
+	"time"
 	"unsafe"
 )
 
@@ -32,6 +33,21 @@ func WhileFull(f func()) {
 	full := sharing.full.Swap(true)
 	defer sharing.full.Store(full)
 	f()
+}
+
+// SharesAfterWaiting reports whether a set is made by a goroutine that waited for the lock while the
+// last room was taken.
+func SharesAfterWaiting(hk RemovalHook) bool {
+	var list atomic.Pointer[hookSet]
+	shared := make(chan bool)
+	sharing.mu.Lock()
+	full := sharing.full.Load()
+	go func() { shared <- share(&list, nil, identity(hk)) != nil }()
+	time.Sleep(10 * time.Millisecond) // until it waits; if it does not, it finds no room at once
+	sharing.full.Store(true)
+	sharing.mu.Unlock()
+	defer sharing.full.Store(full)
+	return <-shared
 }
 
 // SharedBytes walks all that connections share and returns how many bytes of the heap it takes.
