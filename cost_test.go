@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"example.com/conn"
+	"example.com/conn/internal/watch"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -460,6 +461,17 @@ func TestNoLockWhileSharingIsFull(t *testing.T) {
 func TestNoSetIsMadeAfterTheLastRoomIsTaken(t *testing.T) {
 	conn.ForgetSets()
 	assert.False(t, conn.SharesAfterWaiting(quiet1))
+}
+
+func TestSharedSetIsNotWatched(t *testing.T) {
+	w := watch.Start(t.Name())
+	conn.WhileSharing(func() {
+		var c conn.Connection
+		registerAll(t, &c, quiet1, quiet2)
+		require.True(t, conn.Unregister(&c, quiet1))
+		require.True(t, conn.StateRemove(&c))
+	})
+	assert.Empty(t, w.End())
 }
 
 func TestForgottenSetsAreGarbage(t *testing.T) {

@@ -253,9 +253,9 @@ func TestRemovalAcrossTheBeginning(t *testing.T) {
 	conn.Register(&c, func(c *conn.Connection) bool {
 		test = begin("Test")
 		conn.Register(c, finalize)
-		return conn.Register(c, func(*conn.Connection) bool { ran += "last"; return true })
+		return conn.Register(c, func(*conn.Connection) bool { ran += "last"; return false })
 	})
-	assert.True(t, conn.StateRemove(&c))
+	assert.False(t, conn.StateRemove(&c), "the last did not complete")
 	assert.Equal(t, "last", ran)
 	assert.Empty(t, test.end())
 }
