@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/types"
+	"strings"
 
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/passes/ctrlflow"
@@ -12,100 +13,181 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// connPath is the import path of package conn. Who publishes the module under another path changes it here as in every
-// import.
+// connPath is the import path of package conn. Who publishes the module under another path changes
+// it here as in every import.
 const connPath = "example.com/conn"
 
-// Analyzer reports calls of conn.Register, conn.Unregister and conn.Registered whose hook is a func value made on the
-// spot where it matters which func value it is. The package comment says what it reports and what it does not.
+// Analyzer reports removal hooks that are certainly not the hook they are taken for. The package
+// comment says what it reports and what it does not.
 //
-// It keeps facts about functions that return new hooks, so that calls of them are understood in other packages.
+// Its facts are about functions that make hooks or pass them on, so that calls of them are
+// understood in other packages.
 var Analyzer = &analysis.Analyzer{
 	Name: "hookvet",
-	Doc: `report removal hooks that are not the same hook again
+	Doc: `report removal hooks that are certainly new where a known one is meant
 
-A hook of example.com/conn is one func value. Unregister and Registered given a function literal, a method value or the
-result of a function that makes hooks never find it; Register's result never tells that such a hook was registered
-before; and Register adds it again in every iteration of a loop. The same goes for a generic function that is
-instantiated with a type parameter of the function around it.`,
+A removal hook of example.com/conn is one func value. Unregister and Registered never find a hook
+that has just been made: a method value, a function literal, the result of conn.Chain. Register,
+given such a hook in a loop over one connection, adds another in each iteration.`,
 	URL:       "https://pkg.go.dev/" + connPath + "/hookvet",
 	Requires:  []*analysis.Analyzer{inspect.Analyzer, ctrlflow.Analyzer},
-	FactTypes: []analysis.Fact{new(makesHooks)},
+	FactTypes: []analysis.Fact{new(fact)},
 	Run:       run,
 }
 
 // A checker checks one package.
 type checker struct {
-	pass *analysis.Pass
-	root inspector.Cursor
-	cfgs *ctrlflow.CFGs
-
-	hoisted map[*ast.CallExpr]bool       // calls that a suggested fix rewrites already
-	names   map[ast.Node]map[string]bool // names that mean something in a declaration, with those of suggested fixes
+	pass  *analysis.Pass
+	info  *types.Info
+	root  inspector.Cursor
+	cfgs  *ctrlflow.CFGs
+	decls map[*types.Func]inspector.Cursor  // the functions that have a body
+	uses  map[*types.Var][]inspector.Cursor // the identifiers of local variables, as in the text
 }
 
 func run(pass *analysis.Pass) (any, error) {
 	ck := &checker{
-		pass:    pass,
-		root:    pass.ResultOf[inspect.Analyzer].(*inspector.Inspector).Root(),
-		cfgs:    pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs),
-		hoisted: make(map[*ast.CallExpr]bool),
-		names:   make(map[ast.Node]map[string]bool),
+		pass:  pass,
+		info:  pass.TypesInfo,
+		root:  pass.ResultOf[inspect.Analyzer].(*inspector.Inspector).Root(),
+		cfgs:  pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs),
+		decls: make(map[*types.Func]inspector.Cursor),
+		uses:  make(map[*types.Var][]inspector.Cursor),
 	}
-	ck.findMakers()
+	for cur := range ck.root.Preorder((*ast.FuncDecl)(nil), (*ast.Ident)(nil)) {
+		switch n := cur.Node().(type) {
+		case *ast.FuncDecl:
+			if fn, ok := ck.info.Defs[n.Name].(*types.Func); ok && n.Body != nil {
+				ck.decls[fn] = cur
+			}
+		case *ast.Ident:
+			if v := ck.local(n); v != nil {
+				ck.uses[v] = append(ck.uses[v], cur)
+			}
+		}
+	}
+	ck.exportFacts()
 	for cur := range ck.root.Preorder((*ast.CallExpr)(nil)) {
-		ck.check(cur)
+		// A test makes such calls on purpose. One that it makes by mistake fails there.
+		if name := pass.Fset.File(cur.Node().Pos()).Name(); !strings.HasSuffix(name, "_test.go") {
+			ck.check(cur)
+		}
 	}
 	return nil, nil
 }
 
-// check reports what is wrong with the call at cur, if it is a call of a function of package conn.
+// check reports what is wrong with the call at cur.
 func (ck *checker) check(cur inspector.Cursor) {
-	call := cur.Node().(*ast.CallExpr)
-	name := ck.connFunc(call)
-	if len(call.Args) != 2 || name != "Register" && name != "Unregister" && name != "Registered" {
-		return
-	}
-	hk := ck.classify(call.Args[1])
-	if hk == nil {
-		return
-	}
-	if name != "Register" {
-		verb := "cannot"
-		if hk.kind == sharedCall {
-			verb = "may not"
+	switch s := ck.sink(cur.Node().(*ast.CallExpr)); s.name {
+	case "Register":
+		if made := ck.madeInLoop(cur, s); made != nil {
+			ck.report(s, made, "adds a hook in each iteration of the loop", "make it once, before the loop")
 		}
-		ck.report(hk, ck.hoistToRegister(cur, hk), "%s %s find this hook: %s; %s", name, verb, hk.cause(true), hk.keep())
-		return
-	}
-	if loop, ok := ck.loopAround(cur, hk); ok {
-		verb := "adds"
-		if hk.kind == sharedLiteral {
-			verb = "may add"
+	case "Unregister", "Registered":
+		if made := ck.neverRegistered(s.hook); made != nil {
+			ck.report(s, made, "never finds this hook",
+				"keep the hook that is registered in a variable, and pass that")
 		}
-		ck.report(hk, ck.hoistFromLoop(loop, cur, hk), "Register %s a hook in every iteration of the loop: %s; "+
-			"evaluate it once, before the loop, and register the variable", verb, hk.cause(false))
-	} else if ck.tells(cur, hk) {
-		ck.report(hk, nil, "Register's result does not tell whether this hook was registered before: %s; "+
-			"register a top-level function or a hook that is kept with the connection's state, "+
-			"or let conn.Field's GetOrNew tell the first time", hk.cause(false))
 	}
 }
 
-func (ck *checker) report(hk *newHook, fixes []analysis.SuggestedFix, format string, args ...any) {
-	ck.pass.Report(analysis.Diagnostic{
-		Pos:            hk.arg.Pos(),
-		End:            hk.arg.End(),
-		Message:        fmt.Sprintf(format, args...),
-		SuggestedFixes: fixes,
-	})
+func (ck *checker) report(s sink, made ast.Expr, what, advice string) {
+	cause := "a function literal is a hook of its own wherever and whenever it is evaluated"
+	switch made := made.(type) {
+	case *ast.SelectorExpr:
+		cause = "each evaluation of the method value " + types.ExprString(made) + " makes a new one"
+		if expr := ck.methodExpr(made); expr != "" {
+			advice = fmt.Sprintf("declare %s without its parameter, and pass the method expression %s",
+				made.Sel.Name, expr)
+		}
+	case *ast.CallExpr:
+		cause = "each call of " + types.ExprString(made.Fun) + " makes a new one"
+	}
+	ck.pass.ReportRangef(s.hook, "%s%s %s: %s; %s", s.name, s.through, what, cause, advice)
 }
 
-// connFunc returns the name of the function of package conn that call calls, "" if it calls anything else.
-func (ck *checker) connFunc(call *ast.CallExpr) string {
-	fn, ok := typeutil.Callee(ck.pass.TypesInfo, call).(*types.Func)
-	if !ok || fn.Pkg() == nil || fn.Pkg().Path() != connPath {
+// methodExpr returns the method expression that would be the same hook wherever it is written, if
+// value is a method value of the connection's own type; else "".
+func (ck *checker) methodExpr(value *ast.SelectorExpr) string {
+	sel := ck.info.Selections[value]
+	c := sel.Type().(*types.Signature).Params().At(0).Type()
+	recv := sel.Obj().(*types.Func).Signature().Recv().Type()
+	if !types.Identical(deref(sel.Recv()), deref(c)) && !types.Identical(deref(recv), deref(c)) {
 		return ""
 	}
-	return fn.Name()
+	return fmt.Sprintf("(%s).%s", types.TypeString(c, func(pkg *types.Package) string {
+		if pkg == ck.pass.Pkg {
+			return ""
+		}
+		return pkg.Name()
+	}), value.Sel.Name)
+}
+
+func deref(t types.Type) types.Type {
+	if ptr, ok := t.Underlying().(*types.Pointer); ok {
+		return ptr.Elem()
+	}
+	return t
+}
+
+// A sink is what a call passes to Register, Unregister or Registered of package conn.
+type sink struct {
+	name    string // which of them; "" if the call passes nothing to them, as far as is known
+	hook    ast.Expr
+	conn    ast.Expr // the connection, its Hooks, or what embeds these
+	through string   // names the function between, if there is one
+}
+
+// sink returns what call passes on.
+func (ck *checker) sink(call *ast.CallExpr) sink {
+	fn := typeutil.StaticCallee(ck.info, call)
+	known := ck.factOf(fn)
+	if known.Passes == "" {
+		return sink{}
+	}
+	args := call.Args // of a method expression: the receiver comes first
+	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); fn.Signature().Recv() == nil {
+		args = append([]ast.Expr{nil}, args...)
+	} else if ok && ck.info.Selections[sel].Kind() == types.MethodVal {
+		args = append([]ast.Expr{sel.X}, args...)
+	}
+	if len(args) != 1+fn.Signature().Params().Len() {
+		return sink{} // variadic, or the arguments are the results of one call
+	}
+	through := ""
+	if fn.Pkg().Path() != connPath {
+		through = ", through " + fn.Name() + ","
+	}
+	return sink{known.Passes, args[known.Hook], args[known.Conn], through}
+}
+
+// local returns the local variable or parameter that e names, nil if it is anything else.
+func (ck *checker) local(e ast.Expr) *types.Var {
+	if id, ok := ck.strip(e).(*ast.Ident); ok {
+		v, ok := ck.info.ObjectOf(id).(*types.Var)
+		if ok && !v.IsField() && v.Pkg() != nil && v.Parent() != v.Pkg().Scope() {
+			return v
+		}
+	}
+	return nil
+}
+
+// strip removes parentheses and conversions from e.
+func (ck *checker) strip(e ast.Expr) ast.Expr {
+	for {
+		e = ast.Unparen(e)
+		conv, ok := e.(*ast.CallExpr)
+		if !ok || !ck.info.Types[conv.Fun].IsType() || len(conv.Args) != 1 {
+			return e
+		}
+		e = conv.Args[0]
+	}
+}
+
+// funcAround returns the innermost function, declared or literal, around cur.
+func funcAround(cur inspector.Cursor) (fn inspector.Cursor) {
+	for fn = range cur.Parent().Enclosing((*ast.FuncDecl)(nil), (*ast.FuncLit)(nil)) {
+		break
+	}
+	return fn
 }

@@ -2,174 +2,275 @@ package hookvet
 
 import (
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
+	"slices"
+	"strings"
 
 	"golang.org/x/tools/go/ast/edge"
 	"golang.org/x/tools/go/ast/inspector"
 	"golang.org/x/tools/go/cfg"
+	"golang.org/x/tools/go/types/typeutil"
 )
 
-// loopAround returns the loop each iteration of which evaluates the call of Register at cur with the same connection and
-// with an hk that is made of the same things.
-func (ck *checker) loopAround(cur inspector.Cursor, hk *newHook) (loop inspector.Cursor, ok bool) {
+// A loop is a part of a function that may be repeated.
+type loop struct {
+	ck       *checker
+	stmt     ast.Node // the for statement, or the label that a goto jumps back to
+	pos, end token.Pos
+	hooks    map[ast.Node]bool    // expressions that make hooks, which do not run in the loop
+	seen     map[*types.Func]bool // functions that the loop may call
+}
+
+// madeInLoop returns what makes the hook of s, which the call at cur registers, if it is in a loop each
+// iteration of which certainly registers another that does the same, for the same connection; else nil.
+func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
+	made := ck.newHook(s.hook)
+	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // where it is assigned, and here
+		made, _ = ck.onlyNew(v, registers)
+	}
+	if made == nil {
+		return nil
+	}
 	for around := cur; ; around = around.Parent() {
-		switch around.ParentEdgeKind() {
-		case edge.BinaryExpr_Y:
-			if op := around.Parent().Node().(*ast.BinaryExpr).Op; op == token.LAND || op == token.LOR {
-				return loop, false // a condition decides
+		certain := func(stmt, end ast.Node) bool {
+			l := &loop{ck, stmt, stmt.Pos(), end.End(), map[ast.Node]bool{made: true}, make(map[*types.Func]bool)}
+			return l.contains(made) && l.repeats(cur) && l.same(s.conn) && l.same(made) &&
+				!l.disturbs(funcAround(cur).Node(), false)
+		}
+		switch n := around.Node().(type) {
+		case *ast.ForStmt, *ast.RangeStmt:
+			if certain(n, n) {
+				return made
 			}
-		case edge.FuncDecl_Body, edge.FuncLit_Body, edge.File_Decls:
-			return loop, false
-		case edge.ForStmt_Cond, edge.ForStmt_Post, edge.ForStmt_Body, edge.RangeStmt_Body:
-			loop = around.Parent()
-			reg := cur.Node().(*ast.CallExpr)
-			same := !ck.varies(loop.Node(), reg, reg.Args[0], false) && !ck.varies(loop.Node(), reg, hk.expr, hk.byReference())
-			return loop, same && ck.everyTime(loop, reg)
+		case *ast.FuncLit, *ast.FuncDecl, *ast.File:
+			for label := range around.Preorder((*ast.LabeledStmt)(nil)) {
+				for jump := range around.Preorder((*ast.BranchStmt)(nil)) {
+					label, jump := label.Node().(*ast.LabeledStmt), jump.Node().(*ast.BranchStmt)
+					if jump.Tok == token.GOTO && jump.Label.Name == label.Label.Name && jump.Pos() > cur.Node().Pos() &&
+						certain(label, jump) {
+						return made
+					}
+				}
+			}
+			if around.ParentEdgeKind() != edge.CallExpr_Fun || !ck.alwaysReaches(cur) {
+				return nil
+			}
+			around = around.Parent() // the literal is called at once
+			cur = around
 		}
 	}
 }
 
-// byReference reports whether it makes no difference to hk what is assigned to the variables it refers to.
-func (hk *newHook) byReference() bool {
-	return hk.kind == literal || hk.kind == sharedLiteral
+func (l *loop) contains(n interface{ Pos() token.Pos }) bool {
+	return l.pos <= n.Pos() && n.Pos() < l.end
 }
 
-// everyTime reports whether each iteration of loop evaluates reg and more iterations may follow.
-func (ck *checker) everyTime(loop inspector.Cursor, reg *ast.CallExpr) bool {
+// repeats reports whether each iteration evaluates the call at cur and may be followed by another.
+func (l *loop) repeats(cur inspector.Cursor) bool {
+	blocks, at, next := l.ck.flow(cur)
+	i := slices.IndexFunc(blocks, func(b *cfg.Block) bool {
+		return ast.Node(b.Stmt) == l.stmt &&
+			(b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody || b.Kind == cfg.KindLabel)
+	})
+	inside := func(b *cfg.Block) bool { return b.Stmt != nil && l.contains(b.Stmt) }
+	return i >= 0 && !l.mayEnd() && reaches(next, at, nil, inside) && !reaches(blocks[i].Succs, blocks[i], at, inside)
+}
+
+// alwaysReaches reports whether every call of the function around cur evaluates the call there.
+func (ck *checker) alwaysReaches(cur inspector.Cursor) bool {
+	blocks, at, _ := ck.flow(cur)
+	return at != nil && !slices.ContainsFunc(blocks, func(b *cfg.Block) bool {
+		return len(b.Succs) == 0 && reaches(blocks[:1], b, at, func(*cfg.Block) bool { return true })
+	})
+}
+
+// flow returns the blocks of the function around cur, the one that evaluates the call there, as a
+// statement or a condition, and those that may follow when the call is true; nil if there is none.
+func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Block, next []*cfg.Block) {
 	var graph *cfg.CFG
-	switch fn := funcAround(loop).Node().(type) {
+	switch fn := funcAround(cur).Node().(type) {
 	case *ast.FuncDecl:
 		graph = ck.cfgs.FuncDecl(fn)
 	case *ast.FuncLit:
 		graph = ck.cfgs.FuncLit(fn)
 	}
-	var body, at *cfg.Block
 	for _, b := range graph.Blocks {
-		if b.Stmt == loop.Node() && (b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody) {
-			body = b
-		}
 		for _, n := range b.Nodes {
-			if contains(n, reg) {
-				at = b
+			if n == cur.Node() && len(b.Succs) == 2 {
+				return graph.Blocks, b, b.Succs[:1]
+			}
+			if n == cur.Parent().Node() && cur.ParentEdgeKind() == edge.ExprStmt_X {
+				return graph.Blocks, b, b.Succs
 			}
 		}
 	}
-	if at == nil {
-		return false
-	}
-	// reaches reports whether an iteration may go from b to target without passing through avoid.
-	reaches := func(b, target, avoid *cfg.Block) bool {
-		seen := map[*cfg.Block]bool{avoid: true}
-		todo := b.Succs
-		for len(todo) > 0 {
-			b, todo = todo[0], todo[1:]
-			if seen[b] || b.Stmt == nil || !contains(loop.Node(), b.Stmt) {
-				continue
-			}
-			if b == target {
-				return true
-			}
-			seen[b] = true
-			todo = append(todo[:len(todo):len(todo)], b.Succs...)
-		}
-		return false
-	}
-	return reaches(at, at, nil) && !reaches(body, body, at)
+	return nil, nil, nil
 }
 
-// varies reports whether e, an argument of reg, may have another value in another iteration of loop. If byReference is
-// true, then only variables that each iteration has of its own make a difference.
-func (ck *checker) varies(loop ast.Node, reg *ast.CallExpr, e ast.Expr, byReference bool) bool {
-	for v := range ck.vars(e) {
-		if within(v, loop) && !within(v, e) {
+// reaches reports whether control gets from one of todo to target, through blocks inside and without
+// avoid.
+func reaches(todo []*cfg.Block, target, avoid *cfg.Block, inside func(*cfg.Block) bool) bool {
+	seen := map[*cfg.Block]bool{avoid: true}
+	for ; len(todo) > 0; todo = todo[1:] {
+		b := todo[0]
+		if b == target && !seen[b] {
 			return true
 		}
-	}
-	return !byReference && ck.mayChange(e, loop, loop.Pos(), reg)
-}
-
-// mayChange reports whether what n does from the position on may give e another value; except is a part of n that does
-// not count.
-func (ck *checker) mayChange(e ast.Expr, n ast.Node, from token.Pos, except ast.Node) bool {
-	objs := make(map[types.Object]bool)
-	for v := range ck.vars(e) {
-		objs[v] = true
-	}
-	selects := false // e depends on a part of a variable, which a call that has the variable may set
-	for n := range ast.Preorder(e) {
-		switch n := n.(type) {
-		case *ast.CallExpr:
-			return true
-		case *ast.UnaryExpr:
-			if n.Op == token.ARROW {
-				return true
-			}
-		case *ast.SelectorExpr:
-			sel := ck.pass.TypesInfo.Selections[n]
-			selects = selects || sel != nil && sel.Kind() == types.FieldVal
-		case *ast.IndexExpr:
-			selects = true
+		if !seen[b] && inside(b) {
+			todo = slices.Concat(todo, b.Succs)
 		}
-	}
-	for n := range ast.Preorder(n) {
-		if n.Pos() < from || contains(except, n) {
-			continue
-		}
-		switch n := n.(type) {
-		case *ast.AssignStmt:
-			for _, lhs := range n.Lhs {
-				if ck.assigns(lhs, objs) {
-					return true
-				}
-			}
-		case *ast.IncDecStmt:
-			if ck.assigns(n.X, objs) {
-				return true
-			}
-		case *ast.RangeStmt:
-			if n.Key != nil && ck.assigns(n.Key, objs) || n.Value != nil && ck.assigns(n.Value, objs) {
-				return true
-			}
-		case *ast.CallExpr:
-			name := ck.connFunc(n)
-			for n := range ast.Preorder(n) {
-				switch n := n.(type) {
-				case *ast.Ident:
-					if (name == "StateRemove" || name == "" && selects) && objs[ck.pass.TypesInfo.Uses[n]] {
-						return true
-					}
-				case *ast.UnaryExpr:
-					if name == "" && n.Op == token.AND && ck.assigns(n.X, objs) {
-						return true
-					}
-				}
-			}
-		}
+		seen[b] = true
 	}
 	return false
 }
 
-// assigns reports whether an assignment to e changes one of objs, all of it or in part.
-func (ck *checker) assigns(e ast.Expr, objs map[types.Object]bool) bool {
-	switch e := ast.Unparen(e).(type) {
+// mayEnd reports whether the loop, by its text, may end after the first iteration each time: it
+// ranges over one element, counts to one, or goes on as long as a variable says.
+func (l *loop) mayEnd() bool {
+	few := func(e ast.Expr) bool {
+		v := l.ck.info.Types[e].Value
+		return v != nil && v.Kind() == constant.Int && constant.Compare(v, token.LEQ, constant.MakeInt64(1))
+	}
+	switch n := l.stmt.(type) {
+	case *ast.RangeStmt:
+		lit, ok := ast.Unparen(n.X).(*ast.CompositeLit)
+		array, ok2 := deref(l.ck.info.TypeOf(n.X)).Underlying().(*types.Array)
+		return few(n.X) || ok && len(lit.Elts) <= 1 || ok2 && array.Len() <= 1
+	case *ast.ForStmt:
+		cond := n.Cond
+		if not, ok := cond.(*ast.UnaryExpr); ok {
+			cond = not.X
+		}
+		switch cond := cond.(type) {
+		case nil, *ast.CallExpr:
+			return false
+		case *ast.BinaryExpr:
+			return cond.Op == token.LAND || cond.Op == token.LOR || n.Init != nil && (few(cond.X) || few(cond.Y))
+		}
+		return true
+	}
+	return false
+}
+
+// same reports whether e is the same in each iteration, or a hook that does the same, if nothing
+// disturbs the loop.
+func (l *loop) same(e ast.Expr) bool {
+	ck := l.ck
+	switch e := ck.strip(e).(type) {
+	case *ast.BasicLit:
+		return true
 	case *ast.Ident:
-		return objs[ck.pass.TypesInfo.ObjectOf(e)]
-	case *ast.IndexExpr:
-		return ck.assigns(e.X, objs)
-	case *ast.StarExpr:
-		return ck.assigns(e.X, objs)
+		v, ok := ck.info.Uses[e].(*types.Var)
+		return !ok || !l.varies(v)
+	case *ast.UnaryExpr:
+		return e.Op == token.AND && l.same(e.X)
+	case *ast.FuncLit:
+		return !slices.ContainsFunc(ck.captured(e), l.varies)
 	case *ast.SelectorExpr:
-		if objs[ck.pass.TypesInfo.ObjectOf(e.Sel)] {
-			return true
+		sel := ck.info.Selections[e]
+		if sel == nil {
+			return l.same(e.Sel)
 		}
-		_, isPointer := ck.pass.TypesInfo.TypeOf(e.X).Underlying().(*types.Pointer)
-		return !isPointer && ck.assigns(e.X, objs)
+		if fn, ok := sel.Obj().(*types.Func); ok && sel.Kind() == types.MethodVal {
+			// It holds a copy of the receiver, unless that is a pointer.
+			if recv := fn.Signature().Recv().Type(); deref(recv) == recv {
+				return false
+			}
+		}
+		return l.same(e.X)
+	case *ast.CallExpr:
+		sel, ok := e.Fun.(*ast.SelectorExpr)
+		return ck.callee(e).Alike && !e.Ellipsis.IsValid() && (!ok || l.same(sel)) &&
+			!slices.ContainsFunc(e.Args, func(arg ast.Expr) bool {
+				t := ck.info.TypeOf(arg)
+				_, isFunc := t.Underlying().(*types.Signature)
+				return !l.same(arg) || !isFunc && deref(t) == t
+			})
 	}
 	return false
 }
 
-// contains reports whether inner lies within outer.
-func contains(outer, inner ast.Node) bool {
-	return outer.Pos() <= inner.Pos() && inner.End() <= outer.End()
+// varies reports whether v may be another variable in each iteration or get another value.
+func (l *loop) varies(v *types.Var) bool {
+	uses := l.ck.uses[v]
+	return l.contains(v) || slices.ContainsFunc(uses, func(id inspector.Cursor) bool {
+		how, _ := l.ck.useOf(id)
+		return how == assigns && id != uses[0] && (l.contains(id.Node()) || funcAround(id) != funcAround(uses[0]))
+	})
+}
+
+// quiet are packages that know no connection and call no function that they are given.
+var quiet = strings.Fields("bufio bytes encoding/binary encoding/hex errors fmt io log log/slog math " +
+	"math/bits net/netip os path path/filepath strconv strings time unicode unicode/utf8")
+
+// disturbs reports whether what n does in the loop may take hooks back, or end or replace a
+// connection. If the loop calls n, then all of n counts.
+func (l *loop) disturbs(n ast.Node, called bool) (found bool) {
+	info := l.ck.info
+	ast.Inspect(n, func(n ast.Node) bool {
+		if found || n == nil || l.hooks[n] || !called && (n.End() <= l.pos || l.end <= n.Pos()) {
+			return false
+		}
+		switch n := n.(type) {
+		case *ast.GoStmt, *ast.SendStmt:
+			found = true // another goroutine may get the connection
+		case *ast.AssignStmt:
+			found = n.Tok == token.ASSIGN && slices.ContainsFunc(n.Lhs, l.replaces)
+		case *ast.RangeStmt:
+			found = n.Tok == token.ASSIGN && (l.replaces(n.Key) || n.Value != nil && l.replaces(n.Value))
+		case *ast.CallExpr:
+			l.hooks[l.ck.sink(n).hook] = true
+			switch typeutil.Callee(info, n).(type) {
+			case *types.Builtin:
+				found = slices.Contains([]string{"clear", "close", "copy"}, types.ExprString(n.Fun))
+			case nil:
+				_, ok := ast.Unparen(n.Fun).(*ast.FuncLit)
+				found = !ok && !info.Types[n.Fun].IsType()
+			}
+		case *ast.Ident:
+			switch obj := info.Uses[n].(type) {
+			case *types.Func:
+				found = l.calls(obj.Origin())
+			case *types.Var:
+				_, found = obj.Type().Underlying().(*types.Signature) // whatever function that is
+			}
+		}
+		return !found
+	})
+	return found
+}
+
+// calls reports whether fn, which the loop may call, disturbs it.
+func (l *loop) calls(fn *types.Func) bool {
+	recv := fn.Signature().Recv()
+	switch {
+	case l.seen[fn], fn.Pkg() == nil: // Error of error
+		return false
+	case recv != nil && types.IsInterface(recv.Type()):
+		return true
+	case fn.Pkg().Path() == connPath:
+		return !slices.Contains(strings.Fields("Register Registered Removed Chain String Get GetOrNew Delete"), fn.Name())
+	case slices.Contains(quiet, fn.Pkg().Path()), l.ck.factOf(fn).Passes == "Register":
+		return false
+	}
+	l.seen[fn] = true
+	decl, ok := l.ck.decls[fn]
+	return !ok || l.disturbs(decl.Node().(*ast.FuncDecl).Body, true)
+}
+
+// replaces reports whether an assignment to e may replace the connection or what it is found through.
+func (l *loop) replaces(e ast.Expr) bool {
+	t := l.ck.info.TypeOf(e)
+	if t == nil {
+		return false // blank
+	}
+	switch t.Underlying().(type) {
+	case *types.Pointer, *types.Interface:
+		return l.ck.local(e) == nil // same looks at local variables
+	case *types.Struct, *types.Array:
+		return true
+	}
+	return false
 }

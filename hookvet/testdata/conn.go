@@ -3,19 +3,33 @@ package conn
 
 import "iter"
 
-type Connection struct{ UID string }
+type Connection struct {
+	UID   string
+	hooks Hooks[Connection]
+}
 
 type RemovalHook func(c *Connection) bool
 
-func Register(c *Connection, hk RemovalHook) bool   { return hk != nil }
-func Unregister(c *Connection, hk RemovalHook) bool { return hk != nil }
-func Registered(c *Connection, hk RemovalHook) bool { return hk != nil }
-func StateRemove(c *Connection) bool                { return true }
+func (hk RemovalHook) String() string { return "" }
 
-func (c *Connection) Removed() bool                       { return true }
+func Register(c *Connection, hk RemovalHook) bool   { return c.hooks.Register(hk) }
+func Unregister(c *Connection, hk RemovalHook) bool { return c.hooks.Unregister(hk) }
+func Registered(c *Connection, hk RemovalHook) bool { return c.hooks.Registered(hk) }
+func StateRemove(c *Connection) bool                { return c.hooks.StateRemove(c) }
+
+func (c *Connection) Removed() bool                       { return c.hooks.Removed() }
 func (c *Connection) RemovalHooks() iter.Seq[RemovalHook] { return nil }
 
-func Chain(bodies ...RemovalHook) RemovalHook { // want Chain:"makesHooks$"
+type Hooks[C any] struct{ hooks []func(*C) bool }
+
+func (h *Hooks[C]) Register(hk func(*C) bool) bool        { return hk != nil }
+func (h *Hooks[C]) Unregister(hk func(*C) bool) bool      { return hk != nil }
+func (h *Hooks[C]) Registered(hk func(*C) bool) bool      { return hk != nil }
+func (h *Hooks[C]) StateRemove(c *C) bool                 { return c != nil }
+func (h *Hooks[C]) RemovalHooks() iter.Seq[func(*C) bool] { return nil }
+func (h *Hooks[C]) Removed() bool                         { return true }
+
+func Chain(bodies ...RemovalHook) RemovalHook {
 	return func(c *Connection) bool { return len(bodies) > 0 }
 }
 
@@ -23,3 +37,4 @@ type Field[T any] struct{ value T }
 
 func (f *Field[T]) Get(c *Connection) *T                        { return &f.value }
 func (f *Field[T]) GetOrNew(c *Connection) (v *T, created bool) { return &f.value, true }
+func (f *Field[T]) Delete(c *Connection) bool                   { return true }
