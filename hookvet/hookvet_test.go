@@ -18,3 +18,11 @@ func TestFactsAboutFunctions(t *testing.T) {
 func TestUnregisterAndRegisteredOfNewHooksAreReported(t *testing.T) {
 	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, "./seek")
 }
+
+func TestRegisterOfNewHooksIsReportedInLoops(t *testing.T) {
+	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, "./loop")
+}
+
+func TestRightProgramsAreNotReported(t *testing.T) {
+	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, "./rightseek", "./rightloop", "./intests")
+}

@@ -96,13 +96,19 @@ func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Bloc
 	case *ast.FuncLit:
 		graph = ck.cfgs.FuncLit(fn)
 	}
+	not, isNot := cur.Parent().Node().(*ast.UnaryExpr)
+	if isNot && not.Op == token.NOT {
+		cur = cur.Parent()
+	}
 	for _, b := range graph.Blocks {
 		for _, n := range b.Nodes {
-			if n == cur.Node() && len(b.Succs) == 2 {
-				return graph.Blocks, b, b.Succs[:1]
-			}
-			if n == cur.Parent().Node() && cur.ParentEdgeKind() == edge.ExprStmt_X {
+			switch kind := cur.ParentEdgeKind(); {
+			case kind == edge.ExprStmt_X && n == cur.Parent().Node():
 				return graph.Blocks, b, b.Succs
+			case (kind == edge.IfStmt_Cond || kind == edge.ForStmt_Cond) && n == cur.Node() && isNot:
+				return graph.Blocks, b, b.Succs[1:]
+			case (kind == edge.IfStmt_Cond || kind == edge.ForStmt_Cond) && n == cur.Node():
+				return graph.Blocks, b, b.Succs[:1]
 			}
 		}
 	}
@@ -165,6 +171,9 @@ func (l *loop) same(e ast.Expr) bool {
 		v, ok := ck.info.Uses[e].(*types.Var)
 		return !ok || !l.varies(v)
 	case *ast.UnaryExpr:
+		if v := ck.local(e.X); v != nil && e.Op == token.AND {
+			return !l.contains(v)
+		}
 		return e.Op == token.AND && l.same(e.X)
 	case *ast.FuncLit:
 		return !slices.ContainsFunc(ck.captured(e), l.varies)

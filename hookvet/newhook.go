@@ -287,8 +287,12 @@ func (ck *checker) useOf(id inspector.Cursor) (use, ast.Expr) {
 			return nothing, nil
 		}
 		return assigns, nil // a parameter
-	case *ast.RangeStmt, *ast.IncDecStmt:
+	case *ast.IncDecStmt:
 		return assigns, nil
+	case *ast.RangeStmt:
+		if cur.ParentEdgeKind() != edge.RangeStmt_X {
+			return assigns, nil
+		}
 	case *ast.UnaryExpr:
 		if n.Op == token.AND {
 			return assigns, nil

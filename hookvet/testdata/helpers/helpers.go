@@ -203,8 +203,6 @@ func Cyclic(s *Session) conn.RemovalHook {
 
 func Both(s *Session) (conn.RemovalHook, error) { return s.Finalize, nil }
 
-func External() conn.RemovalHook
-
 // Functions that pass hooks on.
 
 func Drop(c *conn.Connection, hk conn.RemovalHook) { // want Drop:"passes parameter 2 to Unregister"
