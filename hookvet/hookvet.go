@@ -10,7 +10,6 @@ import (
 	"golang.org/x/tools/go/analysis/passes/ctrlflow"
 	"golang.org/x/tools/go/analysis/passes/inspect"
 	"golang.org/x/tools/go/ast/inspector"
-	"golang.org/x/tools/go/types/typeutil"
 )
 
 // connPath is the import path of package conn. Who publishes the module under another path changes
@@ -18,10 +17,7 @@ import (
 const connPath = "example.com/conn"
 
 // Analyzer reports removal hooks that are certainly not the hook they are taken for. The package
-// comment says what it reports and what it does not.
-//
-// Its facts are about functions that make hooks or pass them on, so that calls of them are
-// understood in other packages.
+// comment says what it reports. Its facts are about functions that make hooks or pass them on.
 var Analyzer = &analysis.Analyzer{
 	Name: "hookvet",
 	Doc: `report removal hooks that are certainly new where a known one is meant
@@ -40,7 +36,6 @@ type checker struct {
 	pass  *analysis.Pass
 	info  *types.Info
 	root  inspector.Cursor
-	cfgs  *ctrlflow.CFGs
 	decls map[*types.Func]inspector.Cursor  // the functions that have a body
 	uses  map[*types.Var][]inspector.Cursor // the identifiers of local variables, as in the text
 }
@@ -50,7 +45,6 @@ func run(pass *analysis.Pass) (any, error) {
 		pass:  pass,
 		info:  pass.TypesInfo,
 		root:  pass.ResultOf[inspect.Analyzer].(*inspector.Inspector).Root(),
-		cfgs:  pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs),
 		decls: make(map[*types.Func]inspector.Cursor),
 		uses:  make(map[*types.Var][]inspector.Cursor),
 	}
@@ -78,30 +72,28 @@ func run(pass *analysis.Pass) (any, error) {
 
 // check reports what is wrong with the call at cur.
 func (ck *checker) check(cur inspector.Cursor) {
-	switch s := ck.sink(cur.Node().(*ast.CallExpr)); s.name {
-	case "Register":
-		if made := ck.madeInLoop(cur, s); made != nil {
-			ck.report(s, made, "adds a hook in each iteration of the loop", "make it once, before the loop")
-		}
-	case "Unregister", "Registered":
-		if made := ck.neverRegistered(s.hook); made != nil {
-			ck.report(s, made, "never finds this hook",
-				"keep the hook that is registered in a variable, and pass that")
-		}
+	s := ck.sink(cur.Node().(*ast.CallExpr))
+	made, what, advice := ast.Expr(nil), "adds a hook in each iteration of the loop", "make it once, before the loop"
+	if s.name == "Register" {
+		made = ck.madeInLoop(cur, s)
+	} else if s.name != "" {
+		made, what = ck.neverRegistered(s.hook), "never finds this hook"
+		advice = "keep the hook that is registered in a variable, and pass that"
 	}
-}
-
-func (ck *checker) report(s sink, made ast.Expr, what, advice string) {
-	cause := "a function literal is a hook of its own wherever and whenever it is evaluated"
+	var cause string
 	switch made := made.(type) {
+	case nil:
+		return
+	case *ast.FuncLit:
+		cause = "a function literal is a hook of its own wherever and whenever it is evaluated"
+	case *ast.CallExpr:
+		cause = "each call of " + types.ExprString(made.Fun) + " makes a new one"
 	case *ast.SelectorExpr:
 		cause = "each evaluation of the method value " + types.ExprString(made) + " makes a new one"
 		if expr := ck.methodExpr(made); expr != "" {
 			advice = fmt.Sprintf("declare %s without its parameter, and pass the method expression %s",
 				made.Sel.Name, expr)
 		}
-	case *ast.CallExpr:
-		cause = "each call of " + types.ExprString(made.Fun) + " makes a new one"
 	}
 	ck.pass.ReportRangef(s.hook, "%s%s %s: %s; %s", s.name, s.through, what, cause, advice)
 }
@@ -115,12 +107,7 @@ func (ck *checker) methodExpr(value *ast.SelectorExpr) string {
 	if !types.Identical(deref(sel.Recv()), deref(c)) && !types.Identical(deref(recv), deref(c)) {
 		return ""
 	}
-	return fmt.Sprintf("(%s).%s", types.TypeString(c, func(pkg *types.Package) string {
-		if pkg == ck.pass.Pkg {
-			return ""
-		}
-		return pkg.Name()
-	}), value.Sel.Name)
+	return fmt.Sprintf("(%s).%s", types.TypeString(c, types.RelativeTo(ck.pass.Pkg)), value.Sel.Name)
 }
 
 func deref(t types.Type) types.Type {
@@ -128,37 +115,6 @@ func deref(t types.Type) types.Type {
 		return ptr.Elem()
 	}
 	return t
-}
-
-// A sink is what a call passes to Register, Unregister or Registered of package conn.
-type sink struct {
-	name    string // which of them; "" if the call passes nothing to them, as far as is known
-	hook    ast.Expr
-	conn    ast.Expr // the connection, its Hooks, or what embeds these
-	through string   // names the function between, if there is one
-}
-
-// sink returns what call passes on.
-func (ck *checker) sink(call *ast.CallExpr) sink {
-	fn := typeutil.StaticCallee(ck.info, call)
-	known := ck.factOf(fn)
-	if known.Passes == "" {
-		return sink{}
-	}
-	args := call.Args // of a method expression: the receiver comes first
-	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); fn.Signature().Recv() == nil {
-		args = append([]ast.Expr{nil}, args...)
-	} else if ok && ck.info.Selections[sel].Kind() == types.MethodVal {
-		args = append([]ast.Expr{sel.X}, args...)
-	}
-	if len(args) != 1+fn.Signature().Params().Len() {
-		return sink{} // variadic, or the arguments are the results of one call
-	}
-	through := ""
-	if fn.Pkg().Path() != connPath {
-		through = ", through " + fn.Name() + ","
-	}
-	return sink{known.Passes, args[known.Hook], args[known.Conn], through}
 }
 
 // local returns the local variable or parameter that e names, nil if it is anything else.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/tools/go/analysis/passes/ctrlflow"
 	"golang.org/x/tools/go/ast/edge"
 	"golang.org/x/tools/go/ast/inspector"
 	"golang.org/x/tools/go/cfg"
@@ -28,7 +29,7 @@ type loop struct {
 func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 	made := ck.newHook(s.hook)
 	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // where it is assigned, and here
-		made, _ = ck.onlyNew(v, registers)
+		made, _ = ck.onlyNew(v, registers, cur.Node().End())
 	}
 	if made == nil {
 		return nil
@@ -54,7 +55,7 @@ func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 					}
 				}
 			}
-			if around.ParentEdgeKind() != edge.CallExpr_Fun || !ck.alwaysReaches(cur) {
+			if around.ParentEdgeKind() != edge.CallExpr_Fun || !ck.alwaysReaches(n, cur) {
 				return nil
 			}
 			around = around.Parent() // the literal is called at once
@@ -74,57 +75,18 @@ func (l *loop) repeats(cur inspector.Cursor) bool {
 		return ast.Node(b.Stmt) == l.stmt &&
 			(b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody || b.Kind == cfg.KindLabel)
 	})
-	inside := func(b *cfg.Block) bool { return b.Stmt != nil && l.contains(b.Stmt) }
-	return i >= 0 && !l.mayEnd() && reaches(next, at, nil, inside) && !reaches(blocks[i].Succs, blocks[i], at, inside)
+	return i >= 0 && !l.mayEnd() && l.reaches(next, at, nil) && !l.reaches(blocks[i].Succs, blocks[i], at)
 }
 
-// alwaysReaches reports whether every call of the function around cur evaluates the call there.
-func (ck *checker) alwaysReaches(cur inspector.Cursor) bool {
-	blocks, at, _ := ck.flow(cur)
-	return at != nil && !slices.ContainsFunc(blocks, func(b *cfg.Block) bool {
-		return len(b.Succs) == 0 && reaches(blocks[:1], b, at, func(*cfg.Block) bool { return true })
-	})
-}
-
-// flow returns the blocks of the function around cur, the one that evaluates the call there, as a
-// statement or a condition, and those that may follow when the call is true; nil if there is none.
-func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Block, next []*cfg.Block) {
-	var graph *cfg.CFG
-	switch fn := funcAround(cur).Node().(type) {
-	case *ast.FuncDecl:
-		graph = ck.cfgs.FuncDecl(fn)
-	case *ast.FuncLit:
-		graph = ck.cfgs.FuncLit(fn)
-	}
-	not, isNot := cur.Parent().Node().(*ast.UnaryExpr)
-	if isNot && not.Op == token.NOT {
-		cur = cur.Parent()
-	}
-	for _, b := range graph.Blocks {
-		for _, n := range b.Nodes {
-			switch kind := cur.ParentEdgeKind(); {
-			case kind == edge.ExprStmt_X && n == cur.Parent().Node():
-				return graph.Blocks, b, b.Succs
-			case (kind == edge.IfStmt_Cond || kind == edge.ForStmt_Cond) && n == cur.Node() && isNot:
-				return graph.Blocks, b, b.Succs[1:]
-			case (kind == edge.IfStmt_Cond || kind == edge.ForStmt_Cond) && n == cur.Node():
-				return graph.Blocks, b, b.Succs[:1]
-			}
-		}
-	}
-	return nil, nil, nil
-}
-
-// reaches reports whether control gets from one of todo to target, through blocks inside and without
-// avoid.
-func reaches(todo []*cfg.Block, target, avoid *cfg.Block, inside func(*cfg.Block) bool) bool {
+// reaches reports whether control gets from one of todo to target inside of l, without avoid.
+func (l *loop) reaches(todo []*cfg.Block, target, avoid *cfg.Block) bool {
 	seen := map[*cfg.Block]bool{avoid: true}
 	for ; len(todo) > 0; todo = todo[1:] {
 		b := todo[0]
 		if b == target && !seen[b] {
 			return true
 		}
-		if !seen[b] && inside(b) {
+		if !seen[b] && b.Stmt != nil && l.contains(b.Stmt) {
 			todo = slices.Concat(todo, b.Succs)
 		}
 		seen[b] = true
@@ -132,8 +94,49 @@ func reaches(todo []*cfg.Block, target, avoid *cfg.Block, inside func(*cfg.Block
 	return false
 }
 
-// mayEnd reports whether the loop, by its text, may end after the first iteration each time: it
-// ranges over one element, counts to one, or goes on as long as a variable says.
+// alwaysReaches reports whether every call of the literal lit evaluates the call at cur.
+func (ck *checker) alwaysReaches(lit ast.Node, cur inspector.Cursor) bool {
+	l := &loop{pos: lit.Pos(), end: lit.End()}
+	blocks, at, _ := ck.flow(cur)
+	return at != nil && !slices.ContainsFunc(blocks, func(b *cfg.Block) bool {
+		return len(b.Succs) == 0 && l.reaches(blocks[:1], b, at)
+	})
+}
+
+// flow returns the blocks of the function around cur, the one that evaluates the call there, as a
+// statement or a condition, and those that may follow if the call is true; nil if there is none.
+func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Block, next []*cfg.Block) {
+	var graph *cfg.CFG
+	cfgs := ck.pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs)
+	switch fn := funcAround(cur).Node().(type) {
+	case *ast.FuncDecl:
+		graph = cfgs.FuncDecl(fn)
+	case *ast.FuncLit:
+		graph = cfgs.FuncLit(fn)
+	}
+	from := 0
+	if not, ok := cur.Parent().Node().(*ast.UnaryExpr); ok && not.Op == token.NOT {
+		cur, from = cur.Parent(), 1
+	}
+	isCond := cur.ParentEdgeKind() == edge.IfStmt_Cond || cur.ParentEdgeKind() == edge.ForStmt_Cond
+	if cur.ParentEdgeKind() == edge.ExprStmt_X {
+		cur = cur.Parent()
+	} else if !isCond {
+		return nil, nil, nil
+	}
+	for _, b := range graph.Blocks {
+		if slices.Contains(b.Nodes, cur.Node()) {
+			if isCond {
+				return graph.Blocks, b, b.Succs[from:][:1]
+			}
+			return graph.Blocks, b, b.Succs
+		}
+	}
+	return nil, nil, nil
+}
+
+// mayEnd reports whether the loop, by its text, may always end after one iteration: it ranges over
+// one element, counts to one, or goes on as long as a variable says.
 func (l *loop) mayEnd() bool {
 	few := func(e ast.Expr) bool {
 		v := l.ck.info.Types[e].Value
@@ -141,15 +144,11 @@ func (l *loop) mayEnd() bool {
 	}
 	switch n := l.stmt.(type) {
 	case *ast.RangeStmt:
-		lit, ok := ast.Unparen(n.X).(*ast.CompositeLit)
-		array, ok2 := deref(l.ck.info.TypeOf(n.X)).Underlying().(*types.Array)
-		return few(n.X) || ok && len(lit.Elts) <= 1 || ok2 && array.Len() <= 1
+		lit, _ := n.X.(*ast.CompositeLit)
+		array, _ := deref(l.ck.info.TypeOf(n.X)).Underlying().(*types.Array)
+		return few(n.X) || lit != nil && len(lit.Elts) <= 1 || array != nil && array.Len() <= 1
 	case *ast.ForStmt:
-		cond := n.Cond
-		if not, ok := cond.(*ast.UnaryExpr); ok {
-			cond = not.X
-		}
-		switch cond := cond.(type) {
+		switch cond := n.Cond.(type) {
 		case nil, *ast.CallExpr:
 			return false
 		case *ast.BinaryExpr:
@@ -165,14 +164,12 @@ func (l *loop) mayEnd() bool {
 func (l *loop) same(e ast.Expr) bool {
 	ck := l.ck
 	switch e := ck.strip(e).(type) {
-	case *ast.BasicLit:
-		return true
 	case *ast.Ident:
 		v, ok := ck.info.Uses[e].(*types.Var)
 		return !ok || !l.varies(v)
 	case *ast.UnaryExpr:
-		if v := ck.local(e.X); v != nil && e.Op == token.AND {
-			return !l.contains(v)
+		if v := ck.local(e.X); v != nil {
+			return e.Op == token.AND && !l.contains(v)
 		}
 		return e.Op == token.AND && l.same(e.X)
 	case *ast.FuncLit:
@@ -180,7 +177,7 @@ func (l *loop) same(e ast.Expr) bool {
 	case *ast.SelectorExpr:
 		sel := ck.info.Selections[e]
 		if sel == nil {
-			return l.same(e.Sel)
+			return true // a function or variable of a package
 		}
 		if fn, ok := sel.Obj().(*types.Func); ok && sel.Kind() == types.MethodVal {
 			// It holds a copy of the receiver, unless that is a pointer.

@@ -1,169 +1,14 @@
 package hookvet
 
 import (
-	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
-	"slices"
 
 	"golang.org/x/tools/go/ast/edge"
 	"golang.org/x/tools/go/ast/inspector"
 	"golang.org/x/tools/go/types/typeutil"
 )
-
-// A fact is what is known about a function.
-type fact struct {
-	Makes  bool   // each call returns a hook that no other call returns
-	Alike  bool   // and that does the same as another if the arguments are the same
-	Passes string // the function that it passes a parameter to: Register, Unregister or Registered
-	Hook   int    // that parameter, from 1 on; it does nothing else with it
-	Conn   int    // of Register: the parameter that is the connection, 0 for the receiver
-}
-
-func (*fact) AFact() {}
-
-func (f *fact) String() string {
-	if f.Makes {
-		return "makes a new hook"
-	}
-	return fmt.Sprintf("passes parameter %d to %s", f.Hook, f.Passes)
-}
-
-// factOf returns what is known about fn.
-func (ck *checker) factOf(fn *types.Func) (known fact) {
-	if fn == nil || fn.Pkg() == nil {
-		return known
-	}
-	if fn.Pkg().Path() != connPath {
-		ck.pass.ImportObjectFact(fn.Origin(), &known)
-		return known
-	}
-	switch fn.Name() {
-	case "Chain":
-		known = fact{Makes: true, Alike: true} // as its documentation says
-	case "Register", "Unregister", "Registered":
-		n := fn.Signature().Params().Len()
-		known = fact{Passes: fn.Name(), Hook: n, Conn: n - 1}
-	}
-	return known
-}
-
-// exportFacts exports the facts about the functions of the package, again while there are new ones,
-// since a function may return what another makes and pass on to what another passes on.
-func (ck *checker) exportFacts() {
-	for changed := ck.pass.Pkg.Path() != connPath; changed; {
-		changed = false
-		for fn, cur := range ck.decls {
-			known := ck.returnsNew(cur, fn.Signature())
-			if !known.Makes {
-				known = ck.passesOn(cur.Node().(*ast.FuncDecl).Body, fn.Signature())
-			}
-			if known != ck.factOf(fn) {
-				ck.pass.ExportObjectFact(fn, &known)
-				changed = true
-			}
-		}
-	}
-}
-
-// passesOn returns what is known about a function if it passes a parameter on.
-func (ck *checker) passesOn(body *ast.BlockStmt, sig *types.Signature) fact {
-	params := append([]*types.Var{sig.Recv()}, slices.Collect(sig.Params().Variables())...)
-	for i, v := range params[1:] {
-		var call *ast.CallExpr
-		var count [other + 1]int
-		for _, id := range ck.uses[v] {
-			how, e := ck.useOf(id)
-			count[how]++
-			if how == seeks || how == registers {
-				call = e.(*ast.CallExpr)
-			}
-		}
-		if count[assigns] > 1 || count[returns] > 0 || count[other] > 0 { // one is its declaration
-			continue
-		}
-		if count[seeks] > 0 && count[registers] == 0 {
-			return fact{Passes: ck.sink(call).name, Hook: i + 1}
-		}
-		if count[registers] == 1 && count[seeks] == 0 && len(body.List) == 1 && ck.isCall(body.List[0], call) {
-			if c := ck.local(ck.sink(call).conn); c != nil && slices.Contains(params, c) {
-				return fact{Passes: "Register", Hook: i + 1, Conn: slices.Index(params, c)}
-			}
-		}
-	}
-	return fact{}
-}
-
-// isCall reports whether stmt is nothing but call, without calls in its arguments.
-func (ck *checker) isCall(stmt ast.Stmt, call *ast.CallExpr) bool {
-	switch stmt := stmt.(type) {
-	case *ast.ExprStmt:
-		return stmt.X == call && !slices.ContainsFunc(call.Args, ck.isCompound)
-	case *ast.ReturnStmt:
-		return len(stmt.Results) == 1 && stmt.Results[0] == call && !slices.ContainsFunc(call.Args, ck.isCompound)
-	}
-	return false
-}
-
-func (ck *checker) isCompound(e ast.Expr) bool {
-	_, ok := ck.strip(e).(*ast.Ident)
-	return !ok
-}
-
-// returnsNew returns what is known about the function at fn if it returns new hooks.
-func (ck *checker) returnsNew(fn inspector.Cursor, sig *types.Signature) fact {
-	if sig.Results().Len() != 1 {
-		return fact{}
-	}
-	result := sig.Results().At(0)
-	given, ok := ck.onlyNew(result, returns)
-	var made ast.Expr
-	for cur := range fn.Preorder((*ast.ReturnStmt)(nil)) {
-		if funcAround(cur) != fn {
-			continue
-		}
-		if results := cur.Node().(*ast.ReturnStmt).Results; len(results) == 0 {
-			made = given
-		} else if v := ck.local(results[0]); v != nil {
-			made, _ = ck.onlyNew(v, returns)
-		} else {
-			made = ck.newHook(results[0])
-		}
-		if made == nil || !ok {
-			return fact{}
-		}
-	}
-	known := fact{Makes: made != nil}
-	if decl, ok := fn.Node().(*ast.FuncDecl); ok && len(decl.Body.List) == 1 {
-		// What a single statement makes is made of parameters.
-		sel, isValue := made.(*ast.SelectorExpr)
-		_, isLit := made.(*ast.FuncLit)
-		known.Alike = isLit || isValue && ck.local(sel.X) != nil
-	}
-	return known
-}
-
-// onlyNew returns what makes the hook in v, a local variable, nil if nothing is assigned to it. It is
-// not ok if something else may be assigned, or if anything but how is done with v.
-func (ck *checker) onlyNew(v *types.Var, how use) (made ast.Expr, ok bool) {
-	for _, id := range ck.uses[v] {
-		switch is, value := ck.useOf(id); is {
-		case nothing, how:
-		case assigns:
-			made = ck.newHook(value)
-			if lit, ok := value.(*ast.FuncLit); ok && how == seeks {
-				made = lit // captures or not: it gets nowhere else
-			}
-			if made == nil {
-				return nil, false
-			}
-		default:
-			return nil, false
-		}
-	}
-	return made, true
-}
 
 // newHook returns e, without parentheses and conversions, if every evaluation of it makes a hook
 // that is like no other; else nil.
@@ -210,44 +55,55 @@ func (ck *checker) captured(lit *ast.FuncLit) (vars []*types.Var) {
 // have been registered; else nil.
 func (ck *checker) neverRegistered(e ast.Expr) ast.Expr {
 	e = ck.strip(e)
-	if _, ok := e.(*ast.FuncLit); ok {
-		return e // captures or not: only this call gets it
+	if lit, ok := e.(*ast.FuncLit); ok {
+		return lit // captures or not: only this call gets it
 	}
 	v := ck.local(e)
 	if v == nil {
 		return ck.newHook(e)
 	}
-	if made, _ := ck.onlyNew(v, seeks); made != nil {
-		return made
+	cur, _ := ck.root.FindNode(e)
+	made, _ := ck.onlyNew(v, seeks, funcAround(ck.uses[v][0]).Node().End())
+	if made == nil && ck.straight(v, cur) {
+		made, _ = ck.onlyNew(v, seeks, e.End())
 	}
-	return ck.justGiven(v, e)
+	return made
 }
 
-// justGiven returns what makes the hook in v, a local variable, where e names it, if the statement
-// before has just assigned it, whatever happens to it later; else nil.
-func (ck *checker) justGiven(v *types.Var, e ast.Expr) ast.Expr {
-	uses := ck.uses[v]
-	for _, id := range uses {
-		if how, value := ck.useOf(id); funcAround(id) != funcAround(uses[0]) || how == assigns && value == nil {
-			return nil // a closure or a pointer may do anything with it at any time
+// straight reports whether control gets to cur once for each time that v is declared.
+func (ck *checker) straight(v *types.Var, cur inspector.Cursor) bool {
+	for around := range cur.Enclosing((*ast.ForStmt)(nil), (*ast.RangeStmt)(nil), (*ast.DeferStmt)(nil),
+		(*ast.GoStmt)(nil), (*ast.FuncLit)(nil)) {
+		if around.Node().Pos() > v.Pos() {
+			return false
 		}
 	}
-	i := slices.IndexFunc(uses, func(id inspector.Cursor) bool { return id.Node() == e })
-	how, value := ck.useOf(uses[i-1])
-	if how != assigns {
-		return nil
-	}
-	assign := uses[i-1].Parent()
-	if assign.ParentEdgeKind() == edge.GenDecl_Specs {
-		assign = assign.Parent().Parent()
-	}
-	for next, _ := assign.NextSibling(); uses[i] != next; uses[i] = uses[i].Parent() {
-		switch uses[i].Parent().Node().(type) {
-		case *ast.ForStmt, *ast.RangeStmt, *ast.LabeledStmt, *ast.DeferStmt, *ast.GoStmt, *ast.FuncDecl:
-			return nil // not straight from there to here
+	for label := range funcAround(cur).Preorder((*ast.LabeledStmt)(nil)) {
+		if v.Pos() < label.Node().Pos() && label.Node().Pos() < cur.Node().Pos() {
+			return false
 		}
 	}
-	return ck.newHook(value)
+	return true
+}
+
+// onlyNew returns what makes the hook in v, a local variable, before end, nil if nothing is assigned
+// to it. It is not ok if something else may be, or if anything but how is done with it.
+func (ck *checker) onlyNew(v *types.Var, how use, end token.Pos) (made ast.Expr, ok bool) {
+	for _, id := range ck.uses[v] {
+		if id.Node().Pos() >= end {
+			break
+		}
+		switch is, value := ck.useOf(id); is {
+		case nothing, how:
+		case assigns:
+			if made = ck.newHook(value); made == nil {
+				return nil, false
+			}
+		default:
+			return nil, false
+		}
+	}
+	return made, true
 }
 
 // What a program does with a variable where it names it.
@@ -264,11 +120,11 @@ const (
 
 // useOf returns what happens to a local variable where id names it, with the value that is assigned,
 // nil if that is not known, or the call.
-func (ck *checker) useOf(id inspector.Cursor) (use, ast.Expr) {
+func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 	v := ck.local(id.Node().(*ast.Ident))
 	for around := range id.Enclosing((*ast.IfStmt)(nil)) {
-		stmt := around.Node().(*ast.IfStmt)
-		if call, ok := stmt.Cond.(*ast.CallExpr); ok && stmt.Body.Pos() <= id.Node().Pos() && id.Node().Pos() < stmt.Body.End() {
+		call, ok := around.Node().(*ast.IfStmt).Cond.(*ast.CallExpr)
+		if ok && around.ChildAt(edge.IfStmt_Body, -1).Contains(id) {
 			if s := ck.sink(call); s.name != "" && s.name != "Register" && ck.local(s.hook) == v {
 				return nothing, nil
 			}
@@ -279,52 +135,37 @@ func (ck *checker) useOf(id inspector.Cursor) (use, ast.Expr) {
 		cur = cur.Parent()
 		e, ok = cur.Parent().Node().(ast.Expr)
 	}
-	var left int
+	var left, i = 0, cur.ParentEdgeIndex()
 	var right []ast.Expr
-	switch n := cur.Parent().Node().(type) {
-	case *ast.Field:
+	switch parent := cur.Parent().Node(); cur.ParentEdgeKind() {
+	case edge.BinaryExpr_X, edge.BinaryExpr_Y: // of a func: a comparison with nil
+		return nothing, nil
+	case edge.ReturnStmt_Results:
+		return returns, nil
+	case edge.CallExpr_Args:
+		call := parent.(*ast.CallExpr)
+		if s := ck.sink(call); s.hook == cur.Node() && s.name == "Register" {
+			return registers, call
+		} else if s.hook == cur.Node() {
+			return seeks, call
+		}
+		return other, nil
+	case edge.IncDecStmt_X, edge.RangeStmt_Key, edge.RangeStmt_Value, edge.UnaryExpr_X: // of a func: its address
+	case edge.Field_Names:
 		if cur.Parent().Parent().ParentEdgeKind() == edge.FuncType_Results {
 			return nothing, nil
 		}
-		return assigns, nil // a parameter
-	case *ast.IncDecStmt:
-		return assigns, nil
-	case *ast.RangeStmt:
-		if cur.ParentEdgeKind() != edge.RangeStmt_X {
-			return assigns, nil
-		}
-	case *ast.UnaryExpr:
-		if n.Op == token.AND {
-			return assigns, nil
-		}
-	case *ast.BinaryExpr:
-		if n.Op == token.EQL || n.Op == token.NEQ {
+	case edge.ValueSpec_Names:
+		if left, right = len(parent.(*ast.ValueSpec).Names), parent.(*ast.ValueSpec).Values; right == nil {
 			return nothing, nil
 		}
-	case *ast.ReturnStmt:
-		return returns, nil
-	case *ast.CallExpr:
-		if s := ck.sink(n); s.hook == cur.Node() && s.name == "Register" {
-			return registers, n
-		} else if s.hook == cur.Node() {
-			return seeks, n
-		}
-	case *ast.ValueSpec:
-		left, right = len(n.Names), n.Values
-		if left > 0 && len(right) == 0 {
-			return nothing, nil
-		}
-	case *ast.AssignStmt:
-		left = len(n.Lhs)
-		if n.Tok == token.ASSIGN || n.Tok == token.DEFINE {
-			right = n.Rhs
-		}
-	}
-	switch kind := cur.ParentEdgeKind(); {
-	case kind != edge.ValueSpec_Names && kind != edge.AssignStmt_Lhs:
+	case edge.AssignStmt_Lhs:
+		left, right = len(parent.(*ast.AssignStmt).Lhs), parent.(*ast.AssignStmt).Rhs
+	default:
 		return other, nil
-	case left != len(right):
-		return assigns, nil
 	}
-	return assigns, right[cur.ParentEdgeIndex()]
+	if left == len(right) && left > 0 {
+		return assigns, right[i]
+	}
+	return assigns, nil
 }
