@@ -1,7 +1,6 @@
 package hookvet
 
 import (
-	"fmt"
 	"go/ast"
 	"go/types"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"golang.org/x/tools/go/analysis/passes/ctrlflow"
 	"golang.org/x/tools/go/analysis/passes/inspect"
 	"golang.org/x/tools/go/ast/inspector"
+	"golang.org/x/tools/go/types/typeutil"
 )
 
 // connPath is the import path of package conn. Who publishes the module under another path changes
@@ -17,7 +17,7 @@ import (
 const connPath = "example.com/conn"
 
 // Analyzer reports removal hooks that are certainly not the hook they are taken for. The package
-// comment says what it reports. Its facts are about functions that make hooks or pass them on.
+// comment says more. Its facts are about functions that make hooks or pass them on.
 var Analyzer = &analysis.Analyzer{
 	Name: "hookvet",
 	Doc: `report removal hooks that are certainly new where a known one is meant
@@ -72,7 +72,8 @@ func run(pass *analysis.Pass) (any, error) {
 
 // check reports what is wrong with the call at cur.
 func (ck *checker) check(cur inspector.Cursor) {
-	s := ck.sink(cur.Node().(*ast.CallExpr))
+	call := cur.Node().(*ast.CallExpr)
+	s := ck.sink(call)
 	made, what, advice := ast.Expr(nil), "adds a hook in each iteration of the loop", "make it once, before the loop"
 	if s.name == "Register" {
 		made = ck.madeInLoop(cur, s)
@@ -91,11 +92,10 @@ func (ck *checker) check(cur inspector.Cursor) {
 	case *ast.SelectorExpr:
 		cause = "each evaluation of the method value " + types.ExprString(made) + " makes a new one"
 		if expr := ck.methodExpr(made); expr != "" {
-			advice = fmt.Sprintf("declare %s without its parameter, and pass the method expression %s",
-				made.Sel.Name, expr)
+			advice = "declare " + made.Sel.Name + " without its parameter, and pass the method expression " + expr
 		}
 	}
-	ck.pass.ReportRangef(s.hook, "%s%s %s: %s; %s", s.name, s.through, what, cause, advice)
+	ck.pass.ReportRangef(s.hook, "%s %s: %s; %s", types.ExprString(call.Fun), what, cause, advice)
 }
 
 // methodExpr returns the method expression that would be the same hook wherever it is written, if
@@ -107,7 +107,7 @@ func (ck *checker) methodExpr(value *ast.SelectorExpr) string {
 	if !types.Identical(deref(sel.Recv()), deref(c)) && !types.Identical(deref(recv), deref(c)) {
 		return ""
 	}
-	return fmt.Sprintf("(%s).%s", types.TypeString(c, types.RelativeTo(ck.pass.Pkg)), value.Sel.Name)
+	return "(" + types.TypeString(c, types.RelativeTo(ck.pass.Pkg)) + ")." + value.Sel.Name
 }
 
 func deref(t types.Type) types.Type {
@@ -115,6 +115,32 @@ func deref(t types.Type) types.Type {
 		return ptr.Elem()
 	}
 	return t
+}
+
+// A sink is what a call passes to Register, Unregister or Registered of package conn.
+type sink struct {
+	name string // which of them; "" if the call passes nothing to them, as far as is known
+	hook ast.Expr
+	conn ast.Expr // the connection, its Hooks, or what embeds these
+}
+
+// sink returns what call passes on.
+func (ck *checker) sink(call *ast.CallExpr) sink {
+	fn := typeutil.StaticCallee(ck.info, call)
+	known := ck.factOf(fn)
+	if known.Passes == "" {
+		return sink{}
+	}
+	args := call.Args // of a method expression: the receiver comes first
+	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); fn.Signature().Recv() == nil {
+		args = append([]ast.Expr{nil}, args...)
+	} else if ok && ck.info.Selections[sel].Kind() == types.MethodVal {
+		args = append([]ast.Expr{sel.X}, args...)
+	}
+	if len(args) != 1+fn.Signature().Params().Len() {
+		return sink{} // variadic, or the arguments are the results of one call
+	}
+	return sink{known.Passes, args[known.Hook], args[known.Conn]}
 }
 
 // local returns the local variable or parameter that e names, nil if it is anything else.

@@ -18,14 +18,14 @@ import (
 // A loop is a part of a function that may be repeated.
 type loop struct {
 	ck       *checker
-	stmt     ast.Node // the for statement, or the label that a goto jumps back to
+	stmt     ast.Stmt // a for statement, or a goto back to pos
 	pos, end token.Pos
 	hooks    map[ast.Node]bool    // expressions that make hooks, which do not run in the loop
 	seen     map[*types.Func]bool // functions that the loop may call
 }
 
-// madeInLoop returns what makes the hook of s, which the call at cur registers, if it is in a loop each
-// iteration of which certainly registers another that does the same, for the same connection; else nil.
+// madeInLoop returns what makes the hook of s, which the call at cur registers, if each iteration of
+// a loop certainly registers another that does the same for the same connection; else nil.
 func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 	made := ck.newHook(s.hook)
 	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // where it is assigned, and here
@@ -35,24 +35,21 @@ func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 		return nil
 	}
 	for around := cur; ; around = around.Parent() {
-		certain := func(stmt, end ast.Node) bool {
-			l := &loop{ck, stmt, stmt.Pos(), end.End(), map[ast.Node]bool{made: true}, make(map[*types.Func]bool)}
+		certain := func(stmt ast.Stmt, pos token.Pos) bool {
+			l := &loop{ck, stmt, pos, stmt.End(), map[ast.Node]bool{made: true}, make(map[*types.Func]bool)}
 			return l.contains(made) && l.repeats(cur) && l.same(s.conn) && l.same(made) &&
 				!l.disturbs(funcAround(cur).Node(), false)
 		}
 		switch n := around.Node().(type) {
 		case *ast.ForStmt, *ast.RangeStmt:
-			if certain(n, n) {
+			if certain(n.(ast.Stmt), n.Pos()) {
 				return made
 			}
 		case *ast.FuncLit, *ast.FuncDecl, *ast.File:
-			for label := range around.Preorder((*ast.LabeledStmt)(nil)) {
-				for jump := range around.Preorder((*ast.BranchStmt)(nil)) {
-					label, jump := label.Node().(*ast.LabeledStmt), jump.Node().(*ast.BranchStmt)
-					if jump.Tok == token.GOTO && jump.Label.Name == label.Label.Name && jump.Pos() > cur.Node().Pos() &&
-						certain(label, jump) {
-						return made
-					}
+			for jump := range around.Preorder((*ast.BranchStmt)(nil)) {
+				jump := jump.Node().(*ast.BranchStmt)
+				if jump.Tok == token.GOTO && certain(jump, ck.info.Uses[jump.Label].Pos()) {
+					return made
 				}
 			}
 			if around.ParentEdgeKind() != edge.CallExpr_Fun || !ck.alwaysReaches(n, cur) {
@@ -72,7 +69,7 @@ func (l *loop) contains(n interface{ Pos() token.Pos }) bool {
 func (l *loop) repeats(cur inspector.Cursor) bool {
 	blocks, at, next := l.ck.flow(cur)
 	i := slices.IndexFunc(blocks, func(b *cfg.Block) bool {
-		return ast.Node(b.Stmt) == l.stmt &&
+		return b.Stmt != nil && b.Stmt.Pos() == l.pos &&
 			(b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody || b.Kind == cfg.KindLabel)
 	})
 	return i >= 0 && !l.mayEnd() && l.reaches(next, at, nil) && !l.reaches(blocks[i].Succs, blocks[i], at)
@@ -114,22 +111,20 @@ func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Bloc
 	case *ast.FuncLit:
 		graph = cfgs.FuncLit(fn)
 	}
-	from := 0
+	from, to := 0, 1 // if it is a condition
 	if not, ok := cur.Parent().Node().(*ast.UnaryExpr); ok && not.Op == token.NOT {
-		cur, from = cur.Parent(), 1
+		cur, from, to = cur.Parent(), 1, 2
 	}
-	isCond := cur.ParentEdgeKind() == edge.IfStmt_Cond || cur.ParentEdgeKind() == edge.ForStmt_Cond
-	if cur.ParentEdgeKind() == edge.ExprStmt_X {
-		cur = cur.Parent()
-	} else if !isCond {
+	switch cur.ParentEdgeKind() {
+	case edge.ExprStmt_X:
+		cur, to = cur.Parent(), 2
+	case edge.IfStmt_Cond, edge.ForStmt_Cond:
+	default:
 		return nil, nil, nil
 	}
 	for _, b := range graph.Blocks {
 		if slices.Contains(b.Nodes, cur.Node()) {
-			if isCond {
-				return graph.Blocks, b, b.Succs[from:][:1]
-			}
-			return graph.Blocks, b, b.Succs
+			return graph.Blocks, b, b.Succs[from:min(to, len(b.Succs))]
 		}
 	}
 	return nil, nil, nil
@@ -189,11 +184,7 @@ func (l *loop) same(e ast.Expr) bool {
 	case *ast.CallExpr:
 		sel, ok := e.Fun.(*ast.SelectorExpr)
 		return ck.callee(e).Alike && !e.Ellipsis.IsValid() && (!ok || l.same(sel)) &&
-			!slices.ContainsFunc(e.Args, func(arg ast.Expr) bool {
-				t := ck.info.TypeOf(arg)
-				_, isFunc := t.Underlying().(*types.Signature)
-				return !l.same(arg) || !isFunc && deref(t) == t
-			})
+			!slices.ContainsFunc(e.Args, func(arg ast.Expr) bool { return !l.same(arg) })
 	}
 	return false
 }

@@ -1,14 +1,134 @@
 package hookvet
 
 import (
+	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 
 	"golang.org/x/tools/go/ast/edge"
 	"golang.org/x/tools/go/ast/inspector"
 	"golang.org/x/tools/go/types/typeutil"
 )
+
+// A fact is what is known about a function.
+type fact struct {
+	Makes  bool   // each call returns a hook that no other call returns
+	Alike  bool   // and all that one receiver or the arguments make do the same
+	Passes string // the function that it passes a parameter to: Register, Unregister or Registered
+	Hook   int    // that parameter, from 1 on, with which it does nothing else
+	Conn   int    // of Register, which it always calls: the connection, 0 for the receiver
+}
+
+func (*fact) AFact() {}
+
+func (f *fact) String() string {
+	if f.Makes {
+		return "makes a new hook"
+	}
+	return fmt.Sprintf("passes parameter %d to %s", f.Hook, f.Passes)
+}
+
+// factOf returns what is known about fn.
+func (ck *checker) factOf(fn *types.Func) (known fact) {
+	switch {
+	case fn == nil || fn.Pkg() == nil:
+	case fn.Pkg().Path() != connPath:
+		ck.pass.ImportObjectFact(fn.Origin(), &known)
+	case fn.Name() == "Chain":
+		known = fact{Makes: true, Alike: true} // as its documentation says
+	case slices.Contains([]string{"Register", "Unregister", "Registered"}, fn.Name()):
+		n := fn.Signature().Params().Len()
+		known = fact{Passes: fn.Name(), Hook: n, Conn: n - 1}
+	}
+	return known
+}
+
+// exportFacts exports the facts about the functions of the package, again while there are new ones,
+// since a function may return what another makes and pass on to what another passes on.
+func (ck *checker) exportFacts() {
+	for changed := ck.pass.Pkg.Path() != connPath; changed; {
+		changed = false
+		for fn, cur := range ck.decls {
+			known := ck.returnsNew(cur, fn.Signature())
+			if !known.Makes {
+				known = ck.passesOn(cur.Node().(*ast.FuncDecl).Body, fn.Signature())
+			}
+			if known != ck.factOf(fn) {
+				ck.pass.ExportObjectFact(fn, &known)
+				changed = true
+			}
+		}
+	}
+}
+
+// passesOn returns what is known about a function if it passes a parameter on.
+func (ck *checker) passesOn(body *ast.BlockStmt, sig *types.Signature) fact {
+	params := append([]*types.Var{sig.Recv()}, slices.Collect(sig.Params().Variables())...)
+	for i, v := range params[1:] {
+		var s sink
+		var count [other + 1]int
+		for _, id := range ck.uses[v] {
+			how, e := ck.useOf(id)
+			count[how]++
+			if how == seeks || how == registers {
+				s = ck.sink(e.(*ast.CallExpr))
+			}
+		}
+		switch {
+		case count[assigns] != 1 || count[returns]+count[other] > 0: // one is the declaration
+		case count[seeks] > 0 && count[registers] == 0:
+			return fact{Passes: s.name, Hook: i + 1}
+		case count[registers] > 0 && ck.onlyCalls(body, s) && slices.Contains(params, ck.local(s.conn)):
+			return fact{Passes: s.name, Hook: i + 1, Conn: slices.Index(params, ck.local(s.conn))}
+		}
+	}
+	return fact{}
+}
+
+// onlyCalls reports whether body is only the call of s, with variables for arguments.
+func (ck *checker) onlyCalls(body *ast.BlockStmt, s sink) bool {
+	var e ast.Expr
+	switch stmt := body.List[0].(type) {
+	case *ast.ExprStmt:
+		e = stmt.X
+	case *ast.ReturnStmt:
+		e = stmt.Results[0]
+	}
+	call, ok := e.(*ast.CallExpr)
+	return ok && len(body.List) == 1 && ck.sink(call) == s && ck.local(s.conn) != nil &&
+		!slices.ContainsFunc(call.Args, func(arg ast.Expr) bool { return ck.local(arg) == nil })
+}
+
+// returnsNew returns what is known about the function at fn if it returns new hooks.
+func (ck *checker) returnsNew(fn inspector.Cursor, sig *types.Signature) fact {
+	if sig.Results().Len() != 1 {
+		return fact{}
+	}
+	var made ast.Expr
+	given, ok := ck.onlyNew(sig.Results().At(0), returns, fn.Node().End())
+	for cur := range fn.Preorder((*ast.ReturnStmt)(nil)) {
+		if funcAround(cur) != fn {
+			continue
+		}
+		made = given
+		if results := cur.Node().(*ast.ReturnStmt).Results; len(results) == 1 {
+			made = ck.newHook(results[0])
+			if v := ck.local(results[0]); v != nil {
+				made, _ = ck.onlyNew(v, returns, fn.Node().End())
+			}
+		}
+		if made == nil || !ok {
+			return fact{}
+		}
+	}
+	decl, ok := fn.Node().(*ast.FuncDecl)
+	sel, isValue := made.(*ast.SelectorExpr)
+	_, isLit := made.(*ast.FuncLit)
+	alike := ok && len(decl.Body.List) == 1 && sig.Params().Len() == 0 && (isLit || isValue && ck.local(sel.X) != nil)
+	return fact{Makes: made != nil, Alike: alike}
+}
 
 // newHook returns e, without parentheses and conversions, if every evaluation of it makes a hook
 // that is like no other; else nil.
@@ -74,7 +194,7 @@ func (ck *checker) neverRegistered(e ast.Expr) ast.Expr {
 func (ck *checker) straight(v *types.Var, cur inspector.Cursor) bool {
 	for around := range cur.Enclosing((*ast.ForStmt)(nil), (*ast.RangeStmt)(nil), (*ast.DeferStmt)(nil),
 		(*ast.GoStmt)(nil), (*ast.FuncLit)(nil)) {
-		if around.Node().Pos() > v.Pos() {
+		if v.Pos() < around.Node().Pos() {
 			return false
 		}
 	}
@@ -83,7 +203,7 @@ func (ck *checker) straight(v *types.Var, cur inspector.Cursor) bool {
 			return false
 		}
 	}
-	return true
+	return ck.uses[v][0].Parent().ParentEdgeKind() != edge.ForStmt_Init
 }
 
 // onlyNew returns what makes the hook in v, a local variable, before end, nil if nothing is assigned

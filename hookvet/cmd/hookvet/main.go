@@ -1,9 +1,6 @@
-// The hookvet command runs package hookvet's analyzer. go vet runs it:
+// The hookvet command runs package hookvet's analyzer over packages:
 //
-//	go install example.com/conn/hookvet/cmd/hookvet@latest
-//	go vet -vettool="$(which hookvet)" ./...
-//
-// It also runs on its own, as hookvet ./... does. With -fix, both apply the suggested fixes.
+//	go tool hookvet ./...
 package main
 
 import (
@@ -13,6 +10,5 @@ import (
 )
 
 func main() {
-	// Unlike singlechecker's, this Main speaks go vet's protocol too.
-	multichecker.Main(hookvet.Analyzer)
+	multichecker.Main(hookvet.Analyzer) // unlike singlechecker's, a vet tool too
 }

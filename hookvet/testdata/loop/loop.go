@@ -64,14 +64,14 @@ var table struct{ c conn.Connection }
 func method(c *conn.Connection, s *session, packets []packet) {
 	for _, p := range packets {
 		s.pending = append(s.pending, p)
-		conn.Register(c, s.finalize) // want `^Register adds a hook in each iteration of the loop: each evaluation of the method value s.finalize makes a new one; make it once, before the loop$`
+		conn.Register(c, s.finalize) // want `^conn.Register adds a hook in each iteration of the loop: each evaluation of the method value s.finalize makes a new one; make it once, before the loop$`
 	}
 }
 
 func literal(c *conn.Connection, s *session, packets []packet) {
 	for _, p := range packets {
 		s.handle(p)
-		conn.Register(c, func(*conn.Connection) bool { // want `^Register adds a hook in each iteration of the loop: a function literal is a hook of its own wherever and whenever it is evaluated; make it once, before the loop$`
+		conn.Register(c, func(*conn.Connection) bool { // want `^conn.Register adds a hook in each iteration of the loop: a function literal is a hook of its own wherever and whenever it is evaluated; make it once, before the loop$`
 			return s.n > 0
 		})
 	}
@@ -85,8 +85,8 @@ func chain(c *conn.Connection, s *session, hk conn.RemovalHook) {
 
 func makers(c *conn.Connection, s *session, h *helpers.Session) {
 	for range 3 {
-		conn.Register(c, s.newHook())          // want `each call of s.newHook makes a new one`
-		conn.Register(c, helpers.Converted(h)) // want `each call of helpers.Converted makes a new one`
+		conn.Register(c, s.newHook()) // want `each call of s.newHook makes a new one`
+		conn.Register(c, h.NewHook()) // want `each call of h.NewHook makes a new one`
 	}
 }
 
@@ -247,7 +247,7 @@ func embedded(f *flow, s *session, packets []packet) {
 
 func hooks(t *tcpConn, h *httpConn, s *session, packets []packet) {
 	for range packets {
-		t.Register(t.saveBanner)                                 // want `^Register adds a hook in each iteration of the loop: each evaluation of the method value t.saveBanner makes a new one; declare saveBanner without its parameter, and pass the method expression \(\*tcpConn\).saveBanner$`
+		t.Register(t.saveBanner)                                 // want `^t.Register adds a hook in each iteration of the loop: each evaluation of the method value t.saveBanner makes a new one; declare saveBanner without its parameter, and pass the method expression \(\*tcpConn\).saveBanner$`
 		h.Register(h.saveBanner)                                 // want `\(\*tcpConn\).saveBanner$`
 		t.Hooks.Register(func(*tcpConn) bool { return s.n > 0 }) // want `Register adds a hook`
 		(*conn.Hooks[tcpConn]).Register(&t.Hooks, t.saveBanner)  // want `Register adds a hook`
@@ -263,10 +263,10 @@ func own(s *session) {
 
 func throughHelpers(c *conn.Connection, t *tcpConn, s *session, packets []packet) {
 	for range packets {
-		add(c, s.finalize)                    // want `^Register, through add, adds a hook in each iteration of the loop`
-		helpers.Add(c, s.finalize)            // want `^Register, through Add, adds a hook in each iteration of the loop`
-		helpers.AddTo(&t.Hooks, t.saveBanner) // want `^Register, through AddTo, adds a hook in each iteration of the loop`
-		t.add(t.saveBanner)                   // want `^Register, through add, adds a hook in each iteration of the loop`
+		add(c, s.finalize)                    // want `add adds a hook in each iteration of the loop`
+		helpers.Add(c, s.finalize)            // want `Add adds a hook in each iteration of the loop`
+		helpers.AddTo(&t.Hooks, t.saveBanner) // want `AddTo adds a hook in each iteration of the loop`
+		t.add(t.saveBanner)                   // want `add adds a hook in each iteration of the loop`
 	}
 }
 

@@ -267,6 +267,13 @@ func inLoop(c *conn.Connection, s *session) {
 	}
 }
 
+func inLoopInit(c *conn.Connection, s *session) {
+	for hk := s.finalize; s.n > 3; {
+		conn.Unregister(c, hk)
+		conn.Register(c, hk)
+	}
+}
+
 func jumps(c *conn.Connection, s *session) {
 	hk := s.finalize
 again:
