@@ -72,23 +72,19 @@ func (l *loop) repeats(cur inspector.Cursor) bool {
 		return b.Stmt != nil && b.Stmt.Pos() == l.pos &&
 			(b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody || b.Kind == cfg.KindLabel)
 	})
-	return i >= 0 && !l.mayEnd() && l.reaches(next, at, nil) && !l.reaches(blocks[i].Succs, blocks[i], at)
+	return i >= 0 && !l.mayEnd() && l.reaches(at, next, map[*cfg.Block]bool{}) &&
+		!l.reaches(blocks[i], blocks[i].Succs, map[*cfg.Block]bool{at: true})
 }
 
-// reaches reports whether control gets from one of todo to target inside of l, without avoid.
-func (l *loop) reaches(todo []*cfg.Block, target, avoid *cfg.Block) bool {
-	seen := map[*cfg.Block]bool{avoid: true}
-	for ; len(todo) > 0; todo = todo[1:] {
-		b := todo[0]
-		if b == target && !seen[b] {
-			return true
-		}
-		if !seen[b] && b.Stmt != nil && l.contains(b.Stmt) {
-			todo = slices.Concat(todo, b.Succs)
+// reaches reports whether control gets from one of blocks to target, inside of l and not past seen.
+func (l *loop) reaches(target *cfg.Block, blocks []*cfg.Block, seen map[*cfg.Block]bool) bool {
+	return slices.ContainsFunc(blocks, func(b *cfg.Block) bool {
+		if seen[b] {
+			return false
 		}
 		seen[b] = true
-	}
-	return false
+		return b == target || b.Stmt != nil && l.contains(b.Stmt) && l.reaches(target, b.Succs, seen)
+	})
 }
 
 // alwaysReaches reports whether every call of the literal lit evaluates the call at cur.
@@ -96,7 +92,7 @@ func (ck *checker) alwaysReaches(lit ast.Node, cur inspector.Cursor) bool {
 	l := &loop{pos: lit.Pos(), end: lit.End()}
 	blocks, at, _ := ck.flow(cur)
 	return at != nil && !slices.ContainsFunc(blocks, func(b *cfg.Block) bool {
-		return len(b.Succs) == 0 && l.reaches(blocks[:1], b, at)
+		return len(b.Succs) == 0 && l.reaches(b, blocks[:1], map[*cfg.Block]bool{at: true})
 	})
 }
 
@@ -143,13 +139,10 @@ func (l *loop) mayEnd() bool {
 		array, _ := deref(l.ck.info.TypeOf(n.X)).Underlying().(*types.Array)
 		return few(n.X) || lit != nil && len(lit.Elts) <= 1 || array != nil && array.Len() <= 1
 	case *ast.ForStmt:
-		switch cond := n.Cond.(type) {
-		case nil, *ast.CallExpr:
-			return false
-		case *ast.BinaryExpr:
-			return cond.Op == token.LAND || cond.Op == token.LOR || n.Init != nil && (few(cond.X) || few(cond.Y))
-		}
-		return true
+		_, isCall := n.Cond.(*ast.CallExpr)
+		cond, ok := n.Cond.(*ast.BinaryExpr)
+		compares := ok && cond.Op != token.LAND && cond.Op != token.LOR && (n.Init == nil || !few(cond.X) && !few(cond.Y))
+		return n.Cond != nil && !isCall && !compares
 	}
 	return false
 }
@@ -163,10 +156,8 @@ func (l *loop) same(e ast.Expr) bool {
 		v, ok := ck.info.Uses[e].(*types.Var)
 		return !ok || !l.varies(v)
 	case *ast.UnaryExpr:
-		if v := ck.local(e.X); v != nil {
-			return e.Op == token.AND && !l.contains(v)
-		}
-		return e.Op == token.AND && l.same(e.X)
+		v := ck.local(e.X)
+		return e.Op == token.AND && (v != nil && !l.contains(v) || v == nil && l.same(e.X))
 	case *ast.FuncLit:
 		return !slices.ContainsFunc(ck.captured(e), l.varies)
 	case *ast.SelectorExpr:
@@ -174,13 +165,9 @@ func (l *loop) same(e ast.Expr) bool {
 		if sel == nil {
 			return true // a function or variable of a package
 		}
-		if fn, ok := sel.Obj().(*types.Func); ok && sel.Kind() == types.MethodVal {
-			// It holds a copy of the receiver, unless that is a pointer.
-			if recv := fn.Signature().Recv().Type(); deref(recv) == recv {
-				return false
-			}
-		}
-		return l.same(e.X)
+		fn, isMethod := sel.Obj().(*types.Func)
+		// A method value holds a copy of a receiver that is no pointer.
+		return l.same(e.X) && !(isMethod && deref(fn.Signature().Recv().Type()) == fn.Signature().Recv().Type())
 	case *ast.CallExpr:
 		sel, ok := e.Fun.(*ast.SelectorExpr)
 		return ck.callee(e).Alike && !e.Ellipsis.IsValid() && (!ok || l.same(sel)) &&

@@ -64,7 +64,7 @@ func literals(c *conn.Connection, n int) {
 	}))
 	Unregister(c, func(*conn.Connection) bool { return true })            // want `Unregister never finds this hook`
 	renamed.Unregister(c, func(*conn.Connection) bool { return true })    // want `Unregister never finds this hook`
-	(conn.Unregister)(c, func(*conn.Connection) bool { return true })     // want `Unregister never finds this hook`
+	(conn.Unregister)(c, func(*conn.Connection) bool { return true })     // want `Unregister\) never finds this hook`
 	if !conn.Unregister(c, func(*conn.Connection) bool { return true }) { // want `Unregister never finds this hook`
 		return
 	}
@@ -202,8 +202,8 @@ func hooks(t *tcpConn, h *httpConn, l logger, f *flow[int], n int) {
 	(*conn.Hooks[tcpConn]).Unregister(&t.Hooks, t.saveBanner) // want `Unregister never finds this hook`
 	(*tcpConn).Unregister(t, t.saveBanner)                    // want `Unregister never finds this hook`
 	f.Unregister(f.done)                                      // want `\(\*flow\[int\]\).done$`
-	helpers.DropFrom(&t.Hooks, t.saveBanner)                  // want `DropFrom never finds this hook`
-	helpers.DropFrom[tcpConn](&t.Hooks, t.saveBanner)         // want `DropFrom never finds this hook`
+	helpers.DropFrom(&t.Hooks, t.saveBanner)                  // want `DropFrom.* never finds this hook`
+	helpers.DropFrom[tcpConn](&t.Hooks, t.saveBanner)         // want `DropFrom.* never finds this hook`
 	var own conn.Hooks[session]
 	own.Unregister(func(s *session) bool { return s.n > 0 }) // want `Unregister never finds this hook`
 	kept := t.saveBanner
