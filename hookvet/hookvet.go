@@ -16,8 +16,7 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// connPath is the import path of package conn. Who publishes the module under another path changes
-// it here as in every import.
+// connPath is the import path of package conn, to be changed with every import of it.
 const connPath = "example.com/conn"
 
 // Analyzer reports removal hooks that are certainly not the hook they are taken for. The package
@@ -26,9 +25,8 @@ var Analyzer = &analysis.Analyzer{
 	Name: "hookvet",
 	Doc: `report removal hooks that are certainly new where a known one is meant
 
-A removal hook of example.com/conn is one func value. Unregister and Registered never find a hook
-that has just been made: a method value, a function literal, the result of conn.Chain. Register,
-given such a hook in a loop over one connection, adds another in each iteration.`,
+Unregister and Registered of example.com/conn never find a hook that has just been made, such as a
+method value. Register, given such a hook in a loop, adds another in each iteration.`,
 	URL:       "https://pkg.go.dev/" + connPath + "/hookvet",
 	Requires:  []*analysis.Analyzer{inspect.Analyzer, ctrlflow.Analyzer},
 	FactTypes: []analysis.Fact{new(fact)},
@@ -45,14 +43,9 @@ type checker struct {
 }
 
 func run(pass *analysis.Pass) (any, error) {
-	ck := &checker{
-		pass:  pass,
-		info:  pass.TypesInfo,
-		root:  pass.ResultOf[inspect.Analyzer].(*inspector.Inspector).Root(),
-		decls: make(map[*types.Func]inspector.Cursor),
-		uses:  make(map[*types.Var][]inspector.Cursor),
-	}
-	for cur := range ck.root.Preorder((*ast.FuncDecl)(nil), (*ast.Ident)(nil)) {
+	root := pass.ResultOf[inspect.Analyzer].(*inspector.Inspector).Root()
+	ck := &checker{pass, pass.TypesInfo, root, make(map[*types.Func]inspector.Cursor), make(map[*types.Var][]inspector.Cursor)}
+	for cur := range root.Preorder((*ast.FuncDecl)(nil), (*ast.Ident)(nil)) {
 		switch n := cur.Node().(type) {
 		case *ast.FuncDecl:
 			if fn, ok := ck.info.Defs[n.Name].(*types.Func); ok && n.Body != nil {
@@ -65,7 +58,7 @@ func run(pass *analysis.Pass) (any, error) {
 		}
 	}
 	ck.exportFacts()
-	for cur := range ck.root.Preorder((*ast.CallExpr)(nil)) {
+	for cur := range root.Preorder((*ast.CallExpr)(nil)) {
 		// A test makes such calls on purpose. One that it makes by mistake fails there.
 		if name := pass.Fset.File(cur.Node().Pos()).Name(); !strings.HasSuffix(name, "_test.go") {
 			ck.check(cur)
@@ -78,23 +71,20 @@ func run(pass *analysis.Pass) (any, error) {
 func (ck *checker) check(cur inspector.Cursor) {
 	call := cur.Node().(*ast.CallExpr)
 	s := ck.sink(call)
-	made, what, advice := ast.Expr(nil), "adds a hook in each iteration of the loop", "make it once, before the loop"
+	made, what, advice := ast.Expr(nil), "never finds this hook", "keep the one that is registered in a variable"
 	if s.name == "Register" {
-		made = ck.madeInLoop(cur, s)
+		made, what = ck.madeInLoop(cur, s), "adds a hook in each iteration of the loop"
+		advice = "make it once, before the loop"
 	} else if s.name != "" {
-		made, what = ck.neverRegistered(s.hook), "never finds this hook"
-		advice = "keep the hook that is registered in a variable, and pass that"
+		made = ck.neverRegistered(s.hook)
 	}
-	var cause string
+	cause := "each evaluation of " + types.ExprString(made) + " makes a new one"
 	switch made := made.(type) {
 	case nil:
 		return
 	case *ast.FuncLit:
 		cause = "a function literal is a hook of its own wherever and whenever it is evaluated"
-	case *ast.CallExpr:
-		cause = "each call of " + types.ExprString(made.Fun) + " makes a new one"
 	case *ast.SelectorExpr:
-		cause = "each evaluation of the method value " + types.ExprString(made) + " makes a new one"
 		if expr := ck.methodExpr(made); expr != "" {
 			advice = "declare " + made.Sel.Name + " without its parameter, and pass the method expression " + expr
 		}
@@ -102,13 +92,11 @@ func (ck *checker) check(cur inspector.Cursor) {
 	ck.pass.ReportRangef(s.hook, "%s %s: %s; %s", types.ExprString(call.Fun), what, cause, advice)
 }
 
-// methodExpr returns the method expression that would be the same hook wherever it is written, if
-// value is a method value of the connection's own type; else "".
+// methodExpr returns the method expression to use for a method value of the connection's type, else "".
 func (ck *checker) methodExpr(value *ast.SelectorExpr) string {
-	sel := ck.info.Selections[value]
-	c := sel.Type().(*types.Signature).Params().At(0).Type()
-	recv := sel.Obj().(*types.Func).Signature().Recv().Type()
-	if !types.Identical(deref(sel.Recv()), deref(c)) && !types.Identical(deref(recv), deref(c)) {
+	sig := ck.info.Uses[value.Sel].(*types.Func).Signature()
+	c := sig.Params().At(0).Type()
+	if !types.Identical(deref(sig.Recv().Type()), deref(c)) {
 		return ""
 	}
 	return "(" + types.TypeString(c, types.RelativeTo(ck.pass.Pkg)) + ")." + value.Sel.Name
@@ -160,14 +148,11 @@ func (ck *checker) local(e ast.Expr) *types.Var {
 
 // strip removes parentheses and conversions from e.
 func (ck *checker) strip(e ast.Expr) ast.Expr {
-	for {
-		e = ast.Unparen(e)
-		conv, ok := e.(*ast.CallExpr)
-		if !ok || !ck.info.Types[conv.Fun].IsType() || len(conv.Args) != 1 {
-			return e
-		}
-		e = conv.Args[0]
+	e = ast.Unparen(e)
+	if conv, ok := e.(*ast.CallExpr); ok && len(conv.Args) == 1 && ck.info.Types[conv.Fun].IsType() {
+		return ck.strip(conv.Args[0])
 	}
+	return e
 }
 
 // funcAround returns the innermost function, declared or literal, around cur.
@@ -181,7 +166,7 @@ func funcAround(cur inspector.Cursor) (fn inspector.Cursor) {
 // A fact is what is known about a function.
 type fact struct {
 	Makes  bool   // each call returns a hook that no other call returns
-	Alike  bool   // and all that one receiver or the arguments make do the same
+	Alike  bool   // and all hooks that it makes of one receiver, or of the same arguments, do the same
 	Passes string // the function that it passes a parameter to: Register, Unregister or Registered
 	Hook   int    // that parameter, from 1 on, with which it does nothing else
 	Conn   int    // of Register, which it always calls: the connection, 0 for the receiver
@@ -190,10 +175,7 @@ type fact struct {
 func (*fact) AFact() {}
 
 func (f *fact) String() string {
-	if f.Makes {
-		return "makes a new hook"
-	}
-	return fmt.Sprintf("passes parameter %d to %s", f.Hook, f.Passes)
+	return fmt.Sprintf("makes: %t, passes: %d to %s", f.Makes, f.Hook, f.Passes)
 }
 
 // factOf returns what is known about fn.
@@ -211,8 +193,7 @@ func (ck *checker) factOf(fn *types.Func) (known fact) {
 	return known
 }
 
-// exportFacts exports the facts about the functions of the package, again while there are new ones,
-// since a function may return what another makes and pass on to what another passes on.
+// exportFacts exports what is known about the package, until nothing that follows from it is new.
 func (ck *checker) exportFacts() {
 	for changed := ck.pass.Pkg.Path() != connPath; changed; {
 		changed = false
@@ -286,14 +267,11 @@ func (ck *checker) returnsNew(fn inspector.Cursor, sig *types.Signature) fact {
 		}
 	}
 	decl, ok := fn.Node().(*ast.FuncDecl)
-	sel, isValue := made.(*ast.SelectorExpr)
 	_, isLit := made.(*ast.FuncLit)
-	alike := ok && len(decl.Body.List) == 1 && sig.Params().Len() == 0 && (isLit || isValue && ck.local(sel.X) != nil)
-	return fact{Makes: made != nil, Alike: alike}
+	return fact{Makes: made != nil, Alike: isLit && ok && len(decl.Body.List) == 1 && sig.Params().Len() == 0}
 }
 
-// newHook returns what e is, but for parentheses and conversions, if every evaluation makes a hook that
-// is like no other; else nil.
+// newHook returns e, without conversions, if every evaluation of it makes a new hook; else nil.
 func (ck *checker) newHook(e ast.Expr) ast.Expr {
 	switch e := ck.strip(e).(type) {
 	case *ast.FuncLit:
@@ -333,8 +311,7 @@ func (ck *checker) captured(lit *ast.FuncLit) (vars []*types.Var) {
 	return vars
 }
 
-// neverRegistered returns what makes the hook that e, an argument, evaluates to, if that hook cannot
-// have been registered; else nil.
+// neverRegistered returns what makes the hook e if that cannot have been registered; else nil.
 func (ck *checker) neverRegistered(e ast.Expr) ast.Expr {
 	e = ck.strip(e)
 	if lit, ok := e.(*ast.FuncLit); ok {
@@ -354,14 +331,12 @@ func (ck *checker) neverRegistered(e ast.Expr) ast.Expr {
 
 // straight reports whether control gets to cur once for each time that v is declared.
 func (ck *checker) straight(v *types.Var, cur inspector.Cursor) bool {
+	for range funcAround(cur).Preorder((*ast.LabeledStmt)(nil)) {
+		return false
+	}
 	for around := range cur.Enclosing((*ast.ForStmt)(nil), (*ast.RangeStmt)(nil), (*ast.DeferStmt)(nil),
 		(*ast.GoStmt)(nil), (*ast.FuncLit)(nil)) {
 		if v.Pos() < around.Node().Pos() {
-			return false
-		}
-	}
-	for label := range funcAround(cur).Preorder((*ast.LabeledStmt)(nil)) {
-		if v.Pos() < label.Node().Pos() && label.Node().Pos() < cur.Node().Pos() {
 			return false
 		}
 	}
@@ -374,14 +349,14 @@ func (ck *checker) onlyNew(v *types.Var, how use, end token.Pos) (made ast.Expr,
 	for _, id := range ck.uses[v] {
 		if id.Node().Pos() >= end {
 			break
+		} else if ck.uses[v][0].Node().Pos() != v.Pos() {
+			return nil, false // declared by a type switch
 		}
-		switch is, value := ck.useOf(id); is {
-		case nothing, how:
-		case assigns:
-			if made = ck.newHook(value); made == nil {
-				return nil, false
-			}
-		default:
+		is, value := ck.useOf(id)
+		if is == assigns {
+			made = ck.newHook(value)
+		}
+		if is == assigns && made == nil || is != assigns && is != nothing && is != how {
 			return nil, false
 		}
 	}
@@ -392,10 +367,10 @@ func (ck *checker) onlyNew(v *types.Var, how use, end token.Pos) (made ast.Expr,
 type use int
 
 const (
-	nothing   use = iota // also what it does only if Unregister or Registered has found the hook
-	assigns              // by a declaration, a statement or, whenever, a pointer
-	seeks                // calls what passes it to Unregister or Registered
-	registers            // calls what passes it to Register
+	nothing   use = iota
+	assigns       // by a declaration, a statement or, whenever, a pointer
+	seeks         // calls what passes it to Unregister or Registered
+	registers     // calls what passes it to Register
 	returns
 	other
 )
@@ -403,15 +378,6 @@ const (
 // useOf returns what happens to a local variable where id names it, with the value that is assigned,
 // nil if that is not known, or the call.
 func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
-	v := ck.local(id.Node().(*ast.Ident))
-	for around := range id.Enclosing((*ast.IfStmt)(nil)) {
-		call, ok := around.Node().(*ast.IfStmt).Cond.(*ast.CallExpr)
-		if ok && around.ChildAt(edge.IfStmt_Body, -1).Contains(id) {
-			if s := ck.sink(call); s.name != "" && s.name != "Register" && ck.local(s.hook) == v {
-				return nothing, nil
-			}
-		}
-	}
 	cur := id
 	for e, ok := cur.Parent().Node().(ast.Expr); ok && ck.strip(e) == id.Node(); {
 		cur = cur.Parent()

@@ -67,12 +67,12 @@ func (l *loop) contains(n interface{ Pos() token.Pos }) bool {
 
 // repeats reports whether each iteration evaluates the call at cur and may be followed by another.
 func (l *loop) repeats(cur inspector.Cursor) bool {
-	blocks, at, next := l.ck.flow(cur)
+	blocks, at := l.ck.flow(cur)
 	i := slices.IndexFunc(blocks, func(b *cfg.Block) bool {
 		return b.Stmt != nil && b.Stmt.Pos() == l.pos &&
 			(b.Kind == cfg.KindForBody || b.Kind == cfg.KindRangeBody || b.Kind == cfg.KindLabel)
 	})
-	return i >= 0 && !l.mayEnd() && l.reaches(at, next, map[*cfg.Block]bool{}) &&
+	return i >= 0 && !l.mayEnd() && l.reaches(at, at.Succs, map[*cfg.Block]bool{}) &&
 		!l.reaches(blocks[i], blocks[i].Succs, map[*cfg.Block]bool{at: true})
 }
 
@@ -90,15 +90,15 @@ func (l *loop) reaches(target *cfg.Block, blocks []*cfg.Block, seen map[*cfg.Blo
 // alwaysReaches reports whether every call of the literal lit evaluates the call at cur.
 func (ck *checker) alwaysReaches(lit ast.Node, cur inspector.Cursor) bool {
 	l := &loop{pos: lit.Pos(), end: lit.End()}
-	blocks, at, _ := ck.flow(cur)
+	blocks, at := ck.flow(cur)
 	return at != nil && !slices.ContainsFunc(blocks, func(b *cfg.Block) bool {
 		return len(b.Succs) == 0 && l.reaches(b, blocks[:1], map[*cfg.Block]bool{at: true})
 	})
 }
 
-// flow returns the blocks of the function around cur, the one that evaluates the call there, as a
-// statement or a condition, and those that may follow if the call is true; nil if there is none.
-func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Block, next []*cfg.Block) {
+// flow returns the blocks of the function around cur and the one with the call there, nil if that
+// does not stand alone: what its result decides is not known.
+func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Block) {
 	var graph *cfg.CFG
 	cfgs := ck.pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs)
 	switch fn := funcAround(cur).Node().(type) {
@@ -107,27 +107,16 @@ func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Bloc
 	case *ast.FuncLit:
 		graph = cfgs.FuncLit(fn)
 	}
-	from, to := 0, 1 // if it is a condition
-	if not, ok := cur.Parent().Node().(*ast.UnaryExpr); ok && not.Op == token.NOT {
-		cur, from, to = cur.Parent(), 1, 2
-	}
-	switch cur.ParentEdgeKind() {
-	case edge.ExprStmt_X:
-		cur, to = cur.Parent(), 2
-	case edge.IfStmt_Cond, edge.ForStmt_Cond:
-	default:
-		return nil, nil, nil
-	}
 	for _, b := range graph.Blocks {
-		if slices.Contains(b.Nodes, cur.Node()) {
-			return graph.Blocks, b, b.Succs[from:min(to, len(b.Succs))]
+		if cur.ParentEdgeKind() == edge.ExprStmt_X && slices.Contains(b.Nodes, cur.Parent().Node()) {
+			return graph.Blocks, b
 		}
 	}
-	return nil, nil, nil
+	return nil, nil
 }
 
-// mayEnd reports whether the loop, by its text, may always end after one iteration: it ranges over
-// one element, counts to one, or goes on as long as a variable says.
+// mayEnd reports whether the text of the loop may mean one iteration: it ranges over one element,
+// counts to one, or goes on as long as a variable says.
 func (l *loop) mayEnd() bool {
 	few := func(e ast.Expr) bool {
 		v := l.ck.info.Types[e].Value
@@ -135,20 +124,18 @@ func (l *loop) mayEnd() bool {
 	}
 	switch n := l.stmt.(type) {
 	case *ast.RangeStmt:
-		lit, _ := n.X.(*ast.CompositeLit)
-		array, _ := deref(l.ck.info.TypeOf(n.X)).Underlying().(*types.Array)
-		return few(n.X) || lit != nil && len(lit.Elts) <= 1 || array != nil && array.Len() <= 1
+		lit, ok := n.X.(*ast.CompositeLit)
+		return few(n.X) || ok && len(lit.Elts) <= 1
 	case *ast.ForStmt:
 		_, isCall := n.Cond.(*ast.CallExpr)
-		cond, ok := n.Cond.(*ast.BinaryExpr)
-		compares := ok && cond.Op != token.LAND && cond.Op != token.LOR && (n.Init == nil || !few(cond.X) && !few(cond.Y))
-		return n.Cond != nil && !isCall && !compares
+		cmp, ok := n.Cond.(*ast.BinaryExpr)
+		isCount := ok && cmp.Op != token.LAND && cmp.Op != token.LOR && (n.Init == nil || !few(cmp.X) && !few(cmp.Y))
+		return n.Cond != nil && !isCall && !isCount
 	}
 	return false
 }
 
-// same reports whether e is the same in each iteration, or a hook that does the same, if nothing
-// disturbs the loop.
+// same reports whether e is, or does, the same in each iteration if nothing disturbs the loop.
 func (l *loop) same(e ast.Expr) bool {
 	ck := l.ck
 	switch e := ck.strip(e).(type) {
@@ -179,7 +166,7 @@ func (l *loop) same(e ast.Expr) bool {
 // varies reports whether v may be another variable in each iteration or get another value.
 func (l *loop) varies(v *types.Var) bool {
 	uses := l.ck.uses[v]
-	return l.contains(v) || slices.ContainsFunc(uses, func(id inspector.Cursor) bool {
+	return l.contains(v) || len(uses) > 0 && uses[0].Node().Pos() != v.Pos() || slices.ContainsFunc(uses, func(id inspector.Cursor) bool {
 		how, _ := l.ck.useOf(id)
 		return how == assigns && id != uses[0] && (l.contains(id.Node()) || funcAround(id) != funcAround(uses[0]))
 	})
@@ -228,20 +215,18 @@ func (l *loop) disturbs(n ast.Node, called bool) (found bool) {
 
 // calls reports whether fn, which the loop may call, disturbs it.
 func (l *loop) calls(fn *types.Func) bool {
-	recv := fn.Signature().Recv()
+	recv, known := fn.Signature().Recv(), l.ck.factOf(fn)
 	switch {
-	case l.seen[fn], fn.Pkg() == nil: // Error of error
+	case l.seen[fn], fn.Pkg() == nil, known.Alike, known.Passes == "Register":
 		return false
 	case recv != nil && types.IsInterface(recv.Type()):
 		return true
 	case fn.Pkg().Path() == connPath:
-		return !slices.Contains(strings.Fields("Register Registered Removed Chain String Get GetOrNew Delete"), fn.Name())
-	case slices.Contains(quiet, fn.Pkg().Path()), l.ck.factOf(fn).Passes == "Register":
-		return false
+		return !slices.Contains(strings.Fields("Registered Removed String Get GetOrNew Delete"), fn.Name())
 	}
 	l.seen[fn] = true
 	decl, ok := l.ck.decls[fn]
-	return !ok || l.disturbs(decl.Node().(*ast.FuncDecl).Body, true)
+	return !slices.Contains(quiet, fn.Pkg().Path()) && (!ok || l.disturbs(decl.Node().(*ast.FuncDecl).Body, true))
 }
 
 // replaces reports whether an assignment to e may replace the connection or what it is found through.

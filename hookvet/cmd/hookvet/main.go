@@ -1,6 +1,4 @@
-// The hookvet command runs package hookvet's analyzer over packages:
-//
-//	go tool hookvet ./...
+// The hookvet command runs package hookvet's analyzer: go tool hookvet ./...
 package main
 
 import (
@@ -10,5 +8,5 @@ import (
 )
 
 func main() {
-	multichecker.Main(hookvet.Analyzer) // unlike singlechecker's, a vet tool too
+	multichecker.Main(hookvet.Analyzer) // unlike singlechecker's, it makes a vet tool, too
 }

@@ -19,72 +19,72 @@ var hook = (&Session{}).Finalize
 
 // Functions that make hooks.
 
-func Capturing(n int) conn.RemovalHook { // want Capturing:"makes a new hook"
+func Capturing(n int) conn.RemovalHook { // want Capturing:"makes: true"
 	return func(*conn.Connection) bool { return n > 0 }
 }
 
-func FuncType(n int) func(*conn.Connection) bool { // want FuncType:"makes a new hook"
+func FuncType(n int) func(*conn.Connection) bool { // want FuncType:"makes: true"
 	return func(*conn.Connection) bool { return n > 0 }
 }
 
-func (s *Session) NewHook() conn.RemovalHook { // want NewHook:"makes a new hook"
+func (s *Session) NewHook() conn.RemovalHook { // want NewHook:"makes: true"
 	return s.Finalize
 }
 
-func Chained() conn.RemovalHook { // want Chained:"makes a new hook"
+func Chained() conn.RemovalHook { // want Chained:"makes: true"
 	return conn.Chain(Finalize)
 }
 
-func Converted(s *Session) conn.RemovalHook { // want Converted:"makes a new hook"
+func Converted(s *Session) conn.RemovalHook { // want Converted:"makes: true"
 	return (conn.RemovalHook(s.Finalize))
 }
 
-func MoreIndirect(s *Session) conn.RemovalHook { // want MoreIndirect:"makes a new hook"
+func MoreIndirect(s *Session) conn.RemovalHook { // want MoreIndirect:"makes: true"
 	return Indirect(s)
 }
 
-func Indirect(s *Session) conn.RemovalHook { // want Indirect:"makes a new hook"
+func Indirect(s *Session) conn.RemovalHook { // want Indirect:"makes: true"
 	return s.NewHook()
 }
 
-func InVariable(s *Session) conn.RemovalHook { // want InVariable:"makes a new hook"
+func InVariable(s *Session) conn.RemovalHook { // want InVariable:"makes: true"
 	hk := s.Finalize
 	return hk
 }
 
-func Declared(s *Session) conn.RemovalHook { // want Declared:"makes a new hook"
+func Declared(s *Session) conn.RemovalHook { // want Declared:"makes: true"
 	var hk conn.RemovalHook
 	hk = s.Finalize
 	return hk
 }
 
-func Either(s *Session, n int) conn.RemovalHook { // want Either:"makes a new hook"
+func Either(s *Session, n int) conn.RemovalHook { // want Either:"makes: true"
 	if n > 0 {
 		return s.Finalize
 	}
 	return Capturing(n)
 }
 
-func NamedResult(s *Session) (hk conn.RemovalHook) { // want NamedResult:"makes a new hook"
+func NamedResult(s *Session) (hk conn.RemovalHook) { // want NamedResult:"makes: true"
 	hk = s.Finalize
 	return
 }
 
-func NamedReturned(s *Session) (hk conn.RemovalHook) { // want NamedReturned:"makes a new hook"
+func NamedReturned(s *Session) (hk conn.RemovalHook) { // want NamedReturned:"makes: true"
 	return s.Finalize
 }
 
-func Literal(s *Session) conn.RemovalHook { // want Literal:"makes a new hook"
+func Literal(s *Session) conn.RemovalHook { // want Literal:"makes: true"
 	return func() conn.RemovalHook { return s.Finalize }()
 }
 
-func OfGeneric[T any](v *T) conn.RemovalHook { // want OfGeneric:"makes a new hook"
+func OfGeneric[T any](v *T) conn.RemovalHook { // want OfGeneric:"makes: true"
 	return func(*conn.Connection) bool { return v != nil }
 }
 
 type Box[T any] struct{ V T }
 
-func (b Box[T]) NewHook() conn.RemovalHook { // want NewHook:"makes a new hook"
+func (b Box[T]) NewHook() conn.RemovalHook { // want NewHook:"makes: true"
 	return func(c *conn.Connection) bool { return b.finalize(c) }
 }
 
@@ -205,11 +205,11 @@ func Both(s *Session) (conn.RemovalHook, error) { return s.Finalize, nil }
 
 // Functions that pass hooks on.
 
-func Drop(c *conn.Connection, hk conn.RemovalHook) { // want Drop:"passes parameter 2 to Unregister"
+func Drop(c *conn.Connection, hk conn.RemovalHook) { // want Drop:"passes: 2 to Unregister"
 	conn.Unregister(c, hk)
 }
 
-func DropAll(hk conn.RemovalHook, conns []*conn.Connection) (n int) { // want DropAll:"passes parameter 1 to Unregister"
+func DropAll(hk conn.RemovalHook, conns []*conn.Connection) (n int) { // want DropAll:"passes: 1 to Unregister"
 	for _, c := range conns {
 		if conn.Unregister(c, hk) {
 			n++
@@ -218,41 +218,41 @@ func DropAll(hk conn.RemovalHook, conns []*conn.Connection) (n int) { // want Dr
 	return n
 }
 
-func Dropped(c *conn.Connection, hk func(*conn.Connection) bool) bool { // want Dropped:"passes parameter 2 to Unregister"
+func Dropped(c *conn.Connection, hk func(*conn.Connection) bool) bool { // want Dropped:"passes: 2 to Unregister"
 	if c == nil || hk == nil {
 		return false
 	}
 	return conn.Unregister(c, conn.RemovalHook(hk))
 }
 
-func DropTwice(c *conn.Connection, hk conn.RemovalHook) { // want DropTwice:"passes parameter 2 to Unregister"
+func DropTwice(c *conn.Connection, hk conn.RemovalHook) { // want DropTwice:"passes: 2 to Unregister"
 	Drop(c, hk)
 	Drop(c, hk)
 }
 
-func End(c *conn.Connection, hk conn.RemovalHook) { // want End:"passes parameter 2 to Unregister"
-	if conn.Unregister(c, hk) {
-		hk(c)
-	}
-}
-
-func (s *Session) Has(hk conn.RemovalHook) bool { // want Has:"passes parameter 1 to Registered"
+func (s *Session) Has(hk conn.RemovalHook) bool { // want Has:"passes: 1 to Registered"
 	return conn.Registered(s.Conn, hk)
 }
 
-func DropFrom[C any](h *conn.Hooks[C], hk func(*C) bool) { // want DropFrom:"passes parameter 2 to Unregister"
+func DropFrom[C any](h *conn.Hooks[C], hk func(*C) bool) { // want DropFrom:"passes: 2 to Unregister"
 	h.Unregister(hk)
 }
 
-func Add(c *conn.Connection, hk conn.RemovalHook) { // want Add:"passes parameter 2 to Register"
+func Add(c *conn.Connection, hk conn.RemovalHook) { // want Add:"passes: 2 to Register"
 	conn.Register(c, hk)
 }
 
-func AddTo[C any](h *conn.Hooks[C], hk func(*C) bool) bool { // want AddTo:"passes parameter 2 to Register"
+func AddTo[C any](h *conn.Hooks[C], hk func(*C) bool) bool { // want AddTo:"passes: 2 to Register"
 	return h.Register(hk)
 }
 
 // Functions that do something else with a hook, too.
+
+func End(c *conn.Connection, hk conn.RemovalHook) {
+	if conn.Unregister(c, hk) {
+		hk(c)
+	}
+}
 
 func Toggle(c *conn.Connection, hk conn.RemovalHook) {
 	if !conn.Unregister(c, hk) {

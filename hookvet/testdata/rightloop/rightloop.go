@@ -52,7 +52,7 @@ func (s *session) forget() {
 }
 func (s *session) callBack() { s.onEnd(s.c) }
 
-func (s *session) numbered() conn.RemovalHook { // want numbered:"makes a new hook"
+func (s *session) numbered() conn.RemovalHook { // want numbered:"makes: true"
 	s.next++
 	id := s.next
 	return func(*conn.Connection) bool { return id > 0 }
@@ -62,11 +62,11 @@ type id struct{ n int }
 
 func (i id) hook(*conn.Connection) bool { return i.n > 0 }
 
-func hookOf(i id) conn.RemovalHook { // want hookOf:"makes a new hook"
+func hookOf(i id) conn.RemovalHook { // want hookOf:"makes: true"
 	return func(*conn.Connection) bool { return i.n > 0 }
 }
 
-func hookOfInt(i int) conn.RemovalHook { // want hookOfInt:"makes a new hook"
+func hookOfInt(i int) conn.RemovalHook { // want hookOfInt:"makes: true"
 	return func(*conn.Connection) bool { return i > 0 }
 }
 
@@ -424,9 +424,9 @@ func removedByOthers(c *conn.Connection, s *session, r remover, closer io.Closer
 	}
 }
 
-func endOf(c *conn.Connection) func() { return func() { conn.StateRemove(c) } } // want endOf:"makes a new hook"
+func endOf(c *conn.Connection) func() { return func() { conn.StateRemove(c) } } // want endOf:"makes: true"
 
-func packetsUntilEnd(c *conn.Connection) iter.Seq[packet] { // want packetsUntilEnd:"makes a new hook"
+func packetsUntilEnd(c *conn.Connection) iter.Seq[packet] { // want packetsUntilEnd:"makes: true"
 	return func(yield func(packet) bool) {
 		for yield(packet{}) {
 			conn.StateRemove(c)
@@ -518,6 +518,11 @@ func once(c *conn.Connection, s *session, t *tcpConn, o *sync.Once, packets []pa
 			s.n++
 		}
 	}
+	for range packets {
+		if !conn.Register(c, s.finalize) {
+			return fmt.Errorf("%s is over", c.UID)
+		}
+	}
 	for !conn.Register(c, s.finalize) {
 		s.n++
 	}
@@ -544,9 +549,6 @@ func once(c *conn.Connection, s *session, t *tcpConn, o *sync.Once, packets []pa
 		o.Do(func() { conn.Register(c, s.finalize) })
 	}
 	for range 1 {
-		conn.Register(c, s.finalize)
-	}
-	for range [1]int{} {
 		conn.Register(c, s.finalize)
 	}
 	for range []*session{s} {
@@ -712,7 +714,7 @@ func different(c *conn.Connection, s *session, sessions []*session, packets []pa
 	}
 }
 
-func makeHook(sessions []*session) conn.RemovalHook { return sessions[0].finalize } // want makeHook:"makes a new hook"
+func makeHook(sessions []*session) conn.RemovalHook { return sessions[0].finalize } // want makeHook:"makes: true"
 
 // Hooks that are the same in each iteration.
 

@@ -41,7 +41,7 @@ type hookAlias = conn.RemovalHook
 
 type ownHook func(*conn.Connection) bool
 
-func named[T any](c *conn.Connection, t *tcpConn, s *session, m *helpers.Session, hk conn.RemovalHook, hooks map[string]conn.RemovalHook, f func() conn.RemovalHook) { // want named:"passes parameter 5 to Registered"
+func named[T any](c *conn.Connection, t *tcpConn, s *session, m *helpers.Session, hk conn.RemovalHook, hooks map[string]conn.RemovalHook, f func() conn.RemovalHook) { // want named:"passes: 5 to Registered"
 	conn.Unregister(c, finalize)
 	conn.Unregister(c, helpers.Finalize)
 	conn.Unregister(c, conn.RemovalHook(finalize))
@@ -338,6 +338,7 @@ func shared(c *conn.Connection, n int) {
 func through(c *conn.Connection, s *session) {
 	helpers.Toggle(c, func(*conn.Connection) bool { return s.n > 0 })
 	helpers.MoveToEnd(c, s.finalize)
+	helpers.End(c, s.finalize)
 	helpers.Finish(c, func(*conn.Connection) bool { return s.n > 0 })
 	helpers.DropNamed(c, s.finalize)
 	helpers.DropCanonical(c, s.finalize)
