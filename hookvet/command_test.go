@@ -10,36 +10,37 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inFreshModule runs the go command in a new module that imports package conn from this repository and has the given
-// files. It returns what the command prints.
-func inFreshModule(t *testing.T, files map[string]string, args ...string) (output string, err error) {
+// newModule returns the folder of a new module that has the given files and may import package conn
+// and hookvet from this repository.
+func newModule(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
 	repository, err := filepath.Abs("..")
 	require.NoError(t, err)
-	dir := t.TempDir()
+	sums, err := os.ReadFile("go.sum")
+	require.NoError(t, err)
+	dir = t.TempDir()
 	write := func(name, content string) {
 		name = filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o777))
 		require.NoError(t, os.WriteFile(name, []byte(content), 0o666))
 	}
-	write("go.mod", "module app\n\ngo 1.26\n\nrequire example.com/conn v0.0.0\n\nreplace example.com/conn => "+repository+"\n")
+	write("go.mod", "module app\n\ngo 1.26\n\nrequire example.com/conn v0.0.0\n\nreplace example.com/conn => "+repository+
+		"\n\nreplace example.com/conn/hookvet => "+filepath.Join(repository, "hookvet")+"\n")
+	write("go.sum", string(sums))
 	for name, content := range files {
 		write(name, content)
 	}
-	cmd := exec.Command("go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
-	b, err := cmd.CombinedOutput()
-	return string(b), err
+	return dir
 }
 
-// buildCommand builds the hookvet command and returns the name of its file.
-func buildCommand(t *testing.T) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "hookvet.exe")
-	out, err := exec.Command("go", "build", "-o", file, "./cmd/hookvet").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return file
+// runGo runs the go command in dir, a new module, and returns what it prints. What the module needs is
+// here or was needed to build this test.
+func runGo(dir string, args ...string) (output string, err error) {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off")
+	b, err := cmd.CombinedOutput()
+	return string(b), err
 }
 
 const rightUse = `package main
@@ -63,21 +64,16 @@ func main() {
 }
 `
 
-func TestGoVetRunsTheCommand(t *testing.T) {
-	command := buildCommand(t)
-
-	out, err := inFreshModule(t, map[string]string{"main.go": rightUse}, "vet", "-vettool="+command, "./...")
-	assert.NoError(t, err, "%s", out)
-	assert.Empty(t, out)
-
-	out, err = inFreshModule(t, map[string]string{
-		"hooks/hooks.go": `package hooks
+var wrongUses = map[string]string{
+	"hooks/hooks.go": `package hooks
 
 import "example.com/conn"
 
 func New(n int) conn.RemovalHook { return func(*conn.Connection) bool { return n > 0 } }
+
+func Drop(c *conn.Connection, hk conn.RemovalHook) bool { return conn.Unregister(c, hk) }
 `,
-		"generated/generated.go": `package generated
+	"generated/generated.go": `package generated
 
 import "example.com/conn"
 
@@ -88,7 +84,7 @@ func parse(c *conn.Connection, n int) {
 	}
 }
 `,
-		"main.go": `package main
+	"main.go": `package main
 
 import (
 	"app/hooks"
@@ -102,44 +98,80 @@ func (*session) finalize(c *conn.Connection) bool { return true }
 
 func finalize(c *conn.Connection) bool { return true }
 
-func generic[T any](c *conn.Connection) bool { return true }
-
-func forget[T any](c *conn.Connection) { conn.Unregister(c, generic[T]) }
-
 func main() {
 	var c conn.Connection
 	var s session
 	for range 3 {
 		conn.Register(&c, s.finalize)
 	}
-	if conn.Register(&c, func(c *conn.Connection) bool { return s.finalize(c) }) {
-		println("first")
-	}
 	conn.Unregister(&c, hooks.New(1))
 	conn.Registered(&c, conn.Chain(finalize))
-	forget[int](&c)
+	hooks.Drop(&c, s.finalize)
 }
 `,
-	}, "vet", "-vettool="+command, "./...")
+}
+
+var reports = []string{
+	"parser.y:12: conn.Register adds a hook in each iteration of the loop: a function literal",
+	"main.go:19:21: conn.Register adds a hook in each iteration of the loop: each evaluation of s.finalize",
+	"main.go:21:22: conn.Unregister never finds this hook: each evaluation of hooks.New(1)",
+	"main.go:22:22: conn.Registered never finds this hook: each evaluation of conn.Chain(finalize)",
+	"main.go:23:17: hooks.Drop never finds this hook: each evaluation of s.finalize",
+}
+
+func TestCommandIsAToolOfAModule(t *testing.T) {
+	dir := newModule(t, map[string]string{"main.go": rightUse})
+	out, err := runGo(dir, "get", "-tool", "example.com/conn/hookvet/cmd/hookvet")
+	require.NoError(t, err, "%s", out)
+	out, err = runGo(dir, "tool", "hookvet", "./...")
+	assert.NoError(t, err, "%s", out)
+	assert.Empty(t, out)
+
+	dir = newModule(t, wrongUses)
+	out, err = runGo(dir, "get", "-tool", "example.com/conn/hookvet/cmd/hookvet")
+	require.NoError(t, err, "%s", out)
+	out, err = runGo(dir, "tool", "hookvet", "./...")
 	assert.Error(t, err)
-	for _, want := range []string{
-		"parser.y:12: Register adds a hook in every iteration of the loop",
-		"main.go:17:61: Unregister cannot find this hook: every evaluation of generic[T]",
-		"main.go:23:21: Register adds a hook in every iteration of the loop: every evaluation of the method value s.finalize",
-		"main.go:25:23: Register's result does not tell whether this hook was registered before: every evaluation of this",
-		"main.go:28:22: Unregister cannot find this hook: every call of hooks.New makes a new hook",
-		"main.go:29:22: Registered cannot find this hook: every call of conn.Chain makes a new hook",
-	} {
+	for _, want := range reports {
 		assert.Contains(t, out, want)
+	}
+}
+
+func TestCommandIsAVetTool(t *testing.T) {
+	command := filepath.Join(t.TempDir(), "hookvet.exe")
+	b, err := exec.Command("go", "build", "-o", command, "./cmd/hookvet").CombinedOutput()
+	require.NoError(t, err, "%s", b)
+
+	out, err := runGo(newModule(t, map[string]string{"main.go": rightUse}), "vet", "-vettool="+command, "./...")
+	assert.NoError(t, err, "%s", out)
+	assert.Empty(t, out)
+
+	out, err = runGo(newModule(t, wrongUses), "vet", "-vettool="+command, "./...")
+	assert.Error(t, err)
+	for _, want := range reports {
+		assert.Contains(t, out, want)
+	}
+}
+
+// This repository's own programs, tests among them, are right.
+func TestNothingIsReportedInTheRepository(t *testing.T) {
+	command := filepath.Join(t.TempDir(), "hookvet.exe")
+	b, err := exec.Command("go", "build", "-o", command, "./cmd/hookvet").CombinedOutput()
+	require.NoError(t, err, "%s", b)
+	for _, dir := range []string{"..", filepath.Join("..", "examples"), "."} {
+		cmd := exec.Command("go", "vet", "-vettool="+command, "./...")
+		cmd.Dir = dir
+		b, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "%s", b)
 	}
 }
 
 // The analyzer has nothing to say about copies, because go vet has.
 func TestGoVetFindsACopiedConnection(t *testing.T) {
-	out, err := inFreshModule(t, map[string]string{"main.go": rightUse}, "vet", "./...")
+	out, err := runGo(newModule(t, map[string]string{"main.go": rightUse}), "vet", "./...")
 	assert.NoError(t, err, "%s", out)
 
-	out, err = inFreshModule(t, map[string]string{"main.go": `package main
+	out, err = runGo(newModule(t, map[string]string{"main.go": `package main
 
 import "example.com/conn"
 
@@ -150,7 +182,7 @@ func main() {
 	d := c
 	show(d)
 }
-`}, "vet", "./...")
+`}), "vet", "./...")
 	assert.Error(t, err)
 	for _, want := range []string{
 		"main.go:5:13: show passes lock by value: example.com/conn.Connection",

@@ -173,7 +173,6 @@ type fact struct {
 }
 
 func (*fact) AFact() {}
-
 func (f *fact) String() string {
 	return fmt.Sprintf("makes: %t, passes: %d to %s", f.Makes, f.Hook, f.Passes)
 }
@@ -363,8 +362,7 @@ func (ck *checker) onlyNew(v *types.Var, how use, end token.Pos) (made ast.Expr,
 	return made, true
 }
 
-// What a program does with a variable where it names it.
-type use int
+type use int // what a program does with a variable where it names it
 
 const (
 	nothing   use = iota
@@ -386,7 +384,7 @@ func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 	var left int
 	var right []ast.Expr
 	switch parent := cur.Parent().Node(); cur.ParentEdgeKind() {
-	case edge.BinaryExpr_X, edge.BinaryExpr_Y: // of a func: a comparison with nil
+	case edge.BinaryExpr_X, edge.BinaryExpr_Y: // == nil
 		return nothing, nil
 	case edge.ReturnStmt_Results:
 		return returns, nil
@@ -398,7 +396,7 @@ func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 			return registers, parent.(ast.Expr)
 		}
 		return seeks, parent.(ast.Expr)
-	case edge.IncDecStmt_X, edge.RangeStmt_Key, edge.RangeStmt_Value, edge.UnaryExpr_X: // of a func: its address
+	case edge.IncDecStmt_X, edge.RangeStmt_Key, edge.RangeStmt_Value, edge.UnaryExpr_X: // &
 	case edge.Field_Names:
 		if cur.Parent().Parent().ParentEdgeKind() == edge.FuncType_Results {
 			return nothing, nil

@@ -152,8 +152,7 @@ func (l *loop) same(e ast.Expr) bool {
 		if sel == nil {
 			return true // a function or variable of a package
 		}
-		fn, isMethod := sel.Obj().(*types.Func)
-		// A method value holds a copy of a receiver that is no pointer.
+		fn, isMethod := sel.Obj().(*types.Func) // a receiver that is no pointer is copied
 		return l.same(e.X) && !(isMethod && deref(fn.Signature().Recv().Type()) == fn.Signature().Recv().Type())
 	case *ast.CallExpr:
 		sel, ok := e.Fun.(*ast.SelectorExpr)
@@ -179,7 +178,6 @@ var quiet = strings.Fields("bufio bytes encoding/binary encoding/hex errors fmt 
 // disturbs reports whether what n does in the loop may take hooks back, or end or replace a
 // connection. If the loop calls n, then all of n counts.
 func (l *loop) disturbs(n ast.Node, called bool) (found bool) {
-	info := l.ck.info
 	ast.Inspect(n, func(n ast.Node) bool {
 		if found || n == nil || l.hooks[n] || !called && (n.End() <= l.pos || l.end <= n.Pos()) {
 			return false
@@ -193,15 +191,15 @@ func (l *loop) disturbs(n ast.Node, called bool) (found bool) {
 			found = n.Tok == token.ASSIGN && (l.replaces(n.Key) || n.Value != nil && l.replaces(n.Value))
 		case *ast.CallExpr:
 			l.hooks[l.ck.sink(n).hook] = true
-			switch typeutil.Callee(info, n).(type) {
+			switch typeutil.Callee(l.ck.info, n).(type) {
 			case *types.Builtin:
 				found = slices.Contains([]string{"clear", "close", "copy"}, types.ExprString(n.Fun))
 			case nil:
 				_, ok := ast.Unparen(n.Fun).(*ast.FuncLit)
-				found = !ok && !info.Types[n.Fun].IsType()
+				found = !ok && !l.ck.info.Types[n.Fun].IsType()
 			}
 		case *ast.Ident:
-			switch obj := info.Uses[n].(type) {
+			switch obj := l.ck.info.Uses[n].(type) {
 			case *types.Func:
 				found = l.calls(obj.Origin())
 			case *types.Var:
