@@ -621,7 +621,7 @@ done:
 		})
 		break
 	}
-	goto forward
+	goto forward // not back
 forward:
 	conn.Register(c, s.finalize)
 	return nil
