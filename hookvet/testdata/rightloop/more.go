@@ -153,12 +153,12 @@ func accepted(ln net.Listener, s *session, pool *sync.Pool, table map[string]*co
 
 func lookUp(table map[string]*conn.Connection, id string) *conn.Connection { return table[id] }
 
-func ofAny(x any, s *session, nodes []*node) {
+func ofAny(x any, s *session, n *node, nodes []*node) {
 	switch x := x.(type) {
 	case *node:
 		for i := range nodes {
 			x = nodes[i]
-			x.Register(nodes[0].done)
+			x.Register(n.done)
 		}
 	case conn.RemovalHook:
 		if s.n > 3 {
@@ -257,3 +257,10 @@ func resetIf(c *conn.Connection, s *session, packets []packet) {
 var handlers []func(*conn.Connection)
 
 var handlerOf []remover
+
+func spread(c *conn.Connection, hooks, bodies []conn.RemovalHook) {
+	for i := range hooks {
+		bodies[0] = hooks[i]
+		conn.Register(c, conn.Chain(bodies...))
+	}
+}
