@@ -87,10 +87,11 @@ func parseConn(c *conn.Connection, k int) {
 	conn.Register(c, hook7)
 }
 
-// hooksConn is a connection of an analyzer's own.
+// hooksConn is a connection of an analyzer's own, of the size of a Connection.
 type hooksConn struct {
 	conn.Hooks[hooksConn]
 	payload
+	session *session // in place of a Connection's fields
 }
 
 func (c *hooksConn) hook0() bool { return true }
