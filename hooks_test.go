@@ -330,6 +330,23 @@ func TestHookUnregisteredDuringRemovalDoesNotRun(t *testing.T) {
 	}
 }
 
+// The list that connections share is not where one of them puts a closure, even if it has room.
+func TestClosuresBehindTheSameFunctions(t *testing.T) {
+	for n := range len(quietFunctions) {
+		var c, d conn.Connection
+		for _, hk := range quietFunctions[:n] {
+			registerAll(t, &c, hk)
+			registerAll(t, &d, hk)
+		}
+		registerAll(t, &c, noting("c"))
+		registerAll(t, &d, noting("d"))
+		assert.True(t, conn.StateRemove(&c))
+		assert.True(t, conn.StateRemove(&d))
+		assert.Equal(t, []string{"c"}, ran(&c), "behind %d functions", n)
+		assert.Equal(t, []string{"d"}, ran(&d), "behind %d functions", n)
+	}
+}
+
 func TestHooksMayUnregisterAllOthers(t *testing.T) {
 	var c conn.Connection
 	registerAll(t, &c, func(c *conn.Connection) bool {

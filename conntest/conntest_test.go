@@ -12,6 +12,7 @@ import (
 
 	"example.com/conn"
 	"example.com/conn/conntest"
+	"example.com/conn/internal/watch"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -186,6 +187,18 @@ func TestEqualConnectionsAreReportedOnce(t *testing.T) {
 	assert.Contains(t, failures[0], "1000 connections were not removed")
 }
 
+func TestFailuresAreInTheOrderOfRegistration(t *testing.T) {
+	for range 20 {
+		failures := verify(func() {
+			conn.Register(new(conn.Connection), finalize)
+			conn.Register(new(conn.Connection), logIt)
+		})
+		require.Len(t, failures, 2)
+		assert.Contains(t, failures[0], "finalize")
+		assert.Contains(t, failures[1], "logIt")
+	}
+}
+
 func TestPanickingHooksHaveRun(t *testing.T) {
 	assert.Empty(t, verify(func() {
 		var c conn.Connection
@@ -302,6 +315,7 @@ func TestTestsOneAfterAnother(t *testing.T) {
 func TestNothingIsWatchedAfterTheTest(t *testing.T) {
 	var old conn.Connection
 	verify(func() { conn.Register(&old, finalize) })
+	assert.False(t, watch.On())
 	var c conn.Connection
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		c = conn.Connection{}
