@@ -1,15 +1,13 @@
 module example.com/conn
 
-go 1.26
+go 1.23
 
-tool golang.org/x/exp/cmd/apidiff
-
-require github.com/stretchr/testify v1.12.1
+// The lowest version that the tests can use and that requires no yaml.v3 with a known vulnerability: whoever imports conn
+// gets it at least.
+require github.com/stretchr/testify v1.7.2
 
 require (
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/exp v0.0.0-20260112195511-716be5621a96 // indirect
-	golang.org/x/mod v0.38.0 // indirect
-	golang.org/x/sync v0.22.0 // indirect
-	golang.org/x/tools v0.48.0 // indirect
+	github.com/davecgh/go-spew v1.1.0 // indirect
+	github.com/pmezard/go-difflib v1.0.0 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

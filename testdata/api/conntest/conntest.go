@@ -1,0 +1,6 @@
+// Package conntest is the recorded API of package conntest.
+package conntest
+
+import "testing"
+
+func VerifyRemoved(testing.TB) { panic("recorded") }
