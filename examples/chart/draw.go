@@ -135,6 +135,7 @@ func hooksPlot(all []series) (*plot.Plot, error) {
 	}
 	p.NominalX(groups...)
 	p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, 3
+	p.Y.Max *= 1.15 // room for the legend
 	p.Y.Tick.Marker = plot.ConstantTicks(nil)
 	p.Y.LineStyle.Width = 0
 	return p, nil
