@@ -10,11 +10,12 @@ import (
 	"example.com/conn/examples/analyzer/capture"
 	"example.com/conn/examples/analyzer/flow"
 	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/packet"
 )
 
 // A batch is packets on their way to a worker, with their bytes. It goes back to the reader to be filled again.
 type batch struct {
-	packets []flow.Packet
+	packets []packet.Packet
 	bytes   []byte
 	idle    bool      // nothing may come for a while: rows are to be written, and what is due at now is to be done
 	now     time.Time // zero if only packets tell the time
@@ -37,7 +38,7 @@ type worker struct {
 
 // An analysis reads packets and gives each to the worker that has its connection.
 type analysis struct {
-	decoder      *capture.Decoder
+	decoder      *packet.Decoder
 	workers      []*worker
 	wait         sync.WaitGroup
 	packets      int
@@ -48,7 +49,8 @@ type analysis struct {
 
 // newAnalysis starts n workers, each with its own table of the given configuration and its share of the connections and the memory.
 func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
-	a := &analysis{decoder: capture.NewDecoder()}
+	a := &analysis{decoder: packet.NewDecoder()}
+	a.decoder.IgnoreChecksums = cfg.IgnoreChecksums
 	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
 	cfg.MaxTotal = max(cfg.MaxTotal/n, 1)
 	for range n {
@@ -65,8 +67,8 @@ func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 // run follows packets until there are no more, and then ends all connections.
 func (w *worker) run() {
 	for b := range w.full {
-		for _, p := range b.packets {
-			w.table.Packet(p)
+		for i := range b.packets {
+			w.table.Packet(&b.packets[i])
 		}
 		if b.idle {
 			w.table.Advance(b.now)
@@ -116,7 +118,7 @@ func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) err
 }
 
 // frame gives the packet in f, if there is one, to its worker.
-func (a *analysis) frame(f capture.Frame) {
+func (a *analysis) frame(f packet.Frame) {
 	a.packets++
 	a.bytes += int64(f.Wire)
 	if a.first.IsZero() {
@@ -125,13 +127,17 @@ func (a *analysis) frame(f capture.Frame) {
 	if f.Time.After(a.last) {
 		a.last = f.Time
 	}
-	p, ok, err := a.decoder.Decode(f.Link, f.Data, f.Time)
-	if err != nil {
+	if err := a.decoder.Decode(f, a); err != nil {
 		a.decodeErrors++
 	}
-	if !ok {
-		return
-	}
+}
+
+// Weird implements packet.Sink.
+func (a *analysis) Weird(time.Time, string, string) {}
+
+// Packet implements packet.Sink: it gives a packet to its worker.
+func (a *analysis) Packet(found *packet.Packet) {
+	p := *found
 	w := a.workers[0]
 	if len(a.workers) > 1 {
 		w = a.workers[flow.Shard(p.Src, p.Dst, len(a.workers))]

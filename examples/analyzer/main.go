@@ -46,6 +46,7 @@ given order, as parts of one capture. Without a FILE and without -i, it analyzes
 
 // examples has one line of use for each flag, for -h.
 var examples = map[string]string{
+	"C":               "analyzer -C capture.pcap",
 	"o":               "analyzer -o logs capture.pcap",
 	"i":               "analyzer -i eth0",
 	"workers":         "analyzer -workers 4 capture.pcap",
@@ -87,6 +88,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	set := flag.NewFlagSet("analyzer", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.dir, "o", "", "write one file a log, such as conn.log, into the folder `DIR`")
+	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, as in captures on a host whose network card makes them")
 	set.StringVar(&o.iface, "i", "", "analyze what passes at the interface `IFACE`, until interrupted (Linux; needs the right to)")
 	set.IntVar(&o.workers, "workers", o.workers, "spread connections over `N` workers; rows are then in no particular order")
 	set.IntVar(&o.flow.MaxConnections, "max-connections", o.flow.MaxConnections,

@@ -13,17 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
-)
 
-// A Frame is what was captured of one frame.
-type Frame struct {
-	Data []byte // until the next call of Next
-	Time time.Time
-	Link layers.LinkType
-	Wire int // how long the frame was
-}
+	"example.com/conn/examples/analyzer/packet"
+)
 
 // ErrIdle is what Next of a Source returns when nothing has come for a while; the next call may bring something.
 var ErrIdle = errors.New("no packets at the moment")
@@ -31,7 +24,7 @@ var ErrIdle = errors.New("no packets at the moment")
 // A Source has frames. Its methods belong to one goroutine, but for Progress.
 type Source struct {
 	name   string
-	next   func() (Frame, error)
+	next   func() (packet.Frame, error)
 	close  func() error
 	live   bool // the packets are of this moment
 	frames int
@@ -41,12 +34,12 @@ type Source struct {
 
 // Next returns the next frame, or io.EOF at the end, or an error that names the source and the place, after which there
 // is nothing more to be read.
-func (s *Source) Next() (Frame, error) {
+func (s *Source) Next() (packet.Frame, error) {
 	f, err := s.next()
 	switch {
 	case err == nil:
 		s.frames++
-		if _, ok := firstLayer(f.Link); !ok {
+		if _, ok := packet.FirstLayer(f.Link); !ok {
 			return f, fmt.Errorf("%s: frame %d: link type %d (%v) is not supported", s.name, s.frames, f.Link, f.Link)
 		}
 	case err == io.EOF, err == ErrIdle:
@@ -103,7 +96,7 @@ func Open(ctx context.Context, name string) (*Source, error) {
 		err = s.open(f)
 	} else {
 		// What has no end of its own may also have pauses.
-		s.next, err = patiently(ctx, func() (func() (Frame, error), error) {
+		s.next, err = patiently(ctx, func() (func() (packet.Frame, error), error) {
 			err := s.open(f)
 			return s.next, err
 		})
@@ -172,13 +165,13 @@ func (s *Source) readPcap(b *bufio.Reader) error {
 		return fmt.Errorf("%w (%v)", errFormat, err)
 	}
 	whole := int64(24) // bytes of the file's header, and of packets with theirs
-	s.next = func() (Frame, error) {
+	s.next = func() (packet.Frame, error) {
 		data, ci, err := r.ZeroCopyReadPacketData()
 		if err == io.EOF && read.Load() > whole {
 			err = io.ErrUnexpectedEOF // the reader takes a packet of which only the header is there for the end
 		}
 		whole += 16 + int64(ci.CaptureLength)
-		return Frame{data, ci.Timestamp, r.LinkType(), ci.Length}, err
+		return packet.Frame{Data: data, Time: ci.Timestamp, Link: r.LinkType(), Wire: ci.Length}, err
 	}
 	return nil
 }
@@ -188,13 +181,13 @@ func (s *Source) readNg(b *bufio.Reader) error {
 	if err != nil {
 		return fmt.Errorf("%w (%v)", errFormat, err)
 	}
-	s.next = func() (Frame, error) {
+	s.next = func() (packet.Frame, error) {
 		data, ci, err := r.ZeroCopyReadPacketData()
 		if err != nil {
-			return Frame{}, err
+			return packet.Frame{}, err
 		}
 		i, err := r.Interface(ci.InterfaceIndex)
-		return Frame{data, ci.Timestamp, i.LinkType, ci.Length}, err
+		return packet.Frame{Data: data, Time: ci.Timestamp, Link: i.LinkType, Wire: ci.Length}, err
 	}
 	return nil
 }
@@ -204,9 +197,9 @@ const idleTime = 200 * time.Millisecond
 
 // patiently returns a function that returns what next does, which may block, but ErrIdle if that takes long, and io.EOF when
 // ctx ends. open is called in the goroutine that calls next, which is left behind if it blocks for ever.
-func patiently(ctx context.Context, open func() (next func() (Frame, error), err error)) (func() (Frame, error), error) {
+func patiently(ctx context.Context, open func() (next func() (packet.Frame, error), err error)) (func() (packet.Frame, error), error) {
 	type result struct {
-		frame Frame
+		frame packet.Frame
 		err   error
 	}
 	opened := make(chan error, 1)
@@ -215,7 +208,7 @@ func patiently(ctx context.Context, open func() (next func() (Frame, error), err
 		next, err := open()
 		opened <- err
 		for err == nil {
-			var f Frame
+			var f packet.Frame
 			f, err = next()
 			f.Data = bytes.Clone(f.Data)
 			select {
@@ -231,17 +224,17 @@ func patiently(ctx context.Context, open func() (next func() (Frame, error), err
 			return nil, err
 		}
 	case <-ctx.Done():
-		return func() (Frame, error) { return Frame{}, io.EOF }, nil
+		return func() (packet.Frame, error) { return packet.Frame{}, io.EOF }, nil
 	}
 	timer := time.NewTicker(idleTime)
-	return func() (Frame, error) {
+	return func() (packet.Frame, error) {
 		select {
 		case r := <-results:
 			return r.frame, r.err
 		case <-timer.C:
-			return Frame{}, ErrIdle
+			return packet.Frame{}, ErrIdle
 		case <-ctx.Done():
-			return Frame{}, io.EOF
+			return packet.Frame{}, io.EOF
 		}
 	}, nil
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"example.com/conn/examples/analyzer/packet"
 )
 
 // Live opens a network interface. It sees what passes there from now on, until ctx ends.
@@ -22,10 +24,10 @@ func Live(ctx context.Context, name string) (*Source, error) {
 		return nil, fmt.Errorf("interface %s: %w", name, err)
 	}
 	s := &Source{name: "interface " + name, live: true, close: func() error { return nil }} // a blocked read keeps the handle
-	s.next, err = patiently(ctx, func() (func() (Frame, error), error) {
-		return func() (Frame, error) {
+	s.next, err = patiently(ctx, func() (func() (packet.Frame, error), error) {
+		return func() (packet.Frame, error) {
 			data, ci, err := h.ZeroCopyReadPacketData()
-			return Frame{data, ci.Timestamp, layers.LinkTypeEthernet, ci.Length}, err
+			return packet.Frame{Data: data, Time: ci.Timestamp, Link: layers.LinkTypeEthernet, Wire: ci.Length}, err
 		}, nil
 	})
 	return s, err

@@ -60,11 +60,11 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
 
-// Confirmed reports whether the questions and answers of a message of c could be read.
-func (p *Parser) Confirmed(c *conn.Connection) bool {
-	s := session.Get(c)
-	return s != nil && s.confirmed
-}
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int { return 0 }
+
+// Flush lets go of what is pending.
+func (p *Parser) Flush(c *conn.Connection) {}
 
 // Match looks at the first message, of the originator if there is one.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
@@ -159,11 +159,14 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 		s.parser = p
 	}
 	s.confirmed = s.confirmed || len(m.Questions) == int(m.QDCount) && len(m.Answers) == int(m.ANCount)
+	if s.confirmed {
+		p.owner.Confirm(c)
+	}
 	if c.ID.Resp.Addr().IsMulticast() {
 		// Nobody in particular is asked, and those who reply do so on connections of their own.
 		r := newRow(c, pkt.Time, m)
 		r.add(m, pkt.Time)
-		p.owner.Log("dns", r)
+		p.owner.Log(r)
 		return
 	}
 	mine, others := &s.queries, &s.replies
@@ -178,15 +181,15 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
 		r := newRow(c, pkt.Time, m)
 		r.add(m, pkt.Time)
 		*mine = append(*mine, r)
-		conn.Register(c, finalize) // unless it is already
+		s.parser.owner.Register(c, finalize) // unless it is already
 		return
 	}
 	r := (*others)[i]
 	*others = slices.Delete(*others, i, i+1)
 	r.add(m, pkt.Time)
-	p.owner.Log("dns", r)
+	p.owner.Log(r)
 	if len(s.queries)+len(s.replies) == 0 {
-		conn.Unregister(c, finalize)
+		s.parser.owner.Unregister(c, finalize)
 	}
 }
 
@@ -200,7 +203,7 @@ func finalize(c *conn.Connection) bool {
 
 func (s *state) flush(rows *[]*Row) {
 	for _, r := range *rows {
-		s.parser.owner.Log("dns", r)
+		s.parser.owner.Log(r)
 	}
 	*rows = nil
 }

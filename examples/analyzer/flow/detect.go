@@ -21,13 +21,14 @@ type event struct {
 
 func (e event) end() bool { return e.data == nil && e.gap == 0 }
 
-func (e event) packet() protocol.Packet { return protocol.Packet{Time: e.time, FromOrig: e.side == 0} }
+func (e event) packet() protocol.Packet {
+	return protocol.Packet{Time: e.time, Side: protocol.Side(e.side)}
+}
 
 // A service is a protocol that a connection turned out to speak.
 type service struct {
-	name     string
-	parser   protocol.Parser // nil if the connection was announced
-	accepted bool            // the parser could do something with the bytes, and has not refuted it since
+	name      string
+	confirmed bool // and it has not refuted it since
 }
 
 // content is what a connection carries and who wants it.
@@ -145,7 +146,7 @@ func (t *Table) attach(f *flow, p protocol.Parser) {
 		return
 	}
 	f.parser = p
-	f.services = append(f.services, service{name: p.Name(), parser: p})
+	f.services = append(f.services, service{name: p.Name()})
 	for _, e := range events {
 		t.feed(f, e)
 	}
@@ -167,10 +168,10 @@ func (t *Table) give(f *flow, e event) {
 	switch {
 	case e.end():
 		f.held[e.side] = nil
-		t.watch(f, func() { p.End(&f.Connection, packet) })
+		t.watch(f, func() { p.(protocol.StreamParser).End(&f.Connection, packet) })
 	case e.gap > 0:
 		f.held[e.side] = nil
-		t.watch(f, func() { next = p.Gap(&f.Connection, packet, int(e.gap)) })
+		t.watch(f, func() { next = p.(protocol.StreamParser).Gap(&f.Connection, packet, int(e.gap)) })
 	default:
 		if len(f.held[e.side]) > 0 && f.ID.Proto == conn.TCP {
 			f.held[e.side] = append(f.held[e.side], data...)
@@ -181,8 +182,9 @@ func (t *Table) give(f *flow, e event) {
 	if f.deaf {
 		return // it panicked
 	}
-	s := &f.services[len(f.services)-1]
-	s.accepted = next != protocol.Violation && (s.accepted || n > 0 && next != protocol.Stop)
+	if next == protocol.Violation {
+		f.services[len(f.services)-1].confirmed = false
+	}
 	rest := data[min(max(n, 0), len(data)):]
 	switch {
 	case next == protocol.HandOver && f.ID.Proto == conn.TCP:
@@ -201,25 +203,14 @@ func (t *Table) give(f *flow, e event) {
 	}
 }
 
-// watch calls a parser, counts the hooks that it registers and unregisters, and contains its panics.
-//
-// Parsers use package conn directly, as they would in any analyzer, so the owner counts from outside: it compares the
-// hooks that the connection had before the call with those that it has afterwards. A hook that comes and goes during one
-// call is not counted at all.
+// watch calls a parser and contains its panics.
 func (t *Table) watch(f *flow, call func()) {
-	before := slices.AppendSeq(t.before[:0], f.RemovalHooks())
+	t.confirming = false
 	defer func() {
 		t.report(f, recover())
-		gone := 0
-		for _, hk := range before {
-			if !conn.Registered(&f.Connection, hk) {
-				gone++
-			}
+		if t.confirming && len(f.services) > 0 {
+			f.services[len(f.services)-1].confirmed = true
 		}
-		t.Stats.HooksUnregistered += gone
-		t.Stats.HooksRegistered += pending(f) - (len(before) - gone)
-		clear(before)
-		t.before = before[:0]
 	}()
 	call()
 }
@@ -298,7 +289,7 @@ func (t *Table) attachExpected(f *flow) {
 	}
 	x := t.expect[i]
 	t.expect = slices.Delete(t.expect, i, i+1)
-	f.services = append(f.services, service{name: x.service, accepted: true})
+	f.services = append(f.services, service{name: x.service, confirmed: true})
 	t.watch(f, func() { x.attach(&f.Connection) })
 	t.ignore(f) // the announcement says what it is: no parser is wanted
 }

@@ -8,7 +8,6 @@ import (
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/logs"
-	"example.com/conn/examples/analyzer/protocol"
 )
 
 // maxHistory bounds the history of one connection: SYNs, FINs and RSTs with new sequence numbers may go on forever.
@@ -162,12 +161,7 @@ func (f *flow) describe(row *logs.Conn, service string) {
 func (t *Table) service(f *flow) string {
 	var names []string
 	for _, s := range f.services {
-		confirmed := s.accepted
-		if c, ok := s.parser.(protocol.Confirmer); ok && confirmed {
-			confirmed = false
-			t.watch(f, func() { confirmed = c.Confirmed(&f.Connection) })
-		}
-		if confirmed {
+		if s.confirmed {
 			names = append(names, s.name)
 		}
 	}

@@ -15,30 +15,24 @@ import (
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/packet"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// A Packet is an IP packet, whole if it had been fragmented.
-type Packet struct {
-	Time     time.Time
-	Src, Dst netip.Addr
-	Proto    conn.Proto
-	Payload  []byte // what was captured of the transport's header and what follows it
-	Length   int    // how long that was on the wire
-}
-
 // A Config is how a Table is set up. Its timeouts are measured in the time of packets.
 type Config struct {
-	MaxConnections int // more than these do not exist at once: the one that has been idle longest is removed
-	MaxBuffered    int // bytes held for one side of a connection; what is missing before the first is then given up
-	MaxTotal       int // bytes held for all connections; beyond that, those that have been idle longest are removed
-	TCPTimeout     time.Duration
-	UDPTimeout     time.Duration // also ICMP, and TCP before anything was established
-	AttemptTimeout time.Duration // a SYN that stays without an answer, from the SYN on
-	CloseTimeout   time.Duration // after the end, for late packets
-	Parsers        []func(protocol.Owner) protocol.Parser
-	Log            *logs.Writer
-	Errors         io.Writer // where panics of parsers and hooks are reported
+	MaxConnections  int // more than these do not exist at once: the one that has been idle longest is removed
+	MaxBuffered     int // bytes held for one side of a connection; what is missing before the first is then given up
+	MaxTotal        int // bytes held for all connections; beyond that, those that have been idle longest are removed
+	TCPTimeout      time.Duration
+	UDPTimeout      time.Duration  // also ICMP, and TCP before anything was established
+	AttemptTimeout  time.Duration  // a SYN that stays without an answer, from the SYN on
+	CloseTimeout    time.Duration  // after the end, for late packets
+	IgnoreChecksums bool           // believe TCP, UDP and ICMP without looking at their checksums; Zeek's flag -C
+	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; Zeek's Site::local_nets
+	Parsers         []func(protocol.Owner) protocol.Parser
+	Log             *logs.Writer
+	Errors          io.Writer // where panics of parsers and hooks are reported
 }
 
 // Stats is what a Table has counted. Connections equals Removed, and HooksRegistered the sum of the other two, once the
@@ -55,16 +49,16 @@ type Stats struct {
 type Table struct {
 	Stats Stats
 
-	cfg      Config
-	now      time.Time // the latest time of a packet: captures may step back, timeouts do not
-	flows    map[key]*flow
-	queues   [numQueues]queue
-	buffered int // bytes that all flows hold
-	expect   expectations
-	parsers  map[conn.Proto][]protocol.Parser
-	ports    map[conn.Proto]map[uint16]protocol.Parser
-	before   []conn.RemovalHook // scratch space of watch
-	row      logs.Conn          // and of remove
+	cfg        Config
+	now        time.Time // the latest time of a packet: captures may step back, timeouts do not
+	flows      map[key]*flow
+	queues     [numQueues]queue
+	buffered   int // bytes that all flows hold
+	expect     expectations
+	parsers    map[conn.Proto][]protocol.Parser
+	ports      map[conn.Proto]map[uint16]protocol.Parser
+	confirming bool      // by the parser that was called
+	row        logs.Conn // and of remove
 
 	tcp   layers.TCP // decoded in place, so that packets allocate nothing
 	udp   layers.UDP
@@ -100,37 +94,59 @@ func New(cfg Config) *Table {
 	for _, make := range cfg.Parsers {
 		p := make(t)
 		t.parsers[p.Transport()] = append(t.parsers[p.Transport()], p)
-		if ported, ok := p.(protocol.Ported); ok {
-			for _, port := range ported.Ports() {
-				t.ports[p.Transport()][port] = p
-			}
+		for _, port := range p.Ports() {
+			t.ports[p.Transport()][port] = p
 		}
 	}
 	return t
 }
 
 // Log implements protocol.Owner.
-func (t *Table) Log(path string, row any) { t.cfg.Log.Write(path, row) }
+func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row.LogName(), row) }
+
+// Register implements protocol.Owner.
+func (t *Table) Register(c *conn.Connection, hk conn.RemovalHook) bool {
+	ok := conn.Register(c, hk)
+	if ok {
+		t.Stats.HooksRegistered++
+	}
+	return ok
+}
+
+// Unregister implements protocol.Owner.
+func (t *Table) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
+	ok := conn.Unregister(c, hk)
+	if ok {
+		t.Stats.HooksUnregistered++
+	}
+	return ok
+}
+
+// Confirm implements protocol.Owner.
+func (t *Table) Confirm(c *conn.Connection) { t.confirming = true }
+
+// Weird implements protocol.Owner.
+func (t *Table) Weird(c *conn.Connection, name, addl string) {}
 
 // Packet follows one packet. It keeps nothing of p.Payload.
-func (t *Table) Packet(p Packet) {
+func (t *Table) Packet(p *packet.Packet) {
 	t.Advance(p.Time)
 	var err error
 	switch p.Proto {
 	case conn.TCP:
-		err = t.tcpPacket(&p)
+		err = t.tcpPacket(p)
 	case conn.UDP:
-		err = t.udpPacket(&p)
+		err = t.udpPacket(p)
 	case conn.ICMP:
 		if err = t.icmp4.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err == nil {
-			t.icmpPacket(&p, t.icmp4.TypeCode.Type(), t.icmp4.TypeCode.Code(), icmp4Answers)
+			t.icmpPacket(p, t.icmp4.TypeCode.Type(), t.icmp4.TypeCode.Code(), icmp4Answers)
 		}
 	case conn.ICMPv6:
 		if err = t.icmp6.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err == nil {
-			t.icmpPacket(&p, t.icmp6.TypeCode.Type(), t.icmp6.TypeCode.Code(), icmp6Answers)
+			t.icmpPacket(p, t.icmp6.TypeCode.Type(), t.icmp6.TypeCode.Code(), icmp6Answers)
 		}
 	default: // a protocol without ports
-		f, side := t.find(&p, netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), false)
+		f, side := t.find(p, netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), false)
 		f.packets[side]++
 		f.last = p.Time
 		t.move(f, brief)
@@ -140,7 +156,7 @@ func (t *Table) Packet(p Packet) {
 	}
 }
 
-func (t *Table) tcpPacket(p *Packet) error {
+func (t *Table) tcpPacket(p *packet.Packet) error {
 	tcp := &t.tcp
 	if err := tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
 		return err
@@ -170,7 +186,7 @@ func (t *Table) tcpPacket(p *Packet) error {
 	return nil
 }
 
-func (t *Table) udpPacket(p *Packet) error {
+func (t *Table) udpPacket(p *packet.Packet) error {
 	udp := &t.udp
 	if err := udp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
 		return err
@@ -208,7 +224,7 @@ func answers(pairs ...uint8) map[uint8]uint8 {
 
 // icmpPacket follows ICMP as Zeek does: the type and that of the answer are the ports, or the type and the code where
 // there is no answer.
-func (t *Table) icmpPacket(p *Packet, typ, code uint8, types map[uint8]uint8) {
+func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]uint8) {
 	other, ok := types[typ]
 	if !ok {
 		other = code
@@ -221,7 +237,7 @@ func (t *Table) icmpPacket(p *Packet, typ, code uint8, types map[uint8]uint8) {
 }
 
 // find returns the connection that a packet belongs to, a new one if need be, and the side that sent it.
-func (t *Table) find(p *Packet, src, dst netip.AddrPort, oneWay bool) (f *flow, side int) {
+func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (f *flow, side int) {
 	k := keyOf(src, dst, p.Proto, oneWay)
 	f = t.flows[k]
 	if f != nil && p.Proto == conn.TCP && f.reused(&t.tcp) {
@@ -238,7 +254,7 @@ func (t *Table) find(p *Packet, src, dst netip.AddrPort, oneWay bool) (f *flow, 
 }
 
 // begin adds a connection.
-func (t *Table) begin(p *Packet, k key, src, dst netip.AddrPort) *flow {
+func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
 	if len(t.flows) >= t.cfg.MaxConnections {
 		t.remove(t.idlest())
 	}
@@ -278,7 +294,7 @@ func (t *Table) remove(f *flow) {
 	t.conclude(f)
 	t.stateRemove(f)
 	f.describe(&t.row, t.service(f))
-	t.Log("conn", &t.row)
+	t.Log(&t.row)
 	t.move(f, none)
 	delete(t.flows, f.key)
 	t.Stats.Removed++

@@ -51,11 +51,11 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { ftp: Info &optional; };
 
-// Confirmed reports whether c had a command.
-func (p *Parser) Confirmed(c *conn.Connection) bool {
-	s := session.Get(c)
-	return s != nil && s.confirmed
-}
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int { return 0 }
+
+// Flush lets go of what is pending.
+func (p *Parser) Flush(c *conn.Connection) {}
 
 // first has the commands that a client may begin with, other than those that SMTP has too.
 var first = []string{"USER", "AUTH", "FEAT", "SYST", "OPTS", "CLNT", "HOST"}
@@ -86,7 +86,7 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created || s.over {
 		*s = state{parser: p, confirmed: s.confirmed, log: newLog(pkt.Time), channels: s.channels}
-		conn.Register(c, finalize)
+		s.parser.owner.Register(c, finalize)
 	}
 	s.now = pkt.Time
 	return s
@@ -100,7 +100,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 		if took == 0 {
 			return n, next
 		}
-		if line = withoutTelnet(line); pkt.FromOrig {
+		if line = withoutTelnet(line); pkt.Side == protocol.Orig {
 			s.clientLine(c, line)
 		} else {
 			next = s.serverLine(c, line)
@@ -119,7 +119,7 @@ func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { ret
 func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s := p.begin(c, pkt)
 	side := 0
-	if pkt.FromOrig {
+	if pkt.Side == protocol.Orig {
 		side = 1
 	}
 	s.ended[side] = true
@@ -132,7 +132,7 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 func (s *state) end(c *conn.Connection) {
 	s.over = true
 	finalize(c)
-	conn.Unregister(c, finalize)
+	s.parser.owner.Unregister(c, finalize)
 }
 
 // finalize logs the commands that wait for a reply, or for the end of one.
@@ -157,6 +157,7 @@ func (s *state) clientLine(c *conn.Connection, line []byte) {
 	}
 	verb = strings.ToUpper(verb)
 	s.confirmed = true
+	s.parser.owner.Confirm(c)
 	s.onCommand(c, verb, arg)
 	switch verb {
 	case "AUTH":

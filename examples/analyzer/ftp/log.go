@@ -176,7 +176,7 @@ func (s *state) write(c *conn.Connection, o protocol.Owner) {
 			url := s.url(c, cmd.arg)
 			row.Arg = logs.Text(url[:min(len(url), maxText)])
 		}
-		o.Log("ftp", row)
+		o.Log(row)
 	}
 	s.fileSize, s.dataChannel = nil, nil
 }

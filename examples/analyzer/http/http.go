@@ -45,11 +45,11 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { http_state: State &optional; };
 
-// Confirmed reports whether c had a request.
-func (p *Parser) Confirmed(c *conn.Connection) bool {
-	s := session.Get(c)
-	return s != nil && s.confirmed
-}
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int { return 0 }
+
+// Flush lets go of what is pending.
+func (p *Parser) Flush(c *conn.Connection) {}
 
 // Match wants a request line with a version, or the beginning of a status line: one side is enough, as the other may not
 // have been captured. Whether anything else is HTTP, only the port can tell.
@@ -84,7 +84,7 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	}
 	if created || s.over {
 		*s = state{parser: p, confirmed: s.confirmed, transactions: s.transactions}
-		conn.Register(c, finalize)
+		s.parser.owner.Register(c, finalize)
 	}
 	s.now = pkt.Time
 	return s
@@ -92,7 +92,7 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 
 // side returns the side that sent pkt.
 func (s *state) side(pkt protocol.Packet) *side {
-	if pkt.FromOrig {
+	if pkt.Side == protocol.Orig {
 		return &s.orig
 	}
 	return &s.resp
@@ -140,7 +140,7 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 	}
 	s.interrupt(c, d)
 	d.expect = nothing
-	if pkt.FromOrig {
+	if pkt.Side == protocol.Orig {
 		s.interrupt(c, &s.resp)
 	}
 	return s.settle(c, protocol.More)
@@ -173,7 +173,7 @@ func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 		s.interrupt(c, &s.resp)
 		s.over = true
 		if len(s.pending) == 0 {
-			conn.Unregister(c, finalize)
+			s.parser.owner.Unregister(c, finalize)
 		}
 	}
 	return next

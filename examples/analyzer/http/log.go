@@ -70,7 +70,7 @@ func (s *state) onRequest(c *conn.Connection, line requestLine) {
 	}
 	s.request++
 	r := s.at(c, s.request)
-	r.Method, r.URI = text(line.method), new(text(line.uri))
+	r.Method, r.URI = logs.Text(line.method), new(logs.Text(line.uri))
 }
 
 func (s *state) onReply(c *conn.Connection, line statusLine) {
@@ -79,7 +79,7 @@ func (s *state) onReply(c *conn.Connection, line statusLine) {
 		s.response++
 	}
 	r := s.at(c, s.response)
-	r.StatusCode, r.StatusMsg, r.Version = new(line.code), text(line.reason), line.version
+	r.StatusCode, r.StatusMsg, r.Version = new(line.code), logs.Text(line.reason), line.version
 	if informational(line.code) {
 		r.InfoCode, r.InfoMsg = line.code, r.StatusMsg
 	}
@@ -92,7 +92,7 @@ var proxyHeaders = []string{
 func (s *state) onRequestHeader(c *conn.Connection, fields textproto.MIMEHeader) {
 	last := func(name string) string {
 		value, _ := lines.Last(fields, name)
-		return text(value)
+		return logs.Text(value)
 	}
 	r := s.at(c, s.request)
 	if _, ok := fields["Host"]; ok {
@@ -107,7 +107,7 @@ func (s *state) onRequestHeader(c *conn.Connection, fields textproto.MIMEHeader)
 	for _, name := range proxyHeaders {
 		for _, value := range fields[name] {
 			if len(r.Proxied) < maxProxied {
-				r.Proxied = append(r.Proxied, fmt.Sprintf("%s -> %s", strings.ToUpper(name), text(value)))
+				r.Proxied = append(r.Proxied, fmt.Sprintf("%s -> %s", strings.ToUpper(name), logs.Text(value)))
 			}
 		}
 	}
@@ -118,9 +118,9 @@ func username(value string) string {
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value[len("basic "):]))
 	name, _, ok := strings.Cut(string(decoded), ":")
 	if err != nil || !ok {
-		return fmt.Sprintf("<problem-decoding> (%s)", text(value))
+		return fmt.Sprintf("<problem-decoding> (%s)", logs.Text(value))
 	}
-	return text(name)
+	return logs.Text(name)
 }
 
 func (s *state) onRequestEnd(c *conn.Connection, body uint64) {
@@ -132,7 +132,7 @@ func (s *state) onReplyEnd(c *conn.Connection, body uint64) {
 	r.ResponseBodyLen = body
 	if r.StatusCode == nil || !informational(*r.StatusCode) {
 		delete(s.pending, s.response)
-		s.parser.owner.Log("http", r)
+		s.parser.owner.Log(r)
 	}
 }
 
@@ -140,11 +140,8 @@ func (s *state) onReplyEnd(c *conn.Connection, body uint64) {
 func (t *transactions) flush(o protocol.Owner, end int) {
 	for _, place := range slices.Sorted(maps.Keys(t.pending)) {
 		if place < end {
-			o.Log("http", t.pending[place])
+			o.Log(t.pending[place])
 			delete(t.pending, place)
 		}
 	}
 }
-
-// text returns a text from the network as rows have it.
-func text(s string) string { return logs.Text(s[:min(len(s), maxText)]) }

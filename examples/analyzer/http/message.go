@@ -83,6 +83,7 @@ func (s *state) requestLine(c *conn.Connection, line []byte) protocol.Next {
 		return s.violation(c, &s.orig)
 	}
 	s.confirmed = true
+	s.parser.owner.Confirm(c)
 	s.keepAlive = s.keepAlive || r.version >= version11
 	s.connect = s.connect || strings.EqualFold(r.method, "CONNECT")
 	s.unanswered++

@@ -23,6 +23,12 @@ type Header struct {
 	RespP uint16     `json:"id.resp_p"`
 }
 
+// LogName returns the name of the log that the row is of.
+func (h *Header) LogName() string { return h.Path }
+
+// A Row is a pointer to a struct that embeds a [Header].
+type Row interface{ LogName() string }
+
 // NewHeader returns the header of a row about c in the log named path, of something that happened at ts.
 func NewHeader(path string, c *conn.Connection, ts time.Time) Header {
 	return Header{
@@ -50,9 +56,13 @@ func (s Seconds) MarshalJSON() ([]byte, error) { return s.append(nil), nil }
 
 func (s Seconds) append(b []byte) []byte { return strconv.AppendFloat(b, float64(s), 'f', 6, 64) }
 
-// Text returns bytes from the network as a string that JSON can carry: what is not UTF-8 is written \xNN, as Zeek does.
+// MaxText is how many bytes of a text from the network a row keeps.
+const MaxText = 4096
+
+// Text returns bytes from the network, at most MaxText of them, as a string that JSON can carry: what is not UTF-8 is
+// written \xNN, as Zeek does. The string has memory of its own, so that it keeps no packet or line alive.
 func Text[T ~string | ~[]byte](raw T) string {
-	s := string(raw)
+	s := strings.Clone(string(raw[:min(len(raw), MaxText)]))
 	if utf8.ValidString(s) {
 		return s
 	}

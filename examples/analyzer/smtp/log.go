@@ -70,7 +70,7 @@ func (s *state) current(c *conn.Connection) *Row {
 // log logs the row of the mail at hand, if it is worth it.
 func (s *state) log(c *conn.Connection) {
 	if s.active {
-		s.parser.owner.Log("smtp", s.row)
+		s.parser.owner.Log(s.row)
 		s.row, s.active = nil, false
 		s.current(c)
 	}
@@ -79,7 +79,7 @@ func (s *state) log(c *conn.Connection) {
 func (s *state) onCommand(c *conn.Connection, verb, arg string) {
 	switch verb {
 	case "HELO", "EHLO":
-		s.helo = text(arg)
+		s.helo = logs.Text(arg)
 		s.row.Helo = s.helo
 	case "MAIL":
 		if hasPrefixFold(arg, "FROM:") {
@@ -102,7 +102,7 @@ func (s *state) onCommand(c *conn.Connection, verb, arg string) {
 }
 
 func (s *state) onReply(c *conn.Connection, code int, reply string, more bool) {
-	s.current(c).LastReply = text(fmt.Sprintf("%d %s", code, reply))
+	s.current(c).LastReply = logs.Text(fmt.Sprintf("%d %s", code, reply))
 	if s.replying == endOfData || s.replying == "BDAT" && s.last && !more {
 		s.messages++
 		s.last, s.chunked = false, false
@@ -154,12 +154,12 @@ func (s *state) addHeader() {
 		"In-Reply-To": &r.InReplyTo, "Subject": &r.Subject,
 	} {
 		if v, ok := lines.Last(fields, name); ok {
-			*value = text(v)
+			*value = logs.Text(v)
 		}
 	}
 	for _, name := range []string{"X-Mailer", "User-Agent", "X-User-Agent"} {
 		if v, ok := lines.Last(fields, name); ok {
-			r.UserAgent = text(v)
+			r.UserAgent = logs.Text(v)
 		}
 	}
 	for _, v := range fields["To"] {
@@ -169,7 +169,7 @@ func (s *state) addHeader() {
 		r.CC = mailboxes(r.CC, v)
 	}
 	for _, v := range fields["Received"] { // the latest is on top
-		r.FirstReceived, r.SecondReceived = text(v), r.FirstReceived
+		r.FirstReceived, r.SecondReceived = logs.Text(v), r.FirstReceived
 		if addr, ok := receivedFrom(v); ok && addr != r.Path[len(r.Path)-1] && len(r.Path) < maxAddrs {
 			r.Path = append(r.Path, addr)
 		}
@@ -220,6 +220,3 @@ func receivedFrom(value string) (addr netip.Addr, ok bool) {
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
-
-// text returns a text from the network as rows have it.
-func text(s string) string { return logs.Text(s[:min(len(s), maxText)]) }

@@ -74,11 +74,11 @@ var known = []string{
 
 var session conn.Field[state] // Zeek: redef record connection += { smtp_state: State &optional; };
 
-// Confirmed reports whether c had a command.
-func (p *Parser) Confirmed(c *conn.Connection) bool {
-	s := session.Get(c)
-	return s != nil && s.confirmed
-}
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int { return 0 }
+
+// Flush lets go of what is pending.
+func (p *Parser) Flush(c *conn.Connection) {}
 
 // Match wants the greetings of both sides.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
@@ -105,7 +105,7 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	if created {
 		s.parser = p
 		s.waiting = []string{connecting}
-		conn.Register(c, finalize)
+		s.parser.owner.Register(c, finalize)
 	}
 	s.now = pkt.Time
 	return s
@@ -116,7 +116,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	s := p.begin(c, pkt)
 	for n < len(data) && next == protocol.More {
 		rest, took := data[n:], 0
-		if pkt.FromOrig && s.expect == expectChunk {
+		if pkt.Side == protocol.Orig && s.expect == expectChunk {
 			if took = s.chunk(rest); took == 0 {
 				return n, next
 			}
@@ -125,7 +125,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 			if line, took = lines.Cut(rest); took == 0 {
 				return n, next
 			}
-			if pkt.FromOrig {
+			if pkt.Side == protocol.Orig {
 				s.clientLine(c, line)
 			} else {
 				next = s.serverLine(c, line)
@@ -141,7 +141,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 // Gap waits for the next reply to find out where the client is.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
-	if pkt.FromOrig && s.expect == expectChunk && int64(n) < s.left {
+	if pkt.Side == protocol.Orig && s.expect == expectChunk && int64(n) < s.left {
 		s.left -= int64(n)
 		s.endHeader(c) // the rest of a header is not worth having
 		return protocol.More
@@ -155,7 +155,7 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s := p.begin(c, pkt)
 	side := 0
-	if pkt.FromOrig {
+	if pkt.Side == protocol.Orig {
 		side = 1
 	}
 	s.ended[side] = true
@@ -165,7 +165,7 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 // settle unregisters finalize if SMTP is over and no row is pending.
 func (s *state) settle(c *conn.Connection, over bool) {
 	if over && !s.active {
-		conn.Unregister(c, finalize)
+		s.parser.owner.Unregister(c, finalize)
 	}
 }
 
@@ -242,6 +242,7 @@ func (s *state) clientLine(c *conn.Connection, line []byte) {
 // command makes a command wait for its reply.
 func (s *state) command(c *conn.Connection, verb string) {
 	s.confirmed = true
+	s.parser.owner.Confirm(c)
 	s.current(c)
 	if len(s.waiting) == maxWaiting {
 		s.waiting = nil

@@ -21,7 +21,7 @@ func (s *state) segment(pkt protocol.Packet, n int) {
 	a := &s.auth
 	const longer = 256 // than the answer by so much, and it is a banner
 	switch {
-	case pkt.FromOrig:
+	case pkt.Side == protocol.Orig:
 		a.client = true
 	case !a.client:
 	case a.accept == 0:

@@ -74,11 +74,11 @@ type Row struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { ssh: Info &optional; };
 
-// Confirmed reports whether the key exchange of c came to its end.
-func (p *Parser) Confirmed(c *conn.Connection) bool {
-	s := session.Get(c)
-	return s != nil && s.confirmed
-}
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int { return 0 }
+
+// Flush lets go of what is pending.
+func (p *Parser) Flush(c *conn.Connection) {}
 
 // Ports has the one where Zeek takes all for SSH, so that half a conversation is enough.
 func (p *Parser) Ports() []uint16 { return []uint16{22} }
@@ -119,9 +119,12 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 			s.segment(pkt, n)
 		}
 		taken += n
+		if s != nil && s.confirmed {
+			p.owner.Confirm(c)
+		}
 		if s := session.Get(c); s != nil && s.complete() {
 			s.log()
-			conn.Unregister(c, finalize)
+			s.parser.owner.Unregister(c, finalize)
 			return taken, protocol.Stop
 		}
 		if n == 0 || next != protocol.More {
@@ -143,10 +146,10 @@ func finalize(c *conn.Connection) bool {
 	return true
 }
 
-func (s *state) log() { s.parser.owner.Log("ssh", s.row) }
+func (s *state) log() { s.parser.owner.Log(&s.row) }
 
 func (s *state) side(pkt protocol.Packet) *side {
-	if pkt.FromOrig {
+	if pkt.Side == protocol.Orig {
 		return &s.sides[0]
 	}
 	return &s.sides[1]
@@ -163,7 +166,7 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	}
 	line := bytes.TrimSuffix(data[:n-1], []byte("\r"))
 	if match(line) != protocol.Yes {
-		if pkt.FromOrig {
+		if pkt.Side == protocol.Orig {
 			return 0, protocol.Violation
 		}
 		return n, protocol.More // a server may say something else first
@@ -173,7 +176,7 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		s.parser = p
 		s.row.Header = logs.NewHeader("ssh", c, pkt.Time)
 		s.row.Direction = direction(c.ID)
-		conn.Register(c, finalize)
+		s.parser.owner.Register(c, finalize)
 	}
 	me := s.side(pkt)
 	me.phase = exchange
@@ -181,7 +184,7 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	if len(line) > 7 && string(line[4:8]) == "1.99" {
 		me.version = '9'
 	}
-	if pkt.FromOrig {
+	if pkt.Side == protocol.Orig {
 		s.row.Client = logs.Text(line)
 	} else {
 		s.row.Server = logs.Text(line)

@@ -79,11 +79,11 @@ func (s *state) message(c *conn.Connection, pkt protocol.Packet, kind byte, body
 	if !ok {
 		return false
 	}
-	flip := !s.flipped && (kind == clientHello && !pkt.FromOrig || kind == serverHello && pkt.FromOrig)
+	flip := !s.flipped && (kind == clientHello && pkt.Side == protocol.Resp || kind == serverHello && pkt.Side == protocol.Orig)
 	if flip {
 		s.flipped = true
 	}
-	client := pkt.FromOrig != s.flipped
+	client := (pkt.Side == protocol.Orig) != s.flipped
 	switch kind {
 	case clientHello:
 		ok = s.clientHello(body)

@@ -34,6 +34,11 @@ func New(o protocol.Owner) *Parser { return &Parser{owner: o} }
 func (p *Parser) Name() string          { return "ssl" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
+// Ports has where Zeek expects TLS.
+func (p *Parser) Ports() []uint16 {
+	return []uint16{443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223}
+}
+
 // A state is what is known of a connection.
 type state struct {
 	parser *Parser
@@ -76,11 +81,11 @@ type Row struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { ssl: Info &optional; };
 
-// Confirmed reports whether the client of c has said hello.
-func (p *Parser) Confirmed(c *conn.Connection) bool {
-	s := session.Get(c)
-	return s != nil && s.confirmed
-}
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int { return 0 }
+
+// Flush lets go of what is pending.
+func (p *Parser) Flush(c *conn.Connection) {}
 
 // Match wants the hello of either side, since a capture may have one side only.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
@@ -136,7 +141,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	s, created := session.GetOrNew(c)
 	if created {
 		s.parser = p
-		conn.Register(c, finalize)
+		s.parser.owner.Register(c, finalize)
 	}
 	taken := 0
 	for len(data)-taken >= recordHeader {
@@ -149,9 +154,12 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 			n, next = s.record(c, pkt, rest)
 		}
 		taken += n
+		if s.confirmed {
+			p.owner.Confirm(c)
+		}
 		if next != protocol.More {
 			s.log()
-			conn.Unregister(c, finalize)
+			s.parser.owner.Unregister(c, finalize)
 			return taken, next
 		}
 		if n == 0 {
@@ -178,7 +186,7 @@ func finalize(c *conn.Connection) bool {
 // log writes the row if there is something to say.
 func (s *state) log() {
 	if s.row.Path != "" {
-		s.parser.owner.Log("ssl", s.row)
+		s.parser.owner.Log(&s.row)
 	}
 }
 
@@ -200,7 +208,7 @@ func (s *state) history(client bool, letter byte) {
 }
 
 func (s *state) side(pkt protocol.Packet) *side {
-	if pkt.FromOrig {
+	if pkt.Side == protocol.Orig {
 		return &s.sides[0]
 	}
 	return &s.sides[1]
@@ -224,7 +232,7 @@ func (s *state) record(c *conn.Connection, pkt protocol.Packet, data []byte) (in
 	if len(body) == 0 {
 		return end, protocol.More
 	}
-	me, client := s.side(pkt), pkt.FromOrig != s.flipped
+	me, client := s.side(pkt), (pkt.Side == protocol.Orig) != s.flipped
 	if kind == applicationData && !s.beforeTLS13() {
 		me.encrypted = true // TLS 1.3 does not say when that begins
 	}

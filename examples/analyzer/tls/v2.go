@@ -69,7 +69,7 @@ func (s *state) recordV2(c *conn.Connection, pkt protocol.Packet, data []byte) (
 	}
 	body := cryptobyte.String(data[3:end])
 	switch kind := data[2]; {
-	case kind == v2ClientHello && pkt.FromOrig && !s.v2:
+	case kind == v2ClientHello && pkt.Side == protocol.Orig && !s.v2:
 		h, ok := readV2Hello(body)
 		if !ok {
 			return 0, protocol.Violation
@@ -78,7 +78,7 @@ func (s *state) recordV2(c *conn.Connection, pkt protocol.Packet, data []byte) (
 		s.offer(h.id)
 		s.begin(c, pkt)
 		s.history(true, 'c')
-	case kind == v2ServerHello && !pkt.FromOrig && !s.v2:
+	case kind == v2ServerHello && pkt.Side == protocol.Resp && !s.v2:
 		var version uint16
 		if !body.Skip(2) || !body.ReadUint16(&version) || version != ssl2 {
 			return 0, protocol.Violation
@@ -87,7 +87,7 @@ func (s *state) recordV2(c *conn.Connection, pkt protocol.Packet, data []byte) (
 		s.begin(c, pkt)
 		s.choose(version, "")
 		s.history(false, 's')
-	case kind == v2ClientMasterKey && pkt.FromOrig && s.v2:
+	case kind == v2ClientMasterKey && pkt.Side == protocol.Orig && s.v2:
 		s.row.Established = true
 		return end, protocol.Stop
 	case !s.v2:

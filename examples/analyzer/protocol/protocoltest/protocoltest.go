@@ -5,12 +5,14 @@ package protocoltest
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn"
+	"example.com/conn/examples/analyzer/logs"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
@@ -79,11 +81,29 @@ type Expected struct {
 
 // A Recorder is a protocol.Owner that keeps what parsers tell it.
 type Recorder struct {
-	Rows     []any
-	Expected []Expected
+	Rows      []any
+	Expected  []Expected
+	Confirmed bool
+	Weirds    []string // names, each once
 }
 
-func (r *Recorder) Log(path string, row any) { r.Rows = append(r.Rows, row) }
+func (r *Recorder) Log(row logs.Row) { r.Rows = append(r.Rows, row) }
+
+func (r *Recorder) Register(c *conn.Connection, hk conn.RemovalHook) bool {
+	return conn.Register(c, hk)
+}
+
+func (r *Recorder) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
+	return conn.Unregister(c, hk)
+}
+
+func (r *Recorder) Confirm(*conn.Connection) { r.Confirmed = true }
+
+func (r *Recorder) Weird(_ *conn.Connection, name, _ string) {
+	if !slices.Contains(r.Weirds, name) {
+		r.Weirds = append(r.Weirds, name)
+	}
+}
 
 func (r *Recorder) Expect(orig netip.Addr, resp netip.AddrPort, service string, attach func(c *conn.Connection)) {
 	r.Expected = append(r.Expected, Expected{orig, resp, service, attach})
@@ -131,17 +151,18 @@ func Play(t testing.TB, p protocol.Parser, c *conn.Connection, turns ...Turn) Re
 func play(
 	t testing.TB, p protocol.Parser, c *conn.Connection, turns []Turn, packet func(turn int, data string) int,
 ) (res Result) {
+	stream, _ := p.(protocol.StreamParser)
 	var held [2][]byte
 	var ended [2]bool
 	for i, turn := range turns {
-		side := 1
+		side := protocol.Resp
 		if turn.FromOrig {
-			side = 0
+			side = protocol.Orig
 		}
 		if ended[side] {
 			continue
 		}
-		pkt := protocol.Packet{Time: Start.Add(time.Duration(i) * time.Second), FromOrig: turn.FromOrig}
+		pkt := protocol.Packet{Time: Start.Add(time.Duration(i) * time.Second), Side: side}
 		for data := turn.Data; data != ""; {
 			part := data[:packet(i, data)]
 			data = data[len(part):]
@@ -159,14 +180,14 @@ func play(
 			require.LessOrEqual(t, len(held[side]), MaxHeld)
 			res.Next = next
 		}
-		if res.Next == protocol.More && turn.Lost > 0 {
+		if res.Next == protocol.More && turn.Lost > 0 && stream != nil {
 			held[side] = nil
-			res.Next = p.Gap(c, pkt, turn.Lost)
+			res.Next = stream.Gap(c, pkt, turn.Lost)
 		}
 		if turn.End {
 			ended[side] = true
-			if res.Next == protocol.More {
-				p.End(c, pkt)
+			if res.Next == protocol.More && stream != nil {
+				stream.End(c, pkt)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package capture
+package packet
 
 import (
 	"errors"
@@ -13,11 +13,12 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
-	"example.com/conn/examples/analyzer/flow"
 )
 
 // A Decoder finds the IP packets in frames and puts fragments together. It belongs to one goroutine.
 type Decoder struct {
+	IgnoreChecksums bool // believe IP headers and tunnels without looking at their checksums
+
 	eth      layers.Ethernet
 	vlan     layers.Dot1Q
 	loopback layers.Loopback
@@ -52,8 +53,8 @@ func NewDecoder() *Decoder {
 	return d
 }
 
-// firstLayer returns the layer that frames of a link type begin with; raw IP has none and is told by its version.
-func firstLayer(link layers.LinkType) (first gopacket.LayerType, ok bool) {
+// FirstLayer returns the layer that frames of a link type begin with; raw IP has none and is told by its version.
+func FirstLayer(link layers.LinkType) (first gopacket.LayerType, ok bool) {
 	switch link {
 	case layers.LinkTypeEthernet:
 		return layers.LayerTypeEthernet, true
@@ -69,11 +70,19 @@ func firstLayer(link layers.LinkType) (first gopacket.LayerType, ok bool) {
 	return gopacket.LayerTypeZero, false
 }
 
-// Decode returns the IP packet in a frame. ok is false if there is none: the frame holds something else, or a fragment
-// that does not complete its packet, or what cannot be decoded, which is an error. The packet's payload is part of frame
-// or of memory that the Decoder does not use again.
-func (d *Decoder) Decode(link layers.LinkType, frame []byte, at time.Time) (p flow.Packet, ok bool, err error) {
-	typ, _ := firstLayer(link)
+// Decode gives sink the IP packets in a frame. There is none if the frame holds something else, or a fragment that does
+// not complete its packet, or what cannot be decoded, which is an error. A packet's payload is part of the frame or of
+// memory that the Decoder does not use again.
+func (d *Decoder) Decode(f Frame, sink Sink) error {
+	p, ok, err := d.decode(f.Link, f.Data, f.Time)
+	if ok {
+		sink.Packet(&p)
+	}
+	return err
+}
+
+func (d *Decoder) decode(link layers.LinkType, frame []byte, at time.Time) (p Packet, ok bool, err error) {
+	typ, _ := FirstLayer(link)
 	for typ != gopacket.LayerTypeZero && typ != layers.LayerTypeIPv4 && typ != layers.LayerTypeIPv6 {
 		l, known := d.links.Decoder(typ)
 		if !known {
@@ -99,7 +108,7 @@ func (d *Decoder) Decode(link layers.LinkType, frame []byte, at time.Time) (p fl
 	return p, ok, err
 }
 
-func (d *Decoder) decode4(p *flow.Packet, data []byte) (ok bool, err error) {
+func (d *Decoder) decode4(p *Packet, data []byte) (ok bool, err error) {
 	ip := &d.ip4
 	if err := ip.DecodeFromBytes(data, gopacket.NilDecodeFeedback); err != nil {
 		return false, err
@@ -116,17 +125,19 @@ func (d *Decoder) decode4(p *flow.Packet, data []byte) (ok bool, err error) {
 	p.Src, _ = netip.AddrFromSlice(ip.SrcIP)
 	p.Dst, _ = netip.AddrFromSlice(ip.DstIP)
 	p.Proto = conn.Proto(ip.Protocol)
+	p.IPLength = max(int(ip.Length), len(data))
 	p.Payload, p.Length = ip.Payload, max(int(ip.Length)-int(ip.IHL)*4, len(ip.Payload))
 	return true, nil
 }
 
-func (d *Decoder) decode6(p *flow.Packet, data []byte) (ok bool, err error) {
+func (d *Decoder) decode6(p *Packet, data []byte) (ok bool, err error) {
 	ip := &d.ip6
 	if err := ip.DecodeFromBytes(data, gopacket.NilDecodeFeedback); err != nil {
 		return false, err
 	}
 	p.Src, _ = netip.AddrFromSlice(ip.SrcIP)
 	p.Dst, _ = netip.AddrFromSlice(ip.DstIP)
+	p.IPLength = 40 + int(ip.Length)
 	cut := max(40+int(ip.Length)-len(data), 0) // not captured
 	next, payload := ip.NextHeader, ip.Payload
 	if ip.HopByHop != nil {
