@@ -39,6 +39,7 @@ type worker struct {
 // An analysis reads packets and gives each to the worker that has its connection.
 type analysis struct {
 	decoder      *packet.Decoder
+	log          *logs.Writer // of what the decoder logs
 	workers      []*worker
 	wait         sync.WaitGroup
 	packets      int
@@ -49,8 +50,8 @@ type analysis struct {
 
 // newAnalysis starts n workers, each with its own table of the given configuration and its share of the connections and the memory.
 func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
-	a := &analysis{decoder: packet.NewDecoder()}
-	a.decoder.IgnoreChecksums = cfg.IgnoreChecksums
+	a := &analysis{decoder: packet.NewDecoder(), log: logs.NewWriter(out)}
+	a.decoder.IgnoreChecksums, a.decoder.UDPTimeout = cfg.IgnoreChecksums, cfg.UDPTimeout
 	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
 	cfg.MaxTotal = max(cfg.MaxTotal/n, 1)
 	for range n {
@@ -135,12 +136,15 @@ func (a *analysis) frame(f packet.Frame) {
 // Weird implements packet.Sink.
 func (a *analysis) Weird(time.Time, string, string) {}
 
+// Log implements packet.Sink.
+func (a *analysis) Log(row logs.Row) { a.log.Write(row.LogName(), row) }
+
 // Packet implements packet.Sink: it gives a packet to its worker.
 func (a *analysis) Packet(found *packet.Packet) {
 	p := *found
 	w := a.workers[0]
 	if len(a.workers) > 1 {
-		w = a.workers[flow.Shard(p.Src, p.Dst, len(a.workers))]
+		w = a.workers[packet.Shard(p.Src, p.Dst, len(a.workers))]
 	}
 	b := w.batch
 	start := len(b.bytes)
@@ -177,6 +181,8 @@ type statsRow struct {
 
 // close ends all connections and returns what was counted.
 func (a *analysis) close() (row statsRow, hookTime time.Duration) {
+	a.decoder.Close(a)
+	a.log.Flush()
 	for _, w := range a.workers {
 		w.send()
 		close(w.full)

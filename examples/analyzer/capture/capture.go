@@ -39,9 +39,6 @@ func (s *Source) Next() (packet.Frame, error) {
 	switch {
 	case err == nil:
 		s.frames++
-		if _, ok := packet.FirstLayer(f.Link); !ok {
-			return f, fmt.Errorf("%s: frame %d: link type %d (%v) is not supported", s.name, s.frames, f.Link, f.Link)
-		}
 	case err == io.EOF, err == ErrIdle:
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("%s: the capture ends in the middle of frame %d", s.name, s.frames+1)

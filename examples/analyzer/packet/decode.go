@@ -4,195 +4,292 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/ip4defrag"
-	"github.com/gopacket/gopacket/ip6defrag"
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
 )
 
-// A Decoder finds the IP packets in frames and puts fragments together. It belongs to one goroutine.
+// A Decoder finds the IP packets in frames, opens the tunnels that they are in, and puts fragments together. It belongs to
+// one goroutine, and wants to see all frames of a capture but the plain ones; see [Decoder.Plain].
+//
+// gopacket names the protocols, but does not read their headers: some of its layers refuse what hosts accept (IP options
+// that are malformed, for one), others allocate, and none tells which of Zeek's weirds a bad header is.
 type Decoder struct {
-	IgnoreChecksums bool // believe IP headers and tunnels without looking at their checksums
+	IgnoreChecksums bool          // believe IP headers and tunnels without looking at their checksums
+	UDPTimeout      time.Duration // how long the flow table follows a UDP connection without packets; 0 is a minute
 
-	eth      layers.Ethernet
-	vlan     layers.Dot1Q
-	loopback layers.Loopback
-	sll      layers.LinuxSLL
-	sll2     layers.LinuxSLL2
-	ip4      layers.IPv4
-	ip6      layers.IPv6
-	skip     layers.IPv6ExtensionSkipper
-	frag     layers.IPv6Fragment
-	links    gopacket.DecodingLayerArray // what may stand before IP
+	// Server reports whether a UDP port is likely a server's, as the flow table has it when it guesses which side is the
+	// originator. If it is nil, those of tunnels are.
+	Server func(port uint16) bool
 
-	defrag4   *ip4defrag.IPv4Defragmenter
-	defrag6   *ip6defrag.IPv6Defragmenter
-	fragments int       // bytes given to the defragmenters since they last forgot, with fragmentCost for each
-	forgotten time.Time // when that was
+	now       time.Time // the latest time of a frame: captures may step back, timeouts do not
+	tunnels   tunnels
+	fragments fragments
+	weirds    map[string]int // how often each name was reported, and each name with what was added to it
+
+	// What follows is of the frame that is decoded.
+	sink    Sink
+	at      time.Time
+	missing int       // bytes at its end that were not captured
+	chain   []*tunnel // that it came through so far
+	pending []rest    // what is to be decoded after what is being decoded
+	packet  Packet
+	err     error
 }
 
-// What the defragmenters may keep: bytes, and for how long. Zeek's frag_timeout has no default; 30 s is Linux'.
-const (
-	maxFragments    = 64 << 20
-	fragmentCost    = 512 // what they need for a fragment besides its bytes
-	fragmentTimeout = 30 * time.Second
+// A rest is a part of a frame that waits to be decoded.
+type rest struct {
+	kind    kind
+	data    []byte
+	missing int
+	depth   int // of the chain
+}
+
+// What Decode returns. Which one it was, the weirds tell.
+var (
+	ErrUnknown   = errors.New("frame of an unknown kind")
+	ErrMalformed = errors.New("frame with a header that is malformed, cut off, or has a wrong checksum")
 )
 
-// NewDecoder returns a Decoder that has seen no fragments.
+// NewDecoder returns a Decoder that has seen no frames.
 func NewDecoder() *Decoder {
-	d := new(Decoder)
-	for _, l := range []gopacket.DecodingLayer{&d.eth, &d.vlan, &d.loopback, &d.sll, &d.sll2} {
-		d.links = d.links.Put(l).(gopacket.DecodingLayerArray)
-	}
-	d.forget()
-	return d
+	return &Decoder{tunnels: newTunnels(), fragments: newFragments(), weirds: make(map[string]int)}
 }
 
-// FirstLayer returns the layer that frames of a link type begin with; raw IP has none and is told by its version.
-func FirstLayer(link layers.LinkType) (first gopacket.LayerType, ok bool) {
-	switch link {
-	case layers.LinkTypeEthernet:
-		return layers.LayerTypeEthernet, true
-	case layers.LinkTypeNull, layers.LinkTypeLoop:
-		return layers.LayerTypeLoopback, true
-	case layers.LinkTypeLinuxSLL:
-		return layers.LayerTypeLinuxSLL, true
-	case layers.LinkTypeLinuxSLL2:
-		return layers.LayerTypeLinuxSLL2, true
-	case layers.LinkTypeRaw, layers.LinkTypeIPv4, layers.LinkTypeIPv6, 12, 14: // 12 and 14: what some systems write for Raw
-		return gopacket.LayerTypeZero, true
-	}
-	return gopacket.LayerTypeZero, false
+// A kind is a protocol that the Decoder reads the header of.
+type kind int
+
+const (
+	done kind = iota // nothing more is of interest
+	ethernet
+	vlan
+	pbb
+	vntag
+	mpls
+	pppoe
+	ppp
+	hdlc
+	llc
+	fddi
+	wlan
+	amsdu
+	radiotap
+	nflog
+	sll
+	sll2
+	loopback
+	ip
+	ipInIP
+	gre
+	udp
+)
+
+// decoders has the decoder of each kind. It takes a header off data and returns what is behind it, and of which kind that
+// is. Zeek's packet analyzers are registered with each other in the same way.
+var decoders = [...]struct {
+	min    int    // how many bytes there must be
+	short  string // the weird if there are fewer
+	decode func(d *Decoder, data []byte) (kind, []byte)
+}{
+	ethernet: {17, "truncated_ethernet_frame", (*Decoder).ethernet},
+	vlan:     {6, "truncated_VLAN_header", (*Decoder).vlan},
+	pbb:      {19, "truncated_PBB_header", (*Decoder).pbb},
+	vntag:    {7, "truncated_vntag_header", (*Decoder).vntag},
+	mpls:     {5, "truncated_link_header", (*Decoder).mpls},
+	pppoe:    {9, "truncated_pppoe_header", (*Decoder).pppoe},
+	ppp:      {3, "truncated_ppp_header", (*Decoder).ppp},
+	hdlc:     {5, "truncated_ppp_serial_header", (*Decoder).hdlc},
+	llc:      {4, "truncated_llc_header", (*Decoder).llc},
+	fddi:     {17, "FDDI_analyzer_failed", (*Decoder).fddi},
+	wlan:     {2, "truncated_802_11_header", (*Decoder).wlan},
+	amsdu:    {14, "truncated_802_11_amsdu_header", (*Decoder).amsdu},
+	radiotap: {4, "truncated_radiotap_header", (*Decoder).radiotap},
+	nflog:    {5, "truncated_nflog_header", (*Decoder).nflog},
+	sll:      {17, "truncated_Linux_SLL_header", (*Decoder).sll},
+	sll2:     {21, "truncated_Linux_SLL2_header", (*Decoder).sll2},
+	loopback: {5, "null_analyzer_failed", (*Decoder).loopback},
+	ip:       {20, "truncated_IP", (*Decoder).ip},
+	ipInIP:   {20, "truncated_inner_IP", (*Decoder).ipInIP},
+	gre:      {4, "truncated_GRE", (*Decoder).gre},
+	udp:      {0, "", (*Decoder).udp},
 }
+
+// Which kind follows a number of each registry. What is done is known, and has no IP inside or none that can be read.
+var (
+	linkTypes = map[layers.LinkType]kind{
+		layers.LinkTypeNull:           loopback,
+		layers.LinkTypeEthernet:       ethernet,
+		layers.LinkTypePPP:            ppp,
+		layers.LinkTypeFDDI:           fddi,
+		12:                            ip, // 12 and 14: what some systems write for Raw
+		14:                            ip,
+		layers.LinkTypePPP_HDLC:       hdlc,
+		layers.LinkTypePPPEthernet:    pppoe,
+		layers.LinkTypeRaw:            ip,
+		layers.LinkTypeC_HDLC:         hdlc,
+		layers.LinkTypeIEEE802_11:     wlan,
+		layers.LinkTypeLoop:           loopback,
+		layers.LinkTypeLinuxSLL:       sll,
+		layers.LinkTypeIEEE80211Radio: radiotap,
+		219:                           mpls,
+		layers.LinkTypeIPv4:           ip,
+		layers.LinkTypeIPv6:           ip,
+		239:                           nflog,
+		layers.LinkTypeLinuxSLL2:      sll2,
+	}
+	etherTypes = map[layers.EthernetType]kind{
+		layers.EthernetTypeIPv4:                        ip,
+		layers.EthernetTypeARP:                         done,
+		layers.EthernetTypeTransparentEthernetBridging: ethernet,
+		0x8035:                                done, // RARP
+		layers.EthernetTypeDot1Q:              vlan,
+		layers.EthernetTypeIPv6:               ip,
+		0x8809:                                done, // LACP
+		layers.EthernetTypePPP:                ppp,
+		layers.EthernetTypeMPLSUnicast:        mpls,
+		layers.EthernetTypeMPLSMulticast:      mpls,
+		layers.EthernetTypePPPoEDiscovery:     done,
+		layers.EthernetTypePPPoESession:       pppoe,
+		layers.EthernetTypeEAPOL:              done,
+		layers.EthernetTypeQinQ:               vlan,
+		layers.EthernetTypeLinkLayerDiscovery: done,
+		0x88e7:                                pbb,
+		0x8926:                                vntag,
+		layers.EthernetTypeEthernetCTP:        done,
+		0x9100:                                vlan, // QinQ before it was a standard
+	}
+	pppTypes = map[layers.PPPType]kind{
+		layers.PPPTypeIPv4:          ip,
+		layers.PPPTypeIPv6:          ip,
+		0x00fd:                      done, // compressed or encrypted
+		layers.PPPTypeMPLSUnicast:   mpls,
+		layers.PPPTypeMPLSMulticast: mpls,
+	}
+	ipProtocols = map[conn.Proto]kind{
+		4:        ipInIP,
+		conn.UDP: udp,
+		41:       ipInIP,
+		47:       gre,
+	}
+)
 
 // Decode gives sink the IP packets in a frame. There is none if the frame holds something else, or a fragment that does
-// not complete its packet, or what cannot be decoded, which is an error. A packet's payload is part of the frame or of
-// memory that the Decoder does not use again.
+// not complete its packet, or what cannot be decoded, which is ErrUnknown or ErrMalformed. A packet's payload is part of
+// the frame or of memory that the Decoder does not use again.
 func (d *Decoder) Decode(f Frame, sink Sink) error {
-	p, ok, err := d.decode(f.Link, f.Data, f.Time)
-	if ok {
-		sink.Packet(&p)
+	d.sink, d.at, d.err = sink, f.Time, nil
+	if f.Time.After(d.now) {
+		d.now = f.Time
 	}
-	return err
-}
+	d.expire()
+	d.missing = max(f.Wire-len(f.Data), 0)
+	d.chain, d.pending = d.chain[:0], d.pending[:0]
 
-func (d *Decoder) decode(link layers.LinkType, frame []byte, at time.Time) (p Packet, ok bool, err error) {
-	typ, _ := FirstLayer(link)
-	for typ != gopacket.LayerTypeZero && typ != layers.LayerTypeIPv4 && typ != layers.LayerTypeIPv6 {
-		l, known := d.links.Decoder(typ)
-		if !known {
-			return p, false, nil
-		}
-		if err := l.DecodeFromBytes(frame, gopacket.NilDecodeFeedback); err != nil {
-			return p, false, err
-		}
-		typ, frame = l.NextLayerType(), l.LayerPayload()
+	k, ok := linkTypes[f.Link]
+	if f.Link == layers.LinkTypeEthernet {
+		k, ok = ethernet, true // the usual one, without a look into the map
 	}
-	if len(frame) == 0 {
-		return p, false, errors.New("frame without a packet")
+	if !ok {
+		k = d.unknown("link type", int(f.Link))
 	}
-	p.Time = at
-	switch version := frame[0] >> 4; version {
-	case 4:
-		ok, err = d.decode4(&p, frame)
-	case 6:
-		ok, err = d.decode6(&p, frame)
-	default:
-		err = fmt.Errorf("IP version %d", version)
-	}
-	return p, ok, err
-}
-
-func (d *Decoder) decode4(p *Packet, data []byte) (ok bool, err error) {
-	ip := &d.ip4
-	if err := ip.DecodeFromBytes(data, gopacket.NilDecodeFeedback); err != nil {
-		return false, err
-	}
-	if ip.Flags&layers.IPv4MoreFragments != 0 || ip.FragOffset != 0 {
-		ip = new(layers.IPv4)
-		if err := ip.DecodeFromBytes(d.keep(data, p.Time), gopacket.NilDecodeFeedback); err != nil {
-			return false, err
-		}
-		if ip, err = d.defrag4.DefragIPv4WithTimestamp(ip, p.Time); ip == nil {
-			return false, err
-		}
-	}
-	p.Src, _ = netip.AddrFromSlice(ip.SrcIP)
-	p.Dst, _ = netip.AddrFromSlice(ip.DstIP)
-	p.Proto = conn.Proto(ip.Protocol)
-	p.IPLength = max(int(ip.Length), len(data))
-	p.Payload, p.Length = ip.Payload, max(int(ip.Length)-int(ip.IHL)*4, len(ip.Payload))
-	return true, nil
-}
-
-func (d *Decoder) decode6(p *Packet, data []byte) (ok bool, err error) {
-	ip := &d.ip6
-	if err := ip.DecodeFromBytes(data, gopacket.NilDecodeFeedback); err != nil {
-		return false, err
-	}
-	p.Src, _ = netip.AddrFromSlice(ip.SrcIP)
-	p.Dst, _ = netip.AddrFromSlice(ip.DstIP)
-	p.IPLength = 40 + int(ip.Length)
-	cut := max(40+int(ip.Length)-len(data), 0) // not captured
-	next, payload := ip.NextHeader, ip.Payload
-	if ip.HopByHop != nil {
-		next = ip.HopByHop.NextHeader
-	}
+	data := f.Data
 	for {
-		switch next {
-		case layers.IPProtocolIPv6Routing, layers.IPProtocolIPv6Destination, layers.IPProtocolIPv6HopByHop:
-			if err := d.skip.DecodeFromBytes(payload, gopacket.NilDecodeFeedback); err != nil {
-				return false, err
+		for k != done {
+			dec := &decoders[k]
+			if len(data) < dec.min {
+				d.bad(dec.short)
+				break
 			}
-			next, payload = d.skip.NextHeader, d.skip.Payload
-		case layers.IPProtocolIPv6Fragment:
-			if err := d.frag.DecodeFromBytes(payload, gopacket.NilDecodeFeedback); err != nil {
-				return false, err
-			}
-			next, payload = d.frag.NextHeader, d.frag.Payload
-			if d.frag.FragmentOffset == 0 && !d.frag.MoreFragments {
-				continue
-			}
-			if cut > 0 {
-				return false, errors.New("IPv6 fragment that was not captured whole")
-			}
-			ip, frag := new(layers.IPv6), d.frag
-			kept := d.keep(data, p.Time)
-			if err := ip.DecodeFromBytes(kept, gopacket.NilDecodeFeedback); err != nil {
-				return false, err
-			}
-			frag.Payload = slices.Clone(payload)
-			if ip = d.defrag6.DefragIPv6(ip, &frag); ip == nil {
-				return false, nil
-			}
-			next, payload = ip.NextHeader, ip.Payload
-		default:
-			p.Proto, p.Payload, p.Length = conn.Proto(next), payload, len(payload)+cut
-			return true, nil
+			k, data = dec.decode(d, data)
 		}
+		n := len(d.pending) - 1
+		if n < 0 {
+			break
+		}
+		r := d.pending[n]
+		d.pending[n].data = nil // not to keep the frame alive
+		d.pending = d.pending[:n]
+		k, data, d.missing, d.chain = r.kind, r.data, r.missing, d.chain[:r.depth]
 	}
+	d.sink, d.packet = nil, Packet{}
+	return d.err
 }
 
-// keep returns a copy of a fragment for a defragmenter, and sees to it that these do not keep too many.
-func (d *Decoder) keep(data []byte, now time.Time) []byte {
-	d.fragments += len(data) + fragmentCost
-	switch {
-	case d.fragments > maxFragments:
-		d.forget()
-		d.forgotten = now
-	case now.Sub(d.forgotten) > fragmentTimeout:
-		d.defrag4.DiscardOlderThan(now.Add(-fragmentTimeout))
-		d.defrag6.DiscardOlderThan(time.Now().Add(-fragmentTimeout)) // it knows no time but the machine's
-		d.forgotten = now
+// Close ends all tunnels, at the end of the capture.
+func (d *Decoder) Close(sink Sink) {
+	d.sink = sink
+	for len(d.tunnels.known) > 0 {
+		d.endTunnel(d.tunnels.idlest(), d.now)
 	}
-	return slices.Clone(data)
+	d.sink = nil
 }
 
-func (d *Decoder) forget() {
-	d.defrag4, d.defrag6, d.fragments = ip4defrag.NewIPv4Defragmenter(), ip6defrag.NewIPv6Defragmenter(), 0
+// emit gives the sink d.packet. It always returns done.
+func (d *Decoder) emit() (kind, []byte) {
+	d.packet.Time, d.packet.Tunnels = d.at, nil
+	if t := d.via(); t != nil {
+		d.packet.Tunnels = t.path
+		d.discover()
+	}
+	d.sink.Packet(&d.packet)
+	return done, nil
+}
+
+// limit returns the part of data that is within the next n bytes on the wire.
+func (d *Decoder) limit(data []byte, n int) []byte {
+	n = min(n, len(data)+d.missing)
+	d.missing = max(n-len(data), 0)
+	return data[:min(len(data), n)]
+}
+
+// unknown says that a frame goes on with something that is in no table. It returns done.
+func (d *Decoder) unknown(registry string, number int) kind {
+	if d.err == nil {
+		d.err = ErrUnknown
+	}
+	const name = "no_suitable_analyzer_found"
+	if d.weirds[name] < maxWeirds {
+		d.weird(name, fmt.Sprintf("%s %#x", registry, number))
+	}
+	return done
+}
+
+// bad says that a frame cannot be decoded any further. It returns nothing and done, for decoders to return.
+func (d *Decoder) bad(name string) (kind, []byte) {
+	d.err = ErrMalformed
+	d.weird(name, "")
+	return done, nil
+}
+
+// badPacket is bad for what has addresses.
+func (d *Decoder) badPacket(name string, src, dst netip.Addr) (kind, []byte) {
+	d.err = ErrMalformed
+	d.weirdPacket(name, src, dst)
+	return done, nil
+}
+
+// maxWeirds is how many rows there are for each name. They tell what is to be looked at; how often it happens is counted.
+const maxWeirds = 100
+
+// weird reports a weird, unless the same was reported before.
+func (d *Decoder) weird(name, addl string) {
+	if d.weirds[name] >= maxWeirds {
+		return
+	}
+	key := name + " " + addl
+	if d.weirds[key] > 0 {
+		return
+	}
+	d.weirds[key]++
+	d.weirds[name]++
+	d.sink.Weird(d.at, name, addl)
+}
+
+// weirdPacket reports a weird of a packet.
+func (d *Decoder) weirdPacket(name string, src, dst netip.Addr) {
+	if d.weirds[name] < maxWeirds {
+		d.weird(name, src.String()+" > "+dst.String())
+	}
 }

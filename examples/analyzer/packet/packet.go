@@ -1,5 +1,8 @@
 // Package packet finds the IP packets in frames: it decodes what stands before IP, opens tunnels, and puts fragments
 // together.
+//
+// The files: decode.go has the table of decoders, link.go, wireless.go, ip.go, gre.go and udp.go those that are in it,
+// tunnel.go remembers the tunnels, and fragment.go the fragments.
 package packet
 
 import (
@@ -9,6 +12,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
+	"example.com/conn/examples/analyzer/logs"
 )
 
 // A Frame is what was captured of one frame.
@@ -22,12 +26,13 @@ type Frame struct {
 // A Packet is an IP packet, whole if it had been fragmented.
 type Packet struct {
 	Time     time.Time
-	Src, Dst netip.Addr
+	Src, Dst netip.Addr // of IPv6, the home address and the final destination if the packet has them
 	Proto    conn.Proto
-	Payload  []byte   // what was captured of the transport's header and what follows it
-	Length   int      // how long that was on the wire
-	IPLength int      // how long the IP packet was on the wire, with its headers
-	Tunnels  []Tunnel // that it came through, the outermost first; shared by packets, so not to be changed
+	Payload  []byte    // what was captured of the transport's header and what follows it
+	Length   int       // how long that was on the wire
+	IPLength int       // how long the IP packet was on the wire, with its headers
+	Tunnels  []Tunnel  // that it came through, the outermost first; shared by packets, so not to be changed
+	Start    time.Time // of its connection if that may be a tunnel over UDP, else zero: the UID depends on it
 }
 
 // A Tunnel is what a packet came through.
@@ -46,4 +51,7 @@ type Sink interface {
 
 	// Weird notes something in a frame that should not be and that is of no connection. Names are Zeek's.
 	Weird(at time.Time, name, addl string)
+
+	// Log takes a row of the log tunnel.
+	Log(row logs.Row)
 }

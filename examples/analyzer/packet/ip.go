@@ -1,0 +1,261 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"example.com/conn"
+)
+
+// ip opens an IP packet, in the order in which Zeek finds fault.
+func (d *Decoder) ip(data []byte) (kind, []byte) {
+	switch data[0] >> 4 {
+	case 4:
+		return d.ip4(data)
+	case 6:
+		return d.ip6(data)
+	}
+	return d.bad("unknown_ip_version")
+}
+
+func (d *Decoder) ip4(data []byte) (kind, []byte) {
+	p := &d.packet
+	*p = Packet{
+		Src:   netip.AddrFrom4([4]byte(data[12:])),
+		Dst:   netip.AddrFrom4([4]byte(data[16:])),
+		Proto: conn.Proto(data[9]),
+	}
+	header, total := int(data[0]&0xf)*4, be16(data[2:])
+	if total == 0 {
+		// A network card will divide it into segments. Then the checksum is missing, too.
+		if !d.IgnoreChecksums {
+			return d.badPacket("ip_hdr_len_zero", p.Src, p.Dst)
+		}
+		d.weirdPacket("ip_hdr_len_zero", p.Src, p.Dst)
+		total = len(data)
+	}
+	switch {
+	case total > len(data)+d.missing:
+		return d.badPacket("truncated_IP_len", p.Src, p.Dst)
+	case header > total:
+		return d.badPacket("invalid_IP_header_size", p.Src, p.Dst)
+	case header > len(data):
+		return d.badPacket("internally_truncated_header", p.Src, p.Dst)
+	case header < 20:
+		return d.badPacket("IPv4_min_header_size", p.Src, p.Dst)
+	case !d.IgnoreChecksums && gopacket.FoldChecksum(gopacket.ComputeChecksum(data[:header], 0)) != 0:
+		return d.badPacket("bad_IP_checksum", p.Src, p.Dst)
+	}
+	data = d.limit(data, total)
+	p.Payload, p.Length, p.IPLength = data[header:], total-header, total
+	if flags := be16(data[6:]); flags&0x3fff != 0 {
+		whole := d.reassemble(&fragment{
+			key:     fragmentKey{p.Src.As16(), p.Dst.As16(), uint32(be16(data[4:])), p.Proto, false},
+			next:    p.Proto,
+			header:  header,
+			total:   total,
+			offset:  flags & 0x1fff * 8,
+			more:    flags&0x2000 != 0,
+			df:      flags&0x4000 != 0,
+			payload: p.Payload,
+		})
+		if !whole {
+			return done, nil
+		}
+	}
+	return d.transport()
+}
+
+// Headers that may stand between IPv6 and the transport's.
+const (
+	hopByHop    = conn.Proto(layers.IPProtocolIPv6HopByHop)
+	routing     = conn.Proto(layers.IPProtocolIPv6Routing)
+	fragmented  = conn.Proto(layers.IPProtocolIPv6Fragment)
+	esp         = conn.Proto(layers.IPProtocolESP)
+	ah          = conn.Proto(layers.IPProtocolAH)
+	nothing     = conn.Proto(layers.IPProtocolNoNextHeader)
+	destination = conn.Proto(layers.IPProtocolIPv6Destination)
+	mobility    = conn.Proto(135)
+)
+
+func (d *Decoder) ip6(data []byte) (kind, []byte) {
+	if len(data) < 40 {
+		return d.bad("truncated_IP")
+	}
+	p := &d.packet
+	*p = Packet{
+		Src: netip.AddrFrom16([16]byte(data[8:])),
+		Dst: netip.AddrFrom16([16]byte(data[24:])),
+	}
+	total := 40 + be16(data[4:])
+	if total > len(data)+d.missing {
+		return d.badPacket("truncated_IP_len", p.Src, p.Dst)
+	}
+	p.IPLength = total
+	next, at, seen := conn.Proto(data[6]), 40, extensions{}
+	reassembled := false
+	for {
+		header := next
+		n := extensionLength(header, data[at:])
+		if n == 0 || n > len(data)-at {
+			break // the transport's, or cut off
+		}
+		extension := data[at : at+n]
+		next, at = conn.Proto(extension[0]), at+n
+		if at > total {
+			return d.badPacket("invalid_IP_header_size", p.Src, p.Dst)
+		}
+		switch header {
+		case routing:
+			d.routing(extension, &seen)
+		case destination:
+			d.destination(extension[2:], &seen)
+		case esp: // encrypted
+			return done, nil
+		case mobility:
+			return d.mobility(extension, next)
+		case fragmented:
+			if reassembled {
+				break
+			}
+			reassembled = true
+			data = d.limit(data, total)
+			bits := be16(extension[2:])
+			p.Proto, p.Payload, p.Length = next, data[at:], total-at
+			whole := d.reassemble(&fragment{
+				key:     fragmentKey{p.Src.As16(), p.Dst.As16(), binary.BigEndian.Uint32(extension[4:]), 0, true},
+				next:    next,
+				header:  at - 8,
+				total:   total,
+				offset:  bits &^ 7,
+				more:    bits&1 != 0,
+				payload: p.Payload,
+			})
+			if !whole {
+				return done, nil
+			}
+			data, at, total, next = p.Payload, 0, p.Length, p.Proto
+		}
+	}
+	data = d.limit(data, total)
+	p.Proto, p.Payload, p.Length = next, data[min(at, len(data)):], total-at
+	if next == nothing {
+		if t := d.via(); t == nil || t.Type != teredo {
+			d.weirdPacket("ipv6_no_next", p.Src, p.Dst)
+		}
+		return done, nil
+	}
+	return d.transport()
+}
+
+// extensionLength returns how long a header is that data begins with, and 0 if it is not an extension of IPv6.
+func extensionLength(header conn.Proto, data []byte) int {
+	if len(data) < 2 {
+		return 0
+	}
+	switch header {
+	case hopByHop, routing, destination, mobility:
+		return (int(data[1]) + 1) * 8
+	case fragmented, esp:
+		return 8
+	case ah:
+		return (int(data[1]) + 2) * 4
+	}
+	return 0
+}
+
+// extensions is what was seen in the headers of a packet.
+type extensions struct{ home, final bool }
+
+// routing takes the final destination from a routing header.
+func (d *Decoder) routing(header []byte, seen *extensions) {
+	p := &d.packet
+	if seen.final {
+		d.weirdPacket("multiple_routing_headers", p.Src, p.Dst)
+		return
+	}
+	words, left := header[1], header[3] > 0
+	switch typ := header[2]; {
+	case typ == 0 && left && words >= 2 && words%2 != 0:
+		d.weirdPacket("odd_routing0_len", p.Src, p.Dst)
+	case typ == 2 && left && words != 2:
+		d.weirdPacket("bad_routing2_len", p.Src, p.Dst)
+	case typ != 0 && typ != 2:
+		d.weirdPacket("unknown_routing_type", p.Src, p.Dst)
+	case left && words >= 2:
+		seen.final = true
+		p.Dst = netip.AddrFrom16([16]byte(header[len(header)-16:]))
+	}
+	if header[2] == 0 { // deprecated
+		d.weirdPacket("routing0_hdr", p.Src, p.Dst)
+	}
+}
+
+// destination takes the home address of a mobile node from the options for the destination.
+func (d *Decoder) destination(options []byte, seen *extensions) {
+	p := &d.packet
+	for len(options) > 0 {
+		if options[0] == 0 { // padding
+			options = options[1:]
+			continue
+		}
+		if len(options) < 2 || len(options)-2 < int(options[1]) {
+			d.weirdPacket("bad_ipv6_dest_opt_len", p.Src, p.Dst)
+			return
+		}
+		value := options[2 : 2+options[1]]
+		if options[0] == 201 {
+			switch {
+			case len(value) != 16:
+				d.weirdPacket("bad_home_addr_len", p.Src, p.Dst)
+			case seen.home:
+				d.weirdPacket("multiple_home_addr_opts", p.Src, p.Dst)
+			default:
+				seen.home = true
+				p.Src = netip.AddrFrom16([16]byte(value))
+			}
+		}
+		options = options[2+len(value):]
+	}
+}
+
+// mobility checks a message of Mobile IPv6. There is nothing behind it.
+func (d *Decoder) mobility(header []byte, next conn.Proto) (kind, []byte) {
+	p := &d.packet
+	if !d.IgnoreChecksums && !checksumIsRight(p.Src, p.Dst, mobility, header) {
+		return d.badPacket("bad_MH_checksum", p.Src, p.Dst)
+	}
+	if next != nothing {
+		d.weirdPacket("mobility_piggyback", p.Src, p.Dst)
+	}
+	return done, nil
+}
+
+// checksumIsRight reports whether data, which has a checksum in it, and the addresses add up to zero.
+func checksumIsRight(src, dst netip.Addr, proto conn.Proto, data []byte) bool {
+	sum := uint32(len(data)>>16+len(data)&0xffff) + uint32(proto)
+	for _, a := range [2]netip.Addr{src, dst} {
+		if a.Is4() {
+			b := a.As4()
+			sum = gopacket.ComputeChecksum(b[:], sum)
+		} else {
+			b := a.As16()
+			sum = gopacket.ComputeChecksum(b[:], sum)
+		}
+	}
+	return gopacket.FoldChecksum(gopacket.ComputeChecksum(data, sum)) == 0
+}
+
+// transport hands on d.packet: to the decoder of what it carries, or to the sink.
+func (d *Decoder) transport() (kind, []byte) {
+	if d.packet.Proto == conn.TCP { // the usual one, without a look into the map
+		return d.emit()
+	}
+	if k, ok := ipProtocols[d.packet.Proto]; ok {
+		return k, d.packet.Payload
+	}
+	return d.emit()
+}

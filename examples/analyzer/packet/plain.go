@@ -1,0 +1,94 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/gopacket/gopacket/layers"
+
+	"example.com/conn"
+)
+
+// Plain returns the addresses of the packet in a plain frame, without decoding it. A frame is plain if another Decoder will
+// find exactly one packet in it and nothing weird, whatever other frames there are: it has no tunnel, fragment, extension
+// header or unusual link. Such a frame may be decoded by anyone who wants to, such as the worker that has the connections
+// of the two addresses; the Decoder that sees all frames has to be asked for the others.
+func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
+	if f.Time.After(d.now) {
+		d.now = f.Time
+	}
+	data := f.Data
+	typ := 0
+	switch {
+	case f.Link == layers.LinkTypeEthernet && len(data) > 18:
+		typ, data = be16(data[12:]), data[14:]
+		for range 2 {
+			if typ == 0x8100 || typ == 0x88a8 {
+				typ, data = be16(data[2:]), data[4:]
+			}
+			if len(data) < 20 {
+				return src, dst, false
+			}
+		}
+	case f.Link == layers.LinkTypeLinuxSLL && len(data) > 16:
+		typ, data = be16(data[14:]), data[16:]
+	case f.Link == layers.LinkTypeLinuxSLL2 && len(data) > 20:
+		typ, data = be16(data), data[20:]
+	case f.Link == layers.LinkTypeRaw && len(data) > 0:
+		typ = int(layers.EthernetTypeIPv4)
+		if data[0]>>4 == 6 {
+			typ = int(layers.EthernetTypeIPv6)
+		}
+	case f.Link == layers.LinkTypeNull && len(data) > 4:
+		switch binary.LittleEndian.Uint32(data) {
+		case 2:
+			typ = int(layers.EthernetTypeIPv4)
+		case 10, 24, 28, 30:
+			typ = int(layers.EthernetTypeIPv6)
+		}
+		data = data[4:]
+	}
+	wire := len(data) + max(f.Wire-len(f.Data), 0)
+	var proto conn.Proto
+	var header int
+	switch {
+	case typ == int(layers.EthernetTypeIPv4) && len(data) >= 20:
+		total := be16(data[2:])
+		header = 20
+		if data[0] != 0x45 || total > wire || total < header || be16(data[6:])&0x3fff != 0 || !d.IgnoreChecksums && !sumsUp(data) {
+			return src, dst, false
+		}
+		proto = conn.Proto(data[9])
+		src, dst = netip.AddrFrom4([4]byte(data[12:])), netip.AddrFrom4([4]byte(data[16:]))
+		data = data[header:min(total, len(data))]
+	case typ == int(layers.EthernetTypeIPv6) && len(data) >= 40:
+		total := 40 + be16(data[4:])
+		header = 40
+		if data[0]>>4 != 6 || total > wire {
+			return src, dst, false
+		}
+		proto = conn.Proto(data[6])
+		src, dst = netip.AddrFrom16([16]byte(data[8:])), netip.AddrFrom16([16]byte(data[24:]))
+		data = data[header:min(total, len(data))]
+	default:
+		return src, dst, false
+	}
+	switch proto {
+	case conn.TCP, conn.ICMP, conn.ICMPv6:
+		return src, dst, true
+	case conn.UDP:
+		return src, dst, !mayBeTunnel(data)
+	}
+	return src, dst, false
+}
+
+// sumsUp reports whether the checksum of an IPv4 header of 20 bytes is right.
+func sumsUp(h []byte) bool {
+	h = h[:20]
+	sum := uint64(binary.BigEndian.Uint64(h)>>32) + uint64(binary.BigEndian.Uint32(h[4:])) +
+		uint64(binary.BigEndian.Uint32(h[8:])) + uint64(binary.BigEndian.Uint32(h[12:])) + uint64(binary.BigEndian.Uint32(h[16:]))
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	return sum>>16+sum&0xffff == 0xffff
+}
