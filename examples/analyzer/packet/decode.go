@@ -213,17 +213,17 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 		d.pending = d.pending[:n]
 		k, data, d.missing, d.chain = r.kind, r.data, r.missing, d.chain[:r.depth]
 	}
-	d.sink, d.packet = nil, Packet{}
+	d.sink = nil
 	return d.err
 }
 
-// Close ends all tunnels, at the end of the capture.
+// Close ends the tunnels that are connections, as the end of the capture does. The Decoder remembers no tunnel then.
 func (d *Decoder) Close(sink Sink) {
 	d.sink = sink
-	for len(d.tunnels.known) > 0 {
-		d.endTunnel(d.tunnels.idlest(), d.now)
+	for t := first(d.tunnels.udp); t != nil; t = first(d.tunnels.udp) {
+		d.endTunnel(t, "Tunnel::CLOSE", d.now)
 	}
-	d.sink = nil
+	d.sink, d.tunnels = nil, newTunnels()
 }
 
 // emit gives the sink d.packet. It always returns done.

@@ -105,14 +105,16 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 		}
 		extension := data[at : at+n]
 		next, at = conn.Proto(extension[0]), at+n
-		if at > total {
-			return d.badPacket("invalid_IP_header_size", p.Src, p.Dst)
-		}
 		switch header {
 		case routing:
 			d.routing(extension, &seen)
 		case destination:
 			d.destination(extension[2:], &seen)
+		}
+		if at > total {
+			return d.badPacket("invalid_IP_header_size", p.Src, p.Dst)
+		}
+		switch header {
 		case esp: // encrypted
 			return done, nil
 		case mobility:

@@ -50,28 +50,21 @@ func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 	}
 	wire := len(data) + max(f.Wire-len(f.Data), 0)
 	var proto conn.Proto
-	var header int
 	switch {
 	case typ == int(layers.EthernetTypeIPv4) && len(data) >= 20:
 		total := be16(data[2:])
-		header = 20
-		if data[0] != 0x45 || total > wire || total < header || be16(data[6:])&0x3fff != 0 || !d.IgnoreChecksums && !sumsUp(data) {
+		if data[0] != 0x45 || total < 20 || total > wire || be16(data[6:])&0x3fff != 0 || !d.IgnoreChecksums && !sumsUp(data) {
 			return src, dst, false
 		}
-		proto = conn.Proto(data[9])
-		src, dst = netip.AddrFrom4([4]byte(data[12:])), netip.AddrFrom4([4]byte(data[16:]))
-		data = data[header:min(total, len(data))]
+		proto, src, dst = conn.Proto(data[9]), netip.AddrFrom4([4]byte(data[12:])), netip.AddrFrom4([4]byte(data[16:]))
+		data = data[20:min(total, len(data))]
 	case typ == int(layers.EthernetTypeIPv6) && len(data) >= 40:
 		total := 40 + be16(data[4:])
-		header = 40
 		if data[0]>>4 != 6 || total > wire {
 			return src, dst, false
 		}
-		proto = conn.Proto(data[6])
-		src, dst = netip.AddrFrom16([16]byte(data[8:])), netip.AddrFrom16([16]byte(data[24:]))
-		data = data[header:min(total, len(data))]
-	default:
-		return src, dst, false
+		proto, src, dst = conn.Proto(data[6]), netip.AddrFrom16([16]byte(data[8:])), netip.AddrFrom16([16]byte(data[24:]))
+		data = data[40:min(total, len(data))]
 	}
 	switch proto {
 	case conn.TCP, conn.ICMP, conn.ICMPv6:

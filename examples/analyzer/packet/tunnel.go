@@ -65,14 +65,11 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 		ports: [2]uint16{lower.Port(), higher.Port()},
 		proto: proto,
 	}
-	order := d.tunnels.ip
-	if proto == conn.UDP {
-		order = d.tunnels.udp
-	}
+	order := d.tunnels.order(proto)
 	t := d.tunnels.known[key]
 	if t == nil {
 		if len(d.tunnels.known) >= maxTunnels {
-			d.endTunnel(d.tunnels.idlest(), d.now)
+			d.endTunnel(d.tunnels.idlest(), "Tunnel::EXPIRE", d.now)
 		}
 		t = &tunnel{key: key}
 		t.Start = d.at
@@ -146,17 +143,11 @@ func (d *Decoder) logTunnel(t *tunnel, action string, at time.Time) {
 	d.sink.Log(&logs.Tunnel{Header: logs.NewHeader("tunnel", &c, at), Type: t.Type, Action: action})
 }
 
-// endTunnel forgets t.
-func (d *Decoder) endTunnel(t *tunnel, at time.Time) {
+// endTunnel forgets t, for which there is an action of tunnel.log unless that is empty.
+func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
 	delete(d.tunnels.known, t.key)
-	action := "Tunnel::CLOSE"
-	if t.key.proto == conn.UDP {
-		d.tunnels.udp.Remove(t.place)
-	} else {
-		d.tunnels.ip.Remove(t.place)
-		action = "Tunnel::EXPIRE"
-	}
-	if t.noted {
+	d.tunnels.order(t.key.proto).Remove(t.place)
+	if t.noted && action != "" {
 		d.logTunnel(t, action, at)
 	}
 }
@@ -164,20 +155,37 @@ func (d *Decoder) endTunnel(t *tunnel, at time.Time) {
 // expire forgets the tunnels and the fragments whose time is over.
 func (d *Decoder) expire() {
 	timeout := cmp.Or(d.UDPTimeout, udpTimeout)
-	for e := d.tunnels.udp.Front(); e != nil && d.now.Sub(e.Value.(*tunnel).last) >= timeout; e = d.tunnels.udp.Front() {
-		d.endTunnel(e.Value.(*tunnel), e.Value.(*tunnel).last.Add(timeout))
+	for t := first(d.tunnels.udp); t != nil && d.now.Sub(t.last) >= timeout; t = first(d.tunnels.udp) {
+		d.endTunnel(t, "Tunnel::CLOSE", t.last.Add(timeout))
 	}
-	for e := d.tunnels.ip.Front(); e != nil && d.now.Sub(e.Value.(*tunnel).last) >= ipTimeout; e = d.tunnels.ip.Front() {
-		d.endTunnel(e.Value.(*tunnel), e.Value.(*tunnel).last.Add(ipTimeout))
+	for t := first(d.tunnels.ip); t != nil && d.now.Sub(t.last) >= ipTimeout; t = first(d.tunnels.ip) {
+		d.endTunnel(t, "Tunnel::EXPIRE", t.last.Add(ipTimeout))
 	}
 	d.fragments.expire(d.now)
 }
 
+// order returns the list of tunnels that one of the given protocol is in.
+func (ts *tunnels) order(proto conn.Proto) *list.List {
+	if proto == conn.UDP {
+		return ts.udp
+	}
+	return ts.ip
+}
+
+// first returns the first tunnel in a list, nil if there is none.
+func first(l *list.List) *tunnel {
+	e := l.Front()
+	if e == nil {
+		return nil
+	}
+	return e.Value.(*tunnel)
+}
+
 // idlest returns the tunnel that had no packets for longest.
 func (ts *tunnels) idlest() *tunnel {
-	u, i := ts.udp.Front(), ts.ip.Front()
-	if u == nil || i != nil && i.Value.(*tunnel).last.Before(u.Value.(*tunnel).last) {
-		u = i
+	u, i := first(ts.udp), first(ts.ip)
+	if u == nil || i != nil && i.last.Before(u.last) {
+		return i
 	}
-	return u.Value.(*tunnel)
+	return u
 }
