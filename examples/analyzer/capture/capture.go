@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gopacket/gopacket/pcapgo"
-
 	"example.com/conn/examples/analyzer/packet"
 )
 
@@ -126,8 +124,6 @@ func (r countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-var errFormat = errors.New("neither a pcap nor a pcapng capture")
-
 // open reads the beginning of a capture and sets s.next.
 func (s *Source) open(r io.Reader) error {
 	b := bufio.NewReaderSize(countingReader{r, &s.read}, 1<<16)
@@ -150,43 +146,11 @@ func (s *Source) open(r io.Reader) error {
 		return err
 	}
 	if bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}) {
-		return s.readNg(b)
+		s.next, err = readNg(b)
+	} else {
+		s.next, err = readPcap(b)
 	}
-	return s.readPcap(b)
-}
-
-func (s *Source) readPcap(b *bufio.Reader) error {
-	var read atomic.Int64
-	r, err := pcapgo.NewReader(countingReader{b, &read})
-	if err != nil {
-		return fmt.Errorf("%w (%v)", errFormat, err)
-	}
-	whole := int64(24) // bytes of the file's header, and of packets with theirs
-	s.next = func() (packet.Frame, error) {
-		data, ci, err := r.ZeroCopyReadPacketData()
-		if err == io.EOF && read.Load() > whole {
-			err = io.ErrUnexpectedEOF // the reader takes a packet of which only the header is there for the end
-		}
-		whole += 16 + int64(ci.CaptureLength)
-		return packet.Frame{Data: data, Time: ci.Timestamp, Link: r.LinkType(), Wire: ci.Length}, err
-	}
-	return nil
-}
-
-func (s *Source) readNg(b *bufio.Reader) error {
-	r, err := pcapgo.NewNgReader(b, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
-	if err != nil {
-		return fmt.Errorf("%w (%v)", errFormat, err)
-	}
-	s.next = func() (packet.Frame, error) {
-		data, ci, err := r.ZeroCopyReadPacketData()
-		if err != nil {
-			return packet.Frame{}, err
-		}
-		i, err := r.Interface(ci.InterfaceIndex)
-		return packet.Frame{Data: data, Time: ci.Timestamp, Link: i.LinkType, Wire: ci.Length}, err
-	}
-	return nil
+	return err
 }
 
 // idleTime is how long Next waits before it returns ErrIdle.
