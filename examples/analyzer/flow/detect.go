@@ -1,75 +1,74 @@
 package flow
 
 import (
-	"fmt"
-	"net/netip"
-	"runtime/debug"
-	"slices"
 	"time"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// An event is what a side of a connection did: it sent data, or sent bytes that are missing (gap), or else came to its end.
-type event struct {
-	side int
-	time time.Time
-	data []byte
-	gap  int64
-}
-
-func (e event) end() bool { return e.data == nil && e.gap == 0 }
-
-func (e event) packet() protocol.Packet {
-	return protocol.Packet{Time: e.time, Side: protocol.Side(e.side)}
-}
-
-// A service is a protocol that a connection turned out to speak.
-type service struct {
-	name      string
-	confirmed bool // and it has not refuted it since
-}
-
 // content is what a connection carries and who wants it.
 type content struct {
-	services []service
-	parser   protocol.Parser // nil if none was found
-	search   *search         // nil if parser is set, or deaf, or nothing has come
-	held     *[2][]byte      // what parser has not taken yet; nil if there was nothing
-	deaf     bool            // nobody wants this connection's bytes
+	services  []service       // protocols that it was taken for, each once; at most one more than handOvers
+	service   int             // of services, that of parser
+	parser    protocol.Parser // nil if none was found yet, or nobody listens
+	search    *search         // nil if parser is set, or nobody listens, or nothing has come
+	untaken   *[2]buffer      // what parser has not taken; nil if there never was anything
+	handOvers uint8           // how often one protocol gave way to another; at most maxHandOvers
+	ignored   bool            // nobody listens
+}
+
+// A service is a protocol that a connection was taken for.
+type service struct {
+	name      string
+	parser    protocol.Parser // nil for an announced connection
+	held      int             // bytes that the parser holds for the connection
+	confirmed bool            // and it has not refuted it since
 }
 
 // A search is what is kept of a connection until a parser is found for it: what has happened so far.
 type search struct {
-	first     [2][]byte // the bytes of each side
-	events    []event   // the same in the order in which they came, for the parser
+	first     [2][]byte // the bytes of each side, together at most maxSearch and what came last
+	events    []seen    // what happened, in order, at most maxEvents and an end of each side
+	asked     int       // how many bytes the parsers were asked about
 	datagrams int       // how many were looked at
 	again     bool      // another protocol came before: the port says nothing
 }
 
-// maxSearch is how many bytes of both sides together are kept to find a parser, and how many datagrams are looked at.
-const (
-	maxSearch    = 4096
-	maxDatagrams = 8
-)
-
-// feed brings an event to the parser of f.
-func (t *Table) feed(f *flow, e event) {
-	switch {
-	case f.deaf:
-	case f.parser != nil:
-		if f.suits(f.parser) {
-			t.give(f, e)
-		}
-	default:
-		t.detect(f, e)
-	}
+// seen is an event whose data is the next n bytes of search.first.
+type seen struct {
+	event
+	n int
 }
 
-// suits reports whether p can follow f: in the middle of a stream, what looks like a beginning is none. Zeek's parsers
+// How much is kept to find a parser, in bytes of both sides together and in events, and at how many datagrams it is tried.
+const (
+	maxSearch    = 4096
+	maxEvents    = 256
+	maxDatagrams = 8
+	seenCost     = 64 // what an event takes
+)
+
+func (s *search) size() int {
+	return cap(s.first[0]) + cap(s.first[1]) + cap(s.events)*seenCost
+}
+
+// add keeps an event, and reports whether there is room for more.
+func (s *search) add(e event) bool {
+	s.first[e.side] = append(s.first[e.side], e.data...)
+	x := seen{event: e, n: len(e.data)}
+	x.data = nil
+	if n := len(s.events); n >= maxEvents && x.n > 0 && s.events[n-1].n > 0 && s.events[n-1].side == e.side {
+		s.events[n-1].n += x.n
+	} else {
+		s.events = append(s.events, x)
+	}
+	return len(s.first[0])+len(s.first[1]) < maxSearch && len(s.events) <= maxEvents
+}
+
+// canFollow reports whether p can follow f: in the middle of a stream, what looks like a beginning is none. Zeek's parsers
 // make the same difference.
-func (f *flow) suits(p protocol.Parser) bool {
+func (f *flow) canFollow(p protocol.Parser) bool {
 	if !f.partial {
 		return true
 	}
@@ -84,212 +83,151 @@ func (t *Table) detect(f *flow, e event) {
 		s = new(search)
 		f.search = s
 	}
-	e.data = slices.Clone(e.data)
-	if f.ID.Proto == conn.UDP {
-		s.datagrams++
-	}
-	s.events = append(s.events, e)
+	begins := len(s.first[e.side]) == 0
+	room := s.add(e) && e.gap == 0
 	if e.end() {
 		return // the other side may have more to say
 	}
-	s.first[e.side] = append(s.first[e.side], e.data...)
-	maybe := false
-	for _, p := range t.parsers[f.ID.Proto] {
-		if !f.suits(p) {
-			continue
-		}
-		verdict := protocol.No
-		t.watch(f, func() { verdict = p.Match(s.first[0], s.first[1]) })
-		if f.deaf {
-			return // it panicked
-		}
-		switch verdict {
-		case protocol.Yes:
-			t.attach(f, p)
-			return
-		case protocol.Maybe:
-			maybe = true
-		}
+	if n := len(s.first[0]) + len(s.first[1]); room && !begins && n < s.asked+s.asked/8 {
+		return // asking for each byte of many would take quadratic time
 	}
-	ported := t.ported(f)
+	found, maybe := t.judge(f)
+	if f.ignored {
+		return // a parser panicked
+	}
+	byPort := t.byPort(f)
 	switch {
-	case f.ID.Proto == conn.UDP && ported == nil && s.datagrams < maxDatagrams:
-		s.events, s.first = nil, [2][]byte{} // datagrams stand for themselves
-	case f.ID.Proto == conn.TCP && maybe && e.gap == 0 && len(s.first[0])+len(s.first[1]) < maxSearch:
+	case found != nil:
+		t.attach(f, found)
+	case f.ID.Proto == conn.TCP && maybe && room:
+	case f.ID.Proto == conn.UDP && byPort == nil && s.datagrams < maxDatagrams:
+		s.events, s.first, s.asked = nil, [2][]byte{}, 0 // datagrams stand for themselves
 	default:
-		t.attach(f, ported)
+		t.attach(f, byPort)
 	}
 }
 
-// ported returns the parser that the port of f stands for, nil if there is none.
-func (t *Table) ported(f *flow) protocol.Parser {
+// judge asks the parsers. It returns the first that is sure, or else whether one may become so.
+func (t *Table) judge(f *flow) (found protocol.Parser, maybe bool) {
+	s := f.search
+	s.asked = len(s.first[0]) + len(s.first[1])
+	s.datagrams++
+	for _, p := range t.parsers[f.ID.Proto] {
+		if !f.canFollow(p) {
+			continue
+		}
+		verdict := protocol.No
+		t.contain(f, func() { verdict = p.Match(s.first[0], s.first[1]) })
+		switch {
+		case f.ignored:
+			return nil, false
+		case verdict == protocol.Yes:
+			return p, false
+		case verdict == protocol.Maybe:
+			maybe = true
+		}
+	}
+	return nil, maybe
+}
+
+// byPort returns the parser that the port of f stands for, nil if there is none.
+func (t *Table) byPort(f *flow) protocol.Parser {
 	p := t.ports[f.ID.Proto][f.ID.Resp.Port()]
-	if p == nil || f.search.again || !f.suits(p) {
+	if p == nil || f.search.again || !f.canFollow(p) {
 		return nil
 	}
 	return p
 }
 
-// conclude ends the search for a parser when no more will come.
+// conclude ends the search for a parser when no more will be waited for.
 func (t *Table) conclude(f *flow) {
-	if f.search != nil {
-		t.attach(f, t.ported(f))
+	s := f.search
+	if s == nil {
+		return
+	}
+	var found protocol.Parser
+	if len(s.first[0])+len(s.first[1]) > s.asked {
+		found, _ = t.judge(f)
+	}
+	switch {
+	case f.ignored:
+	case found != nil:
+		t.attach(f, found)
+	default:
+		t.attach(f, t.byPort(f))
 	}
 }
 
 // attach makes p the parser of f and gives it what has happened so far. With a nil p, nobody listens to f any more.
 func (t *Table) attach(f *flow, p protocol.Parser) {
-	events := f.search.events
+	s := f.search
 	f.search = nil
 	if p == nil {
 		t.ignore(f)
 		return
 	}
 	f.parser = p
-	f.services = append(f.services, service{name: p.Name()})
-	for _, e := range events {
+	f.service = -1
+	for i, known := range f.services {
+		if known.name == p.Name() { // as in a tunnel of HTTP inside one
+			f.service = i
+		}
+	}
+	if f.service < 0 {
+		f.service = len(f.services)
+		f.services = append(f.services, service{name: p.Name(), parser: p})
+	}
+	var at [2]int
+	for _, x := range s.events {
+		e := x.event
+		if x.n > 0 {
+			e.data = s.first[e.side][at[e.side]:][:x.n]
+			at[e.side] += x.n
+		}
 		t.feed(f, e)
 	}
 }
 
 // ignore makes f a connection whose bytes nobody wants.
 func (t *Table) ignore(f *flow) {
-	f.deaf, f.parser, f.search, f.held = true, nil, nil, nil
+	f.ignored, f.parser, f.search, f.untaken = true, nil, nil, nil
+	f.ends[0].stream.forget()
+	f.ends[1].stream.forget()
 }
 
-// give gives an event to the parser of f, after the bytes that it left over the last time.
-func (t *Table) give(f *flow, e event) {
-	if f.held == nil {
-		f.held = new([2][]byte)
-	}
-	p, packet := f.parser, e.packet()
-	next := protocol.More
-	n, data := 0, e.data
-	switch {
-	case e.end():
-		f.held[e.side] = nil
-		t.watch(f, func() { p.(protocol.StreamParser).End(&f.Connection, packet) })
-	case e.gap > 0:
-		f.held[e.side] = nil
-		t.watch(f, func() { next = p.(protocol.StreamParser).Gap(&f.Connection, packet, int(e.gap)) })
-	default:
-		if len(f.held[e.side]) > 0 && f.ID.Proto == conn.TCP {
-			f.held[e.side] = append(f.held[e.side], data...)
-			data = f.held[e.side]
-		}
-		t.watch(f, func() { n, next = p.Data(&f.Connection, packet, data) })
-	}
-	if f.deaf {
-		return // it panicked
-	}
-	if next == protocol.Violation {
-		f.services[len(f.services)-1].confirmed = false
-	}
-	rest := data[min(max(n, 0), len(data)):]
-	switch {
-	case next == protocol.HandOver && f.ID.Proto == conn.TCP:
-		other := f.held[1-e.side]
-		f.parser, f.held, f.search = nil, nil, &search{again: true}
-		if len(other) > 0 {
-			t.feed(f, event{side: 1 - e.side, time: e.time, data: other})
-		}
-		if len(rest) > 0 {
-			t.feed(f, event{side: e.side, time: e.time, data: rest})
-		}
-	case next != protocol.More || len(rest) > t.cfg.MaxBuffered:
-		t.ignore(f)
-	case f.ID.Proto == conn.TCP && e.data != nil:
-		f.held[e.side] = append(f.held[e.side][:0], rest...)
+// Confirm implements protocol.Owner.
+func (t *Table) Confirm(c *conn.Connection) {
+	if f := t.flowOf(c); f != nil && len(f.services) > 0 {
+		f.services[f.service].confirmed = true
 	}
 }
 
-// watch calls a parser and contains its panics.
-func (t *Table) watch(f *flow, call func()) {
-	t.confirming = false
-	defer func() {
-		t.report(f, recover())
-		if t.confirming && len(f.services) > 0 {
-			f.services[len(f.services)-1].confirmed = true
+// confirmed reports whether f turned out to speak a protocol.
+func (f *flow) confirmed() bool {
+	for _, s := range f.services {
+		if s.confirmed {
+			return true
 		}
-	}()
-	call()
+	}
+	return false
 }
 
-func pending(f *flow) (n int) {
-	for range f.RemovalHooks() {
-		n++
+// parsersHold returns how many bytes the parsers of f hold for it.
+func (f *flow) parsersHold() (n int) {
+	for _, s := range f.services {
+		n += s.held
 	}
 	return n
 }
 
-// stateRemove runs the hooks of f. That each of those that are registered now runs once is what package conn promises.
-// Hooks that hooks register or unregister are between them and conn; they are not counted.
-func (t *Table) stateRemove(f *flow) {
-	n := pending(f)
-	if n == 0 {
-		conn.StateRemove(&f.Connection)
-		return
-	}
-	t.Stats.HooksRun += n
-	start := time.Now()
-	defer func() {
-		t.report(f, recover())
-		t.Stats.HookTime += time.Since(start)
-	}()
-	conn.StateRemove(&f.Connection)
+// An event is what a side of a connection did: it sent data, or sent bytes that are missing (gap), or else came to its end.
+type event struct {
+	time time.Time
+	data []byte
+	gap  int64
+	side protocol.Side
 }
 
-// report reports the panic of a parser or hook of f, if there was one. f goes on without parsers.
-func (t *Table) report(f *flow, panicked any) {
-	if panicked == nil {
-		return
-	}
-	t.Stats.Panics++
-	t.ignore(f)
-	fmt.Fprintf(t.cfg.Errors, "analyzer: connection %s: panic: %v\n%s", f.UID, panicked, debug.Stack())
-}
+func (e event) end() bool { return e.data == nil && e.gap == 0 }
 
-// maxExpected bounds the announcements of one worker.
-const (
-	maxExpected    = 1000
-	expectedExpiry = 5 * time.Minute
-)
-
-type expectation struct {
-	orig    netip.Addr
-	resp    netip.AddrPort
-	service string
-	attach  func(*conn.Connection)
-	since   time.Time
-}
-
-// expectations are announced connections, the oldest first. There are few at a time: one for each FTP transfer that has
-// not begun.
-type expectations []expectation
-
-// Expect implements protocol.Owner.
-func (t *Table) Expect(orig netip.Addr, resp netip.AddrPort, service string, attach func(c *conn.Connection)) {
-	if len(t.expect) >= maxExpected {
-		t.expect = slices.Delete(t.expect, 0, 1)
-	}
-	t.expect = append(t.expect, expectation{orig, resp, service, attach, t.now})
-}
-
-// attachExpected gives f, which is new, to the parser that has announced it.
-func (t *Table) attachExpected(f *flow) {
-	if len(t.expect) == 0 || f.ID.Proto != conn.TCP {
-		return
-	}
-	t.expect = slices.DeleteFunc(t.expect, func(x expectation) bool { return t.now.Sub(x.since) > expectedExpiry })
-	i := slices.IndexFunc(t.expect, func(x expectation) bool {
-		return x.resp == f.ID.Resp && (!x.orig.IsValid() || x.orig == f.ID.Orig.Addr())
-	})
-	if i < 0 {
-		return
-	}
-	x := t.expect[i]
-	t.expect = slices.Delete(t.expect, i, i+1)
-	f.services = append(f.services, service{name: x.service, confirmed: true})
-	t.watch(f, func() { x.attach(&f.Connection) })
-	t.ignore(f) // the announcement says what it is: no parser is wanted
-}
+func (e event) packet() protocol.Packet { return protocol.Packet{Time: e.time, Side: e.side} }

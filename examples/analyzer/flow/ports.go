@@ -1,15 +1,20 @@
 package flow
 
-import "example.com/conn"
+import (
+	"net/netip"
 
-// serverPorts are the ports that Zeek takes for a server's when it has not seen how a connection began: Zeek's
-// likely_server_ports, the ports of the protocols it parses; not IRC's, which are as often a client's.
-var serverPorts = map[conn.Proto]map[uint16]bool{
-	conn.TCP: set(
-		21, 22, 25, 53, 80, 81, 88, 110, 135, 139, 143, 389, 443, 445, 502, 563, 585, 587, 614, 631, 636, 989, 990, 992, 993, 995,
-		1080, 1434, 1883, 2811, 3128, 3268, 3306, 3389, 5222, 5223, 5269, 5432, 6379, 8000, 8080, 8888, 20000),
-	conn.UDP: set(
-		53, 67, 68, 88, 123, 137, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3544, 4011, 4789, 5060, 5072, 5353, 5355, 6081, 20000),
+	"example.com/conn"
+)
+
+// serverPorts returns the ports, of protocols that no parser here is for, that Zeek takes for a server's when it has not
+// seen how a connection began: the rest of Zeek's likely_server_ports; not IRC's, which are as often a client's.
+func serverPorts() map[conn.Proto]map[uint16]bool {
+	return map[conn.Proto]map[uint16]bool{
+		conn.TCP: set(
+			88, 110, 135, 139, 143, 389, 445, 502, 1434, 1883, 3268, 3306, 3389, 5222, 5269, 5432, 20000),
+		conn.UDP: set(
+			67, 68, 88, 123, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3544, 4011, 4789, 5060, 5072, 6081, 20000),
+	}
 }
 
 func set(ports ...uint16) map[uint16]bool {
@@ -20,14 +25,68 @@ func set(ports ...uint16) map[uint16]bool {
 	return m
 }
 
-// flips reports whether the source of a first packet is more likely the responder. syn and ack are the flags of TCP.
-func flips(proto conn.Proto, src, dst uint16, syn, ack bool) bool {
-	likely := serverPorts[proto]
+// fromServer reports whether the source of a first packet is more likely the responder. syn and ack are the flags of TCP.
+func (t *Table) fromServer(proto conn.Proto, src, dst uint16, syn, ack bool) bool {
+	likely := t.servers[proto]
 	switch {
-	case !likely[src] || proto == conn.TCP && syn && !ack:
+	case proto == conn.TCP && syn && !ack:
+		return false
+	case proto == conn.TCP && syn: // an answer; between two such ports it may be a scan
+		return !likely[dst]
+	case !likely[src]:
 		return false
 	case !likely[dst]:
 		return true
 	}
-	return proto == conn.TCP && !syn && src < dst // a SYN-ACK between two such ports may be a scan
+	return proto == conn.TCP && src < dst
+}
+
+// PrivateNetworks are what Config.Local is by default: Zeek's Site::private_address_space, the networks that are not routed
+// in the Internet, also as 6to4 addresses.
+var PrivateNetworks = privateNetworks()
+
+func privateNetworks() (ps []netip.Prefix) {
+	for _, text := range []string{
+		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+		"192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/24", "239.0.0.0/8",
+		"240.0.0.0/4", "::/128", "::1/128", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "fc00::/7",
+		"fe80::/10", "fec0::/10",
+	} {
+		p := netip.MustParsePrefix(text)
+		ps = append(ps, p)
+		if a := p.Addr(); a.Is4() {
+			b := [16]byte{0x20, 0x02}
+			copy(b[2:], a.AsSlice())
+			ps = append(ps, netip.PrefixFrom(netip.AddrFrom16(b), 16+p.Bits()))
+		}
+	}
+	return ps
+}
+
+// networks are the local networks, by family.
+type networks struct{ v4, v6 []netip.Prefix }
+
+func newNetworks(ps []netip.Prefix) (n networks) {
+	for _, p := range ps {
+		if p.Addr().Is4() {
+			n.v4 = append(n.v4, p)
+		} else {
+			n.v6 = append(n.v6, p)
+		}
+	}
+	return n
+}
+
+// contain reports whether a is in one of the networks.
+func (n *networks) contain(a netip.Addr) bool {
+	ps := n.v6
+	if a.Is4() {
+		ps = n.v4
+	}
+	for _, p := range ps {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
 }

@@ -8,14 +8,15 @@ import (
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/protocol"
 )
 
 // maxHistory bounds the history of one connection: SYNs, FINs and RSTs with new sequence numbers may go on forever.
 const maxHistory = 128
 
 // record adds what side did to the history: in upper case for the originator, in lower case for the responder.
-func (f *flow) record(side int, letter byte) {
-	if side == 1 {
+func (f *flow) record(side protocol.Side, letter byte) {
+	if side == protocol.Resp {
 		letter |= 'a' - 'A'
 	}
 	if len(f.history) < maxHistory {
@@ -35,7 +36,7 @@ const (
 )
 
 // recordOnce records letter if side has not done so before, and reports whether it had.
-func (f *flow) recordOnce(side int, bit uint8, letter byte) bool {
+func (f *flow) recordOnce(side protocol.Side, bit uint8, letter byte) bool {
 	if f.seen[side]&bit != 0 {
 		return true
 	}
@@ -45,7 +46,7 @@ func (f *flow) recordOnce(side int, bit uint8, letter byte) bool {
 }
 
 // recordFlags records what a TCP segment that starts at seq is.
-func (f *flow) recordFlags(side int, tcp *layers.TCP, seq int64, length int) {
+func (f *flow) recordFlags(side protocol.Side, tcp *layers.TCP, seq int64, length int) {
 	e := &f.ends[side]
 	again := func(bit uint8, letter byte, latest *uint32, seq uint32) {
 		if f.recordOnce(side, bit, letter) && *latest != seq {
@@ -79,7 +80,9 @@ func (f *flow) flip() {
 	f.ends[0], f.ends[1] = f.ends[1], f.ends[0]
 	f.packets[0], f.packets[1] = f.packets[1], f.packets[0]
 	f.bytes[0], f.bytes[1] = f.bytes[1], f.bytes[0]
+	f.ipBytes[0], f.ipBytes[1] = f.ipBytes[1], f.ipBytes[0]
 	f.seen[0], f.seen[1] = f.seen[1], f.seen[0]
+	f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
 	f.history = append(f.history, '^')
 }
 
@@ -93,12 +96,14 @@ func (f *flow) connState() string {
 	switch {
 	case f.ID.Proto == conn.UDP:
 		switch {
-		case f.packets[1] == 0:
+		case f.seen[0]&f.seen[1]&sawData != 0:
+			return "SF"
+		case f.seen[0]&sawData != 0:
 			return "S0"
-		case f.packets[0] == 0:
+		case f.seen[1]&sawData != 0:
 			return "SHR" // flipped, and never answered
 		}
-		return "SF"
+		return "OTH"
 	case f.ID.Proto != conn.TCP:
 		return "OTH"
 	case r.state == reset && (o.state == synSent || o.state == synAckSent ||
@@ -133,15 +138,20 @@ func (f *flow) connState() string {
 }
 
 // describe sets row to the connection's row of conn.log.
-func (f *flow) describe(row *logs.Conn, service string) {
+func (f *flow) describe(row *logs.Conn, local *networks) {
 	*row = logs.Conn{
 		Header:  logs.NewHeader("conn", &f.Connection, f.Start),
 		Proto:   f.ID.Proto.String(),
-		Service: service,
+		Service: f.serviceNames(),
 		Bytes:   f.bytes,
 		State:   f.connState(),
+		Local:   [2]bool{local.contain(f.ID.Orig.Addr()), local.contain(f.ID.Resp.Addr())},
+		Missed:  f.missed,
 		History: f.history,
 		Packets: f.packets,
+		IPBytes: f.ipBytes,
+		Parents: f.parents,
+		IPProto: uint8(f.ID.Proto),
 	}
 	switch f.ID.Proto {
 	case conn.TCP:
@@ -157,8 +167,11 @@ func (f *flow) describe(row *logs.Conn, service string) {
 	}
 }
 
-// service returns the names of the protocols that f turned out to speak, in the order in which they came.
-func (t *Table) service(f *flow) string {
+// serviceNames returns the names of the protocols that f turned out to speak, in the order in which they came.
+func (f *flow) serviceNames() string {
+	if len(f.services) == 0 {
+		return ""
+	}
 	var names []string
 	for _, s := range f.services {
 		if s.confirmed {

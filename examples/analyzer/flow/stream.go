@@ -1,6 +1,9 @@
 package flow
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // A stream puts the bytes that one side of a TCP connection sent into order.
 //
@@ -16,57 +19,98 @@ type stream struct {
 	size    int       // what pending takes
 }
 
-// A segment is a piece of a stream that came too early.
+// A segment is a piece of a stream that came too early. It has no data if nobody wants it.
 type segment struct {
-	seq  int64
-	data []byte
+	seq, end int64
+	data     []byte
 }
 
-func (s segment) end() int64 { return s.seq + int64(len(s.data)) }
+// segmentCost is what a segment takes besides its bytes. maxSegments bounds their number, since putting one more among
+// them takes time in proportion: a microsecond for these.
+const (
+	segmentCost = 64
+	maxSegments = 1024
+)
 
-// segmentCost is added to the size of a segment, or of another event that is kept, so that a bound on size also bounds
-// their number.
-const segmentCost = 256
-
-// insert keeps data, which starts at seq, until the bytes before it have come. Bytes that are there already win over
-// those that come later with the same numbers.
-func (s *stream) insert(seq int64, data []byte) {
-	i, _ := slices.BinarySearchFunc(s.pending, seq, func(p segment, seq int64) int {
-		if p.end() <= seq {
+// insert keeps a segment until the bytes before it have come. Bytes that are there already win over those that come later
+// with the same numbers; it reports whether they differ.
+func (s *stream) insert(x segment) (differ bool) {
+	i, _ := slices.BinarySearchFunc(s.pending, x.seq, func(p segment, seq int64) int {
+		if p.end <= seq {
 			return -1
 		}
 		return 1
 	})
-	for len(data) > 0 {
-		n := int64(len(data))
+	for x.seq < x.end {
+		part := x
 		if i < len(s.pending) {
 			p := s.pending[i]
-			if p.seq <= seq { // the first bytes are there
-				cut := min(p.end()-seq, n)
-				seq, data = seq+cut, data[cut:]
+			if p.seq <= x.seq { // the first bytes are there
+				part.end = min(p.end, x.end)
+				if x.data != nil && p.data != nil {
+					differ = differ || !bytes.Equal(p.data[x.seq-p.seq:part.end-p.seq], x.data[:part.end-x.seq])
+				}
+				x = x.from(part.end)
 				i++
 				continue
 			}
-			n = min(n, p.seq-seq)
+			part.end = min(p.seq, x.end)
 		}
-		s.pending = slices.Insert(s.pending, i, segment{seq, slices.Clone(data[:n])})
-		s.size += int(n) + segmentCost
-		seq, data = seq+n, data[n:]
-		i++
+		if x.data != nil {
+			part.data = x.data[:part.end-x.seq]
+		}
+		i = s.put(i, part)
+		x = x.from(part.end)
 	}
+	return differ
 }
 
-// ready takes the bytes that are next from the pending ones and counts them as delivered; nil if they have not come.
-func (s *stream) ready() []byte {
-	if len(s.pending) == 0 || s.pending[0].seq > s.next {
-		return nil
+// from returns the part of x from seq on.
+func (x segment) from(seq int64) segment {
+	if x.data != nil {
+		x.data = x.data[seq-x.seq:]
 	}
-	p := s.pending[0]
+	x.seq = seq
+	return x
+}
+
+// put puts a copy of x between the pending segments i-1 and i, and returns where the next would be.
+func (s *stream) put(i int, x segment) int {
+	if i > 0 && s.pending[i-1].end == x.seq { // the usual case: one packet was lost, and those after it are in order
+		p := &s.pending[i-1]
+		s.size -= cap(p.data)
+		p.data = append(p.data, x.data...)
+		p.end = x.end
+		s.size += cap(p.data)
+		return i
+	}
+	x.data = slices.Clone(x.data)
+	s.pending = slices.Insert(s.pending, i, x)
+	s.size += cap(x.data) + segmentCost
+	return i + 1
+}
+
+// ready takes the bytes that are next from the pending ones and counts them as delivered, if they have come.
+func (s *stream) ready() (x segment, ok bool) {
+	if len(s.pending) == 0 || s.pending[0].seq > s.next {
+		return segment{}, false
+	}
+	x = s.pending[0]
 	s.pending[0] = segment{}
-	s.pending = s.pending[1:]
-	s.size -= len(p.data) + segmentCost
-	s.next = p.end()
-	return p.data
+	if s.pending = s.pending[1:]; len(s.pending) == 0 {
+		s.pending = nil
+	}
+	s.size -= cap(x.data) + segmentCost
+	s.next = x.end
+	return x, true
+}
+
+// forget drops the data of the pending segments.
+func (s *stream) forget() {
+	for i := range s.pending {
+		s.size -= cap(s.pending[i].data)
+		s.pending[i].data = nil
+	}
 }
 
 // skip gives up the bytes before seq that have not come, as far as the first pending one, and returns how many they are.

@@ -1,16 +1,20 @@
 // Package flow follows the connections of a packet stream: it decides when one begins and ends, puts TCP's bytes into
 // order, finds the parser that each connection needs, runs removal hooks, and writes conn.log.
 //
-// The files: table.go has the connections and their timeouts, tcp.go the states of TCP, stream.go the order of its bytes,
-// detect.go the way from bytes to parsers, record.go the row of conn.log.
+// The files: table.go has the connections, lists.go who times out and who goes when the table is full, memory.go what may
+// be held, transport.go the way from a packet to its connection, tcp.go the states of TCP, stream.go the order of its
+// bytes, detect.go how a parser is found, deliver.go what it is given, expect.go announced connections, weird.go what
+// should not be, and record.go the row of conn.log.
 package flow
 
 import (
+	"fmt"
 	"io"
 	"net/netip"
+	"runtime/debug"
+	"sync"
 	"time"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
@@ -21,26 +25,39 @@ import (
 
 // A Config is how a Table is set up. Its timeouts are measured in the time of packets.
 type Config struct {
-	MaxConnections  int // more than these do not exist at once: the one that has been idle longest is removed
-	MaxBuffered     int // bytes held for one side of a connection; what is missing before the first is then given up
-	MaxTotal        int // bytes held for all connections; beyond that, those that have been idle longest are removed
-	TCPTimeout      time.Duration
-	UDPTimeout      time.Duration  // also ICMP, and TCP before anything was established
-	AttemptTimeout  time.Duration  // a SYN that stays without an answer, from the SYN on
-	CloseTimeout    time.Duration  // after the end, for late packets
+	// MaxConnections is how many there may be at once. Before one more, that which is worth least is removed: see
+	// Table.evict.
+	MaxConnections int
+
+	// MaxBuffered is how many bytes may be held for one side of a connection, with what its parsers keep. Beyond it, the
+	// connection gives up what it waits for; see Table.limit.
+	MaxBuffered int
+
+	// MaxTotal is how many bytes may be held for all connections. Beyond it, that which holds most gives up what it waits
+	// for.
+	MaxTotal int
+
+	TCPTimeout     time.Duration
+	UDPTimeout     time.Duration // also ICMP, and TCP before anything was established
+	AttemptTimeout time.Duration // a SYN that stays without an answer, from the SYN on
+	CloseTimeout   time.Duration // after the end, for late packets
+
 	IgnoreChecksums bool           // believe TCP, UDP and ICMP without looking at their checksums; Zeek's flag -C
-	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; Zeek's Site::local_nets
+	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; nil stands for PrivateNetworks
 	Parsers         []func(protocol.Owner) protocol.Parser
 	Log             *logs.Writer
-	Errors          io.Writer // where panics of parsers and hooks are reported
+	Errors          io.Writer  // where panics of parsers and hooks are reported
+	Once            *sync.Once // of what is said once for all tables that share it; nil if there is one table
 }
 
 // Stats is what a Table has counted. Connections equals Removed, and HooksRegistered the sum of the other two, once the
 // table is closed.
 type Stats struct {
 	Connections, Removed                         int
+	Evicted                                      int // of Removed, those that went since the table was full
 	HooksRegistered, HooksUnregistered, HooksRun int
 	DecodeErrors                                 int // packets whose transport header could not be read
+	BadChecksums                                 int // packets that were not believed
 	Panics                                       int
 	HookTime                                     time.Duration // that hooks took, with what they log
 }
@@ -49,16 +66,22 @@ type Stats struct {
 type Table struct {
 	Stats Stats
 
-	cfg        Config
-	now        time.Time // the latest time of a packet: captures may step back, timeouts do not
-	flows      map[key]*flow
-	queues     [numQueues]queue
-	buffered   int // bytes that all flows hold
-	expect     expectations
-	parsers    map[conn.Proto][]protocol.Parser
-	ports      map[conn.Proto]map[uint16]protocol.Parser
-	confirming bool      // by the parser that was called
-	row        logs.Conn // and of remove
+	cfg      Config
+	now      time.Time // the latest time of a packet: captures may step back, timeouts do not
+	flows    map[key]*flow
+	queues   [numQueues]list // by timeout
+	ranks    [numRanks]list  // by worth
+	holders  [numSizes]list  // by what they hold
+	held     int             // bytes that all flows hold
+	current  *flow           // that a parser or hook was called with, or nil
+	expected expectations
+	weirds   logs.WeirdLimit
+	offload  offloading
+	parsers  map[conn.Proto][]protocol.Parser
+	ports    map[conn.Proto]map[uint16]protocol.Parser
+	servers  map[conn.Proto]map[uint16]bool
+	local    networks
+	row      logs.Conn // of remove
 
 	tcp   layers.TCP // decoded in place, so that packets allocate nothing
 	udp   layers.UDP
@@ -66,36 +89,60 @@ type Table struct {
 	icmp6 layers.ICMPv6
 }
 
-// A flow is a connection with what its owner, the table, knows of it. The index of its arrays is 0 for the originator and 1
-// for the responder. In a flood there is a flow for every packet, so it is kept small.
+// A flow is a connection with what its owner, the table, knows of it. Arrays of two have something for each
+// [protocol.Side]. In a flood there is a flow for every packet, so it is kept small.
 type flow struct {
 	conn.Connection
 	key     key
-	place             // in a queue
+	queued  node // in one of Table.queues
+	ranked  node // in one of Table.ranks
+	holding node // in one of Table.holders
+	queue   queueID
+	rank    rankID
+	size    int8      // of Table.holders
+	since   time.Time // when it came to the end of its queue
 	last    time.Time // of the latest packet that counts for the duration
+
 	packets [2]uint64
-	bytes   [2]int64 // payload; of TCP, the ends tell
+	ipBytes [2]uint64 // of the same packets, with headers
+	bytes   [2]int64  // payload; of TCP, the ends tell
+	missed  int64     // bytes in gaps
 	ends    [2]endpoint
-	partial bool     // TCP whose beginning was not captured
-	seen    [2]uint8 // letters that are in the history; see recordOnce
-	letters [12]byte // where most histories have room
-	history []byte
-	content // for detect.go
+	partial bool       // TCP whose beginning was not captured
+	corrupt [2]counter // packets with a bad checksum
+	seen    [2]uint8   // letters that are in the history; see recordOnce
+	letters [12]byte   // where most histories have room
+	history []byte     // at most maxHistory
+	weirds  []string   // names that were logged, at most maxWeirds
+	parents []string   // UIDs of tunnels that packets came through, at most maxParents
+	held    int        // bytes that are counted in Table.held
+	hooks   int        // that are registered and did not run
+	content            // for detect.go and deliver.go
 }
 
 // New returns a Table without connections.
 func New(cfg Config) *Table {
+	if cfg.Local == nil {
+		cfg.Local = PrivateNetworks
+	}
+	if cfg.Once == nil {
+		cfg.Once = new(sync.Once)
+	}
 	t := &Table{
-		cfg:     cfg,
-		flows:   make(map[key]*flow),
-		parsers: make(map[conn.Proto][]protocol.Parser),
-		ports:   map[conn.Proto]map[uint16]protocol.Parser{conn.TCP: {}, conn.UDP: {}},
+		cfg:      cfg,
+		flows:    make(map[key]*flow),
+		expected: newExpectations(),
+		parsers:  make(map[conn.Proto][]protocol.Parser),
+		ports:    map[conn.Proto]map[uint16]protocol.Parser{conn.TCP: {}, conn.UDP: {}},
+		servers:  serverPorts(),
+		local:    newNetworks(cfg.Local),
 	}
 	for _, make := range cfg.Parsers {
 		p := make(t)
 		t.parsers[p.Transport()] = append(t.parsers[p.Transport()], p)
 		for _, port := range p.Ports() {
 			t.ports[p.Transport()][port] = p
+			t.servers[p.Transport()][port] = true
 		}
 	}
 	return t
@@ -107,8 +154,9 @@ func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row.LogName(), row) }
 // Register implements protocol.Owner.
 func (t *Table) Register(c *conn.Connection, hk conn.RemovalHook) bool {
 	ok := conn.Register(c, hk)
-	if ok {
+	if f := t.flowOf(c); ok && f != nil {
 		t.Stats.HooksRegistered++
+		f.hooks++
 	}
 	return ok
 }
@@ -116,195 +164,133 @@ func (t *Table) Register(c *conn.Connection, hk conn.RemovalHook) bool {
 // Unregister implements protocol.Owner.
 func (t *Table) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
 	ok := conn.Unregister(c, hk)
-	if ok {
+	if f := t.flowOf(c); ok && f != nil {
 		t.Stats.HooksUnregistered++
+		f.hooks--
 	}
 	return ok
 }
 
-// Confirm implements protocol.Owner.
-func (t *Table) Confirm(c *conn.Connection) { t.confirming = true }
-
-// Weird implements protocol.Owner.
-func (t *Table) Weird(c *conn.Connection, name, addl string) {}
-
-// Packet follows one packet. It keeps nothing of p.Payload.
-func (t *Table) Packet(p *packet.Packet) {
-	t.Advance(p.Time)
-	var err error
-	switch p.Proto {
-	case conn.TCP:
-		err = t.tcpPacket(p)
-	case conn.UDP:
-		err = t.udpPacket(p)
-	case conn.ICMP:
-		if err = t.icmp4.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err == nil {
-			t.icmpPacket(p, t.icmp4.TypeCode.Type(), t.icmp4.TypeCode.Code(), icmp4Answers)
-		}
-	case conn.ICMPv6:
-		if err = t.icmp6.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err == nil {
-			t.icmpPacket(p, t.icmp6.TypeCode.Type(), t.icmp6.TypeCode.Code(), icmp6Answers)
-		}
-	default: // a protocol without ports
-		f, side := t.find(p, netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), false)
-		f.packets[side]++
-		f.last = p.Time
-		t.move(f, brief)
+// flowOf returns the flow that c is part of, nil if the table does not have it.
+func (t *Table) flowOf(c *conn.Connection) *flow {
+	if t.current != nil && &t.current.Connection == c {
+		return t.current
 	}
-	if err != nil {
-		t.Stats.DecodeErrors++
+	f := t.flows[keyOf(c.ID.Orig, c.ID.Resp, c.ID.Proto, false)]
+	if f == nil || &f.Connection != c {
+		return nil
 	}
-}
-
-func (t *Table) tcpPacket(p *packet.Packet) error {
-	tcp := &t.tcp
-	if err := tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
-		return err
-	}
-	src, dst := netip.AddrPortFrom(p.Src, uint16(tcp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(tcp.DstPort))
-	f, side := t.find(p, src, dst, false)
-	f.packets[side]++
-	before := f.buffered()
-	t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
-	t.buffered += f.buffered() - before
-
-	orig, resp := &f.ends[0], &f.ends[1]
-	switch {
-	case f.queue == closing:
-	case (orig.state == synSent || orig.state == synAckSent) && resp.state == inactive:
-		if f.queue != attempts { // counts from the first SYN on, whatever follows
-			t.move(f, attempts)
-		}
-	case orig.state.handshaking() && resp.state.handshaking():
-		t.move(f, brief)
-	default:
-		t.move(f, long)
-	}
-	for t.buffered > t.cfg.MaxTotal {
-		t.remove(t.idlest())
-	}
-	return nil
-}
-
-func (t *Table) udpPacket(p *packet.Packet) error {
-	udp := &t.udp
-	if err := udp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
-		return err
-	}
-	src, dst := netip.AddrPortFrom(p.Src, uint16(udp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(udp.DstPort))
-	f, side := t.find(p, src, dst, false)
-	f.packets[side]++
-	f.last = p.Time
-	length := p.Length - 8
-	if udp.Length >= 8 {
-		length = int(udp.Length) - 8
-	}
-	f.bytes[side] += int64(length)
-	f.recordOnce(side, sawData, 'D')
-	t.move(f, brief)
-	if len(udp.Payload) > 0 {
-		t.feed(f, event{side: side, time: p.Time, data: udp.Payload})
-	}
-	return nil
-}
-
-// icmp4Answers and icmp6Answers have the types of ICMP that make a conversation.
-var (
-	icmp4Answers = answers(8, 0, 13, 14, 15, 16, 10, 9, 17, 18)
-	icmp6Answers = answers(128, 129, 133, 134, 135, 136, 130, 131, 139, 140, 144, 145)
-)
-
-func answers(pairs ...uint8) map[uint8]uint8 {
-	m := make(map[uint8]uint8)
-	for i := 0; i < len(pairs); i += 2 {
-		m[pairs[i]], m[pairs[i+1]] = pairs[i+1], pairs[i]
-	}
-	return m
-}
-
-// icmpPacket follows ICMP as Zeek does: the type and that of the answer are the ports, or the type and the code where
-// there is no answer.
-func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]uint8) {
-	other, ok := types[typ]
-	if !ok {
-		other = code
-	}
-	f, side := t.find(p, netip.AddrPortFrom(p.Src, uint16(typ)), netip.AddrPortFrom(p.Dst, uint16(other)), !ok)
-	f.packets[side]++
-	f.bytes[side] += int64(max(p.Length-8, 0))
-	f.last = p.Time
-	t.move(f, brief)
+	return f
 }
 
 // find returns the connection that a packet belongs to, a new one if need be, and the side that sent it.
-func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (f *flow, side int) {
+func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (*flow, protocol.Side) {
 	k := keyOf(src, dst, p.Proto, oneWay)
-	f = t.flows[k]
-	if f != nil && p.Proto == conn.TCP && f.reused(&t.tcp) {
-		t.remove(f)
-		f = nil
-	}
+	f := t.flows[k]
 	if f == nil {
 		f = t.begin(p, k, src, dst)
 	}
+	f.through(p.Tunnels)
 	if f.ID.Orig != src {
-		side = 1
+		return f, protocol.Resp
 	}
-	return f, side
+	return f, protocol.Orig
 }
 
 // begin adds a connection.
 func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
 	if len(t.flows) >= t.cfg.MaxConnections {
-		t.remove(t.idlest())
+		t.evict()
 	}
-	f := &flow{key: k, last: p.Time, place: place{queue: none}}
+	f := &flow{key: k, last: p.Time, queue: noQueue, rank: noRank}
 	f.Start = p.Time
 	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
 	f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
 	f.history = f.letters[:0]
-	tcp := p.Proto == conn.TCP
-	if flips(p.Proto, src.Port(), dst.Port(), tcp && t.tcp.SYN, tcp && t.tcp.ACK) && !broadcast(dst.Addr()) {
-		f.flip()
-	}
 	f.UID = uid(f.ID, f.Start)
+	tcp := p.Proto == conn.TCP
+	if t.fromServer(p.Proto, src.Port(), dst.Port(), tcp && t.tcp.SYN, tcp && t.tcp.ACK) && !broadcast(dst.Addr()) {
+		f.flip()
+		f.UID = uid(f.ID, f.Start)
+	}
 	t.flows[k] = f
 	t.Stats.Connections++
+	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers[conn.TCP][src.Port()]) {
+		t.weird(f, "connection_originator_SYN_ack", "", "TCP")
+	}
 	t.attachExpected(f)
 	return f
 }
 
 func broadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 
-// buffered returns how many bytes f holds because something before them is missing, or a parser wants more.
-func (f *flow) buffered() int {
-	n := f.ends[0].stream.size + f.ends[1].stream.size
-	if f.held != nil {
-		n += len(f.held[0]) + len(f.held[1])
+// maxParents bounds the tunnels that are named in a row of conn.log.
+const maxParents = 8
+
+// through notes the innermost of the tunnels that a packet came through.
+func (f *flow) through(tunnels []packet.Tunnel) {
+	if len(tunnels) == 0 {
+		return
 	}
-	if f.search != nil {
-		n += len(f.search.first[0]) + len(f.search.first[1]) + len(f.search.events)*segmentCost
+	uid := tunnels[len(tunnels)-1].UID
+	for _, known := range f.parents {
+		if known == uid {
+			return
+		}
 	}
-	return n
+	if len(f.parents) < maxParents {
+		f.parents = append(f.parents, uid)
+	}
 }
 
 // remove ends a connection: its hooks run, its row is written, and the table forgets it.
 func (t *Table) remove(f *flow) {
-	t.buffered -= f.buffered()
 	t.conclude(f)
 	t.stateRemove(f)
-	f.describe(&t.row, t.service(f))
+	f.describe(&t.row, &t.local)
 	t.Log(&t.row)
-	t.move(f, none)
+	t.requeue(f, noQueue)
+	t.rerank(f, noRank)
+	t.charge(f, 0)
 	delete(t.flows, f.key)
 	t.Stats.Removed++
 }
 
-// Close removes all connections, the one that has been idle longest first.
+// stateRemove runs the hooks of f. That each of those that are registered runs once is what package conn promises, also
+// those that hooks register.
+func (t *Table) stateRemove(f *flow) {
+	if f.hooks == 0 {
+		t.contain(f, func() { conn.StateRemove(&f.Connection) })
+		return
+	}
+	start := time.Now()
+	t.contain(f, func() { conn.StateRemove(&f.Connection) })
+	t.Stats.HookTime += time.Since(start)
+	t.Stats.HooksRun += f.hooks
+	f.hooks = 0
+}
+
+// contain calls a parser or hook with f. If it panics, that is reported, and f goes on without parsers.
+func (t *Table) contain(f *flow, call func()) {
+	outer := t.current
+	t.current = f
+	defer func() {
+		t.current = outer
+		if panicked := recover(); panicked != nil {
+			t.Stats.Panics++
+			t.ignore(f)
+			fmt.Fprintf(t.cfg.Errors, "analyzer: connection %s: panic: %v\n%s", f.UID, panicked, debug.Stack())
+		}
+	}()
+	call()
+}
+
+// Close removes all connections, those that time out first before the others.
 func (t *Table) Close() {
 	for f := t.idlest(); f != nil; f = t.idlest() {
 		t.remove(f)
 	}
+	t.warnOfOffloading()
 }
 
 // Advance removes the connections whose time is over at now.
@@ -319,66 +305,4 @@ func (t *Table) Advance(now time.Time) {
 			t.remove(f)
 		}
 	}
-}
-
-// Every connection is in one queue, for each timeout has its own. As the timeout is the same for the whole queue, the first
-// is always the next to go.
-type queueID int8
-
-const (
-	attempts queueID = iota
-	brief
-	long
-	closing
-	numQueues
-	none queueID = -1
-)
-
-// A queue is a list of flows, linked through their places.
-type queue struct{ first, last *flow }
-
-// A place is where a flow is in its queue.
-type place struct {
-	queue     queueID
-	since     time.Time // when it came to the end of it
-	ahead     *flow
-	following *flow
-}
-
-// move puts f at the end of a queue, or with none in no queue.
-func (t *Table) move(f *flow, to queueID) {
-	if f.queue != none {
-		q := &t.queues[f.queue]
-		if f.ahead != nil {
-			f.ahead.following = f.following
-		} else {
-			q.first = f.following
-		}
-		if f.following != nil {
-			f.following.ahead = f.ahead
-		} else {
-			q.last = f.ahead
-		}
-	}
-	f.place = place{queue: to, since: t.now}
-	if to != none {
-		q := &t.queues[to]
-		if f.ahead = q.last; q.last != nil {
-			q.last.following = f
-		} else {
-			q.first = f
-		}
-		q.last = f
-	}
-}
-
-// idlest returns the connection that has been in its queue longest, nil if there is none.
-func (t *Table) idlest() *flow {
-	var idlest *flow
-	for q := range t.queues {
-		if f := t.queues[q].first; f != nil && (idlest == nil || f.since.Before(idlest.since)) {
-			idlest = f
-		}
-	}
-	return idlest
 }

@@ -18,6 +18,7 @@ import (
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/flow"
 	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/packet"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
@@ -63,25 +64,46 @@ func (h *harness) tcp(src, dst netip.AddrPort, flags string, seq, ack uint32, da
 		SYN: strings.Contains(flags, "S"), ACK: strings.Contains(flags, "A"),
 		FIN: strings.Contains(flags, "F"), RST: strings.Contains(flags, "R"),
 	}
-	b := gopacket.NewSerializeBuffer()
-	opts := gopacket.SerializeOptions{FixLengths: true}
-	require.NoError(h.t, gopacket.SerializeLayers(b, opts, &tcp, gopacket.Payload(data)))
-	h.packet(src, dst, conn.TCP, b.Bytes())
+	h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &tcp, data))
 }
 
 func (h *harness) udp(src, dst netip.AddrPort, data string) {
 	h.t.Helper()
 	udp := layers.UDP{SrcPort: layers.UDPPort(src.Port()), DstPort: layers.UDPPort(dst.Port())}
+	h.packet(src, dst, conn.UDP, serialize(h.t, src, dst, &udp, data))
+}
+
+// icmp follows a message of ICMP.
+func (h *harness) icmp(src, dst netip.AddrPort, typ, code uint8, data string) {
+	h.t.Helper()
+	icmp := layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, code)}
+	h.packet(src, dst, conn.ICMP, serialize(h.t, src, dst, &icmp, data))
+}
+
+// serialize returns the bytes of a transport layer and data, with checksums.
+func serialize(t testing.TB, src, dst netip.AddrPort, l gopacket.SerializableLayer, data string) []byte {
+	if c, ok := l.(interface {
+		SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+	}); ok {
+		var network gopacket.NetworkLayer = &layers.IPv4{SrcIP: src.Addr().AsSlice(), DstIP: dst.Addr().AsSlice()}
+		if src.Addr().Is6() {
+			network = &layers.IPv6{SrcIP: src.Addr().AsSlice(), DstIP: dst.Addr().AsSlice()}
+		}
+		require.NoError(t, c.SetNetworkLayerForChecksum(network))
+	}
 	b := gopacket.NewSerializeBuffer()
-	opts := gopacket.SerializeOptions{FixLengths: true}
-	require.NoError(h.t, gopacket.SerializeLayers(b, opts, &udp, gopacket.Payload(data)))
-	h.packet(src, dst, conn.UDP, b.Bytes())
+	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	require.NoError(t, gopacket.SerializeLayers(b, opts, l, gopacket.Payload(data)))
+	return b.Bytes()
 }
 
 // packet follows a packet, a millisecond after the one before.
 func (h *harness) packet(src, dst netip.AddrPort, proto conn.Proto, payload []byte) {
 	h.now = h.now.Add(time.Millisecond)
-	h.table.Packet(flow.Packet{Time: h.now, Src: src.Addr(), Dst: dst.Addr(), Proto: proto, Payload: payload, Length: len(payload)})
+	h.table.Packet(&packet.Packet{
+		Time: h.now, Src: src.Addr(), Dst: dst.Addr(), Proto: proto,
+		Payload: payload, Length: len(payload), IPLength: len(payload) + 20,
+	})
 }
 
 func (h *harness) handshake() {
@@ -117,6 +139,22 @@ func (h *harness) conns() (rows []string) {
 	return rows
 }
 
+// weirds returns the names in weird.log so far.
+func (h *harness) weirds() (names []string) {
+	h.log.Flush()
+	for line := range strings.Lines(h.rows.String()) {
+		var row struct {
+			Path string `json:"_path"`
+			Name string
+		}
+		require.NoError(h.t, json.Unmarshal([]byte(line), &row), line)
+		if row.Path == "weird" {
+			names = append(names, row.Name)
+		}
+	}
+	return names
+}
+
 // close ends everything, checks what must always hold, and returns the rows of conn.log.
 func (h *harness) close() []string {
 	h.t.Helper()
@@ -127,18 +165,21 @@ func (h *harness) close() []string {
 	return h.conns()
 }
 
-// A fake parser takes connections that begin with its name, and notes what it is given.
+// A fake parser takes connections that begin with its name, and notes what it is given. It is sure of them at once.
 type fake struct {
-	owner  protocol.Owner
-	udp    bool
-	asked  int // how often Match was called
-	name   string
-	ports  []uint16
-	onData func(c *conn.Connection, p protocol.Packet, data []byte) (int, protocol.Next)
-	got    strings.Builder
-	ran    int // hooks
-	state  conn.Field[bool]
-	hook   conn.RemovalHook
+	owner   protocol.Owner
+	udp     bool
+	asked   int // how often Match was called
+	name    string
+	ports   []uint16
+	onData  func(c *conn.Connection, p protocol.Packet, data []byte) (int, protocol.Next)
+	got     strings.Builder
+	ran     int // hooks
+	state   conn.Field[int]
+	hook    conn.RemovalHook
+	unsure  bool
+	flushed int // how often Flush was called
+	flush   func(c *conn.Connection)
 }
 
 func (f *fake) Name() string { return f.name }
@@ -169,7 +210,10 @@ func (f *fake) Data(c *conn.Connection, p protocol.Packet, data []byte) (int, pr
 	if _, created := f.state.GetOrNew(c); created && f.hook == nil {
 		f.hook = func(*conn.Connection) bool { f.ran++; return true }
 	}
-	conn.Register(c, f.hook)
+	f.owner.Register(c, f.hook)
+	if !f.unsure {
+		f.owner.Confirm(c)
+	}
 	if f.onData != nil {
 		return f.onData(c, p, data)
 	}
@@ -182,10 +226,30 @@ func (f *fake) Gap(_ *conn.Connection, p protocol.Packet, n int) protocol.Next {
 	return protocol.More
 }
 
+// hold sets what Held returns.
+func (f *fake) hold(c *conn.Connection, n int) {
+	held, _ := f.state.GetOrNew(c)
+	*held = n
+}
+
+func (f *fake) Held(c *conn.Connection) int {
+	if n := f.state.Get(c); n != nil {
+		return *n
+	}
+	return 0
+}
+
+func (f *fake) Flush(c *conn.Connection) {
+	f.flushed++
+	if f.flush != nil {
+		f.flush(c)
+	}
+}
+
 func (f *fake) End(_ *conn.Connection, p protocol.Packet) { f.note(p, ".") }
 
 func (f *fake) note(p protocol.Packet, s string) {
-	if p.FromOrig {
+	if p.Side == protocol.Orig {
 		f.got.WriteString(">")
 	} else {
 		f.got.WriteString("<")
@@ -240,7 +304,7 @@ func TestConnStates(t *testing.T) {
 		"seen out of order":               {[]step{{"o", "SA", 500, 101, ""}, {"r", "S", 100, 0, ""}}, "S1 Hs^ 0/0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHarness(t, nil)
+			h := newHarness(t, nil, &fake{name: "any", ports: []uint16{7000}, unsure: true})
 			for _, s := range c.steps {
 				if s.from == "o" {
 					h.tcp(client, server, s.flags, s.seq, s.ack, s.data)
@@ -258,12 +322,17 @@ func TestConnStates(t *testing.T) {
 
 func TestFirstPacketFromServerPortIsFlipped(t *testing.T) {
 	web := netip.AddrPortFrom(server.Addr(), 80)
-	h := newHarness(t, nil)
+	h := newHarness(t, nil, &fake{name: "web", ports: []uint16{80}}, &fake{name: "names", udp: true, ports: []uint16{53}, unsure: true})
 	h.tcp(web, client, "SA", 500, 101, "")
 	h.tcp(client, web, "A", 101, 501, "")
+	h.tcp(server, netip.AddrPortFrom(client.Addr(), 40001), "SA", 500, 101, "") // from no well-known port, but an answer
+	h.tcp(web, netip.AddrPortFrom(client.Addr(), 443), "A", 500, 101, "")
+	h.tcp(netip.AddrPortFrom(client.Addr(), 443), netip.AddrPortFrom(server.Addr(), 5432), "SA", 500, 101, "")
 	h.udp(netip.AddrPortFrom(server.Addr(), 53), client, "answer")
 	h.udp(netip.AddrPortFrom(server.Addr(), 53), netip.MustParseAddrPort("255.255.255.255:9"), "to all")
-	assert.ElementsMatch(t, []string{"40000>80 S1 ^hA 0/0", "40000>53 SHR ^d -", "53>9 S0 D -"}, h.close())
+	assert.ElementsMatch(t, []string{
+		"40000>80 S1 ^hA 0/0", "40001>7000 OTH ^h -", "443>80 OTH ^a -", "443>5432 OTH H -", "40000>53 SHR ^d -", "53>9 S0 D -",
+	}, h.close())
 }
 
 func TestTimeouts(t *testing.T) {
@@ -280,7 +349,7 @@ func TestTimeouts(t *testing.T) {
 		}, 5 * time.Second},
 		"UDP": {func(h *harness) { h.udp(client, server, "x") }, time.Minute},
 		"ICMP": {func(h *harness) {
-			h.packet(client, server, conn.ICMP, []byte{8, 0, 0, 0, 0, 1, 0, 1})
+			h.icmp(client, server, 8, 0, "")
 		}, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -328,23 +397,11 @@ func TestNewSYNOnOldEndpointsIsAnotherConnection(t *testing.T) {
 
 func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	h := newHarness(t, nil)
-	h.packet(client, server, conn.ICMP, []byte{8, 0, 0, 0, 0, 1, 0, 1, 'x'})
-	h.packet(server, client, conn.ICMP, []byte{0, 0, 0, 0, 0, 1, 0, 1, 'x'})
-	h.packet(client, server, conn.ICMP, []byte{3, 1, 0, 0, 0, 0, 0, 0}) // no conversation: type and code
-	h.packet(server, client, conn.ICMP, []byte{3, 1, 0, 0, 0, 0, 0, 0})
+	h.icmp(client, server, 8, 0, "x")
+	h.icmp(server, client, 0, 0, "x")
+	h.icmp(client, server, 3, 1, "") // no conversation: type and code
+	h.icmp(server, client, 3, 1, "")
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
-}
-
-func TestIdlestGoesFirstWhenTableIsFull(t *testing.T) {
-	p := &fake{name: "hello"}
-	h := newHarness(t, func(c *flow.Config) { c.MaxConnections = 2 }, p)
-	h.handshake()
-	h.tcp(client, server, "A", 101, 501, "hello")
-	h.udp(client, netip.AddrPortFrom(server.Addr(), 9001), "x")
-	h.udp(client, netip.AddrPortFrom(server.Addr(), 9002), "x")
-	assert.Equal(t, []string{"40000>7000 S1 ShAD 5/0 hello"}, h.conns())
-	assert.Equal(t, 1, p.ran, "its hook runs")
-	assert.Len(t, h.close(), 3)
 }
 
 // Any order, any cuts, any overlaps, across the wrap of sequence numbers: the parser gets the bytes as they were sent.
@@ -409,36 +466,6 @@ func TestBufferedBytesAreBounded(t *testing.T) {
 	h.close()
 }
 
-// Many connections that each hold a little: what waits behind a missing byte, and the beginning of what might be hello.
-func TestBytesOfAllConnectionsAreBounded(t *testing.T) {
-	for name, c := range map[string]struct {
-		seq  uint32
-		data string
-		left int // connections that have room
-	}{
-		"out of order": {102, strings.Repeat("x", 744), 10},
-		"search":       {101, "hell", 38},
-		"untaken":      {101, "hello" + strings.Repeat("x", 995), 10},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &fake{name: "hello"}
-			p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 0, protocol.More }
-			h := newHarness(t, func(cfg *flow.Config) { cfg.MaxTotal = 10_000 }, p)
-			for port := range uint16(200) {
-				from := netip.AddrPortFrom(client.Addr(), 1000+port)
-				h.tcp(from, server, "S", 100, 0, "")
-				h.tcp(server, from, "SA", 500, 101, "")
-				h.tcp(from, server, "A", c.seq, 501, c.data)
-			}
-			rows := h.conns()
-			require.Len(t, rows, 200-c.left)
-			assert.Contains(t, rows[0], "1000>7000", "the one that has been idle longest")
-			assert.Len(t, h.close(), 200)
-			assert.Zero(t, h.table.Stats.Panics)
-		})
-	}
-}
-
 func TestParserThatTakesNothingIsGivenUp(t *testing.T) {
 	calls := 0
 	p := &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
@@ -452,8 +479,11 @@ func TestParserThatTakesNothingIsGivenUp(t *testing.T) {
 	for i := range uint32(20) {
 		h.tcp(client, server, "A", 106+i*100, 501, strings.Repeat("x", 100))
 	}
-	assert.Equal(t, 11, calls)
-	assert.Equal(t, []string{"40000>7000 S1 ShAD 2005/0"}, h.close(), "and is no service")
+	assert.Less(t, calls, 12)
+	assert.Equal(t, 1, p.ran, "its hook runs at once")
+	assert.Equal(t, []string{"buffer_limit_exceeded"}, h.weirds())
+	assert.Equal(t, []string{"40000>7000 S1 ShAD 2005/0 hello"}, h.close())
+	assert.Equal(t, 1, p.ran)
 }
 
 func TestBytesThatAreNotTakenComeAgain(t *testing.T) {
@@ -523,7 +553,7 @@ func TestPartialConnectionIsForResumers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, other := resumer{&fake{name: "hello", ports: ports}}, &fake{name: "h"}
 			h := newHarness(t, func(cfg *flow.Config) {
-				cfg.Parsers = append(cfg.Parsers, func(protocol.Owner) protocol.Parser { return p })
+				cfg.Parsers = append(cfg.Parsers, func(o protocol.Owner) protocol.Parser { p.owner = o; return p })
 			}, other)
 			data := "hello"
 			if ports != nil {
@@ -639,7 +669,7 @@ func TestPanicCostsItsConnectionOnly(t *testing.T) {
 	other := netip.AddrPortFrom(client.Addr(), 40001)
 	h.tcp(other, server, "S", 100, 0, "")
 	h.tcp(other, server, "A", 101, 501, "hello")
-	assert.Equal(t, "<hello", p.got.String())
+	assert.Equal(t, ">hello", p.got.String())
 	assert.Len(t, h.close(), 2)
 	assert.Equal(t, 3, h.table.Stats.Panics, "the parser once, the hook of both connections")
 	for _, want := range []string{": panic: parser trouble\n", ": panic: hook trouble\n", "TestPanicCostsItsConnectionOnly.func"} {
@@ -665,32 +695,27 @@ func TestPanicOfMatchCostsItsConnectionOnly(t *testing.T) {
 	assert.Contains(t, h.errors.String(), ": panic: match trouble\n")
 }
 
-// A confirmer is a fake that is asked when conn.log is written.
-type confirmer struct {
-	*fake
-	confirmed func() bool
-}
-
-func (c confirmer) Confirmed(*conn.Connection) bool { return c.confirmed() }
-
-func TestConfirmerDecidesAndMayPanic(t *testing.T) {
-	for _, c := range []struct {
-		confirmed func() bool
-		service   string
-		panics    int
+func TestServiceIsKnownOnceParserIsSure(t *testing.T) {
+	for name, c := range map[string]struct {
+		data, want string
 	}{
-		{func() bool { return true }, " hello", 0},
-		{func() bool { return false }, "", 0},
-		{func() bool { panic("trouble") }, "", 1},
+		"never":             {"hello", "40000>7000 S1 ShAD 5/0"},
+		"and other service": {"hello+", "40000>7000 S1 ShAD 6/0 hello"},
 	} {
-		p := confirmer{&fake{name: "hello"}, c.confirmed}
-		h := newHarness(t, func(cfg *flow.Config) {
-			cfg.Parsers = append(cfg.Parsers, func(protocol.Owner) protocol.Parser { return p })
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello", unsure: true}
+			p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+				p.owner.Confirm(&conn.Connection{ID: c.ID}) // of which the table knows nothing
+				if strings.HasSuffix(string(data), "+") {
+					p.owner.Confirm(c)
+				}
+				return len(data), protocol.More
+			}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, c.data)
+			assert.Equal(t, []string{c.want}, h.close())
 		})
-		h.handshake()
-		h.tcp(client, server, "A", 101, 501, "hello")
-		assert.Equal(t, []string{"40000>7000 S1 ShAD 5/0" + c.service}, h.close())
-		assert.Equal(t, c.panics, h.table.Stats.Panics)
 	}
 }
 
@@ -702,9 +727,9 @@ func TestHooksAreCounted(t *testing.T) {
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		switch string(data) {
 		case "+":
-			conn.Register(c, b)
+			p.owner.Register(c, b)
 		case "-":
-			conn.Unregister(c, b)
+			p.owner.Unregister(c, b)
 		}
 		return len(data), protocol.More
 	}
@@ -727,7 +752,7 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 	hook := conn.RemovalHook(func(*conn.Connection) bool { ran++; return true })
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, b []byte) (int, protocol.Next) {
-		p.owner.Expect(client.Addr(), data, "hello-data", func(c *conn.Connection) { conn.Register(c, hook) })
+		p.owner.Expect(client.Addr(), data, "hello-data", func(c *conn.Connection) { p.owner.Register(c, hook) })
 		return len(b), protocol.More
 	}
 	h := newHarness(t, nil, p)

@@ -1,9 +1,12 @@
 package flow
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/gopacket/gopacket/layers"
+
+	"example.com/conn/examples/analyzer/protocol"
 )
 
 // What Zeek knows of each side of a TCP connection. Its conn_state is a function of both sides' states at the end.
@@ -35,7 +38,13 @@ type endpoint struct {
 	synHist, finHist, rstHist uint32 // sequence numbers of the latest of a kind, for the history
 	retransmits, zeroes, gaps counter
 
+	window window // that it lets the other side send
 	stream stream
+}
+
+// shookHands reports whether e has sent its SYN and the other side something, whatever came then.
+func (e *endpoint) shookHands() bool {
+	return e.state == established || (e.state == closed || e.state == reset) && e.prev == established
 }
 
 // relative returns seq as a relative number: that which is nearest to the last one sent.
@@ -80,7 +89,7 @@ func (c *counter) add() bool {
 const farAway = 1 << 20
 
 // reused reports whether a SYN on f is that of another connection between the same endpoints.
-func (f *flow) reused(tcp *layers.TCP) bool {
+func (t *Table) reused(f *flow, tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
 	side := orig
 	switch {
@@ -92,16 +101,29 @@ func (f *flow) reused(tcp *layers.TCP) bool {
 		side = resp
 	}
 	if orig.done && resp.done {
+		if orig.state != reset && resp.state != reset {
+			t.weird(f, "premature_connection_reuse", "", "TCP")
+		}
 		return true
 	}
 	reversed := !tcp.ACK && orig.state == synAckSent && resp.state == inactive && tcp.Seq == resp.start
-	return tcp.Seq != side.start && !reversed
+	switch {
+	case tcp.Seq == side.start || reversed:
+		return false
+	case side.state == synSent:
+		t.weird(f, "SYN_seq_jump", "", "TCP")
+	case orig.state != inactive || resp.state != inactive:
+		t.weird(f, "active_connection_reuse", "", "TCP")
+	default:
+		return false // nothing but packets with bad checksums came before
+	}
+	return true
 }
 
 // segment follows one TCP segment from the given side of f. length is that of its payload on the wire; data is what was
 // captured of it. The order of the steps is Zeek's, as the results depend on it.
-func (t *Table) segment(f *flow, side int, now time.Time, tcp *layers.TCP, data []byte, length int) {
-	e, peer := &f.ends[side], &f.ends[1-side]
+func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.TCP, data []byte, length int) {
+	e, peer := &f.ends[side], &f.ends[side.Other()]
 	span := int64(length) // how many sequence numbers it takes
 	if tcp.RST {
 		span = 0
@@ -113,20 +135,30 @@ func (t *Table) segment(f *flow, side int, now time.Time, tcp *layers.TCP, data 
 		span++
 	}
 
-	if f.packets[side] == 1 && (side == 0 || !f.partial) {
-		f.partial = !tcp.SYN || side == 0 && tcp.ACK
+	if f.packets[side] == 1 && (side == protocol.Orig || !f.partial) {
+		f.partial = !tcp.SYN || side == protocol.Orig && tcp.ACK
 	}
-	e.synchronize(tcp, span)
+	t.synchronize(f, e, tcp, span)
 	seq := e.relative(tcp.Seq)
 	if tcp.FIN && e.last == 1 && seq < 0 {
 		seq += 1 << 32 // nothing but the SYN and the FIN was captured: the FIN has the size, however far away
+	}
+	if seq < 0 && !tcp.RST {
+		t.weird(f, "TCP_seq_underflow_or_misorder", "", "TCP")
 	}
 	f.recordFlags(side, tcp, seq, length)
 	if tcp.Window == 0 && !tcp.RST && peer.state != closed && e.state != reset && e.zeroes.add() {
 		f.record(side, 'W')
 	}
+	if e.shookHands() && peer.shookHands() && !e.accepted(peer, tcp, seq, span) {
+		t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
+		return
+	}
 	if !e.done || !peer.done { // the last ACK is not part of the duration
 		f.last = now
+	}
+	if tcp.SYN {
+		t.synWeirds(f, tcp, length)
 	}
 	if tcp.FIN {
 		e.finished = true
@@ -134,46 +166,85 @@ func (t *Table) segment(f *flow, side int, now time.Time, tcp *layers.TCP, data 
 	}
 	acked := int64(0)
 	if tcp.ACK {
-		acked = peer.acknowledge(tcp)
+		acked = t.acknowledge(f, e, peer, tcp)
 	}
-	if e.advance(tcp, seq+span, length) && e.retransmits.add() {
+	if e.window.update(tcp, acked) && e.state != closed && e.state != reset {
+		t.weird(f, "window_recision", "", "")
+	}
+	exact := seq == e.last || seq == e.ack // where a host believes a RST at once: RFC 5961
+	again, advanced := e.advance(tcp, seq+span, length)
+	if again && e.retransmits.add() {
 		f.record(side, 'T')
 	}
+	if tcp.FIN && advanced && e.state == closed {
+		t.weird(f, "FIN_advanced_last_seq", "", "TCP")
+	}
 
-	if side == 1 && tcp.SYN && !tcp.ACK && e.state == inactive && peer.state == synAckSent && tcp.Seq == e.start {
+	if side == protocol.Resp && tcp.SYN && !tcp.ACK && e.state == inactive && peer.state == synAckSent && tcp.Seq == e.start {
 		// The SYN and the SYN-ACK changed places on their way into the capture.
 		f.flip()
 		f.partial = false
-		side, e, peer = 0, peer, e
+		side, e, peer = protocol.Orig, peer, e
 		e.set(established)
 		peer.set(established)
 	}
 	unseen := e.state == inactive
-	closes := transition(side, e, peer, tcp, length)
+	closes := t.transition(f, side, tcp, length)
 	if unseen && !tcp.SYN && e.state == established {
 		f.partial = false // only the SYN is missing
 	}
 
-	t.acknowledged(f, 1-side, now, acked)
+	t.acknowledged(f, side.Other(), now, acked)
 	if tcp.SYN {
 		seq++
 	}
-	// Data in a RST is no part of the stream. What was captured in part becomes a gap when it is acknowledged.
-	if length > 0 && len(data) >= length && !tcp.RST && seq > 0 {
+	switch {
+	case length == 0 || tcp.RST || seq <= 0: // data in a RST is no part of the stream
+	case len(data) < length: // becomes a gap when it is acknowledged
+		t.weird(f, "truncated_tcp_payload", "", "TCP")
+	default:
 		t.receive(f, side, now, seq, data[:length])
 	}
 	t.finish(f, side, now)
-	t.finish(f, 1-side, now)
+	t.finish(f, side.Other(), now)
 	if closes && !e.done {
 		e.done = true
-		if e.state == reset || peer.done || peer.state == inactive {
-			t.move(f, closing)
+		switch {
+		case e.state == reset && e.prev == established && !exact: // perhaps nothing comes of it
+		case e.state == reset || peer.done || peer.state == inactive:
+			t.requeue(f, closing)
 		}
 	}
 }
 
+// flags returns the flags of a segment as their initial letters.
+func flags(tcp *layers.TCP) string {
+	var b []byte
+	for _, x := range []struct {
+		set    bool
+		letter byte
+	}{{tcp.SYN, 'S'}, {tcp.FIN, 'F'}, {tcp.RST, 'R'}, {tcp.ACK, 'A'}} {
+		if x.set {
+			b = append(b, x.letter)
+		}
+	}
+	return string(b)
+}
+
+func (t *Table) synWeirds(f *flow, tcp *layers.TCP, length int) {
+	if tcp.RST {
+		t.weird(f, "TCP_christmas", "", "")
+	}
+	if tcp.URG {
+		t.weird(f, "baroque_SYN", "", "")
+	}
+	if length > 0 {
+		t.weird(f, "SYN_with_data", "", "TCP")
+	}
+}
+
 // synchronize sets the numbering of e up if the segment starts it, or starts it over.
-func (e *endpoint) synchronize(tcp *layers.TCP, span int64) {
+func (t *Table) synchronize(f *flow, e *endpoint, tcp *layers.TCP, span int64) {
 	switch e.state {
 	case inactive:
 		if !tcp.SYN { // captured from the middle on
@@ -183,6 +254,19 @@ func (e *endpoint) synchronize(tcp *layers.TCP, span int64) {
 	case synSent, synAckSent:
 		if tcp.Seq == e.start {
 			return
+		}
+		if tcp.SYN {
+			t.weird(f, "SYN_seq_jump", "", "")
+		}
+	case established, partial:
+		if !tcp.SYN {
+			return
+		}
+		if e.last > 1 {
+			t.weird(f, "SYN_inside_connection", "", "")
+		}
+		if tcp.Seq != e.start {
+			t.weird(f, "SYN_seq_jump", "", "")
 		}
 	case closed:
 		return
@@ -196,44 +280,117 @@ func (e *endpoint) synchronize(tcp *layers.TCP, span int64) {
 	}
 }
 
-// acknowledge takes an ACK of what e sent and returns the number acknowledged, 0 if it is not to be believed.
-func (e *endpoint) acknowledge(tcp *layers.TCP) int64 {
-	if e.state == inactive {
-		e.begin(tcp.Ack-1, 0) // e has been talking, but none of it was captured
+// acknowledge takes an ACK from e of what peer sent and returns the number acknowledged, 0 if it is not to be believed.
+func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP) int64 {
+	if peer.state == inactive {
+		if !tcp.SYN && !tcp.FIN && !tcp.RST && len(f.weirds) == 0 &&
+			(e.state == synSent || e.state == synAckSent || e.state == established) {
+			t.weird(f, "possible_split_routing", "", "")
+		}
+		peer.begin(tcp.Ack-1, 0) // it has been talking, but none of it was captured
 		return 0
 	}
-	ack := e.ack + int64(int32(tcp.Ack-(e.start+uint32(e.ack))))
-	if ack < 0 || tcp.RST || tcp.Ack == 0 && ack-e.ack > farAway {
+	ack := peer.ack + int64(int32(tcp.Ack-(peer.start+uint32(peer.ack))))
+	if ack < 0 {
+		t.weird(f, "TCP_ack_underflow_or_misorder", "", "TCP")
 		return 0
 	}
-	e.ack = max(e.ack, ack)
+	if tcp.RST || tcp.Ack == 0 && ack-peer.ack > farAway {
+		return 0
+	}
+	peer.ack = max(peer.ack, ack)
 	return ack
 }
 
-// advance notes that e has sent up to end, and reports whether it had sent the payload before.
-func (e *endpoint) advance(tcp *layers.TCP, end int64, length int) (again bool) {
+// advance notes that e has sent up to end. It reports whether it had sent the payload before, and whether it had not sent
+// as much.
+func (e *endpoint) advance(tcp *layers.TCP, end int64, length int) (again, advanced bool) {
 	ahead := end - e.last
 	switch {
 	case (tcp.SYN || tcp.RST) && (ahead > farAway || ahead < -farAway):
 	case e.state == reset:
 	case ahead > 0:
 		e.last = end
+		return false, true
 	default:
-		return length > 0
+		return length > 0, false
 	}
-	return false
+	return false, false
 }
 
-// transition moves e to the state that the segment puts it in, sometimes also its peer, and reports whether e closes.
-func transition(side int, e, peer *endpoint, tcp *layers.TCP, length int) (closes bool) {
+// A window is how much one side lets the other send.
+type window struct {
+	scale      int8  // how many bits to shift it, if scaled
+	scaled     bool  // the SYN was seen, and told
+	known      bool  // something of the following was seen
+	edge       int64 // the highest number that the other side was allowed to send, relative to its start
+	seq, ack   uint32
+	size, last uint32
+}
+
+// slack is how far beyond a window a segment is taken, since ACKs that open the window may be captured after it.
+const slack = 64 << 10
+
+// update takes the window in a segment that acknowledges acked. It reports whether the window shrank.
+func (w *window) update(tcp *layers.TCP, acked int64) (shrank bool) {
+	if tcp.SYN {
+		w.scaled, w.scale = true, 0
+		for _, o := range tcp.Options {
+			if o.OptionType == layers.TCPOptionKindWindowScale && len(o.OptionData) == 1 {
+				w.scale = int8(min(o.OptionData[0], 14))
+			}
+		}
+		w.edge = max(w.edge, acked+int64(tcp.Window))
+		return false
+	}
+	if !tcp.ACK || tcp.RST || tcp.FIN {
+		return false
+	}
+	size := uint32(tcp.Window) << w.scale
+	if w.scaled && acked > 0 {
+		w.edge = max(w.edge, acked+int64(size))
+	}
+	if w.known && (int32(tcp.Seq-w.seq) < 0 || int32(tcp.Ack-w.ack) < 0) {
+		return false // it is older
+	}
+	behind := -int32(tcp.Ack + size - (w.ack + w.size))
+	shrank = w.known && behind > 0 && behind >= 1<<w.scale
+	w.known, w.seq, w.ack, w.size = true, tcp.Seq, tcp.Ack, size
+	return shrank
+}
+
+// accepted reports whether a host takes a segment that starts at seq: nothing begins beyond the window that peer has
+// opened, and no FIN or RST lies before what peer has acknowledged. A stream that goes on beyond the window is believed:
+// then peer's ACKs were not captured.
+func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bool {
+	switch {
+	case tcp.FIN && e.last == 1: // all that it sent was not captured
+		return true
+	case peer.window.scaled && peer.window.edge > 0 && seq > max(peer.window.edge, e.last)+slack:
+		return false
+	}
+	return !(tcp.FIN || tcp.RST) || seq+span >= e.ack
+}
+
+// transition moves a side of f to the state that the segment puts it in, sometimes also the other side, and reports
+// whether the side closes. The states are Zeek's.
+func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length int) (closes bool) {
+	e, peer := &f.ends[side], &f.ends[side.Other()]
+	weird := func(name string) { t.weird(f, name, "", "TCP") }
 	switch e.state {
 	case inactive:
 		switch {
-		case tcp.SYN && side == 0 && tcp.ACK:
+		case tcp.SYN && side == protocol.Orig && tcp.ACK:
 			e.set(synAckSent)
-		case tcp.SYN && side == 0:
+		case tcp.SYN && side == protocol.Orig:
 			e.set(synSent)
 		case tcp.SYN:
+			if !tcp.ACK {
+				weird("simultaneous_open")
+			} else if peer.state != inactive && peer.state != partial &&
+				(int32(tcp.Ack-peer.start) < 0 || int32(tcp.Ack-(peer.start+uint32(peer.last))) > 0) {
+				weird("bad_SYN_ack")
+			}
 			if peer.state == synSent {
 				peer.set(established)
 			}
@@ -247,15 +404,36 @@ func transition(side int, e, peer *endpoint, tcp *layers.TCP, length int) (close
 		}
 		switch {
 		case tcp.SYN || tcp.FIN || tcp.RST:
-		case side == 1 && length == 0 && peer.state == synSent: // some stacks acknowledge a SYN before they answer it
+		case side == protocol.Resp && length == 0 && peer.state == synSent: // some acknowledge a SYN before they answer it
 		case tcp.ACK && peer.state == established: // a SYN-ACK was seen: only the SYN is missing
 			e.set(established)
 		default:
 			e.set(partial)
 		}
 		return tcp.FIN || tcp.RST
-	case synSent, synAckSent, established, partial:
+	case synSent, synAckSent:
+		switch {
+		case !tcp.SYN:
+		case side == protocol.Orig && tcp.ACK && !tcp.FIN && !tcp.RST && e.state != synAckSent:
+			weird("repeated_SYN_with_ack")
+		case side == protocol.Resp && !tcp.ACK && e.state != synSent:
+			weird("repeated_SYN_reply_wo_ack")
+		}
+		if tcp.FIN {
+			if peer.state == inactive || peer.state == synSent {
+				weird("inappropriate_FIN")
+			}
+			e.set(closed)
+		}
+		if tcp.RST {
+			e.set(reset)
+		} else if length > 0 {
+			weird("data_before_established")
+		}
+		return tcp.FIN || tcp.RST
+	case established, partial:
 		if tcp.SYN && e.state == partial && peer.state == inactive && !tcp.ACK {
+			weird("SYN_after_partial")
 			e.set(synSent)
 		}
 		if tcp.FIN && !tcp.RST {
@@ -269,41 +447,56 @@ func transition(side int, e, peer *endpoint, tcp *layers.TCP, length int) (close
 		}
 		return tcp.FIN || tcp.RST
 	case closed:
+		if tcp.SYN {
+			weird("SYN_after_close")
+		}
 		if tcp.RST && peer.state != closed {
 			e.set(reset)
 			return true
+		}
+	case reset:
+		if tcp.SYN {
+			weird("SYN_after_reset")
+		}
+		if length > 0 && !tcp.RST {
+			weird("data_after_reset")
 		}
 	}
 	return false
 }
 
 // receive takes payload that starts at seq.
-func (t *Table) receive(f *flow, side int, now time.Time, seq int64, data []byte) {
+func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, data []byte) {
 	s := &f.ends[side].stream
-	if seen := s.next - seq; seen > 0 {
-		if seen >= int64(len(data)) {
-			return
+	x := segment{seq: seq, end: seq + int64(len(data)), data: data}
+	if x.end <= s.next {
+		return
+	}
+	if x.seq < s.next {
+		x = x.from(s.next)
+	}
+	if x.seq == s.next && len(s.pending) == 0 {
+		s.next = x.end
+		t.feed(f, event{side: side, time: now, data: x.data})
+	} else {
+		if f.ignored {
+			x.data = nil
 		}
-		seq, data = s.next, data[seen:]
+		if s.insert(x) {
+			t.weird(f, "rexmit_inconsistency", "", "TCP")
+		}
+		t.deliver(f, side, now)
+		if len(s.pending) > maxSegments {
+			t.giveUpGap(f, side)
+		}
 	}
-	switch {
-	case f.deaf:
-		s.next, s.pending, s.size = seq+int64(len(data)), nil, 0
-		return
-	case seq == s.next && len(s.pending) == 0:
-		s.next += int64(len(data))
-		t.feed(f, event{side: side, time: now, data: data})
-		return
-	}
-	s.insert(seq, data)
-	t.deliver(f, side, now)
-	for s.size > t.cfg.MaxBuffered {
-		t.gap(f, side, now, s.pending[0].seq)
+	if f.queue == closing && f.ends[side].state == reset {
+		t.requeue(f, long) // it goes on: the RST was of somebody else
 	}
 }
 
 // acknowledged takes note that the other side has everything before seq: what is missing of it will not come again.
-func (t *Table) acknowledged(f *flow, side int, now time.Time, seq int64) {
+func (t *Table) acknowledged(f *flow, side protocol.Side, now time.Time, seq int64) {
 	e := &f.ends[side]
 	if e.finished && seq >= e.fin {
 		seq = e.fin - 1
@@ -313,12 +506,29 @@ func (t *Table) acknowledged(f *flow, side int, now time.Time, seq int64) {
 	}
 }
 
+// giveUpGap delivers what waits behind the first gap of a side, since there is too much of it.
+func (t *Table) giveUpGap(f *flow, side protocol.Side) {
+	e := &f.ends[side]
+	if len(e.stream.pending) == 0 {
+		return
+	}
+	name := "excessive_data_without_further_acks"
+	if e.ack <= 1 {
+		name = "above_hole_data_without_any_acks"
+	}
+	t.weird(f, name, "", "TCP")
+	t.gap(f, side, t.now, e.stream.pending[0].seq)
+}
+
 // gap gives up the bytes that are missing before seq, up to the first that are there, and delivers those.
-func (t *Table) gap(f *flow, side int, now time.Time, seq int64) {
-	e, peer := &f.ends[side], &f.ends[1-side]
+func (t *Table) gap(f *flow, side protocol.Side, now time.Time, seq int64) {
+	e, peer := &f.ends[side], &f.ends[side.Other()]
 	if n := e.stream.skip(seq); n > 0 {
-		if e.clean() && peer.clean() && e.gaps.add() {
-			f.record(side, 'G')
+		if e.clean() && peer.clean() {
+			f.missed += n
+			if e.gaps.add() {
+				f.record(side, 'G')
+			}
 		}
 		t.feed(f, event{side: side, time: now, gap: n})
 	}
@@ -331,17 +541,18 @@ func (e *endpoint) clean() bool {
 }
 
 // deliver passes on the pending bytes that are next.
-func (t *Table) deliver(f *flow, side int, now time.Time) {
+func (t *Table) deliver(f *flow, side protocol.Side, now time.Time) {
 	s := &f.ends[side].stream
-	for data := s.ready(); data != nil; data = s.ready() {
-		t.feed(f, event{side: side, time: now, data: data})
+	for x, ok := s.ready(); ok; x, ok = s.ready() {
+		t.feed(f, event{side: side, time: now, data: x.data})
 	}
 }
 
-// finish tells the parser, once, when one side has sent its last byte, or a RST.
-func (t *Table) finish(f *flow, side int, now time.Time) {
+// finish tells the parser, once, when one side has sent its last byte. A RST does not tell it: it may be of somebody else,
+// and then there is more to come.
+func (t *Table) finish(f *flow, side protocol.Side, now time.Time) {
 	e := &f.ends[side]
-	if !e.ended && (e.state == reset || e.finished && e.stream.next >= e.fin-1) {
+	if !e.ended && e.finished && e.stream.next >= e.fin-1 {
 		e.ended = true
 		t.feed(f, event{side: side, time: now})
 	}

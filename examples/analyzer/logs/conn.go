@@ -6,12 +6,17 @@ import "strconv"
 type Conn struct {
 	Header
 	Proto    string
-	Service  string   // names separated by commas; empty if unset
-	Duration *Seconds // nil if there is but one packet; then OrigBytes and RespBytes are unset too
-	Bytes    [2]int64 // payload of the originator and of the responder
-	State    string
-	History  []byte // empty if unset
-	Packets  [2]uint64
+	Service  string    // names separated by commas; empty if unset
+	Duration *Seconds  // nil if there is but one packet; then Bytes are unset too
+	Bytes    [2]int64  // payload of the originator and of the responder
+	State    string    // conn_state
+	Local    [2]bool   // whether the originator and the responder are in the local networks
+	Missed   int64     // bytes in gaps
+	History  []byte    // empty if unset
+	Packets  [2]uint64 // orig_pkts and resp_pkts
+	IPBytes  [2]uint64 // orig_ip_bytes and resp_ip_bytes: with headers
+	Parents  []string  // tunnel_parents: UIDs
+	IPProto  uint8
 }
 
 // AppendJSON implements Appender. Reflection would take longer than all else that is done for a connection of one
@@ -19,11 +24,9 @@ type Conn struct {
 func (r *Conn) AppendJSON(b []byte) []byte {
 	b = append(append(b, `{"_path":"`...), r.Path...)
 	b = r.TS.append(append(b, `","ts":`...))
-	b = append(append(b, `,"uid":"`...), r.UID...)
-	b = r.OrigH.AppendTo(append(b, `","id.orig_h":"`...))
-	b = strconv.AppendUint(append(b, `","id.orig_p":`...), uint64(r.OrigP), 10)
-	b = r.RespH.AppendTo(append(b, `,"id.resp_h":"`...))
-	b = strconv.AppendUint(append(b, `","id.resp_p":`...), uint64(r.RespP), 10)
+	b = append(append(append(b, `,"uid":"`...), r.UID...), '"')
+	b = appendEndpoint(b, "orig", r.OrigH, r.OrigP)
+	b = appendEndpoint(b, "resp", r.RespH, r.RespP)
 	b = append(append(append(b, `,"proto":"`...), r.Proto...), '"')
 	if r.Service != "" {
 		b = append(append(append(b, `,"service":"`...), r.Service...), '"')
@@ -34,10 +37,27 @@ func (r *Conn) AppendJSON(b []byte) []byte {
 		b = strconv.AppendInt(append(b, `,"resp_bytes":`...), r.Bytes[1], 10)
 	}
 	b = append(append(b, `,"conn_state":"`...), r.State...)
+	b = strconv.AppendBool(append(b, `","local_orig":`...), r.Local[0])
+	b = strconv.AppendBool(append(b, `,"local_resp":`...), r.Local[1])
+	b = strconv.AppendInt(append(b, `,"missed_bytes":`...), r.Missed, 10)
 	if len(r.History) > 0 {
-		b = append(append(b, `","history":"`...), r.History...)
+		b = append(append(append(b, `,"history":"`...), r.History...), '"')
 	}
-	b = strconv.AppendUint(append(b, `","orig_pkts":`...), r.Packets[0], 10)
+	b = strconv.AppendUint(append(b, `,"orig_pkts":`...), r.Packets[0], 10)
+	b = strconv.AppendUint(append(b, `,"orig_ip_bytes":`...), r.IPBytes[0], 10)
 	b = strconv.AppendUint(append(b, `,"resp_pkts":`...), r.Packets[1], 10)
+	b = strconv.AppendUint(append(b, `,"resp_ip_bytes":`...), r.IPBytes[1], 10)
+	for i, uid := range r.Parents {
+		if i == 0 {
+			b = append(b, `,"tunnel_parents":["`...)
+		} else {
+			b = append(b, `","`...)
+		}
+		b = append(b, uid...)
+	}
+	if len(r.Parents) > 0 {
+		b = append(b, `"]`...)
+	}
+	b = strconv.AppendUint(append(b, `,"ip_proto":`...), uint64(r.IPProto), 10)
 	return append(b, '}')
 }

@@ -26,11 +26,14 @@ func TestConnWritesHeaderAsOtherRowsDo(t *testing.T) {
 	at := time.Unix(1_700_000_000, 123_456_789)
 	row := &logs.Conn{
 		Header: logs.NewHeader("conn", c, at), Proto: "tcp", Service: "http,ssl", Duration: new(logs.Interval(1500 * time.Millisecond)),
-		Bytes: [2]int64{7, 8}, State: "SF", History: []byte("ShADadFf"), Packets: [2]uint64{3, 4},
+		Bytes: [2]int64{7, 8}, State: "SF", Local: [2]bool{true, false}, Missed: 9, History: []byte("ShADadFf"),
+		Packets: [2]uint64{3, 4}, IPBytes: [2]uint64{127, 128}, Parents: []string{"C2", "C3"}, IPProto: 6,
 	}
 	assert.Equal(t, `{"_path":"conn","ts":1700000000.123456,"uid":"C1","id.orig_h":"2001:db8::1","id.orig_p":40000,`+
 		`"id.resp_h":"192.0.2.1","id.resp_p":80,"proto":"tcp","service":"http,ssl","duration":1.500000,"orig_bytes":7,`+
-		`"resp_bytes":8,"conn_state":"SF","history":"ShADadFf","orig_pkts":3,"resp_pkts":4}`, string(row.AppendJSON(nil)))
+		`"resp_bytes":8,"conn_state":"SF","local_orig":true,"local_resp":false,"missed_bytes":9,"history":"ShADadFf",`+
+		`"orig_pkts":3,"orig_ip_bytes":127,"resp_pkts":4,"resp_ip_bytes":128,"tunnel_parents":["C2","C3"],"ip_proto":6}`,
+		string(row.AppendJSON(nil)))
 
 	header, err := json.Marshal(row.Header)
 	require.NoError(t, err)
@@ -41,7 +44,7 @@ func TestConnLeavesUnsetFieldsOut(t *testing.T) {
 	row := &logs.Conn{Header: logs.NewHeader("conn", c, time.Unix(1, 0)), Proto: "udp", State: "S0", Packets: [2]uint64{1, 0}}
 	var got map[string]any
 	require.NoError(t, json.Unmarshal(row.AppendJSON(nil), &got))
-	for _, name := range []string{"service", "duration", "orig_bytes", "resp_bytes", "history"} {
+	for _, name := range []string{"service", "duration", "orig_bytes", "resp_bytes", "history", "tunnel_parents"} {
 		assert.NotContains(t, got, name)
 	}
 }

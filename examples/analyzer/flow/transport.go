@@ -1,0 +1,165 @@
+package flow
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/gopacket/gopacket"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/packet"
+	"example.com/conn/examples/analyzer/protocol"
+)
+
+// Packet follows one packet. It keeps nothing of p.Payload.
+func (t *Table) Packet(p *packet.Packet) {
+	t.Advance(p.Time)
+	t.offload.packets++
+	t.checkOffloading()
+	switch p.Proto {
+	case conn.TCP:
+		t.tcpPacket(p)
+	case conn.UDP:
+		t.udpPacket(p)
+	case conn.ICMP:
+		if err := t.icmp4.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+			t.badHeader(p, 8)
+			return
+		}
+		t.icmpPacket(p, t.icmp4.TypeCode.Type(), t.icmp4.TypeCode.Code(), icmp4Answers)
+	case conn.ICMPv6:
+		if err := t.icmp6.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+			t.badHeader(p, 4)
+			return
+		}
+		t.icmpPacket(p, t.icmp6.TypeCode.Type(), t.icmp6.TypeCode.Code(), icmp6Answers)
+	default: // a protocol without ports
+		f, side := t.find(p, netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), false)
+		f.count(p, side)
+		f.last = p.Time
+		t.requeue(f, brief)
+		t.promote(f)
+	}
+}
+
+// badHeader notes that the transport's header, which takes at least size bytes, cannot be read.
+func (t *Table) badHeader(p *packet.Packet, size int) {
+	t.Stats.DecodeErrors++
+	name := "internally_truncated_header"
+	switch {
+	case p.Length < size:
+		name = "truncated_header"
+	case p.Proto == conn.TCP && len(p.Payload) >= size && t.tcp.DataOffset < 5:
+		name = "bad_TCP_header_len"
+	case p.Proto == conn.UDP && len(p.Payload) >= size:
+		name = "UDP_datagram_length_mismatch"
+	}
+	t.packetWeird(p, name)
+}
+
+// count counts a packet of f.
+func (f *flow) count(p *packet.Packet, side protocol.Side) {
+	f.packets[side]++
+	f.ipBytes[side] += uint64(p.IPLength)
+}
+
+func (t *Table) tcpPacket(p *packet.Packet) {
+	tcp := &t.tcp
+	if err := tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+		t.badHeader(p, 20)
+		return
+	}
+	src, dst := netip.AddrPortFrom(p.Src, uint16(tcp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(tcp.DstPort))
+	if !t.believes(p) {
+		f, side := t.find(p, src, dst, false)
+		t.corrupt(f, side, "bad_TCP_checksum", "TCP")
+		t.offload.tcp++
+		return
+	}
+	if f := t.flows[keyOf(src, dst, conn.TCP, false)]; f != nil && t.reused(f, tcp) {
+		t.remove(f)
+	}
+	f, side := t.find(p, src, dst, false)
+	f.count(p, side)
+	t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
+
+	orig, resp := &f.ends[0], &f.ends[1]
+	switch {
+	case f.queue == closing:
+	case (orig.state == synSent || orig.state == synAckSent) && resp.state == inactive:
+		if f.queue != attempts { // counts from the first SYN on, whatever follows
+			t.requeue(f, attempts)
+		}
+	case orig.state.handshaking() && resp.state.handshaking():
+		t.requeue(f, brief)
+	default:
+		t.requeue(f, long)
+	}
+	t.promote(f)
+	t.limit(f)
+}
+
+func (t *Table) udpPacket(p *packet.Packet) {
+	udp := &t.udp
+	if err := udp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+		t.badHeader(p, 8)
+		return
+	}
+	src, dst := netip.AddrPortFrom(p.Src, uint16(udp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(udp.DstPort))
+	f, side := t.find(p, src, dst, false)
+	f.count(p, side) // Zeek counts those with a bad checksum, too
+	if !t.believes(p) {
+		t.corrupt(f, side, "bad_UDP_checksum", "UDP")
+		t.offload.udp++
+		return
+	}
+	f.last = p.Time
+	length := p.Length - 8
+	if udp.Length >= 8 {
+		length = int(udp.Length) - 8
+		if int(udp.Length) != p.Length {
+			t.weird(f, "UDP_datagram_length_mismatch", fmt.Sprintf("%d != %d", udp.Length, p.Length), "UDP")
+		}
+	}
+	f.bytes[side] += int64(length)
+	f.recordOnce(side, sawData, 'D')
+	t.requeue(f, brief)
+	if len(udp.Payload) > 0 {
+		t.feed(f, event{side: side, time: p.Time, data: udp.Payload})
+	}
+	t.promote(f)
+	t.limit(f)
+}
+
+// icmp4Answers and icmp6Answers have the types of ICMP that make a conversation.
+var (
+	icmp4Answers = answers(8, 0, 13, 14, 15, 16, 10, 9, 17, 18)
+	icmp6Answers = answers(128, 129, 133, 134, 135, 136, 130, 131, 139, 140, 144, 145)
+)
+
+func answers(pairs ...uint8) map[uint8]uint8 {
+	m := make(map[uint8]uint8)
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]], m[pairs[i+1]] = pairs[i+1], pairs[i]
+	}
+	return m
+}
+
+// icmpPacket follows ICMP as Zeek does: the type and that of the answer are the ports, or the type and the code where
+// there is no answer.
+func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]uint8) {
+	other, ok := types[typ]
+	if !ok {
+		other = code
+	}
+	f, side := t.find(p, netip.AddrPortFrom(p.Src, uint16(typ)), netip.AddrPortFrom(p.Dst, uint16(other)), !ok)
+	f.count(p, side)
+	if !t.believes(p) {
+		t.corrupt(f, side, "bad_ICMP_checksum", "ICMP")
+		return
+	}
+	f.bytes[side] += int64(max(p.Length-8, 0))
+	f.last = p.Time
+	t.requeue(f, brief)
+	t.promote(f)
+}

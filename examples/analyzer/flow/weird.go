@@ -1,0 +1,47 @@
+package flow
+
+import (
+	"slices"
+	"strings"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/packet"
+)
+
+// maxWeirds bounds the names that a connection is known for.
+const maxWeirds = 16
+
+// Weird implements protocol.Owner.
+func (t *Table) Weird(c *conn.Connection, name, addl string) {
+	f := t.flowOf(c)
+	if f == nil {
+		return
+	}
+	source := ""
+	if len(f.services) > 0 {
+		source = strings.ToUpper(f.services[f.service].name)
+	}
+	t.weird(f, name, addl, source)
+}
+
+// weird notes something in f that should not be, once for each name.
+func (t *Table) weird(f *flow, name, addl, source string) {
+	if len(f.weirds) >= maxWeirds || slices.Contains(f.weirds, name) {
+		return
+	}
+	f.weirds = append(f.weirds, name)
+	if t.weirds.Allow(name, t.now) {
+		t.Log(logs.NewWeird(&f.Connection, t.now, name, addl, source))
+	}
+}
+
+// packetWeird notes something in a packet that belongs to no connection.
+func (t *Table) packetWeird(p *packet.Packet, name string) {
+	if !t.weirds.Allow(name, t.now) {
+		return
+	}
+	row := logs.NewWeird(nil, p.Time, name, "", "")
+	row.OrigH, row.RespH = p.Src, p.Dst
+	t.Log(row)
+}

@@ -1,0 +1,117 @@
+package logs
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"example.com/conn"
+)
+
+// Weird is a row of weird.log: something that should not be in traffic, such as a bad checksum.
+type Weird struct {
+	Header        // without a UID if it is of no connection, and without addresses if there are none
+	Name   string // Zeek's where Zeek has one
+	Addl   string // says more; empty if unset
+	Source string // the protocol that found it, such as "TCP"; empty if unset
+}
+
+// NewWeird returns a row about c, which is nil for what is of no connection.
+func NewWeird(c *conn.Connection, ts time.Time, name, addl, source string) *Weird {
+	w := &Weird{Name: name, Addl: Text(addl), Source: source}
+	if c != nil {
+		w.Header = NewHeader("weird", c, ts)
+	} else {
+		w.Header = Header{Path: "weird", TS: Time(ts)}
+	}
+	return w
+}
+
+// AppendJSON implements Appender. Weird rows may come as fast as packets do.
+func (r *Weird) AppendJSON(b []byte) []byte {
+	b = append(append(b, `{"_path":"`...), r.Path...)
+	b = r.TS.append(append(b, `","ts":`...))
+	if r.UID != "" {
+		b = append(append(append(b, `,"uid":"`...), r.UID...), '"')
+	}
+	if r.OrigH.IsValid() {
+		b = appendEndpoint(b, "orig", r.OrigH, r.OrigP)
+		b = appendEndpoint(b, "resp", r.RespH, r.RespP)
+	}
+	b = appendText(append(b, `,"name":`...), r.Name)
+	if r.Addl != "" {
+		b = appendText(append(b, `,"addl":`...), r.Addl)
+	}
+	b = append(b, `,"notice":false`...)
+	if r.Source != "" {
+		b = appendText(append(b, `,"source":`...), r.Source)
+	}
+	return append(b, '}')
+}
+
+// MarshalJSON implements [json.Marshaler]; otherwise that of a field that is embedded would stand for the whole.
+func (r *Weird) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
+
+func appendEndpoint(b []byte, side string, addr netip.Addr, port uint16) []byte {
+	b = append(append(append(b, `,"id.`...), side...), `_h":"`...)
+	b = addr.AppendTo(b)
+	b = append(append(append(b, `","id.`...), side...), `_p":`...)
+	return strconv.AppendUint(b, uint64(port), 10)
+}
+
+// appendText appends s, which is valid UTF-8, as a JSON string.
+func appendText(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for _, c := range []byte(s) {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < 0x20:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}
+
+// A WeirdLimit bounds weird.log: of each name, it allows the first thousands in ten minutes, and then one in a
+// thousand. It is what Zeek calls sampling. The zero value is ready to use, by one goroutine.
+type WeirdLimit struct {
+	names map[string]*weirdCount
+}
+
+type weirdCount struct {
+	since time.Time
+	n     int
+}
+
+// How many rows of a name are allowed, and of how many one is from then on until the interval is over. Names are part of
+// the program; the bound on their number is for parsers that make them up.
+const (
+	weirdThreshold = 5000
+	weirdRate      = 1000
+	weirdInterval  = 10 * time.Minute
+	maxWeirdNames  = 1000
+)
+
+// Allow reports whether a row with name may be written at now.
+func (l *WeirdLimit) Allow(name string, now time.Time) bool {
+	c := l.names[name]
+	if c == nil {
+		if l.names == nil {
+			l.names = make(map[string]*weirdCount)
+		}
+		if len(l.names) >= maxWeirdNames {
+			return false
+		}
+		c = &weirdCount{since: now}
+		l.names[name] = c
+	}
+	if now.Sub(c.since) >= weirdInterval {
+		*c = weirdCount{since: now}
+	}
+	c.n++
+	return c.n <= weirdThreshold || c.n%weirdRate == 0
+}
