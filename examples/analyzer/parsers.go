@@ -15,6 +15,7 @@ import (
 var parsers = []func(protocol.Owner) protocol.Parser{
 	func(o protocol.Owner) protocol.Parser { return http.New(o) },
 	func(o protocol.Owner) protocol.Parser { return tls.New(o) },
+	func(o protocol.Owner) protocol.Parser { return tls.NewDTLS(o) },
 	func(o protocol.Owner) protocol.Parser { return ssh.New(o) },
 	func(o protocol.Owner) protocol.Parser { return smtp.New(o) },
 	func(o protocol.Owner) protocol.Parser { return ftp.New(o) },

@@ -12,20 +12,24 @@ import (
 
 const (
 	messageHeader = 4        // bytes: type and length
-	maxMessage    = 64 << 10 // bytes of a handshake message that is read; certificates are not
+	maxMessage    = 64 << 10 // bytes of a handshake message that is read: a hello that is longer is none
+	maxServerName = 1 << 10  // bytes of a server name that are kept
 )
 
 // Types of handshake messages that are read, or mean something.
 const (
 	clientHello       = 1
 	serverHello       = 2
+	helloRetryRequest = 6 // of drafts of TLS 1.3
+	certificate       = 11
 	serverKeyExchange = 12
 	clientKeyExchange = 16
 )
 
 // letters has Zeek's letter for each type of handshake message.
 var letters = map[byte]byte{
-	0: 'h', clientHello: 'c', serverHello: 's', 3: 'v', 4: 't', 5: 'e', 6: 'j', 8: 'o', 11: 'x', serverKeyExchange: 'k',
+	0: 'h', clientHello: 'c', serverHello: 's', 3: 'v', 4: 't', 5: 'e', helloRetryRequest: 'j', 8: 'o',
+	certificate: 'x', serverKeyExchange: 'k',
 	13: 'r', 14: 'n', 15: 'y', clientKeyExchange: 'g', 20: 'f', 21: 'w', 22: 'u', 23: 'a', 24: 'p', 254: 'm',
 }
 
@@ -39,60 +43,97 @@ const (
 	extKeyShare          = 51
 )
 
-// handshake takes the body of a handshake record: messages, the first and last of which may be parts. It reports false
-// when they are nothing of the kind.
-func (s *state) handshake(c *conn.Connection, pkt protocol.Packet, body []byte) bool {
-	me := s.side(pkt)
-	for len(body) > 0 {
-		if missing := messageHeader - len(me.message); missing > 0 {
-			n := min(missing, len(body))
-			me.message, body = append(me.message, body[:n]...), body[n:]
-			if n < missing {
-				return true
-			}
-			me.left = int(me.message[1])<<16 | int(me.message[2])<<8 | int(me.message[3])
+// A message is the handshake message at hand, as far as it has come.
+type message struct {
+	head [messageHeader]byte
+	have int    // bytes of head
+	left int    // bytes of the body that are still to come
+	read bool   // the body is kept
+	body []byte // maxMessage bytes at most
+}
+
+// drop lets go of the body, which will not be read.
+func (m *message) drop() { m.body, m.read = nil, false }
+
+// take takes the next bytes, and reports whether the message is whole with the first n of them. Its body is good until the
+// next call.
+func (m *message) take(data []byte) (n int, body []byte, whole bool) {
+	if m.have < messageHeader {
+		n = copy(m.head[m.have:], data)
+		if m.have += n; m.have < messageHeader {
+			return n, nil, false
 		}
-		kind := me.message[0]
-		n := min(me.left, len(body))
-		if kind == clientHello || kind == serverHello || kind == serverKeyExchange {
-			if me.left > maxMessage {
-				return false
-			}
-			me.message = append(me.message, body[:n]...)
-		}
-		me.left, body = me.left-n, body[n:]
-		if me.left > 0 {
-			return true
-		}
-		m := me.message[messageHeader:]
-		me.message = nil
-		if !s.message(c, pkt, kind, m) {
+		m.left = m.length()
+		m.read = isRead(m.head[0]) && m.left <= maxMessage
+		data = data[n:]
+	}
+	part := data[:min(m.left, len(data))]
+	n, m.left = n+len(part), m.left-len(part)
+	switch {
+	case m.read && (m.left > 0 || len(m.body) > 0):
+		m.body = append(m.body, part...)
+		body = m.body
+	case m.read:
+		body = part
+	}
+	if m.left > 0 {
+		return n, nil, false
+	}
+	m.have, m.body = 0, nil
+	return n, body, true
+}
+
+// isRead reports whether something of messages of a kind is logged.
+func isRead(kind byte) bool {
+	return kind == clientHello || kind == serverHello || kind == certificate || kind == serverKeyExchange
+}
+
+// handshake takes a part of a handshake record: messages, the first and last of which may be parts. It reports false when
+// they are nothing of the kind.
+func (s *state) handshake(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
+	m := &s.sides[pkt.Side].message
+	for len(data) > 0 {
+		n, body, whole := m.take(data)
+		data = data[n:]
+		if !m.sane() || whole && !s.message(c, pkt, m.head[0], body, m.read) {
 			return false
 		}
 	}
 	return true
 }
 
-// message takes a handshake message. The body is there only if it is read.
-func (s *state) message(c *conn.Connection, pkt protocol.Packet, kind byte, body cryptobyte.String) bool {
+// sane reports false for a hello that is too long to be one.
+func (m *message) sane() bool {
+	return m.have < messageHeader || m.length() <= maxMessage || m.head[0] != clientHello && m.head[0] != serverHello
+}
+
+// length returns how long the body is, once the header is there.
+func (m *message) length() int { return int(m.head[1])<<16 | int(m.head[2])<<8 | int(m.head[3]) }
+
+// message takes a handshake message. The body is there only if it was read.
+func (s *state) message(c *conn.Connection, pkt protocol.Packet, kind byte, body cryptobyte.String, read bool) bool {
 	letter, ok := letters[kind]
 	if !ok {
 		return false
 	}
 	flip := !s.flipped && (kind == clientHello && pkt.Side == protocol.Resp || kind == serverHello && pkt.Side == protocol.Orig)
-	if flip {
-		s.flipped = true
-	}
-	client := (pkt.Side == protocol.Orig) != s.flipped
-	switch kind {
-	case clientHello:
-		ok = s.clientHello(body)
-	case serverHello:
-		ok = s.serverHello(body)
-	case serverKeyExchange:
-		s.serverKeyExchange(body)
-	case clientKeyExchange:
+	s.flipped = s.flipped || flip
+	client := s.isClient(pkt)
+	switch {
+	case kind == clientKeyExchange:
 		s.clientKey = s.clientKey || client
+	case !read:
+	case kind == clientHello:
+		ok = s.clientHello(c, body)
+	case kind == serverHello:
+		var retry bool
+		if retry, ok = s.serverHello(body); retry {
+			letter = letters[helloRetryRequest]
+		}
+	case kind == serverKeyExchange:
+		s.serverKeyExchange(body)
+	case kind == certificate:
+		s.certificates(c, client, body)
 	}
 	if !ok {
 		return false
@@ -101,19 +142,17 @@ func (s *state) message(c *conn.Connection, pkt protocol.Packet, kind byte, body
 	if flip {
 		s.row.History += "^"
 	}
-	if s.retry {
-		letter, s.retry = letters[6], false
-	}
-	s.history(client, letter)
+	s.history(c, client, letter)
 	return true
 }
 
-func (s *state) clientHello(body cryptobyte.String) bool {
+func (s *state) clientHello(c *conn.Connection, body cryptobyte.String) bool {
 	var version uint16
-	var id, ciphers, compression cryptobyte.String
+	var id, cookie, ciphers, compression cryptobyte.String
 	if !body.ReadUint16(&version) || !versionOK(version) ||
 		!body.Skip(32) || // random
 		!body.ReadUint8LengthPrefixed(&id) ||
+		isDTLS(byte(version>>8), byte(version)) && !body.ReadUint8LengthPrefixed(&cookie) ||
 		!body.ReadUint16LengthPrefixed(&ciphers) || len(ciphers) == 0 || len(ciphers)%2 != 0 ||
 		!body.ReadUint8LengthPrefixed(&compression) || len(compression) == 0 {
 		return false
@@ -121,8 +160,11 @@ func (s *state) clientHello(body cryptobyte.String) bool {
 	ok := extensions(body, func(kind uint16, ext cryptobyte.String) {
 		switch kind {
 		case extServerName:
-			if name, ok := serverName(ext); ok {
-				s.row.ServerName = logs.Text(name)
+			if name, n := serverName(ext); n > 0 {
+				s.row.ServerName = logs.Text(name[:min(len(name), maxServerName)])
+				if n > 1 {
+					s.owner.Weird(c, "SSL_many_server_names", "")
+				}
 			}
 		case extSessionTicket:
 			s.ticket = s.ticket || len(ext) > 0
@@ -133,9 +175,15 @@ func (s *state) clientHello(body cryptobyte.String) bool {
 	if !ok {
 		return false
 	}
-	s.confirmed = true
 	s.offer(id)
+	s.confirm(c)
 	return true
+}
+
+// confirm notes that a client has said hello.
+func (s *state) confirm(c *conn.Connection) {
+	s.confirmed = true
+	s.owner.Confirm(c)
 }
 
 // offer notes the session that the client wants to resume.
@@ -146,21 +194,22 @@ func (s *state) offer(id []byte) {
 	}
 }
 
-func (s *state) serverHello(body cryptobyte.String) bool {
+// serverHello reports also whether the message is really a HelloRetryRequest.
+func (s *state) serverHello(body cryptobyte.String) (retry, ok bool) {
 	var version, cipher uint16
 	var random []byte
 	var id cryptobyte.String
 	if !body.ReadUint16(&version) || !versionOK(version) || !body.ReadBytes(&random, 32) {
-		return false
+		return false, false
 	}
-	old := !isTLS13(version) // drafts of TLS 1.3 had no session ID and compression; the final one says it is TLS 1.2
+	old := version != tls13 && version>>8 != draft // drafts of TLS 1.3 had no session ID and compression; the final one says it is TLS 1.2
 	if old && !body.ReadUint8LengthPrefixed(&id) || !body.ReadUint16(&cipher) || old && !body.Skip(1) {
-		return false
+		return false, false
 	}
 	chosen := version
 	var resumed bool
 	var curve, alpn string
-	ok := extensions(body, func(kind uint16, ext cryptobyte.String) {
+	ok = extensions(body, func(kind uint16, ext cryptobyte.String) {
 		switch kind {
 		case extSupportedVersions:
 			ext.ReadUint16(&chosen)
@@ -179,10 +228,9 @@ func (s *state) serverHello(body cryptobyte.String) bool {
 		}
 	})
 	if !ok {
-		return false
+		return false, false
 	}
 	s.choose(chosen, cipherName(cipher))
-	s.retry = string(random) == retryRandom
 	if s.sessionID != "" && s.sessionID == string(id) && !isTLS13(s.version) {
 		resumed = true
 	}
@@ -193,7 +241,7 @@ func (s *state) serverHello(body cryptobyte.String) bool {
 	if alpn != "" {
 		s.row.NextProtocol = alpn
 	}
-	return true
+	return string(random) == retryRandom, true
 }
 
 // retryRandom makes a HelloRetryRequest of a ServerHello: RFC 8446, section 4.1.3.
@@ -237,18 +285,20 @@ func extensions(body cryptobyte.String, f func(kind uint16, ext cryptobyte.Strin
 	return true
 }
 
-// serverName returns the first host name in the extension of a ClientHello.
-func serverName(ext cryptobyte.String) (string, bool) {
+// serverName returns the first host name in the extension of a ClientHello, and how many there are.
+func serverName(ext cryptobyte.String) (first []byte, n int) {
 	const hostName = 0
 	var list, name cryptobyte.String
 	var kind uint8
 	if !ext.ReadUint16LengthPrefixed(&list) {
-		return "", false
+		return nil, 0
 	}
 	for list.ReadUint8(&kind) && list.ReadUint16LengthPrefixed(&name) {
 		if kind == hostName {
-			return string(name), true
+			if n++; n == 1 {
+				first = name
+			}
 		}
 	}
-	return "", false
+	return first, n
 }

@@ -1,11 +1,13 @@
-// Package tls follows the handshakes of TLS and SSL: the log ssl has a row for each connection.
+// Package tls follows the handshakes of TLS, SSL and DTLS: the log ssl has a row for each connection.
+//
+// The files: tls.go has the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go has what is known of a
+// connection and its row, handshake.go the messages, certs.go the certificates; names.go and ciphers.go have names.
 package tls
 
 import (
 	"encoding/binary"
 
 	"example.com/conn"
-	"example.com/conn/examples/analyzer/logs"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
@@ -13,7 +15,7 @@ const (
 	recordHeader = 5             // bytes
 	maxRecord    = 1<<14 + 2<<10 // bytes of a record's body: RFC 5246, section 6.2.3
 	maxAlerts    = 10            // in one record; Zeek's SSL::max_alerts_per_record
-	maxHistory   = 100           // letters; Zeek's SSL::max_ssl_history_length
+	maxShort     = 2 * maxAlerts // bytes of a record that is no handshake's that matter
 )
 
 // Content types of records.
@@ -25,67 +27,22 @@ const (
 	heartbeat        = 24
 )
 
-// A Parser is a protocol.Parser.
-type Parser struct{ owner protocol.Owner }
+// A Parser is a protocol.StreamParser for SSL and TLS.
+type Parser struct{ account }
 
-// New returns a parser for TLS.
-func New(o protocol.Owner) *Parser { return &Parser{owner: o} }
+// New returns a parser for SSL and TLS.
+func New(o protocol.Owner) *Parser { return &Parser{account{o}} }
 
-func (p *Parser) Name() string          { return "ssl" }
+// Name returns Zeek's name for the service.
+func (p *Parser) Name() string { return "ssl" }
+
+// Transport returns conn.TCP.
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
 // Ports has where Zeek expects TLS.
 func (p *Parser) Ports() []uint16 {
 	return []uint16{443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223}
 }
-
-// A state is what is known of a connection.
-type state struct {
-	parser *Parser
-	row    Row     // has something to log if its path is set
-	sides  [2]side // originator and responder
-
-	started bool   // a record of SSL 3 or TLS was seen
-	v2      bool   // the server chose SSL 2
-	flipped bool   // the responder is the client
-	version uint16 // that the server chose, 0 as long as it has not
-
-	sessionID string // that the client offers to resume
-	ticket    bool   // the client offers one, and no session ID
-	psk       bool   // the client offers a key of an earlier connection
-	clientKey bool   // the client has sent its half of a new key
-	retry     bool   // the message at hand is not really a ServerHello, but a HelloRetryRequest
-	confirmed bool   // a client has said hello
-}
-
-// A side is what one side has sent.
-type side struct {
-	encrypted bool
-	message   []byte // the handshake message at hand: its header, and its body if that is read
-	left      int    // bytes of it that are still to come
-}
-
-// A Row is one row of the log ssl.
-type Row struct {
-	logs.Header
-	Version      string `json:"version,omitempty"`
-	Cipher       string `json:"cipher,omitempty"`
-	Curve        string `json:"curve,omitempty"`
-	ServerName   string `json:"server_name,omitempty"`
-	Resumed      bool   `json:"resumed"`
-	LastAlert    string `json:"last_alert,omitempty"`
-	NextProtocol string `json:"next_protocol,omitempty"`
-	Established  bool   `json:"established"`
-	History      string `json:"ssl_history,omitempty"`
-}
-
-var session conn.Field[state] // Zeek: redef record connection += { ssl: Info &optional; };
-
-// Held returns how many bytes the state of c takes.
-func (p *Parser) Held(c *conn.Connection) int { return 0 }
-
-// Flush lets go of what is pending.
-func (p *Parser) Flush(c *conn.Connection) {}
 
 // Match wants the hello of either side, since a capture may have one side only.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
@@ -107,182 +64,177 @@ func match(data []byte) protocol.Verdict {
 	return v
 }
 
-// matchHello judges whether data begins with a record that begins with a hello of the given kind.
+// matchHello judges whether data begins with a hello of the given kind, however short the records are that it is cut into.
 func matchHello(data []byte, kind byte) protocol.Verdict {
-	const enough = recordHeader + messageHeader + 2
-	for i, b := range data[:min(len(data), enough)] {
-		ok := true
-		switch i {
-		case 0:
-			ok = b == handshake
-		case 1:
-			ok = b == 3
-		case 2:
-			ok = b <= 3
-		case 5:
-			ok = b == kind
-		case 9:
-			ok = b == 3 || b == draft && kind == serverHello
-		case 10:
-			ok = b <= 4 || data[9] == draft
-		}
-		if !ok {
+	var hello [messageHeader + 2]byte
+	for have := 0; have < len(hello); {
+		if len(data) > 0 && data[0] != handshake || len(data) > 1 && data[1] != 3 || len(data) > 2 && data[2] > 3 {
 			return protocol.No
 		}
-	}
-	if len(data) < enough {
-		return protocol.Maybe
+		if len(data) < recordHeader {
+			return protocol.Maybe
+		}
+		n := int(binary.BigEndian.Uint16(data[3:]))
+		if n == 0 || n > maxRecord {
+			return protocol.No
+		}
+		data = data[recordHeader:]
+		n = copy(hello[have:], data[:min(n, len(data))])
+		have, data = have+n, data[n:]
+		if have > 0 && hello[0] != kind ||
+			have > messageHeader && hello[4] != 3 && (hello[4] != draft || kind != serverHello) ||
+			have > messageHeader+1 && hello[5] > 4 && hello[4] != draft {
+			return protocol.No
+		}
 	}
 	return protocol.Yes
 }
 
-// Data takes whole records.
+// Data takes what it can of records as it comes. Headers, and bodies that are short, it wants whole.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
-	s, created := session.GetOrNew(c)
-	if created {
-		s.parser = p
-		s.parser.owner.Register(c, finalize)
-	}
-	taken := 0
-	for len(data)-taken >= recordHeader {
-		rest := data[taken:]
-		var n int
-		var next protocol.Next
-		if !s.started && (s.v2 || rest[0]&0x80 != 0) {
-			n, next = s.recordV2(c, pkt, rest)
-		} else {
-			n, next = s.record(c, pkt, rest)
-		}
+	s := p.state(c)
+	for taken := 0; ; {
+		n, next := s.step(c, pkt, data[taken:])
 		taken += n
-		if s.confirmed {
-			p.owner.Confirm(c)
-		}
 		if next != protocol.More {
-			s.log()
-			s.parser.owner.Unregister(c, finalize)
+			s.finish(c)
 			return taken, next
 		}
 		if n == 0 {
-			break
+			return taken, protocol.More
 		}
 	}
-	return taken, protocol.More
 }
 
 // Gap gives up, as Zeek does: where the next record begins is lost.
 func (p *Parser) Gap(c *conn.Connection, _ protocol.Packet, _ int) protocol.Next {
+	p.state(c).finish(c)
 	return protocol.Stop
 }
 
 // End has nothing to do: the other side may still send an alert.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// finalize logs a handshake that was cut short.
-func finalize(c *conn.Connection) bool {
-	session.Get(c).log()
-	return true
+// What becomes of the body of a record.
+type treatment uint8
+
+const (
+	read   treatment = iota // it is a part of handshake messages
+	peek                    // its first bytes mean something
+	skip                    // nothing any more
+	opaque                  // it is encrypted: it means something that it was sent
+)
+
+// A record is the record at hand of one side.
+type record struct {
+	kind byte
+	treatment
+	left int // bytes of the body that are still to come
 }
 
-// log writes the row if there is something to say.
-func (s *state) log() {
-	if s.row.Path != "" {
-		s.parser.owner.Log(&s.row)
+// step takes a part of a record. It takes nothing if there is too little. When the connection is established, or when this is
+// not TLS, Next is not More.
+func (s *state) step(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+	r := &s.sides[pkt.Side].record
+	switch {
+	case r.left > 0:
+		return s.body(c, pkt, r, data[:min(len(data), r.left)])
+	case len(data) < recordHeader:
+		return 0, protocol.More
+	case !s.started && (s.v2 || data[0]&0x80 != 0):
+		return s.recordV2(c, pkt, data)
 	}
+	return recordHeader, s.header(pkt, r, data)
 }
 
-// begin makes a row if there is none yet.
-func (s *state) begin(c *conn.Connection, pkt protocol.Packet) {
-	if s.row.Path == "" {
-		s.row.Header = logs.NewHeader("ssl", c, pkt.Time)
-	}
-}
-
-// history notes that a side has sent something: capital letters are the client's.
-func (s *state) history(client bool, letter byte) {
-	if client {
-		letter -= 'a' - 'A'
-	}
-	if len(s.row.History) < maxHistory {
-		s.row.History += string(letter)
-	}
-}
-
-func (s *state) side(pkt protocol.Packet) *side {
-	if pkt.Side == protocol.Orig {
-		return &s.sides[0]
-	}
-	return &s.sides[1]
-}
-
-// record takes a record. When the connection is established, or when this is not TLS, Next is not More.
-func (s *state) record(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
-	kind := data[0]
-	if data[1] != 3 || data[2] > 3 {
-		return 0, protocol.Violation
+// header begins a record.
+func (s *state) header(pkt protocol.Packet, r *record, data []byte) protocol.Next {
+	r.kind, r.left = data[0], int(binary.BigEndian.Uint16(data[3:]))
+	if data[1] != 3 || data[2] > 3 || r.left > maxRecord {
+		return protocol.Violation
 	}
 	s.started = true
-	end := recordHeader + int(binary.BigEndian.Uint16(data[3:]))
-	if end > recordHeader+maxRecord {
-		return 0, protocol.Violation
-	}
-	if len(data) < end {
-		return 0, protocol.More
-	}
-	body := data[recordHeader:end]
-	if len(body) == 0 {
-		return end, protocol.More
-	}
-	me, client := s.side(pkt), (pkt.Side == protocol.Orig) != s.flipped
-	if kind == applicationData && !s.beforeTLS13() {
-		me.encrypted = true // TLS 1.3 does not say when that begins
-	}
 	switch {
-	case me.encrypted:
-		if s.sides[0].encrypted && s.sides[1].encrypted {
-			s.row.Established = true
-			return end, protocol.Stop
+	case s.sides[pkt.Side].encrypted,
+		r.kind == applicationData && !s.beforeTLS13(): // TLS 1.3 does not say when encryption begins
+		r.treatment = opaque
+	case r.kind == handshake:
+		r.treatment = read
+	case r.kind >= changeCipherSpec && r.kind <= heartbeat:
+		r.treatment = peek
+	case r.left > 0:
+		return protocol.Violation
+	}
+	return protocol.More
+}
+
+// body takes a part of the body of a record.
+func (s *state) body(c *conn.Connection, pkt protocol.Packet, r *record, data []byte) (int, protocol.Next) {
+	switch r.treatment {
+	case read:
+		if !s.handshake(c, pkt, data) {
+			return 0, protocol.Violation
 		}
-	case kind == changeCipherSpec:
+	case peek:
+		if len(data) < min(r.left, maxShort) {
+			return 0, protocol.More
+		}
+		s.short(c, pkt, r.kind, data[:min(r.left, maxShort)], r.left > maxShort)
+		r.treatment = skip
+	}
+	if r.left -= len(data); r.left > 0 {
+		return len(data), protocol.More
+	}
+	switch r.treatment {
+	case read:
 		s.begin(c, pkt)
-		s.history(client, 'i')
+	case opaque:
+		return len(data), s.ciphertext(pkt)
+	}
+	return len(data), protocol.More
+}
+
+// ciphertext notes that a side has sent an encrypted record.
+func (s *state) ciphertext(pkt protocol.Packet) protocol.Next {
+	s.sides[pkt.Side].encrypted = true
+	if !s.sides[pkt.Side.Other()].encrypted {
+		return protocol.More
+	}
+	s.row.Established = true
+	return protocol.Stop
+}
+
+// short takes the first bytes of a record in the clear that is no handshake's.
+func (s *state) short(c *conn.Connection, pkt protocol.Packet, kind byte, body []byte, more bool) {
+	client := s.isClient(pkt)
+	s.begin(c, pkt)
+	switch kind {
+	case changeCipherSpec:
+		s.history(c, client, 'i')
 		if client && s.ticket && !s.clientKey {
 			s.row.Resumed = true
 		}
 		if !isTLS13(s.version) { // which sends it for the looks only
-			me.encrypted = true
+			s.sides[pkt.Side].encrypted = true
 		}
-	case kind == alert:
-		s.alerts(c, pkt, client, body)
-	case kind == handshake:
-		if !s.handshake(c, pkt, body) {
-			return 0, protocol.Violation
+	case alert:
+		s.alerts(c, client, body)
+		if more {
+			s.owner.Weird(c, "SSL_Excessive_alerts_in_record", "")
 		}
-	case kind == heartbeat:
-		s.begin(c, pkt)
-		s.history(client, 'b')
-	case kind != applicationData:
-		return 0, protocol.Violation
+	case heartbeat:
+		s.history(c, client, 'b')
+	case applicationData:
+		s.owner.Weird(c, "ssl_early_application_data", "")
 	}
-	return end, protocol.More
 }
 
-func (s *state) alerts(c *conn.Connection, pkt protocol.Packet, client bool, body []byte) {
-	n := maxAlerts
-	if isTLS13(s.version) {
-		n = 1
-	}
-	for ; n > 0 && len(body) >= 2; n-- {
-		s.begin(c, pkt)
-		s.history(client, 'l')
+func (s *state) alerts(c *conn.Connection, client bool, body []byte) {
+	for ; len(body) >= 2; body = body[2:] {
+		s.history(c, client, 'l')
 		s.row.LastAlert = alertName(body[1])
-		body = body[2:]
+		if isTLS13(s.version) {
+			return
+		}
 	}
 }
-
-// beforeTLS13 reports whether the server chose a version in which ChangeCipherSpec means what it says. Of a version that
-// is not known, or not known yet, only TLS 1.3 can send application data.
-func (s *state) beforeTLS13() bool {
-	return s.version == ssl2 || s.version>>8 == 3 && s.version < tls13
-}
-
-func isTLS13(version uint16) bool { return version == tls13 || version>>8 == draft }

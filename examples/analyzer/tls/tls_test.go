@@ -37,8 +37,8 @@ func row(t *testing.T, turns ...Turn) (r Row) {
 	return r
 }
 
-// certificate is the server's.
-var certificate = sync.OnceValue(func() tls.Certificate {
+// testCertificate is the server's.
+var testCertificate = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -83,7 +83,7 @@ func converse(t testing.TB, client, server *tls.Config) []Turn {
 	b, err := l.Accept()
 	require.NoError(t, err)
 	var log recording
-	server.Certificates = []tls.Certificate{certificate()}
+	server.Certificates = []tls.Certificate{testCertificate()}
 	client.InsecureSkipVerify = true
 	client.ServerName = "www.example.com"
 	var wg sync.WaitGroup
@@ -205,8 +205,8 @@ func TestMessagesSpanRecords(t *testing.T) {
 	Play(t, New(o), c, Orig(string(records)), turns[1])
 	conn.StateRemove(c)
 	require.Len(t, o.Rows, 1)
-	assert.Equal(t, "www.example.com", o.Rows[0].(Row).ServerName)
-	assert.Equal(t, "Cs", o.Rows[0].(Row).History[:2])
+	assert.Equal(t, "www.example.com", o.Rows[0].(*Row).ServerName)
+	assert.Equal(t, "Cs", o.Rows[0].(*Row).History[:2])
 }
 
 func TestFlippedRoles(t *testing.T) {
@@ -229,7 +229,7 @@ func TestViolations(t *testing.T) {
 		"unknown message":    "\x16\x03\x01\x00\x04\x63\x00\x00\x00",
 		"huge hello":         "\x16\x03\x01\x00\x05\x01\x0f\x00\x00\x00",
 		"hello without body": "\x16\x03\x01\x00\x04\x01\x00\x00\x00",
-		"unknown hello":      record(handshake, hello(clientHello, 0x0505, "")),
+		"unknown hello":      rec(handshake, hello(clientHello, 0x0505, "")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, first := range [][]Turn{nil, {turns[0]}} {
@@ -252,12 +252,12 @@ func TestEstablishedConnectionsHaveNoHook(t *testing.T) {
 	assert.Equal(t, protocol.Stop, res.Next)
 	assert.Len(t, o.Rows, 1)
 	assert.False(t, conn.Registered(c, finalize))
-	assert.True(t, p.Confirmed(c))
-	assert.False(t, p.Confirmed(Conn()))
+	assert.True(t, o.Confirmed)
+	assert.Zero(t, p.Held(c))
 }
 
-// record makes a record.
-func record(kind byte, body string) string {
+// rec makes a record.
+func rec(kind byte, body string) string {
 	return string(binary.BigEndian.AppendUint16([]byte{kind, 3, 3}, uint16(len(body)))) + body
 }
 
@@ -289,32 +289,32 @@ func hello(kind byte, version uint16, id string, exts ...string) string {
 
 func TestExtensions(t *testing.T) {
 	const name = "\x01\x00\x01x\x00\x00\x05first\x00\x00\x06second" // the first is of another type
-	got := row(t, Orig(record(handshake, hello(clientHello, 0x0303, "", ext(extServerName, "\x00\x15"+name)))))
+	got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, "", ext(extServerName, "\x00\x15"+name)))))
 	assert.Equal(t, "first", got.ServerName)
 
 	for want, version := range map[string]uint16{
 		"TLSv12": 0x0303, "TLSv13": tls13, "TLSv13-draft23": 0x7f17, "unknown-64282": 0xfb1a,
 	} {
 		chosen := string(binary.BigEndian.AppendUint16(nil, version))
-		got := row(t, Resp(record(handshake, hello(serverHello, 0x0303, "", ext(extSupportedVersions, chosen)))))
+		got := row(t, Resp(rec(handshake, hello(serverHello, 0x0303, "", ext(extSupportedVersions, chosen)))))
 		assert.Equal(t, want, got.Version)
 	}
 	broken := ext(extServerName, "x")[:4]
-	assert.Empty(t, Rows(t, parser, Orig(record(handshake, hello(clientHello, 0x0303, "", broken)))))
+	assert.Empty(t, Rows(t, parser, Orig(rec(handshake, hello(clientHello, 0x0303, "", broken)))))
 }
 
 func TestResumption(t *testing.T) {
-	ccs := record(changeCipherSpec, "\x01")
+	ccs := rec(changeCipherSpec, "\x01")
 	ticket, psk := ext(extSessionTicket, "ticket"), ext(extPreSharedKey, "\x00\x00")
 	id, other := strings.Repeat("i", 32), strings.Repeat("o", 32)
 	zeros := strings.Repeat("\x00", 32)
 	client := func(id string, exts ...string) Turn {
-		return Orig(record(handshake, hello(clientHello, 0x0303, id, exts...)))
+		return Orig(rec(handshake, hello(clientHello, 0x0303, id, exts...)))
 	}
 	server := func(id string, exts ...string) Turn {
-		return Resp(record(handshake, hello(serverHello, 0x0303, id, exts...)))
+		return Resp(rec(handshake, hello(serverHello, 0x0303, id, exts...)))
 	}
-	keyExchange := Orig(record(handshake, "\x10\x00\x00\x01k"))
+	keyExchange := Orig(rec(handshake, "\x10\x00\x00\x01k"))
 	is13 := ext(extSupportedVersions, "\x03\x04")
 	for name, tt := range map[string]struct {
 		turns []Turn
@@ -341,21 +341,21 @@ func TestResumption(t *testing.T) {
 // TestChangeCipherSpecMeansNothingInTLS13 has an alert in the clear after it, as clients send that refuse the server.
 func TestChangeCipherSpecMeansNothingInTLS13(t *testing.T) {
 	chosen := ext(extSupportedVersions, "\x03\x04")
-	ccs := record(changeCipherSpec, "\x01")
-	got := row(t, Orig(record(handshake, hello(clientHello, 0x0303, ""))),
-		Resp(record(handshake, hello(serverHello, 0x0303, "", chosen))+ccs),
-		Orig(ccs+record(alert, "\x02\x28\x02\x00")))
+	ccs := rec(changeCipherSpec, "\x01")
+	got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, ""))),
+		Resp(rec(handshake, hello(serverHello, 0x0303, "", chosen))+ccs),
+		Orig(ccs+rec(alert, "\x02\x28\x02\x00")))
 	assert.Equal(t, "handshake_failure", got.LastAlert, "a record of TLS 1.3 has one alert")
 	assert.Equal(t, "CsiIL", got.History)
 	assert.False(t, got.Established)
 }
 
 func TestEmptyRecordsMeanNothing(t *testing.T) {
-	assert.Empty(t, Rows(t, parser, Orig(record(changeCipherSpec, "")+record(heartbeat, ""))))
+	assert.Empty(t, Rows(t, parser, Orig(rec(changeCipherSpec, "")+rec(heartbeat, ""))))
 }
 
 func TestHistoryIsBounded(t *testing.T) {
-	alerts := strings.Repeat(record(alert, strings.Repeat("\x01\x5a", 2*maxAlerts)), 20)
+	alerts := strings.Repeat(rec(alert, strings.Repeat("\x01\x5a", 2*maxAlerts)), 20)
 	o, c := &Recorder{}, Conn()
 	Play(t, New(o), c, Orig(alerts[:len(alerts)/20]))
 	assert.Len(t, session.Get(c).row.History, maxAlerts)

@@ -74,19 +74,23 @@ func (s *state) recordV2(c *conn.Connection, pkt protocol.Packet, data []byte) (
 		if !ok {
 			return 0, protocol.Violation
 		}
-		s.confirmed = true
-		s.offer(h.id)
 		s.begin(c, pkt)
-		s.history(true, 'c')
+		s.offer(h.id)
+		s.confirm(c)
+		s.history(c, true, 'c')
 	case kind == v2ServerHello && pkt.Side == protocol.Resp && !s.v2:
-		var version uint16
+		var version, cert, specs, id uint16
 		if !body.Skip(2) || !body.ReadUint16(&version) || version != ssl2 {
 			return 0, protocol.Violation
 		}
 		s.v2 = true
 		s.begin(c, pkt)
-		s.choose(version, "")
-		s.history(false, 's')
+		var cipher uint32 // the first of those that are left to choose from; Zeek takes 0 if there is none
+		if body.ReadUint16(&cert) && body.ReadUint16(&specs) && body.ReadUint16(&id) && body.Skip(int(cert)) && specs >= 3 {
+			body.ReadUint24(&cipher)
+		}
+		s.choose(version, cipherNameV2(cipher))
+		s.history(c, false, 's')
 	case kind == v2ClientMasterKey && pkt.Side == protocol.Orig && s.v2:
 		s.row.Established = true
 		return end, protocol.Stop
