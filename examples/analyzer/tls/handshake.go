@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	messageHeader = 4        // bytes: type and length
-	maxMessage    = 64 << 10 // bytes of a handshake message that is read: a hello that is longer is none
-	maxServerName = 1 << 10  // bytes of a server name that are kept
+	messageHeader   = 4         // bytes: type and length
+	maxMessage      = 64 << 10  // bytes of a handshake message that is read: a hello that is longer is none
+	maxCertificates = 512 << 10 // bytes of a message with certificates that is read
+	maxServerName   = 1 << 10   // bytes of a server name that are kept
 )
 
 // Types of handshake messages that are read, or mean something.
@@ -41,6 +42,7 @@ const (
 	extPreSharedKey      = 41
 	extSupportedVersions = 43
 	extKeyShare          = 51
+	extKeyShareOld       = 40 // of drafts of TLS 1.3
 )
 
 // A message is the handshake message at hand, as far as it has come.
@@ -49,7 +51,7 @@ type message struct {
 	have int    // bytes of head
 	left int    // bytes of the body that are still to come
 	read bool   // the body is kept
-	body []byte // maxMessage bytes at most
+	body []byte // maxLength(head[0]) bytes at most
 }
 
 // drop lets go of the body, which will not be read.
@@ -64,7 +66,7 @@ func (m *message) take(data []byte) (n int, body []byte, whole bool) {
 			return n, nil, false
 		}
 		m.left = m.length()
-		m.read = isRead(m.head[0]) && m.left <= maxMessage
+		m.read = m.left <= maxLength(m.head[0])
 		data = data[n:]
 	}
 	part := data[:min(m.left, len(data))]
@@ -83,9 +85,15 @@ func (m *message) take(data []byte) (n int, body []byte, whole bool) {
 	return n, body, true
 }
 
-// isRead reports whether something of messages of a kind is logged.
-func isRead(kind byte) bool {
-	return kind == clientHello || kind == serverHello || kind == certificate || kind == serverKeyExchange
+// maxLength returns how long a message may be to be read: 0 for kinds of which nothing is logged.
+func maxLength(kind byte) int {
+	switch kind {
+	case clientHello, serverHello, serverKeyExchange:
+		return maxMessage
+	case certificate:
+		return maxCertificates
+	}
+	return 0
 }
 
 // handshake takes a part of a handshake record: messages, the first and last of which may be parts. It reports false when
@@ -213,7 +221,7 @@ func (s *state) serverHello(body cryptobyte.String) (retry, ok bool) {
 		switch kind {
 		case extSupportedVersions:
 			ext.ReadUint16(&chosen)
-		case extKeyShare:
+		case extKeyShare, extKeyShareOld:
 			var group uint16
 			if ext.ReadUint16(&group) {
 				curve = curveName(group)
