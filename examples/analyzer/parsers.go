@@ -8,6 +8,7 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 	"example.com/conn/examples/analyzer/smtp"
 	"example.com/conn/examples/analyzer/ssh"
+	"example.com/conn/examples/analyzer/starttls"
 	"example.com/conn/examples/analyzer/tls"
 )
 
@@ -19,6 +20,15 @@ var parsers = []func(protocol.Owner) protocol.Parser{
 	func(o protocol.Owner) protocol.Parser { return ssh.New(o) },
 	func(o protocol.Owner) protocol.Parser { return smtp.New(o) },
 	func(o protocol.Owner) protocol.Parser { return ftp.New(o) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.IMAP) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.POP3) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.IRC) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.XMPP) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.LDAP) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.RDP) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.MySQL) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.PostgreSQL) },
+	func(o protocol.Owner) protocol.Parser { return starttls.New(o, starttls.SOCKS) },
 	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.TCP) },
 	func(o protocol.Owner) protocol.Parser { return dns.New(o, conn.UDP) },
 }
