@@ -122,7 +122,6 @@ func rdpStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 		s.stage = refused
 		return size, protocol.More
 	}
-	s.confirmed = true
 	if data[answer] == failed {
 		return size, protocol.Stop
 	}
@@ -130,6 +129,7 @@ func rdpStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 		s.stage = refused
 		return size, protocol.More
 	}
+	s.confirmed = true
 	return size, protocol.HandOver
 }
 

@@ -76,11 +76,11 @@ var IRC = &Protocol{
 	step: byLine(ircLine),
 }
 
-// ircServer judges whether a server has sent numbers with its name before them. Notices may come before that.
+// ircServer judges whether a server has sent numbers with its name before them. Notices may come before that, and pings.
 func ircServer(resp []byte) protocol.Verdict {
 	for {
 		line, rest, whole := bytes.Cut(resp, []byte("\n"))
-		switch first := begins(line, ":", "NOTICE "); {
+		switch first := begins(line, ":", "NOTICE ", "PING "); {
 		case first == protocol.No:
 			return protocol.No
 		case ircNumber(line) != "":
@@ -146,12 +146,8 @@ func matchXMPP(data []byte) protocol.Verdict {
 		data = data[end+2:]
 	}
 	data = bytes.TrimLeft(data, " \t\r\n")
-	v := min(begins(data, "<stream:stream "), protocol.Yes)
-	if v != protocol.Yes {
-		if len(data) < 5 && begins(data, "<?xml") == protocol.Maybe {
-			return protocol.Maybe
-		}
-		return v
+	if v := begins(data, "<stream:stream "); v != protocol.Yes {
+		return max(v, begins(data[:min(len(data), 4)], "<?xml"))
 	}
 	tag, _, whole := bytes.Cut(data, []byte(">"))
 	switch {
