@@ -1,35 +1,25 @@
 // Package dns follows DNS over UDP and TCP, with mDNS, LLMNR and the NetBIOS name service: the log dns has a row for each
-// query and its reply.
+// query and its reply, as Zeek's.
+//
+// The files: dns.go has the parser, pending.go pairs queries and replies, row.go makes rows of messages, message.go reads
+// messages and rdata.go the data of their records, names.go has the names of numbers.
 package dns
 
 import (
-	"bytes"
 	"encoding/binary"
-	"slices"
-	"strings"
-	"time"
+	"strconv"
 
 	"example.com/conn"
-	"example.com/conn/examples/analyzer/logs"
 	"example.com/conn/examples/analyzer/protocol"
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
 )
 
-const (
-	headerLen  = 12  // bytes of a message before its first question
-	maxPending = 50  // queries without a reply, and replies without a query, that a connection keeps
-	maxAnswers = 256 // answers that a row keeps
-	maxQueries = 25  // questions in one message, beyond which it is something else; Zeek's dns_max_queries
-
-	netbios = 137 // the port of the NetBIOS name service
-)
+const netbios = 137 // the port of the NetBIOS name service
 
 // A Parser is a protocol.Parser.
 type Parser struct {
 	owner     protocol.Owner
 	transport conn.Proto
-	msg       layers.DNS // the message at hand; kept because it brings its buffers along
+	msg       message // the one at hand; kept because it has a buffer
 }
 
 // New returns a parser for DNS over the given transport, conn.UDP or conn.TCP.
@@ -40,7 +30,7 @@ func New(o protocol.Owner, transport conn.Proto) *Parser {
 func (p *Parser) Name() string          { return "dns" }
 func (p *Parser) Transport() conn.Proto { return p.transport }
 
-// Ports has where Zeek takes all for DNS, so that damaged messages are logged too.
+// Ports has where Zeek takes all for DNS.
 func (p *Parser) Ports() []uint16 {
 	if p.transport == conn.TCP {
 		return []uint16{53}
@@ -48,82 +38,55 @@ func (p *Parser) Ports() []uint16 {
 	return []uint16{53, netbios, 5353, 5355}
 }
 
+// Match is No: only the port tells, as in Zeek. Many datagrams of other protocols can be read as DNS.
+func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return protocol.No }
+
 // Resumes is true: the first bytes that were captured often begin a message. If they do not, no message is found.
 func (p *Parser) Resumes() bool { return true }
 
-// A state is what a connection has pending. finalize is registered as long as that is something.
+// A state is what is known of a connection. finalize is registered as long as something is pending.
 type state struct {
 	parser           *Parser
-	queries, replies []*Row // without the other, oldest first
-	confirmed        bool   // a message could be read
+	queries, replies pending // without the other
+	seen             int     // bytes of messages
+	confirmed        bool    // a message could be read
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
 
 // Held returns how many bytes the state of c takes.
-func (p *Parser) Held(c *conn.Connection) int { return 0 }
-
-// Flush lets go of what is pending.
-func (p *Parser) Flush(c *conn.Connection) {}
-
-// Match looks at the first message, of the originator if there is one.
-func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
-	data := orig
-	if len(data) == 0 {
-		data = resp
+func (p *Parser) Held(c *conn.Connection) int {
+	const stateSize = 160 // with its place in c
+	s := session.Get(c)
+	if s == nil {
+		return 0
 	}
-	whole := true
-	if p.transport == conn.TCP {
-		if len(data) < 2+headerLen {
-			return protocol.Maybe
-		}
-		size := int(binary.BigEndian.Uint16(data))
-		data = data[2:]
-		whole = size <= len(data)
-		data = data[:min(size, len(data))]
-	}
-	if len(data) < headerLen {
-		return protocol.No
-	}
-	// Only what is common to all DNS messages, but nearly no others: known flags, and a first record that can be read.
-	m := &p.msg
-	m.DecodeFromBytes(data, gopacket.NilDecodeFeedback)
-	const reserved = 0x40 // the last bit of the header without a meaning
-	switch {
-	case !known(m.OpCode), data[3]&reserved != 0, m.QDCount > maxQueries:
-		return protocol.No
-	case !m.QR && (m.QDCount == 0 || data[3]&0xf != 0):
-		return protocol.No
-	case len(m.Questions) > 0:
-		if class(m.Questions[0].Class) {
-			return protocol.Yes
-		}
-	case m.QDCount == 0 && len(m.Answers) > 0:
-		if class(m.Answers[0].Class) {
-			return protocol.Yes
-		}
-	case !whole:
-		return protocol.Maybe
-	}
-	return protocol.No
+	return stateSize + s.queries.held() + s.replies.held()
 }
 
-// class reports whether c is in use. Multicast DNS has a flag in the highest bit.
-func class(c layers.DNSClass) bool {
-	_, ok := classes[uint16(c&0x7fff)]
-	return ok
+// Flush logs what is pending.
+func (p *Parser) Flush(c *conn.Connection) {
+	if s := session.Get(c); s != nil {
+		s.flush()
+		p.owner.Unregister(c, finalize)
+	}
 }
 
-// known reports whether messages with the given opcode are logged, as Zeek does it.
-func known(op layers.DNSOpCode) bool {
-	return op == layers.DNSOpCodeQuery || op == layers.DNSOpCodeNotify || op == layers.DNSOpCodeUpdate
+// finalize logs what never got its counterpart.
+func finalize(c *conn.Connection) bool {
+	session.Get(c).flush()
+	return true
+}
+
+func (s *state) flush() {
+	s.queries.flush(s.parser.owner, 0)
+	s.replies.flush(s.parser.owner, 0)
 }
 
 // Data takes whole messages only, which are at most 64 KB.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	if p.transport == conn.UDP {
-		p.message(c, pkt, data)
-		return len(data), protocol.More
+		return len(data), p.message(c, pkt, data)
 	}
 	n := 0
 	for len(data) >= n+2 {
@@ -131,8 +94,11 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		if end > len(data) {
 			break
 		}
-		p.message(c, pkt, data[n+2:end])
+		next := p.message(c, pkt, data[n+2:end])
 		n = end
+		if next != protocol.More {
+			return n, next
+		}
 	}
 	return n, protocol.More
 }
@@ -143,179 +109,38 @@ func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { ret
 // End has nothing to do: the other side may still send what is missing.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// message pairs one message with what is pending.
-func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) {
-	if len(data) < headerLen {
-		return
-	}
-	// After an error, msg has what came before it. Zeek logs that as well.
-	m := &p.msg
-	m.DecodeFromBytes(data, gopacket.NilDecodeFeedback)
-	if !known(m.OpCode) {
-		return
-	}
+// message takes one message.
+func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) protocol.Next {
 	s, created := session.GetOrNew(c)
 	if created {
 		s.parser = p
 	}
-	s.confirmed = s.confirmed || len(m.Questions) == int(m.QDCount) && len(m.Answers) == int(m.ANCount)
-	if s.confirmed {
-		p.owner.Confirm(c)
+	s.seen += len(data)
+	m := &p.msg
+	*m = message{data: data, at: headerLen, buf: m.buf, owner: p.owner, conn: c}
+	m.netbios = p.transport == conn.UDP && c.ID.Resp.Port() == netbios
+	if len(data) < headerLen {
+		m.weird("DNS_truncated_len_lt_hdr_len", "")
+		return protocol.More
 	}
-	if c.ID.Resp.Addr().IsMulticast() {
-		// Nobody in particular is asked, and those who reply do so on connections of their own.
-		r := newRow(c, pkt.Time, m)
-		r.add(m, pkt.Time)
-		p.owner.Log(r)
-		return
+	var r *Row
+	op := m.opcode()
+	switch {
+	case op == opQuery || op == opNotify || op == opUpdate:
+		r = s.begin(c, pkt.Time, m)
+		defer s.end(c, r, m)
+	case !m.netbios:
+		m.weird("DNS_unknown_opcode", strconv.Itoa(int(op)))
+		return protocol.More
 	}
-	mine, others := &s.queries, &s.replies
-	if m.QR {
-		mine, others = others, mine
+	if m.questions() > maxQueries {
+		m.weird("DNS_Conn_count_too_large", "")
+		return protocol.Violated(s.confirmed, s.seen)
 	}
-	i := slices.IndexFunc(*others, func(r *Row) bool { return r.TransID == m.ID })
-	if i < 0 {
-		if len(*mine) == maxPending {
-			s.flush(mine) // they will never be matched
-		}
-		r := newRow(c, pkt.Time, m)
-		r.add(m, pkt.Time)
-		*mine = append(*mine, r)
-		s.parser.owner.Register(c, finalize) // unless it is already
-		return
+	if !m.read(r, pkt.Time) {
+		return protocol.More
 	}
-	r := (*others)[i]
-	*others = slices.Delete(*others, i, i+1)
-	r.add(m, pkt.Time)
-	p.owner.Log(r)
-	if len(s.queries)+len(s.replies) == 0 {
-		s.parser.owner.Unregister(c, finalize)
-	}
-}
-
-// finalize logs what never got its counterpart.
-func finalize(c *conn.Connection) bool {
-	s := session.Get(c)
-	s.flush(&s.queries)
-	s.flush(&s.replies)
-	return true
-}
-
-func (s *state) flush(rows *[]*Row) {
-	for _, r := range *rows {
-		s.parser.owner.Log(r)
-	}
-	*rows = nil
-}
-
-// A Row is one row of the log dns.
-type Row struct {
-	logs.Header
-	Proto      string         `json:"proto"`
-	TransID    uint16         `json:"trans_id"`
-	RTT        *logs.Seconds  `json:"rtt,omitempty"`
-	Query      *string        `json:"query,omitempty"`
-	QClass     *uint16        `json:"qclass,omitempty"`
-	QClassName string         `json:"qclass_name,omitempty"`
-	QType      *uint16        `json:"qtype,omitempty"`
-	QTypeName  string         `json:"qtype_name,omitempty"`
-	RCode      *uint8         `json:"rcode,omitempty"`
-	RCodeName  string         `json:"rcode_name,omitempty"`
-	AA         bool           `json:"AA"`
-	TC         bool           `json:"TC"`
-	RD         bool           `json:"RD"`
-	RA         bool           `json:"RA"`
-	Z          uint8          `json:"Z"`
-	Answers    []string       `json:"answers,omitempty"`
-	TTLs       []logs.Seconds `json:"TTLs,omitempty"`
-	Rejected   bool           `json:"rejected"`
-	OpCode     uint8          `json:"opcode"`
-	OpCodeName string         `json:"opcode_name"`
-
-	start time.Time
-}
-
-func newRow(c *conn.Connection, ts time.Time, m *layers.DNS) *Row {
-	return &Row{
-		Header:  logs.NewHeader("dns", c, ts),
-		Proto:   c.ID.Proto.String(),
-		TransID: m.ID,
-		start:   ts,
-	}
-}
-
-// add fills in what the message m tells: a query, or a reply.
-func (r *Row) add(m *layers.DNS, ts time.Time) {
-	r.OpCode, r.OpCodeName = uint8(m.OpCode), name(opcodes, uint16(m.OpCode), "opcode")
-	if r.RespP == netbios {
-		r.OpCodeName = name(netbiosOpcodes, uint16(m.OpCode), "netbios-opcode")
-	}
-	if !m.QR {
-		for _, q := range m.Questions {
-			r.ask(m, q)
-		}
-		return
-	}
-	rcode := uint8(m.ResponseCode) & 0xf // without what EDNS adds in front
-	r.RCode, r.RCodeName = &rcode, name(rcodes, uint16(rcode), "rcode")
-	nothing := m.ANCount == 0 && m.NSCount == 0 && m.ARCount == 0
-	r.Rejected = rcode != 0 && (nothing || m.QDCount == 0)
-	for i := range m.Answers {
-		r.answer(m, &m.Answers[i], ts)
-	}
-}
-
-func (r *Row) ask(m *layers.DNS, q layers.DNSQuestion) {
-	r.RD, r.TC, r.Z = m.RD, m.TC, m.Z
-	r.QClass, r.QClassName = new(uint16(q.Class)), name(classes, uint16(q.Class), "qclass")
-	r.QType, r.QTypeName = new(uint16(q.Type)), name(types, uint16(q.Type), "query")
-	query := lower(q.Name)
-	if r.RespP == netbios {
-		if plain := netbiosName(q.Name); plain != "" {
-			query = plain
-		}
-		if q.Type == layers.DNSTypeSRV {
-			r.QTypeName = "NBSTAT" // was there before SRV
-		}
-	}
-	r.Query = &query
-}
-
-func (r *Row) answer(m *layers.DNS, rr *layers.DNSResourceRecord, ts time.Time) {
-	if r.Query == nil {
-		r.Query = new(lower(rr.Name))
-	}
-	r.AA, r.RA = m.AA, m.RA
-	if r.RTT == nil && !ts.Equal(r.start) {
-		r.RTT = new(logs.Interval(ts.Sub(r.start)))
-	}
-	if text := summary(rr); text != "" && len(r.Answers) < maxAnswers {
-		r.Answers = append(r.Answers, text)
-		r.TTLs = append(r.TTLs, logs.Seconds(rr.TTL))
-	}
-}
-
-// lower returns a domain name as logs have it.
-func lower(domain []byte) string { return strings.ToLower(logs.Text(domain)) }
-
-// netbiosName decodes the first level encoding of RFC 1001, which writes each half of a byte as a letter; "" if domain is
-// not of that kind.
-func netbiosName(domain []byte) string {
-	label, _, _ := bytes.Cut(domain, []byte("."))
-	if len(label) != 32 {
-		return ""
-	}
-	var plain []byte
-	for i := 0; i < 30; i += 2 { // the 16th byte is what kind of name it is
-		hi, lo := label[i]-'A', label[i+1]-'A'
-		if hi > 15 || lo > 15 {
-			return ""
-		}
-		b := hi<<4 | lo
-		if b > 2 && b <= ' ' || b >= 0x7f {
-			break // padding
-		}
-		plain = append(plain, b)
-	}
-	return string(plain)
+	s.confirmed = true
+	p.owner.Confirm(c)
+	return protocol.More
 }

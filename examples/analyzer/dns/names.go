@@ -1,14 +1,6 @@
 package dns
 
-import (
-	"encoding/hex"
-	"fmt"
-	"strconv"
-	"strings"
-
-	"example.com/conn/examples/analyzer/logs"
-	"github.com/gopacket/gopacket/layers"
-)
+import "strconv"
 
 // name returns the name that Zeek has for a number, or the kind of number with it.
 func name(names map[uint16]string, n uint16, kind string) string {
@@ -17,6 +9,9 @@ func name(names map[uint16]string, n uint16, kind string) string {
 	}
 	return kind + "-" + strconv.Itoa(int(n))
 }
+
+// typeName returns the name of a record's type.
+func typeName(n uint16) string { return name(types, n, "query") }
 
 var opcodes = map[uint16]string{0: "query", 4: "notify", 5: "dynamic-update"}
 
@@ -43,62 +38,4 @@ var types = map[uint16]string{
 	101: "UID", 102: "GID", 103: "UNSPEC", 104: "NID", 105: "L32", 106: "L64", 107: "LP", 108: "EUI48", 109: "EUI64",
 	249: "TKEY", 250: "TSIG", 251: "IXFR", 252: "AXFR", 253: "MAILB", 254: "MAILA", 255: "*", 256: "URI", 257: "CAA",
 	32768: "TA", 32769: "DLV", 65281: "WINS", 65282: "WINS-R", 65422: "XPF", 65521: "INTEGRITY",
-}
-
-// summary returns what Zeek writes for an answer: the gist of it, not all. "" is for those it leaves out.
-func summary(rr *layers.DNSResourceRecord) string {
-	if len(rr.Data) == 0 {
-		return "" // as in dynamic updates
-	}
-	switch t := rr.Type; t {
-	case layers.DNSTypeA, layers.DNSTypeAAAA:
-		return rr.IP.String()
-	case layers.DNSTypeNS:
-		return lower(rr.NS)
-	case layers.DNSTypeCNAME:
-		return lower(rr.CNAME)
-	case layers.DNSTypePTR:
-		return lower(rr.PTR)
-	case layers.DNSTypeMX:
-		return lower(rr.MX.Name)
-	case layers.DNSTypeSOA:
-		return lower(rr.SOA.MName)
-	case layers.DNSTypeSRV:
-		return lower(rr.SRV.Name)
-	case layers.DNSTypeTXT:
-		var texts []string
-		for _, txt := range rr.TXTs {
-			texts = append(texts, fmt.Sprintf("TXT %d %s", len(txt), logs.Text(txt)))
-		}
-		return strings.Join(texts, " ")
-	case layers.DNSTypeRRSIG:
-		signer := lower(rr.RRSIG.SignerName)
-		if signer == "" {
-			signer = "<Root>"
-		}
-		return fmt.Sprintf("RRSIG %d %s", rr.RRSIG.TypeCovered, signer)
-	case layers.DNSTypeDNSKEY:
-		return fmt.Sprintf("DNSKEY %d", rr.DNSKEY.Algorithm)
-	case layers.DNSTypeHINFO, layers.DNSTypeOPT, layers.DNSTypeSVCB, layers.DNSTypeHTTPS:
-		return ""
-	default:
-		return rawSummary(uint16(t), rr.Data)
-	}
-}
-
-// rawSummary is for records that gopacket does not decode.
-func rawSummary(t uint16, data []byte) string {
-	switch n := types[t]; {
-	case n == "DS" && len(data) >= 4:
-		return fmt.Sprintf("DS %d %d", data[2], data[3])
-	case n == "SSHFP" && len(data) >= 2:
-		return "SSHFP: " + hex.EncodeToString(data[2:])
-	case n == "LOC" && len(data) >= 4:
-		return fmt.Sprintf("LOC:  %d %d %d", data[1], data[2], data[3])
-	case n == "NSEC3", n == "NSEC3PARAM":
-		return n
-	case n == "NSEC", n == "CAA", n == "TSIG", n == "WKS", n == "NIMLOC":
-		return ""
-	}
-	return fmt.Sprintf("<unknown type=%d>", t)
 }
