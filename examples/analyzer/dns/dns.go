@@ -117,7 +117,7 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) p
 	}
 	s.seen += len(data)
 	m := &p.msg
-	*m = message{data: data, at: headerLen, buf: m.buf, owner: p.owner, conn: c}
+	*m = message{data: data, at: headerLen, buf: m.buf, text: m.text, owner: p.owner, conn: c}
 	m.netbios = p.transport == conn.UDP && c.ID.Resp.Port() == netbios
 	if len(data) < headerLen {
 		m.weird("DNS_truncated_len_lt_hdr_len", "")

@@ -4,13 +4,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -22,36 +19,84 @@ import (
 func udp(o protocol.Owner) protocol.Parser { return New(o, conn.UDP) }
 func tcp(o protocol.Owner) protocol.Parser { return New(o, conn.TCP) }
 
-// encode returns the bytes of m. It panics for what gopacket cannot encode.
-func encode(m layers.DNS) string {
-	b := gopacket.NewSerializeBuffer()
-	if err := m.SerializeTo(b, gopacket.SerializeOptions{FixLengths: true}); err != nil {
-		panic(err)
+// A msg is a message to be encoded. Its sections are in the form of the wire.
+type msg struct {
+	id      uint16
+	flags   uint16
+	counts  [4]uint16 // if not given, questions and records are counted
+	q, an   []string
+	ns, ar  []string
+	trailer string
+}
+
+const (
+	isReply = 0x8000
+	update  = opUpdate << 11
+	notify  = opNotify << 11
+	aaRA    = 0x0480
+	rd      = 0x0100
+)
+
+func (m msg) encode() string {
+	if m.counts == [4]uint16{} {
+		m.counts = [4]uint16{uint16(len(m.q)), uint16(len(m.an)), uint16(len(m.ns)), uint16(len(m.ar))}
 	}
-	return string(b.Bytes())
+	b := binary.BigEndian.AppendUint16(nil, m.id)
+	b = binary.BigEndian.AppendUint16(b, m.flags)
+	for _, n := range m.counts {
+		b = binary.BigEndian.AppendUint16(b, n)
+	}
+	s := string(b)
+	for _, section := range [][]string{m.q, m.an, m.ns, m.ar} {
+		s += strings.Join(section, "")
+	}
+	return s + m.trailer
 }
 
-func ask(id uint16, name string, kind layers.DNSType) layers.DNS {
-	return layers.DNS{ID: id, RD: true, Questions: []layers.DNSQuestion{{Name: []byte(name), Type: kind, Class: 1}}}
+// wire returns a domain name as messages have it.
+func wire(name string) string {
+	if name == "" {
+		return "\x00"
+	}
+	var s string
+	for label := range strings.SplitSeq(name, ".") {
+		s += string(byte(len(label))) + label
+	}
+	return s + "\x00"
 }
 
-func query(id uint16, name string) Turn { return Orig(encode(ask(id, name, layers.DNSTypeA))) }
+// short returns a number in two bytes.
+func short(n int) string { return string([]byte{byte(n >> 8), byte(n)}) }
+
+func question(name string, kind int) string { return wire(name) + short(kind) + short(1) }
+
+// rr returns a record of class 1 with a TTL of 300.
+func rr(name string, kind int, data string) string { return rrIn(name, kind, 1, 300, data) }
+
+func rrIn(name string, kind, class, ttl int, data string) string {
+	return wire(name) + short(kind) + short(class) + short(ttl>>16) + short(ttl) + short(len(data)) + data
+}
+
+func a(name string) string { return rr(name, 1, "\xc0\x00\x02\x01") }
+
+func query(id uint16, name string) Turn {
+	return Orig(msg{id: id, flags: rd, q: []string{question(name, 1)}}.encode())
+}
 
 // answer returns the reply to a query for an address.
-func answer(id uint16, name string, answers ...layers.DNSResourceRecord) Turn {
-	m := ask(id, name, layers.DNSTypeA)
-	m.QR, m.AA, m.RA, m.Answers = true, true, true, answers
-	return Resp(encode(m))
-}
-
-func address(name, ip string) layers.DNSResourceRecord {
-	return layers.DNSResourceRecord{
-		Name: []byte(name), Type: layers.DNSTypeA, Class: 1, TTL: 300, IP: net.ParseIP(ip).To4(),
-	}
+func answer(id uint16, name string, answers ...string) Turn {
+	return Resp(msg{id: id, flags: isReply | aaRA, q: []string{question(name, 1)}, an: answers}.encode())
 }
 
 // play returns the rows of turns over UDP, a datagram each, in which the responder has the given address.
 func play(t testing.TB, resp string, turns ...Turn) (rows []*Row) {
+	t.Helper()
+	rows, _ = observe(t, resp, turns...)
+	return rows
+}
+
+// observe also returns what else was told.
+func observe(t testing.TB, resp string, turns ...Turn) (rows []*Row, o *Recorder) {
 	t.Helper()
 	o, c := &Recorder{}, Conn()
 	c.ID.Proto, c.ID.Resp = conn.UDP, netip.MustParseAddrPort(resp)
@@ -60,10 +105,13 @@ func play(t testing.TB, resp string, turns ...Turn) (rows []*Row) {
 	for _, row := range o.Rows {
 		rows = append(rows, row.(*Row))
 	}
-	return rows
+	return rows, o
 }
 
-const server = "198.51.100.2:53"
+const (
+	server = "198.51.100.2:53"
+	nbns   = "192.0.2.255:137"
+)
 
 // brief has what tells rows apart.
 func brief(rows []*Row) (texts []string) {
@@ -79,11 +127,7 @@ func brief(rows []*Row) (texts []string) {
 
 func TestQueryAndReply(t *testing.T) {
 	rows := play(t, server, query(7, "WWW.example.com"), answer(7, "www.example.com",
-		layers.DNSResourceRecord{
-			Name: []byte("www.example.com"), Type: layers.DNSTypeCNAME, Class: 1, TTL: 60, CNAME: []byte("Web.example.com"),
-		},
-		address("web.example.com", "192.0.2.80"),
-	))
+		rrIn("www.example.com", 5, 1, 60, wire("Web.example.com")), a("web.example.com")))
 	require.Len(t, rows, 1)
 	line, err := json.Marshal(rows[0])
 	require.NoError(t, err)
@@ -93,11 +137,44 @@ func TestQueryAndReply(t *testing.T) {
 		"trans_id": 7, "rtt": 1.000000, "query": "www.example.com",
 		"qclass": 1, "qclass_name": "C_INTERNET", "qtype": 1, "qtype_name": "A", "rcode": 0, "rcode_name": "NOERROR",
 		"AA": true, "TC": false, "RD": true, "RA": true, "Z": 0, "rejected": false, "opcode": 0, "opcode_name": "query",
-		"answers": ["web.example.com", "192.0.2.80"], "TTLs": [60.000000, 300.000000]
+		"answers": ["web.example.com", "192.0.2.1"], "TTLs": [60.000000, 300.000000]
 	}`, string(line))
 }
 
+func TestHeaderBits(t *testing.T) {
+	r := play(t, server, Orig(msg{flags: 0x0270, q: []string{question("a", 255)}}.encode()))[0]
+	assert.True(t, r.TC)
+	assert.False(t, r.RD)
+	assert.EqualValues(t, 7, r.Z)
+	assert.Equal(t, "*", r.QTypeName)
+	r = play(t, server, Orig(msg{flags: 0x0120, q: []string{wire("a") + short(600) + short(600)}}.encode()))[0]
+	assert.False(t, r.TC)
+	assert.True(t, r.RD)
+	assert.EqualValues(t, 2, r.Z)
+	assert.Equal(t, "query-600", r.QTypeName)
+	assert.Equal(t, "qclass-600", r.QClassName)
+	assert.EqualValues(t, 600, *r.QClass)
+	assert.EqualValues(t, 600, *r.QType)
+
+	reply := msg{flags: isReply | 0x0400 | 3, an: []string{a("a")}}
+	r = play(t, server, Resp(reply.encode()))[0]
+	assert.True(t, r.AA)
+	assert.False(t, r.RA)
+	assert.False(t, r.TC, "only the query's counts")
+	assert.EqualValues(t, 3, *r.RCode)
+	reply.flags = isReply | 0x02f0
+	r = play(t, server, Resp(reply.encode()))[0]
+	assert.False(t, r.AA)
+	assert.True(t, r.RA)
+	assert.False(t, r.TC)
+	assert.Zero(t, r.Z)
+	reply.an = nil
+	r = play(t, server, Resp(reply.encode()))[0]
+	assert.False(t, r.RA, "it takes an answer")
+}
+
 func TestPairing(t *testing.T) {
+	early := answer(1, "a", a("other"))
 	for name, tt := range map[string]struct {
 		turns []Turn
 		want  []string
@@ -115,26 +192,25 @@ func TestPairing(t *testing.T) {
 			[]string{"2 b/A/NOERROR", "1 a/A/", "3 c/A/"},
 		},
 		"no query": {
-			[]Turn{answer(1, "a", address("a", "192.0.2.1")), answer(2, "b")},
+			[]Turn{answer(1, "a", a("a")), answer(2, "b")},
 			[]string{"1 a//NOERROR", "2//NOERROR"},
 		},
-		"reply before its query": {
-			[]Turn{answer(1, "a"), query(1, "a")},
-			[]string{"1 a/A/NOERROR"},
-		},
-		"reply twice": {
-			[]Turn{query(1, "a"), answer(1, "a"), answer(1, "a")},
-			[]string{"1 a/A/NOERROR", "1//NOERROR"},
-		},
+		"reply before its query":   {[]Turn{answer(1, "a"), query(1, "a")}, []string{"1 a/A/NOERROR"}},
+		"the query tells its name": {[]Turn{early, query(1, "a")}, []string{"1 a/A/NOERROR"}},
+		"reply twice":              {[]Turn{query(1, "a"), answer(1, "a"), answer(1, "a")}, []string{"1 a/A/NOERROR", "1//NOERROR"}},
+		"both from one side":       {[]Turn{query(1, "a"), {FromOrig: true, Data: answer(1, "a").Data}}, []string{"1 a/A/NOERROR"}},
+		"ID zero":                  {[]Turn{query(0, "a"), query(0, "b"), answer(0, "")}, []string{"0 a/A/NOERROR", "0 b/A/"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tt.want, brief(play(t, server, tt.turns...)))
+			assert.Equal(t, tt.want, brief(play(t, "[ff02::fb]:5353", tt.turns...)), "mDNS is paired as well")
 		})
 	}
 }
 
 func TestRoundTripNeedsBothWays(t *testing.T) {
-	assert.Nil(t, play(t, server, answer(1, "a", address("a", "192.0.2.1")))[0].RTT)
+	assert.Nil(t, play(t, server, answer(1, "a", a("a")))[0].RTT)
+	assert.Nil(t, play(t, server, query(1, "a"), answer(1, "a"))[0].RTT, "and an answer")
 }
 
 func TestHookOnlyWhileSomethingIsPending(t *testing.T) {
@@ -149,67 +225,76 @@ func TestHookOnlyWhileSomethingIsPending(t *testing.T) {
 		Play(t, p, c, tt.turn)
 		assert.Equal(t, tt.pending, conn.Registered(c, finalize))
 	}
-}
-
-func TestPendingIsBounded(t *testing.T) {
-	o, c := &Recorder{}, Conn()
-	p := udp(o)
-	for i := range 10 * maxPending {
-		Play(t, p, c, query(uint16(i), "q"), answer(uint16(i+30000), "a"))
-		s := session.Get(c)
-		require.LessOrEqual(t, len(s.queries), maxPending)
-		require.LessOrEqual(t, len(s.replies), maxPending)
-	}
-	conn.StateRemove(c)
-	assert.Len(t, o.Rows, 2*10*maxPending, "all are logged")
-}
-
-func TestMulticastPairsNothing(t *testing.T) {
-	for _, group := range []string{"224.0.0.251:5353", "[ff02::fb]:5353"} {
-		rows := play(t, group, query(0, "a.local"), query(0, "b.local"))
-		assert.Equal(t, []string{"0 a.local/A/", "0 b.local/A/"}, brief(rows))
-		reply := answer(0, "a.local", address("a.local", "192.0.2.1"))
-		reply.FromOrig = true
-		rows = play(t, group, query(0, "a.local"), reply)
-		assert.Equal(t, []string{"0 a.local/A/", "0 a.local//NOERROR"}, brief(rows))
-	}
+	p.Flush(c)
+	assert.False(t, conn.Registered(c, finalize))
 }
 
 func TestRejected(t *testing.T) {
-	refuse := ask(1, "a", layers.DNSTypeA)
-	refuse.QR, refuse.ResponseCode = true, 5
-	rows := play(t, server, query(1, "a"), Resp(encode(refuse)), query(2, "a"), answer(2, "a"))
+	refuse := msg{id: 1, flags: isReply | 5, q: []string{question("a", 1)}}
+	rows := play(t, server, query(1, "a"), Resp(refuse.encode()), query(2, "a"), answer(2, "a"))
 	assert.True(t, rows[0].Rejected)
 	assert.Equal(t, "REFUSED", rows[0].RCodeName)
-	assert.False(t, rows[1].Rejected, "no answer, but no error either")
-	refuse.Authorities = []layers.DNSResourceRecord{address("a", "192.0.2.1")}
-	assert.False(t, play(t, server, query(1, "a"), Resp(encode(refuse)))[0].Rejected)
-	refuse.Questions = nil
-	assert.True(t, play(t, server, query(1, "a"), Resp(encode(refuse)))[0].Rejected)
+	assert.True(t, rows[1].Rejected, "nothing but a question, and no error: Zeek calls it so")
+	for _, section := range []*[]string{&refuse.an, &refuse.ns, &refuse.ar} {
+		*section = []string{a("a")}
+		assert.False(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
+		*section = nil
+	}
+	refuse.q = nil
+	assert.True(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
+	refuse.flags = isReply
+	assert.False(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
 }
 
 func TestExtendedRCodeIsLeftOut(t *testing.T) {
-	m := ask(1, "a", layers.DNSTypeA)
-	m.QR = true
-	m.Additionals = []layers.DNSResourceRecord{{Type: layers.DNSTypeOPT, Class: 1232, TTL: 1 << 24}} // BADVERS
-	assert.Equal(t, "NOERROR", play(t, server, query(1, "a"), Resp(encode(m)))[0].RCodeName)
+	badVersion := rrIn("", 41, 1232, 1<<24, "")
+	m := msg{id: 1, flags: isReply, q: []string{question("a", 1)}, ar: []string{badVersion}}
+	assert.Equal(t, "NOERROR", play(t, server, query(1, "a"), Resp(m.encode()))[0].RCodeName)
+}
+
+func TestLastOfSeveralQuestions(t *testing.T) {
+	m := msg{q: []string{question("a", 1), question("b", 28), question("c", 16)}}
+	assert.Equal(t, []string{"0 c/TXT/"}, brief(play(t, server, Orig(m.encode()))))
+	m.q[2] = "\x01c\x00"
+	m.counts = [4]uint16{3}
+	rows, o := observe(t, server, Orig(m.encode()))
+	assert.Equal(t, []string{"0 b/AAAA/"}, brief(rows), "the last that is whole")
+	assert.Equal(t, []string{"DNS_truncated_quest_too_short"}, o.Weirds)
+	assert.False(t, o.Confirmed)
+}
+
+func TestTooManyQuestions(t *testing.T) {
+	m := msg{counts: [4]uint16{maxQueries}, q: []string{strings.Repeat(question("a", 1), maxQueries+1)}}
+	rows, o := observe(t, server, Orig(m.encode()))
+	assert.Equal(t, []string{"0 a/A/"}, brief(rows))
+	assert.True(t, o.Confirmed)
+	m.counts[0]++
+	rows, o = observe(t, server, Orig(m.encode()))
+	assert.Equal(t, []string{"0//"}, brief(rows))
+	assert.Equal(t, []string{"DNS_Conn_count_too_large"}, o.Weirds)
+	assert.False(t, o.Confirmed)
+
+	c := Conn()
+	p := udp(&Recorder{})
+	assert.Equal(t, protocol.More, Play(t, p, c, Orig(m.encode())).Next, "not yet known to be DNS")
+	assert.Equal(t, protocol.Violation, Play(t, p, c, query(1, "a"), Orig(m.encode())).Next)
 }
 
 func TestDamagedMessages(t *testing.T) {
-	whole := answer(1, "www.example.com", address("www.example.com", "192.0.2.1"), address("www.example.com", "192.0.2.2"))
+	whole := answer(1, "www.example.com", a("www.example.com"), a("www.example.com"))
 	const question = headerLen + 17 + 4
-	for cut := range len(whole.Data) {
-		rows := play(t, server, Resp(whole.Data[:cut]))
+	for cut := 1; cut < len(whole.Data); cut++ {
+		rows, o := observe(t, server, Resp(whole.Data[:cut]))
+		require.False(t, o.Confirmed)
+		require.NotEmpty(t, o.Weirds)
 		if cut < headerLen {
-			assert.Empty(t, rows)
+			require.Empty(t, rows)
+			require.Equal(t, "DNS_truncated_len_lt_hdr_len", o.Weirds[0])
 			continue
 		}
 		require.Len(t, rows, 1)
-		assert.EqualValues(t, 1, rows[0].TransID)
-		assert.Len(t, rows[0].Answers, (cut-question)/((len(whole.Data)-question)/2))
-		p, c := New(&Recorder{}, conn.UDP), Conn()
-		Play(t, p, c, Resp(whole.Data[:cut]))
-		assert.False(t, p.Confirmed(c))
+		require.EqualValues(t, 1, rows[0].TransID)
+		require.Len(t, rows[0].Answers, max(0, cut-question)/((len(whole.Data)-question)/2))
 	}
 	for cut := range question {
 		rows := play(t, server, Orig(query(1, "www.example.com").Data[:cut]))
@@ -217,69 +302,104 @@ func TestDamagedMessages(t *testing.T) {
 			assert.Equal(t, []string{"1//"}, brief(rows))
 		}
 	}
-	p, c := New(&Recorder{}, conn.UDP), Conn()
-	assert.False(t, p.Confirmed(c))
-	Play(t, p, c, whole)
-	assert.True(t, p.Confirmed(c))
+	_, o := observe(t, server, whole)
+	assert.True(t, o.Confirmed)
+	assert.Empty(t, o.Weirds)
 }
 
-func TestOtherOpcodes(t *testing.T) {
-	m := ask(1, "example.com", layers.DNSTypeSOA)
-	m.OpCode = layers.DNSOpCodeUpdate
-	rows := play(t, server, Orig(encode(m)))
-	assert.Equal(t, "dynamic-update", rows[0].OpCodeName)
-	m.OpCode = layers.DNSOpCodeStatus
-	assert.Empty(t, play(t, server, Orig(encode(m))))
+func TestOpcodes(t *testing.T) {
+	for opcode, want := range map[int]string{
+		0: "query", 4: "notify", 5: "dynamic-update", 1: "", 2: "", 3: "", 6: "", 15: "",
+	} {
+		rows, o := observe(t, server, Orig(msg{flags: uint16(opcode) << 11, q: []string{question("a", 6)}}.encode()))
+		if want == "" {
+			assert.Empty(t, rows)
+			assert.Equal(t, []string{"DNS_unknown_opcode"}, o.Weirds)
+			assert.False(t, o.Confirmed)
+			continue
+		}
+		assert.Equal(t, want, rows[0].OpCodeName)
+		assert.EqualValues(t, opcode, rows[0].OpCode)
+		assert.Empty(t, o.Weirds)
+	}
+	for opcode, want := range map[int]string{0: "netbios-query", 4: "netbios-opcode-4", 5: "netbios-registration", 6: ""} {
+		rows, o := observe(t, nbns, Orig(msg{flags: uint16(opcode) << 11, q: []string{question("a", 6)}}.encode()))
+		assert.Empty(t, o.Weirds)
+		assert.True(t, o.Confirmed)
+		if want == "" {
+			assert.Empty(t, rows)
+			continue
+		}
+		assert.Equal(t, want, rows[0].OpCodeName)
+	}
+}
+
+func TestDynamicUpdate(t *testing.T) {
+	const none, zone = classNone, classAny
+	m := msg{
+		id: 1, flags: update, q: []string{question("example.com", 6)},
+		an: []string{
+			rrIn("h.example.com", 255, none, 0, ""), rrIn("h.example.com", 255, zone, 0, ""),
+			rrIn("h.example.com", 5, none, 0, ""), rrIn("h.example.com", 1, zone, 0, ""), rr("h.example.com", 1, "1234"),
+		},
+		ns: []string{
+			rrIn("h.example.com", 255, zone, 0, ""), rrIn("h.example.com", 28, zone, 0, ""),
+			rrIn("h.example.com", 1, none, 0, "1234"), a("h.example.com"), rr("h.example.com", 28, strings.Repeat("\x00", 16)),
+			rr("h.example.com", 38, strings.Repeat("\x00", 16)), rr("p.example.com", 12, wire("H.example.com")),
+		},
+	}
+	assert.Equal(t, []string{"1//"}, brief(play(t, server, Orig(m.encode()))), "Zeek logs a reply's")
+	request := m.encode()
+	m.flags |= isReply | 5
+	rows, o := observe(t, server, Orig(request), Resp(m.encode()))
+	assert.Equal(t, []string{"1 h.example.com//REFUSED"}, brief(rows))
+	assert.Equal(t, []string{
+		"pre: NameNotInUse h.example.com", "pre: NameInUse h.example.com", "pre: NoRRSet CNAME h.example.com",
+		"pre: RRSetExists A h.example.com", "pre: RRSetExists A h.example.com",
+		"del: RRSet * h.example.com", "del: RRSet AAAA", "del: RR A h.example.com",
+		"add: A h.example.com 192.0.2.1", "add: AAAA h.example.com ::", "add: A6 h.example.com ::", "add: h.example.com",
+	}, rows[0].Answers)
+	assert.False(t, rows[0].Rejected)
+	assert.Nil(t, rows[0].QClass)
+	assert.Len(t, rows[0].TTLs, 12)
+	assert.Empty(t, o.Weirds)
+	assert.True(t, o.Confirmed)
+
+	m = msg{id: 1, flags: isReply | update, q: []string{question("example.com", 6)}}
+	assert.False(t, play(t, server, Resp(m.encode()))[0].Rejected, "servers need not repeat the changes")
+	m.an, m.counts = []string{rrIn("h", 1, none, 0, "")}, [4]uint16{1, 2}
+	_, o = observe(t, server, Resp(m.encode()))
+	assert.False(t, o.Confirmed)
 }
 
 func TestNetBIOS(t *testing.T) {
 	const name = "EGEPEPCACACACACACACACACACACACAAA" // FOO, padded
-	m := ask(1, name, 32)
-	m.OpCode = layers.DNSOpCodeUpdate
-	rows := play(t, "192.0.2.255:137", Orig(encode(m)), Orig(encode(ask(2, name, layers.DNSTypeSRV))),
-		Orig(encode(ask(3, strings.ToLower(name), layers.DNSTypeA))))
-	assert.Equal(t, []string{"1 FOO/NIMLOC/", "2 FOO/NBSTAT/", "3 " + strings.ToLower(name) + "/A/"}, brief(rows))
+	rows := play(t, nbns, Orig(msg{id: 1, flags: update, q: []string{question(name, 32)}}.encode()),
+		Orig(msg{id: 2, q: []string{question(name, 33)}}.encode()), query(3, strings.ToLower(name)), query(4, name+".scope"),
+		query(5, "CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), query(6, "CACACACACACACACACACACACACACACACA"), query(7, name[:30]),
+		query(8, "zz"+name[2:]), query(9, name[:30]+"!A"), query(10, "ABACFPFPENFDECFCEPFHFDEFFPFPACAB"),
+		query(11, strings.Repeat("IA", 16)), query(12, strings.Repeat("HO", 16)), query(13, "A~"+name[2:]))
+	assert.Equal(t, []string{
+		"1 FOO/NIMLOC/", "2 FOO/NBSTAT/", "3 FOO/A/", "4 FOO/A/", "5 */A/",
+		"6 cacacacacacacacacacacacacacacaca/A/", "7 " + strings.ToLower(name[:30]) + "/A/",
+		"8 zz" + strings.ToLower(name[2:]) + "/A/", "9 FOO/A/", "10 \x01\x02__MSBROWSE__\x02/A/",
+		"11 " + strings.Repeat("ia", 16) + "/A/", "12 " + strings.Repeat("~", 15) + "/A/", "13 a~" + strings.ToLower(name[2:]) + "/A/",
+	}, brief(rows))
 	assert.Equal(t, "netbios-registration", rows[0].OpCodeName)
-	const browsers = "ABACFPFPENFDECFCEPFHFDEFFPFPACAB"
-	assert.Equal(t, "\x01\x02__MSBROWSE__\x02", netbiosName([]byte(browsers)))
-}
+	rows = play(t, server, query(1, name))
+	assert.Equal(t, []string{"1 " + strings.ToLower(name) + "/A/"}, brief(rows), "nowhere else")
 
-func TestAnswers(t *testing.T) {
-	name := []byte("Name.example")
-	for want, rr := range map[string]layers.DNSResourceRecord{
-		"192.0.2.1":            {Type: layers.DNSTypeA, IP: net.IP{192, 0, 2, 1}},
-		"2001:db8::1":          {Type: layers.DNSTypeAAAA, IP: net.ParseIP("2001:db8::1")},
-		"name.example":         {Type: layers.DNSTypeMX, MX: layers.DNSMX{Name: name}},
-		"TXT 3 one TXT 3 two":  {Type: layers.DNSTypeTXT, TXTs: [][]byte{[]byte("one"), []byte("two")}},
-		"RRSIG 1 name.example": {Type: layers.DNSTypeRRSIG, RRSIG: layers.DNSRRSIG{TypeCovered: 1, SignerName: name}},
-		"RRSIG 2 <Root>":       {Type: layers.DNSTypeRRSIG, RRSIG: layers.DNSRRSIG{TypeCovered: 2}},
-		"DNSKEY 8":             {Type: layers.DNSTypeDNSKEY, DNSKEY: layers.DNSKEY{Algorithm: 8}},
-		"DS 8 2":               {Type: 43, Data: []byte{0, 1, 8, 2, 3}},
-		"SSHFP: 0aff":          {Type: 44, Data: []byte{1, 2, 0x0a, 0xff}},
-		"LOC:  1 2 3":          {Type: 29, Data: []byte{0, 1, 2, 3, 4}},
-		"NSEC3PARAM":           {Type: 51, Data: []byte{1}},
-		"<unknown type=52>":    {Type: 52, Data: []byte{1}},
-		"<unknown type=43>":    {Type: 43, Data: []byte{1}},
-		"":                     {Type: layers.DNSTypeOPT, Data: []byte{1}},
-	} {
-		if rr.Data == nil {
-			rr.Data = []byte{0}
-		}
-		assert.Equal(t, want, summary(&rr))
-	}
-	assert.Empty(t, summary(&layers.DNSResourceRecord{Type: layers.DNSTypeA}), "an update may leave the address out")
+	long := string(rune(100)) + strings.Repeat("x", 100) + "\x00" + short(1) + short(1)
+	assert.Equal(t, []string{"0 " + strings.Repeat("x", 100) + "/A/"}, brief(play(t, nbns, Orig(msg{q: []string{long}}.encode()))))
 
-	many := make([]layers.DNSResourceRecord, 2*maxAnswers)
-	for i := range many {
-		many[i] = address("a", "192.0.2.1")
-	}
-	assert.Len(t, play(t, server, answer(1, "a", many...))[0].Answers, maxAnswers)
+	stat := msg{flags: isReply, an: []string{rr(name, 33, "\x01names"), a("b")}}
+	assert.Equal(t, []string{"192.0.2.1"}, play(t, nbns, Resp(stat.encode()))[0].Answers, "names are passed over")
 }
 
 // framed puts the length in front of each message, as TCP has it.
 func framed(turns ...Turn) []Turn {
 	for i := range turns {
-		turns[i].Data = string(binary.BigEndian.AppendUint16(nil, uint16(len(turns[i].Data)))) + turns[i].Data
+		turns[i].Data = short(len(turns[i].Data)) + turns[i].Data
 	}
 	return turns
 }
@@ -297,70 +417,23 @@ func TestTCP(t *testing.T) {
 	assert.Len(t, Rows(t, tcp, turns[0], turns[1]), 1, "nothing is read after a gap")
 }
 
-func TestMatch(t *testing.T) {
-	p := New(nil, conn.UDP)
-	q, a := []byte(query(1, "example.com").Data), []byte(answer(1, "example.com").Data)
-	mdns := ask(0, "x.local", layers.DNSTypePTR)
-	mdns.QR, mdns.Questions, mdns.Answers = true, nil, []layers.DNSResourceRecord{address("x.local", "192.0.2.1")}
-	mdns.Answers[0].Class |= 0x8000
-	assert.Equal(t, protocol.Yes, p.Match(q, nil))
-	assert.Equal(t, protocol.Yes, p.Match(nil, a))
-	assert.Equal(t, protocol.Yes, p.Match([]byte(encode(mdns)), nil))
-	for name, other := range map[string]string{
-		"short":          string(q[:11]),
-		"cut":            string(q[:20]),
-		"NTP":            "\x23\x00\x06\xec\x00\x00\x00\x00\x00\x00\x00\x00" + strings.Repeat("\x00", 36),
-		"STUN":           "\x00\x01\x00\x00\x21\x12\xa4\x42" + strings.Repeat("x", 12),
-		"DHCP":           "\x01\x01\x06\x00\x12\x34\x56\x78" + strings.Repeat("\x00", 200),
-		"SIP":            "REGISTER sip:example.com SIP/2.0\r\n",
-		"zeros":          strings.Repeat("\x00", 60),
-		"strange class":  string(q[:len(q)-2]) + "\x12\x34",
-		"reserved bit":   string(q[:3]) + "\x40" + string(q[4:]),
-		"code in query":  string(q[:3]) + "\x01" + string(q[4:]),
-		"unknown opcode": string(q[:2]) + "\x79" + string(q[3:]),
-	} {
-		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), name)
-	}
-
-	p = New(nil, conn.TCP)
-	stream := []byte(framed(query(1, "example.com"))[0].Data)
-	for n := range stream {
-		assert.Equal(t, protocol.Maybe, p.Match(stream[:n], nil), "%d bytes", n)
-	}
-	assert.Equal(t, protocol.Yes, p.Match(stream, nil))
-	assert.Equal(t, protocol.Yes, p.Match(append(stream, stream...), nil))
-	assert.Equal(t, protocol.No, p.Match([]byte("GET / HTTP/1.1\r\n\r\n"), nil))
+func TestTCPViolation(t *testing.T) {
+	many := Orig(msg{counts: [4]uint16{maxQueries + 1}}.encode())
+	c := Conn()
+	turns := framed(query(1, "a"), many, query(2, "b"))
+	res := Play(t, tcp(&Recorder{}), c, Orig(turns[0].Data+turns[1].Data+turns[2].Data))
+	assert.Equal(t, protocol.Violation, res.Next)
+	assert.Len(t, Rows(t, tcp, framed(query(1, "a"), many, query(2, "b"))...), 2)
 }
 
-func FuzzUDP(f *testing.F) {
-	f.Add(Encode(query(1, "a.example"), answer(1, "a.example", address("a.example", "192.0.2.1"))))
-	f.Add(Encode(query(1, "a"), query(2, "b"), answer(3, "c"), answer(2, "b")))
-	f.Add(Encode(Orig("\x00\x01\x29\x00\x00\x01\x00\x00\x00\x00\x00\x00\x20EGEPEPCACACACACACACACACACACACAAA\x00\x00\x20\x00\x01")))
-	f.Add(Encode(Resp("\x00\x01\x80\x00\x00\x00\x00\x01\x00\x00\x00\x00\xc0\x0c\x00\x2e\x00\x01\x00\x00\x00\x00\x00\x02\x00\x01")))
-	f.Fuzz(func(t *testing.T, input []byte) {
-		turns := Decode(input)
-		for _, resp := range []string{server, "192.0.2.255:137", "224.0.0.251:5353"} {
-			rows := play(t, resp, turns...)
-			messages := 0
-			for _, turn := range turns {
-				if len(turn.Data) >= headerLen {
-					messages++
-				}
-			}
-			assert.LessOrEqual(t, len(rows), messages)
-			for _, row := range rows {
-				_, err := json.Marshal(row)
-				assert.NoError(t, err)
-				assert.LessOrEqual(t, len(row.Answers), maxAnswers)
-			}
-		}
-	})
-}
-
-func FuzzTCP(f *testing.F) {
-	f.Add(Encode(framed(query(1, "a"), query(2, "b"), answer(3, "c"), answer(2, "b"))...))
-	f.Add(Encode(Orig("\x00\x00\x00\x0c\x00\x01\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff")))
-	f.Fuzz(func(t *testing.T, input []byte) {
-		FuzzRows(t, tcp, Decode(input)...)
-	})
+func TestOnlyThePortTells(t *testing.T) {
+	for _, p := range []*Parser{New(nil, conn.UDP), New(nil, conn.TCP)} {
+		assert.Equal(t, "dns", p.Name())
+		assert.Equal(t, protocol.No, p.Match([]byte(query(1, "a").Data), []byte(answer(1, "a").Data)))
+		assert.True(t, p.Resumes())
+		assert.Contains(t, p.Ports(), uint16(53))
+	}
+	assert.Equal(t, []uint16{53, 137, 5353, 5355}, New(nil, conn.UDP).Ports())
+	assert.Equal(t, []uint16{53}, New(nil, conn.TCP).Ports())
+	assert.Equal(t, conn.TCP, New(nil, conn.TCP).Transport())
 }

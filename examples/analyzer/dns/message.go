@@ -33,7 +33,9 @@ type message struct {
 	data    []byte
 	at      int    // the first byte that was not read yet
 	netbios bool   // of the NetBIOS name service, whose labels may be longer
+	record  record // the last that was read
 	buf     []byte // what name has read; at most maxName bytes
+	text    []byte // of the record, while it is put together; not much more than logs.MaxText
 
 	owner protocol.Owner
 	conn  *conn.Connection
@@ -85,13 +87,13 @@ func (m *message) uint32() (v uint32) {
 func (m *message) name() []byte {
 	m.buf = m.buf[:0]
 	m.walk(true)
-	if n := len(m.buf); n >= 255 {
+	if len(m.buf) >= 255 {
 		m.weird("DNS_NAME_too_long", "")
 	}
-	if n := len(m.buf); n > 0 {
-		m.buf = m.buf[:n-1]
+	for i, b := range m.buf {
+		m.buf[i] = lower(b)
 	}
-	return m.buf
+	return m.buf[:max(0, len(m.buf)-1)]
 }
 
 // nameAt returns the name at an offset, and reads nothing.
@@ -142,10 +144,7 @@ func (m *message) walk(expand bool) {
 			m.weird("DNS_label_len_gt_name_len", "")
 			return
 		case expand:
-			for _, b := range m.data[at : at+n] {
-				m.buf = append(m.buf, lower(b)) // at most maxName
-			}
-			m.buf = append(m.buf, '.')
+			m.buf = append(append(m.buf, m.data[at:at+n]...), '.') // at most maxName
 		}
 		size += n + 1
 		at += n
@@ -185,13 +184,14 @@ type record struct {
 	end   int // the offset where its data should end
 }
 
-// record reads the next record up to its data, unless it is damaged.
-func (m *message) record() (r record, ok bool) {
+// readRecord reads the next record up to its data, unless it is damaged.
+func (m *message) readRecord() (ok bool) {
+	r := &m.record
 	r.name = m.at
 	m.walk(false)
 	if m.left() < 4 {
 		m.weird("DNS_truncated_ans_too_short", "")
-		return r, false
+		return false
 	}
 	r.kind, r.class, r.ttl = m.uint16(), m.uint16(), m.uint32()
 	size := int(m.uint16())
@@ -199,10 +199,13 @@ func (m *message) record() (r record, ok bool) {
 	switch {
 	case size > m.left():
 		m.weird("DNS_truncated_RR_rdlength_lt_len", "")
-		return r, false
+		return false
 	case size == 0 && m.left() > 0 && !m.update():
 		m.weird("DNS_zero_rdlength", "")
-		return r, false
+		return false
 	}
-	return r, true
+	return true
 }
+
+// rest returns what is left of the record.
+func (m *message) rest() []byte { return m.data[m.at:max(m.at, m.record.end)] }

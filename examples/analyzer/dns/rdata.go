@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"example.com/conn/examples/analyzer/logs"
 )
@@ -16,8 +15,8 @@ import (
 //
 // Where the data is damaged, ok tells what Zeek makes of it, so some readers go on behind a name that is longer than the
 // record says: they leave m at the end of the name. The others leave m where they like, and the next record begins at
-// r.end.
-type rdataReader func(m *message, r *record) (text string, logged, ok bool)
+// m.record.end.
+type rdataReader func(m *message) (text string, logged, ok bool)
 
 // readers has what is not [unknown].
 var readers = map[uint16]rdataReader{
@@ -28,16 +27,16 @@ var readers = map[uint16]rdataReader{
 	65534: fixed(5, "BIND9 signing signal"),
 }
 
-// rdata reads the data of r and what is left over of it.
-func (m *message) rdata(r *record) (text string, logged, ok bool) {
-	read := readers[r.kind]
+// rdata reads the data of the record, up to the next.
+func (m *message) rdata() (text string, logged, ok bool) {
+	read := readers[m.record.kind]
 	if read == nil {
 		read = unknown
 	}
-	text, logged, ok = read(m, r)
-	if !endsWithName[r.kind] {
-		m.at = r.end
-	} else if ok && m.at != r.end {
+	text, logged, ok = read(m)
+	if !endsWithName[m.record.kind] {
+		m.at = m.record.end
+	} else if ok && m.at != m.record.end {
 		m.weird("DNS_RR_length_mismatch", "")
 	}
 	return text, logged, ok
@@ -46,36 +45,33 @@ func (m *message) rdata(r *record) (text string, logged, ok bool) {
 // endsWithName has the types whose records end where a name ends, or what follows it, whatever the length says.
 var endsWithName = map[uint16]bool{2: true, 5: true, 6: true, 12: true, 15: true, 33: true}
 
-// data returns what is left of the record.
-func (m *message) rest(r *record) []byte { return m.data[m.at:max(m.at, r.end)] }
-
-func unknown(m *message, r *record) (string, bool, bool) {
-	n := strconv.Itoa(int(r.kind))
+func unknown(m *message) (string, bool, bool) {
+	n := strconv.Itoa(int(m.record.kind))
 	m.weird("DNS_RR_unknown_type", n)
 	return "<unknown type=" + n + ">", true, true
 }
 
-func notLogged(*message, *record) (string, bool, bool)     { return "", false, true }
-func nothingToTell(*message, *record) (string, bool, bool) { return "", true, true }
+func notLogged(*message) (string, bool, bool)     { return "", false, true }
+func nothingToTell(*message) (string, bool, bool) { return "", true, true }
 
 // fixed is for records of which it is only said that they are there. They have least bytes at least.
 func fixed(least int, text string) rdataReader {
-	return func(m *message, _ *record) (string, bool, bool) { return text, true, m.left() >= least }
+	return func(m *message) (string, bool, bool) { return text, m.left() >= least, m.left() >= least }
 }
 
 // nameText reads a name that is the whole text.
 func (m *message) nameText() (string, bool, bool) { return logs.Text(m.name()), true, true }
 
-func readName(m *message, _ *record) (string, bool, bool) { return m.nameText() }
+func readName(m *message) (string, bool, bool) { return m.nameText() }
 
-func readMX(m *message, _ *record) (string, bool, bool) {
+func readMX(m *message) (string, bool, bool) {
 	m.uint16()
 	return m.nameText()
 }
 
-func readSRV(m *message, r *record) (string, bool, bool) {
+func readSRV(m *message) (string, bool, bool) {
 	if m.netbios { // NBSTAT was there before SRV
-		m.at = r.end
+		m.at = m.record.end
 		return "", false, true
 	}
 	m.uint16()
@@ -83,7 +79,7 @@ func readSRV(m *message, r *record) (string, bool, bool) {
 	return m.nameText()
 }
 
-func readSOA(m *message, _ *record) (string, bool, bool) {
+func readSOA(m *message) (string, bool, bool) {
 	primary := logs.Text(m.name())
 	m.walk(false)
 	if m.left() < 20 {
@@ -93,34 +89,34 @@ func readSOA(m *message, _ *record) (string, bool, bool) {
 	return primary, true, true
 }
 
-func readA(m *message, r *record) (string, bool, bool) {
-	if r.end-m.at != 4 {
+func readA(m *message) (string, bool, bool) {
+	if m.record.end-m.at != 4 {
 		m.weird("DNS_RR_bad_length", "")
 		return "", false, false
 	}
-	return m.address(r, netip.AddrFrom4([4]byte(m.rest(r))))
+	return m.address(netip.AddrFrom4([4]byte(m.rest())))
 }
 
 // readAAAA is also for A6, of which Zeek takes the first 16 bytes for an address as well.
-func readAAAA(m *message, r *record) (string, bool, bool) {
-	if r.end-m.at < 16 {
+func readAAAA(m *message) (string, bool, bool) {
+	if m.record.end-m.at < 16 {
 		m.weird("DNS_RR_bad_length", "")
 		return "", false, false
 	}
-	return m.address(r, netip.AddrFrom16([16]byte(m.rest(r))))
+	return m.address(netip.AddrFrom16([16]byte(m.rest())))
 }
 
-func (m *message) address(r *record, a netip.Addr) (string, bool, bool) {
+func (m *message) address(a netip.Addr) (string, bool, bool) {
 	text := a.String()
 	if m.update() {
-		text = typeName(r.kind) + " " + m.nameAt(r.name) + " " + text
+		text = typeName(m.record.kind) + " " + m.nameAt(m.record.name) + " " + text
 	}
 	return text, true, true
 }
 
 // charString reads a string with a length before it. ok is false if there is none.
-func (m *message) charString(r *record) (s []byte, ok bool) {
-	rest := m.rest(r)
+func (m *message) charString() (s []byte, ok bool) {
+	rest := m.rest()
 	if len(rest) == 0 {
 		return nil, false
 	}
@@ -135,34 +131,36 @@ func (m *message) charString(r *record) (s []byte, ok bool) {
 }
 
 // readTXT is also for SPF.
-func readTXT(m *message, r *record) (string, bool, bool) {
-	var b strings.Builder
+func readTXT(m *message) (string, bool, bool) {
+	m.text = m.text[:0]
 	for {
-		s, ok := m.charString(r)
+		s, ok := m.charString()
 		if !ok {
-			return b.String(), true, m.at == r.end
+			return logs.Text(m.text), true, m.at == m.record.end
 		}
-		if b.Len() > logs.MaxText {
+		if len(m.text) > logs.MaxText {
 			continue
 		}
-		if b.Len() > 0 {
-			b.WriteByte(' ')
+		if len(m.text) > 0 {
+			m.text = append(m.text, ' ')
 		}
-		fmt.Fprintf(&b, "%s %d %s", typeName(r.kind), len(s), logs.Text(s))
+		m.text = append(append(m.text, typeName(m.record.kind)...), ' ')
+		m.text = append(strconv.AppendInt(m.text, int64(len(s)), 10), ' ')
+		m.text = append(m.text, s...)
 	}
 }
 
-func readHINFO(m *message, r *record) (string, bool, bool) {
-	m.charString(r)
-	m.charString(r)
-	return "", false, m.at == r.end
+func readHINFO(m *message) (string, bool, bool) {
+	m.charString()
+	m.charString()
+	return "", false, m.at == m.record.end
 }
 
-func readNAPTR(m *message, r *record) (string, bool, bool) {
+func readNAPTR(m *message) (string, bool, bool) {
 	order, preference := m.uint16(), m.uint16()
 	var texts [3]string // flags, services and a regular expression
 	for i := range texts {
-		s, ok := m.charString(r)
+		s, ok := m.charString()
 		if !ok {
 			return "", false, false
 		}
@@ -178,7 +176,7 @@ func readNAPTR(m *message, r *record) (string, bool, bool) {
 	return text, true, true
 }
 
-func readRRSIG(m *message, _ *record) (string, bool, bool) {
+func readRRSIG(m *message) (string, bool, bool) {
 	if m.left() < 18 {
 		return "", false, false
 	}
@@ -192,7 +190,7 @@ func readRRSIG(m *message, _ *record) (string, bool, bool) {
 	return fmt.Sprintf("RRSIG %d %s", covered, signer), true, true
 }
 
-func readDNSKEY(m *message, _ *record) (string, bool, bool) {
+func readDNSKEY(m *message) (string, bool, bool) {
 	if m.left() < 4 {
 		return "", false, false
 	}
@@ -226,7 +224,7 @@ func (m *message) zoneSigning(record string, algorithm uint8) {
 	m.weird("DNSSEC_"+record+"_"+what+"_ZoneSignAlgo", strconv.Itoa(int(algorithm)))
 }
 
-func readDS(m *message, _ *record) (string, bool, bool) {
+func readDS(m *message) (string, bool, bool) {
 	if m.left() < 4 {
 		return "", false, false
 	}
@@ -240,21 +238,21 @@ func readDS(m *message, _ *record) (string, bool, bool) {
 	return fmt.Sprintf("DS %d %d", algorithm, digest), true, true
 }
 
-func readNSEC(m *message, r *record) (string, bool, bool) {
+func readNSEC(m *message) (string, bool, bool) {
 	next := logs.Text(m.name())
-	return "NSEC " + m.nameAt(r.name) + " " + next, true, true
+	return "NSEC " + m.nameAt(m.record.name) + " " + next, true, true
 }
 
-func readSSHFP(m *message, r *record) (string, bool, bool) {
+func readSSHFP(m *message) (string, bool, bool) {
 	if m.left() < 2 {
 		return "", false, false
 	}
 	m.at += 2
-	print := m.rest(r)
+	print := m.rest()
 	return "SSHFP: " + hex.EncodeToString(print[:min(len(print), logs.MaxText/2)]), true, true
 }
 
-func readLOC(m *message, _ *record) (string, bool, bool) {
+func readLOC(m *message) (string, bool, bool) {
 	if m.left() < 15 {
 		return "", false, false
 	}
@@ -265,8 +263,8 @@ func readLOC(m *message, _ *record) (string, bool, bool) {
 	return fmt.Sprintf("LOC:  %d %d %d", loc[1], loc[2], loc[3]), true, true // size, horizontal and vertical precision
 }
 
-func readCAA(m *message, r *record) (string, bool, bool) {
-	if size := r.end - m.at; size < 2 || int(m.data[m.at+1]) >= size-2 {
+func readCAA(m *message) (string, bool, bool) {
+	if size := m.record.end - m.at; size < 2 || int(m.data[m.at+1]) >= size-2 {
 		m.weird("DNS_CAA_char_str_past_rdlen", "")
 		return "", false, false
 	}
@@ -275,8 +273,8 @@ func readCAA(m *message, r *record) (string, bool, bool) {
 
 // readOPT looks at the options of EDNS. They are only read where they do not belong, among the answers: Zeek does not read
 // the additional records.
-func readOPT(m *message, r *record) (string, bool, bool) {
-	rest := m.rest(r)
+func readOPT(m *message) (string, bool, bool) {
+	rest := m.rest()
 	for len(rest) >= 4 {
 		n := int(binary.BigEndian.Uint16(rest[2:]))
 		if n > len(rest)-4 {
@@ -291,14 +289,14 @@ func readOPT(m *message, r *record) (string, bool, bool) {
 }
 
 // readSVCB is also for HTTPS: a priority, a name, and parameters.
-func readSVCB(m *message, r *record) (string, bool, bool) {
-	if r.end-m.at < 3 {
+func readSVCB(m *message) (string, bool, bool) {
+	if m.record.end-m.at < 3 {
 		m.weird("DNS_SVCB_wrong_length", "")
 		return "", false, false
 	}
 	m.uint16()
 	m.walk(false)
-	for rest := m.rest(r); len(rest) >= 4; {
+	for rest := m.rest(); len(rest) >= 4; {
 		key, n := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
 		if rest = rest[4:]; n > len(rest) {
 			return "", false, false

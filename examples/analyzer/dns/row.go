@@ -116,29 +116,28 @@ func (r *Row) ask(query string) {
 // first section, and changes in the second. It reports whether all were whole.
 func (m *message) readSection(r *Row, now time.Time, n int, prerequisites bool) bool {
 	for range n {
-		record, ok := m.record()
-		if !ok {
+		if !m.readRecord() {
 			return false
 		}
-		if !m.reply() || r == nil || r.full() {
-			r, m.at = nil, record.end
+		if r == nil || !m.reply() || r.full() {
+			m.at = m.record.end
 			continue
 		}
 		var text string
-		logged := true
+		logged, ok := true, true
 		switch {
 		case prerequisites:
-			text, m.at = m.prerequisite(&record), record.end
-		case m.update() && (record.class == classAny || record.class == classNone):
-			text, m.at = m.deletion(&record), record.end
+			text, m.at = m.prerequisite(), m.record.end
+		case m.update() && (m.record.class == classAny || m.record.class == classNone):
+			text, m.at = m.deletion(), m.record.end
 		default:
-			text, logged, ok = m.rdata(&record)
+			text, logged, ok = m.rdata()
 			if m.update() && text != "" {
 				text = "add: " + text
 			}
 		}
 		if logged {
-			r.answer(m, &record, text, now)
+			r.answer(m, text, now)
 		}
 		if !ok {
 			return false
@@ -151,9 +150,9 @@ func (m *message) readSection(r *Row, now time.Time, n int, prerequisites bool) 
 func (r *Row) full() bool { return len(r.Answers) >= maxAnswers || r.texts >= maxAnswerBytes }
 
 // answer takes one record of a reply and the text that the log has for it, which may be empty.
-func (r *Row) answer(m *message, record *record, text string, now time.Time) {
+func (r *Row) answer(m *message, text string, now time.Time) {
 	if r.Query == nil {
-		r.ask(m.nameAt(record.name))
+		r.ask(m.nameAt(m.record.name))
 	}
 	r.AA, r.RA = m.aa(), m.ra()
 	if r.RTT == nil && !now.Equal(r.start) {
@@ -163,7 +162,7 @@ func (r *Row) answer(m *message, record *record, text string, now time.Time) {
 		return
 	}
 	r.Answers = append(r.Answers, text)
-	r.TTLs = append(r.TTLs, logs.Seconds(record.ttl))
+	r.TTLs = append(r.TTLs, logs.Seconds(m.record.ttl))
 	r.texts += len(text)
 	if r.full() {
 		m.weird("log_container_field_truncated", "dns")
@@ -177,7 +176,8 @@ const (
 )
 
 // prerequisite returns what a dynamic update demands (RFC 2136, section 2.4).
-func (m *message) prerequisite(r *record) string {
+func (m *message) prerequisite() string {
+	r := &m.record
 	domain := m.nameAt(r.name)
 	switch {
 	case r.class == classNone && r.kind == typeAny:
@@ -191,7 +191,8 @@ func (m *message) prerequisite(r *record) string {
 }
 
 // deletion returns what a dynamic update deletes (RFC 2136, section 2.5).
-func (m *message) deletion(r *record) string {
+func (m *message) deletion() string {
+	r := &m.record
 	switch {
 	case r.class == classAny && r.kind == typeAny:
 		return "del: RRSet * " + m.nameAt(r.name)
