@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -13,80 +15,154 @@ import (
 	"example.com/conn/examples/analyzer/packet"
 )
 
-// A batch is packets on their way to a worker, with their bytes. It goes back to the reader to be filled again.
-type batch struct {
-	packets []packet.Packet
-	bytes   []byte
-	idle    bool      // nothing may come for a while: rows are to be written, and what is due at now is to be done
-	now     time.Time // zero if only packets tell the time
+// An analysis distributes the connections of a capture, or of an interface, over workers. Each worker has a flow table of
+// its own and shares nothing with other workers but the output.
+//
+// One goroutine reads a recording and hands frames on by a hash of the addresses in them, so that each connection's packets
+// come to one worker in their order; the workers decode. On an interface each worker has a ring of its own, and the kernel
+// does what the reader does.
+type analysis struct {
+	workers []*worker
+	wait    sync.WaitGroup
+
+	// Of the reader, which also decodes what Plain does not know: tunnels and fragments, for what is in them may belong to
+	// another worker than what is around them.
+	frames
+	clock  time.Time // the latest time of a frame
+	ticked time.Time // when all workers were told
 }
 
-// A batch is sent when it has this many packets or bytes.
-const (
-	batchPackets = 512
-	batchBytes   = 128 << 10
-)
-
-// A worker has a flow table of its own and shares nothing with other workers but the output.
-type worker struct {
-	table   *flow.Table
+// frames is what is known of the frames that one goroutine reads.
+type frames struct {
+	decoder *packet.Decoder
 	log     *logs.Writer
+	weird   logs.WeirdLimit
+
+	packets      int
+	bytes        int64
+	decodeErrors int
+	dropped      uint64
+	first, last  time.Time // of frames
+}
+
+func newFrames(cfg flow.Config, out *logs.Output) frames {
+	d := packet.NewDecoder()
+	d.IgnoreChecksums, d.UDPTimeout = cfg.IgnoreChecksums, cfg.UDPTimeout
+	return frames{decoder: d, log: logs.NewWriter(out)}
+}
+
+func (f *frames) count(frame packet.Frame) {
+	f.packets++
+	f.bytes += int64(frame.Wire)
+	if f.first.IsZero() {
+		f.first = frame.Time
+	}
+	if frame.Time.After(f.last) {
+		f.last = frame.Time
+	}
+}
+
+// Weird is part of packet.Sink.
+func (f *frames) Weird(at time.Time, name, addl string) {
+	if f.weird.Allow(name, at) {
+		f.Log(logs.NewWeird(nil, at, name, addl, ""))
+	}
+}
+
+// Log is part of packet.Sink.
+func (f *frames) Log(row logs.Row) { f.log.Write(row) }
+
+// decode gives sink the packets in a frame.
+func (f *frames) decode(frame packet.Frame, sink packet.Sink) {
+	if err := f.decoder.Decode(frame, sink); err != nil {
+		f.decodeErrors++
+	}
+}
+
+// A worker follows its share of the connections.
+type worker struct {
+	frames
+	table   *flow.Table
 	batch   *batch      // that is being filled
 	full    chan *batch // to the worker
 	drained chan *batch // and back
 }
 
-// An analysis reads packets and gives each to the worker that has its connection.
-type analysis struct {
-	decoder      *packet.Decoder
-	log          *logs.Writer // of what the decoder logs
-	workers      []*worker
-	wait         sync.WaitGroup
-	packets      int
-	bytes        int64
-	decodeErrors int
-	first, last  time.Time // of packets
+// A batch is frames on their way to a worker, with their bytes. It goes back to the reader to be filled again.
+type batch struct {
+	items []item
+	bytes []byte
+	clock time.Time // of the capture, when the batch was sent
+	flush bool      // nothing may come for a while: rows are to be written
 }
 
-// newAnalysis starts n workers, each with its own table of the given configuration and its share of the connections and the memory.
+// An item is a frame, or a packet that the reader has decoded.
+type item struct {
+	clock  time.Time // the latest time of a frame until then: workers must not depend on what others get
+	frame  packet.Frame
+	packet *packet.Packet // nil if there is a frame
+}
+
+// A batch is sent when it has this many items or bytes.
+const (
+	batchItems = 512
+	batchBytes = 128 << 10
+)
+
+// newAnalysis returns an analysis with n workers, each with its own table of the given configuration and its share of the connections and
+// the memory.
 func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
-	a := &analysis{decoder: packet.NewDecoder(), log: logs.NewWriter(out)}
-	a.decoder.IgnoreChecksums, a.decoder.UDPTimeout = cfg.IgnoreChecksums, cfg.UDPTimeout
+	a := &analysis{frames: newFrames(cfg, out)}
 	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
 	cfg.MaxTotal = max(cfg.MaxTotal/n, 1)
 	for range n {
-		w := &worker{log: logs.NewWriter(out), full: make(chan *batch, 4), drained: make(chan *batch, 6)}
+		w := &worker{frames: newFrames(cfg, out)}
 		cfg.Log = w.log
 		w.table = flow.New(cfg)
-		w.batch = new(batch)
+		w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
 		a.workers = append(a.workers, w)
-		a.wait.Go(w.run)
 	}
 	return a
 }
 
-// run follows packets until there are no more, and then ends all connections.
+// Packet makes w a packet.Sink.
+func (w *worker) Packet(p *packet.Packet) { w.table.Packet(p) }
+
+// run follows frames until there are no more.
 func (w *worker) run() {
 	for b := range w.full {
-		for i := range b.packets {
-			w.table.Packet(&b.packets[i])
+		for i := range b.items {
+			it := &b.items[i]
+			w.table.Advance(it.clock)
+			if it.packet != nil {
+				w.table.Packet(it.packet)
+			} else {
+				w.decode(it.frame, w)
+			}
 		}
-		if b.idle {
-			w.table.Advance(b.now)
+		w.table.Advance(b.clock)
+		if b.flush {
 			w.log.Flush()
 		}
-		*b = batch{packets: b.packets[:0], bytes: b.bytes[:0]}
+		clear(b.items)
+		*b = batch{items: b.items[:0], bytes: b.bytes[:0]}
 		select {
 		case w.drained <- b:
 		default:
 		}
 	}
+}
+
+// end ends all connections.
+func (w *worker) end() {
+	w.decoder.Close(w)
 	w.table.Close()
 	w.log.Flush()
 }
 
 // send sends w what was gathered for it.
-func (w *worker) send() {
+func (w *worker) send(clock time.Time) {
+	w.batch.clock = clock
 	w.full <- w.batch
 	select {
 	case w.batch = <-w.drained:
@@ -95,7 +171,14 @@ func (w *worker) send() {
 	}
 }
 
-// read takes the packets of one source until it ends, or ctx does. tick is called every thousand packets.
+// start starts the workers of recordings, for read.
+func (a *analysis) start() {
+	for _, w := range a.workers {
+		a.wait.Go(func() { w.run(); w.end() })
+	}
+}
+
+// read takes the frames of one recording until it ends, or ctx does. tick is called every thousand frames.
 func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) error {
 	for {
 		f, err := s.Next()
@@ -105,7 +188,7 @@ func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) err
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, capture.ErrIdle):
-			a.idle(s.Now())
+			a.tick(true)
 		default:
 			return err
 		}
@@ -118,49 +201,121 @@ func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) err
 	}
 }
 
-// frame gives the packet in f, if there is one, to its worker.
+// tickEvery is how much time of the capture passes before workers that get no packets are told.
+const tickEvery = time.Second
+
+// frame gives f to the worker that has its connection.
 func (a *analysis) frame(f packet.Frame) {
-	a.packets++
-	a.bytes += int64(f.Wire)
-	if a.first.IsZero() {
-		a.first = f.Time
+	a.count(f)
+	if f.Time.After(a.clock) {
+		a.clock = f.Time
 	}
-	if f.Time.After(a.last) {
-		a.last = f.Time
+	if src, dst, ok := a.decoder.Plain(f); ok {
+		b := a.batchFor(src, dst)
+		f.Data = b.keep(f.Data)
+		b.items = append(b.items, item{clock: a.clock, frame: f})
+	} else {
+		a.decode(f, a)
 	}
-	if err := a.decoder.Decode(f, a); err != nil {
-		a.decodeErrors++
+	if a.clock.Sub(a.ticked) >= tickEvery {
+		a.tick(false)
 	}
 }
 
-// Weird implements packet.Sink.
-func (a *analysis) Weird(time.Time, string, string) {}
+// Packet makes a a packet.Sink: it gives a packet that the reader has decoded to the worker that has its connection.
+func (a *analysis) Packet(p *packet.Packet) {
+	b := a.batchFor(p.Src, p.Dst)
+	kept := *p
+	kept.Payload = b.keep(p.Payload)
+	b.items = append(b.items, item{clock: a.clock, packet: &kept})
+}
 
-// Log implements packet.Sink.
-func (a *analysis) Log(row logs.Row) { a.log.Write(row.LogName(), row) }
-
-// Packet implements packet.Sink: it gives a packet to its worker.
-func (a *analysis) Packet(found *packet.Packet) {
-	p := *found
+// batchFor returns the batch of the worker that has the connections between two addresses, with room for one more.
+func (a *analysis) batchFor(src, dst netip.Addr) *batch {
 	w := a.workers[0]
 	if len(a.workers) > 1 {
-		w = a.workers[packet.Shard(p.Src, p.Dst, len(a.workers))]
+		w = a.workers[packet.Shard(src, dst, len(a.workers))]
 	}
-	b := w.batch
+	if len(w.batch.items) >= batchItems || len(w.batch.bytes) >= batchBytes {
+		w.send(a.clock)
+	}
+	return w.batch
+}
+
+// keep returns a copy of data in the memory of b.
+func (b *batch) keep(data []byte) []byte {
 	start := len(b.bytes)
-	b.bytes = append(b.bytes, p.Payload...) // if it moves, the packets before keep the old bytes
-	p.Payload = b.bytes[start:len(b.bytes):len(b.bytes)]
-	b.packets = append(b.packets, p)
-	if len(b.packets) >= batchPackets || len(b.bytes) >= batchBytes {
-		w.send()
+	b.bytes = append(b.bytes, data...) // if it moves, the items before keep the old bytes
+	return b.bytes[start:len(b.bytes):len(b.bytes)]
+}
+
+// tick sends all workers what there is, and the clock.
+func (a *analysis) tick(flush bool) {
+	a.ticked = a.clock
+	if flush {
+		a.log.Flush()
+	}
+	for _, w := range a.workers {
+		w.batch.flush = flush
+		w.send(a.clock)
 	}
 }
 
-// idle has all workers take the packets that are there and do what is due at now, although they may have no full batch.
-func (a *analysis) idle(now time.Time) {
-	for _, w := range a.workers {
-		w.batch.idle, w.batch.now = true, now
-		w.send()
+// live takes the frames of one ring of an interface for each worker, until ctx ends or a ring fails. It returns what the
+// first of them failed with. report is told of packets that the kernel has dropped, now and then.
+func (a *analysis) live(ctx context.Context, rings []*capture.Ring, report func(dropped uint64)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for i, w := range a.workers {
+		a.wait.Go(func() {
+			if err := w.follow(ctx, rings[i], report); err != nil {
+				cancel(err)
+			}
+			w.end()
+		})
+	}
+	a.wait.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// housekeeping is how often a worker on an interface writes its rows and asks for the kernel's count of drops.
+const housekeeping = time.Second
+
+// follow takes the frames of a ring until ctx ends, or the ring fails.
+func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(dropped uint64)) (err error) {
+	last := time.Now()
+	for n := 1; ; n++ {
+		f, err := r.Next()
+		idle := errors.Is(err, capture.ErrIdle)
+		switch {
+		case err == nil:
+			w.count(f)
+			w.decode(f, w)
+		case !idle:
+			w.dropped, _ = r.Dropped()
+			return err
+		}
+		if !idle && n%256 != 0 {
+			continue
+		}
+		now := time.Now()
+		if idle {
+			w.table.Advance(now)
+		}
+		if ctx.Err() != nil || now.Sub(last) > housekeeping {
+			last = now
+			w.log.Flush()
+			if w.dropped, err = r.Dropped(); err != nil {
+				return err
+			}
+			report(w.dropped)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
 }
 
@@ -169,6 +324,7 @@ type statsRow struct {
 	Path              string       `json:"_path"`
 	Packets           int          `json:"packets"`
 	Bytes             int64        `json:"bytes"`
+	Dropped           uint64       `json:"dropped"` // by the kernel, on an interface
 	Connections       int          `json:"connections"`
 	Removed           int          `json:"removed"`
 	HooksRegistered   int          `json:"hooks_registered"`
@@ -176,23 +332,45 @@ type statsRow struct {
 	HooksRun          int          `json:"hooks_run"`
 	DecodeErrors      int          `json:"decode_errors"`
 	Panics            int          `json:"panics"`
-	Duration          logs.Seconds `json:"duration"` // from the first packet to the last
+	Duration          logs.Seconds `json:"duration"` // from the first frame to the last
 }
 
-// close ends all connections and returns what was counted.
-func (a *analysis) close() (row statsRow, hookTime time.Duration) {
+// LogName implements logs.Row.
+func (r *statsRow) LogName() string { return r.Path }
+
+// finish ends all connections of a recording.
+func (a *analysis) finish() {
 	a.decoder.Close(a)
 	a.log.Flush()
 	for _, w := range a.workers {
-		w.send()
+		w.send(a.clock)
 		close(w.full)
 	}
 	a.wait.Wait()
-	row = statsRow{Path: "stats", Packets: a.packets, Bytes: a.bytes, DecodeErrors: a.decodeErrors}
-	if a.packets > 0 {
-		row.Duration = logs.Interval(a.last.Sub(a.first))
+}
+
+// stats returns what was counted, and the time that hooks took, after all connections have ended.
+func (a *analysis) stats() (row statsRow, hookTime time.Duration) {
+	row = statsRow{Path: "stats"}
+	var first, last time.Time
+	add := func(c *frames) {
+		row.Packets += c.packets
+		row.Bytes += c.bytes
+		row.Dropped += c.dropped
+		row.DecodeErrors += c.decodeErrors
+		if !c.first.IsZero() {
+			first = cmp.Or(first, c.first)
+			if c.first.Before(first) {
+				first = c.first
+			}
+			if c.last.After(last) {
+				last = c.last
+			}
+		}
 	}
+	add(&a.frames)
 	for _, w := range a.workers {
+		add(&w.frames)
 		s := w.table.Stats
 		row.Connections += s.Connections
 		row.Removed += s.Removed
@@ -203,5 +381,6 @@ func (a *analysis) close() (row statsRow, hookTime time.Duration) {
 		row.Panics += s.Panics
 		hookTime += s.HookTime
 	}
+	row.Duration = logs.Interval(last.Sub(first))
 	return row, hookTime
 }

@@ -19,12 +19,14 @@ import (
 func analyzeBytes(t testing.TB, data []byte, workers int, w io.Writer) (statsRow, float64) {
 	o := defaults()
 	o.flow.Errors = w
-	out := logs.NewOutput(w)
+	out := logs.NewOutput(w, nil)
 	a := newAnalysis(workers, o.flow, out)
 	s, err := capture.FromBytes("test", data)
 	require.NoError(t, err)
+	a.start()
 	require.NoError(t, a.read(context.Background(), s, func() {}))
-	stats, hooks := a.close()
+	a.finish()
+	stats, hooks := a.stats()
 	require.NoError(t, out.Close())
 	return stats, hooks.Seconds()
 }

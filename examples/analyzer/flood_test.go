@@ -59,18 +59,20 @@ func TestMemoryIsBoundedInFlood(t *testing.T) {
 	runtime.ReadMemStats(&before)
 
 	o := defaults()
-	out := logs.NewOutput(io.Discard)
+	out := logs.NewOutput(io.Discard, nil)
 	a := newAnalysis(1, o.flow, out)
 	s, err := capture.FromBytes("flood", flood.Bytes())
 	require.NoError(t, err)
 	highest := uint64(0)
+	a.start()
 	require.NoError(t, a.read(context.Background(), s, func() {
 		if a.packets%(64<<10) == 0 {
 			runtime.ReadMemStats(&now)
 			highest = max(highest, now.HeapAlloc-before.HeapAlloc)
 		}
 	}))
-	stats, _ := a.close()
+	a.finish()
+	stats, _ := a.stats()
 	assert.Equal(t, n, stats.Packets)
 	assert.Equal(t, n, stats.Connections)
 	assert.Equal(t, n, stats.Removed)

@@ -26,6 +26,7 @@ import (
 	"example.com/conn/examples/analyzer/capture"
 	"example.com/conn/examples/analyzer/flow"
 	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/packet"
 )
 
 var update = flag.Bool("update", false, "write testdata/demo.golden anew")
@@ -346,13 +347,13 @@ func FuzzPackets(f *testing.F) {
 	}
 	f.Add(uint16(layers.LinkTypeRaw), []byte{0, 20, 0x45, 0, 0, 20})
 	f.Fuzz(func(t *testing.T, link uint16, data []byte) {
-		var frames []capture.Frame
+		var frames []packet.Frame
 		at := time.Unix(1e9, 0)
 		for len(data) >= 2 { // two bytes of length, of which the highest five bits are a pause, then the frame
 			n, pause := int(data[0]&7)<<8|int(data[1]), data[0]>>3
 			n = min(n, len(data)-2)
 			at = at.Add(time.Millisecond << pause)
-			frames = append(frames, capture.Frame{Data: data[2 : 2+n], Time: at, Link: layers.LinkType(link), Wire: n})
+			frames = append(frames, packet.Frame{Data: data[2 : 2+n], Time: at, Link: layers.LinkType(link), Wire: n})
 			data = data[2+n:]
 		}
 		stats, out, stderr := analyzeFrames(frames)
@@ -376,19 +377,17 @@ func FuzzPackets(f *testing.F) {
 }
 
 // analyzeFrames takes frames to logs, in the caller's goroutine: fuzzing wants every run of an input to be the same.
-func analyzeFrames(frames []capture.Frame) (stats flow.Stats, stdout, stderr string) {
+func analyzeFrames(frames []packet.Frame) (stats flow.Stats, stdout, stderr string) {
 	var rows, errs bytes.Buffer
 	cfg := defaults().flow
-	cfg.Errors, cfg.Log = &errs, logs.NewWriter(logs.NewOutput(&rows))
-	decoder, table := capture.NewDecoder(), flow.New(cfg)
+	out := logs.NewOutput(&rows, nil)
+	cfg.Errors, cfg.Log = &errs, logs.NewWriter(out)
+	w := &worker{frames: newFrames(cfg, out), table: flow.New(cfg)}
 	for _, f := range frames {
-		if p, ok, _ := decoder.Decode(f.Link, f.Data, f.Time); ok {
-			table.Packet(p)
-		}
+		w.decode(f, w)
 	}
-	table.Close()
-	cfg.Log.Flush()
-	return table.Stats, rows.String(), errs.String()
+	w.end()
+	return w.table.Stats, rows.String(), errs.String()
 }
 
 // conversations returns the connections of the demo capture in the form that FuzzPackets takes, the short ones.

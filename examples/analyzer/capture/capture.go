@@ -24,7 +24,6 @@ type Source struct {
 	name   string
 	next   func() (packet.Frame, error)
 	close  func() error
-	live   bool // the packets are of this moment
 	frames int
 	read   atomic.Int64 // bytes of the file
 	size   int64        // of the file; 0 if that is unknown
@@ -52,15 +51,6 @@ func (s *Source) Progress() float64 {
 		return 0
 	}
 	return float64(s.read.Load()) / float64(s.size)
-}
-
-// Now returns the time at which a source has no packets at the moment: the machine's if it is an interface, and zero if
-// it is a recording, for there the time is that of its packets, even if they come through a pipe with pauses.
-func (s *Source) Now() time.Time {
-	if s.live {
-		return time.Now()
-	}
-	return time.Time{}
 }
 
 // Close closes the source.

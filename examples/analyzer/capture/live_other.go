@@ -3,13 +3,24 @@
 package capture
 
 import (
-	"context"
-	"fmt"
-	"runtime"
+	"errors"
+
+	"example.com/conn/examples/analyzer/packet"
 )
 
-// Live returns an error: only on Linux can an interface be read without C libraries.
-func Live(_ context.Context, name string) (*Source, error) {
-	return nil, fmt.Errorf("interface %s: live capture works on Linux only, not on %s: record with tcpdump and analyze the file",
-		name, runtime.GOOS)
+// A Ring is what only Linux has.
+type Ring struct{}
+
+// Live returns an error: capturing at an interface needs Linux.
+func Live(cfg LiveConfig) (*Ring, error) {
+	return nil, errors.New("interface " + cfg.Interface + ": capturing needs Linux")
 }
+
+// Next is never called, as Live returns no Ring.
+func (r *Ring) Next() (packet.Frame, error) { return packet.Frame{}, ErrIdle }
+
+// Dropped is never called.
+func (r *Ring) Dropped() (uint64, error) { return 0, nil }
+
+// Close is never called.
+func (r *Ring) Close() {}

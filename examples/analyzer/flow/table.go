@@ -149,7 +149,7 @@ func New(cfg Config) *Table {
 }
 
 // Log implements protocol.Owner.
-func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row.LogName(), row) }
+func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row) }
 
 // Register implements protocol.Owner.
 func (t *Table) Register(c *conn.Connection, hk conn.RemovalHook) bool {

@@ -10,71 +10,128 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // An Output is where all rows go in the end: one stream, or a folder with a file for each log. Workers reach it through
-// a [Writer] each.
+// a [Writer] each. Its methods may be called from any goroutine.
 type Output struct {
 	stream io.Writer // nil if rows go to dir
 	dir    string
+	failed func(error) // called once, by the goroutine that met the error
 
 	mu    sync.Mutex
 	files map[string]*os.File
-	err   error // the first that writing met
+	begun time.Time // when the files that are open were begun; names what [Output.Rotate] puts aside
+	err   error     // the first that writing met: nothing is written after it
 }
 
-// NewOutput returns an Output that writes all rows to w.
-func NewOutput(w io.Writer) *Output { return &Output{stream: w} }
+// NewOutput returns an Output that writes all rows to w. failed, which may be nil, is called at the first error.
+func NewOutput(w io.Writer, failed func(error)) *Output {
+	return &Output{stream: w, failed: failed}
+}
 
 // NewDir returns an Output that writes a file for each log, such as conn.log, in the folder dir. It makes dir, and
-// replaces files that have the logs' names.
-func NewDir(dir string) (*Output, error) {
+// replaces files that have the logs' names. failed, which may be nil, is called at the first error.
+func NewDir(dir string, failed func(error)) (*Output, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	return &Output{dir: dir, files: make(map[string]*os.File)}, nil
+	return &Output{dir: dir, failed: failed, files: make(map[string]*os.File), begun: time.Now()}, nil
 }
 
 // write writes whole lines of the log named path.
 func (o *Output) write(path string, lines []byte) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.err != nil {
-		return
-	}
-	w := o.stream
-	if w == nil {
+	o.do(func() error {
+		if o.stream != nil {
+			_, err := o.stream.Write(lines)
+			return err
+		}
 		f := o.files[path]
 		if f == nil {
-			if f, o.err = os.Create(filepath.Join(o.dir, path+".log")); o.err != nil {
-				return
+			var err error
+			if f, err = os.Create(o.name(path)); err != nil {
+				return err
 			}
 			o.files[path] = f
 		}
-		w = f
+		_, err := f.Write(lines)
+		return err
+	})
+}
+
+func (o *Output) name(path string) string { return filepath.Join(o.dir, path+".log") }
+
+// do calls f under the lock unless there was an error, and takes note of the first.
+func (o *Output) do(f func() error) {
+	o.mu.Lock()
+	first := false
+	if o.err == nil {
+		if err := f(); err != nil {
+			o.err, first = fmt.Errorf("writing logs: %w", err), true
+		}
 	}
-	_, o.err = w.Write(lines)
+	err := o.err
+	o.mu.Unlock()
+	if first && o.failed != nil {
+		o.failed(err)
+	}
+}
+
+// Reopen opens the files in the folder anew, by name: what was moved away in the meantime, as logrotate does, is begun
+// anew, and what is still there is continued. It does nothing to a stream.
+func (o *Output) Reopen() {
+	o.do(func() error {
+		for path, f := range o.files {
+			if err := f.Close(); err != nil {
+				return err
+			}
+			var err error
+			if o.files[path], err = os.OpenFile(o.name(path), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666); err != nil {
+				delete(o.files, path)
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Rotate puts the files in the folder aside under names with the time when they were begun, such as
+// conn.20260102T150405.000Z.log, and begins new ones. It does nothing to a stream.
+func (o *Output) Rotate() {
+	o.do(func() error {
+		begun := o.begun
+		o.begun = time.Now()
+		for path, f := range o.files {
+			delete(o.files, path)
+			if err := f.Close(); err != nil {
+				return err
+			}
+			if err := os.Rename(o.name(path), o.name(path+begun.UTC().Format(".20060102T150405.000Z"))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Close closes the files and returns the first error that writing met. All Writers must be flushed before.
 func (o *Output) Close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	err := o.err
-	for _, f := range o.files {
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("writing logs: %w", err)
-	}
-	return nil
+	o.do(func() error {
+		var err error
+		for _, f := range o.files {
+			err = errors.Join(err, f.Close())
+		}
+		return err
+	})
+	return o.err
 }
 
 // A Writer turns one worker's rows into lines. It gathers them, so that workers meet at the Output once in some hundred
 // rows.
 type Writer struct {
 	out     *Output
-	pending map[string]*bytes.Buffer // by log; all in one place if the Output is a stream, which keeps their order
+	pending map[string]*bytes.Buffer // by log; under "" if the Output is a stream, which keeps their order
 }
 
 // NewWriter returns a Writer to out. It belongs to one goroutine.
@@ -90,17 +147,18 @@ type Appender interface {
 // flushSize is how many bytes a Writer gathers before it writes them.
 const flushSize = 64 << 10
 
-// Write writes row, a struct with json tags or an Appender, to the log named path. It panics if row cannot be JSON, a
+// Write writes row, a struct with json tags or an Appender, to the log that it names. It panics if row cannot be JSON, a
 // caller's bug.
-func (w *Writer) Write(path string, row any) {
-	place := path
+func (w *Writer) Write(row Row) {
+	path := row.LogName()
+	file := path
 	if w.out.stream != nil {
-		place = ""
+		file = ""
 	}
-	b := w.pending[place]
+	b := w.pending[file]
 	if b == nil {
 		b = new(bytes.Buffer)
-		w.pending[strings.Clone(place)] = b
+		w.pending[strings.Clone(file)] = b
 	}
 	if a, ok := row.(Appender); ok {
 		b.Write(append(a.AppendJSON(b.AvailableBuffer()), '\n'))
@@ -112,16 +170,16 @@ func (w *Writer) Write(path string, row any) {
 		}
 	}
 	if b.Len() >= flushSize {
-		w.out.write(place, b.Bytes())
+		w.out.write(file, b.Bytes())
 		b.Reset()
 	}
 }
 
 // Flush writes what was gathered.
 func (w *Writer) Flush() {
-	for place, b := range w.pending {
+	for file, b := range w.pending {
 		if b.Len() > 0 {
-			w.out.write(place, b.Bytes())
+			w.out.write(file, b.Bytes())
 			b.Reset()
 		}
 	}

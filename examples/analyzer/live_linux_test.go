@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A link is two interfaces that are connected: what is replayed at "tap-in" in one network namespace comes out at "tap" in
+// another. Neither leads anywhere else.
+type link struct{ sender, receiver string }
+
+// newLink makes a link, or skips t with a word where it cannot be made.
+func newLink(t *testing.T) link {
+	for _, program := range []string{"ip", "tcpreplay"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("needs %s: %v", program, err)
+		}
+	}
+	l := link{fmt.Sprintf("conn-tx-%d", os.Getpid()), fmt.Sprintf("conn-rx-%d", os.Getpid())}
+	for _, ns := range []string{l.sender, l.receiver} {
+		if out, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
+			t.Skipf("needs the right to make network namespaces: %s", out)
+		}
+		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
+	}
+	l.ip(t, "link", "add", "tap-in", "netns", l.sender, "type", "veth", "peer", "name", "tap", "netns", l.receiver)
+	for ns, name := range map[string]string{l.sender: "tap-in", l.receiver: "tap"} {
+		l.in(t, ns, "sysctl", "-q", "-w", "net.ipv6.conf."+name+".disable_ipv6=1") // or the kernel speaks itself
+		l.in(t, ns, "ip", "link", "set", name, "mtu", "9000", "up")
+	}
+	return l
+}
+
+func (l link) ip(t *testing.T, args ...string) {
+	out, err := exec.Command("ip", args...).CombinedOutput()
+	require.NoError(t, err, "ip %s: %s", strings.Join(args, " "), out)
+}
+
+// in runs a command in a namespace.
+func (l link) in(t *testing.T, ns string, args ...string) {
+	l.ip(t, append([]string{"netns", "exec", ns}, args...)...)
+}
+
+// replay sends a capture, at 50 Mbit/s.
+func (l link) replay(t *testing.T, file string) {
+	l.in(t, l.sender, "tcpreplay", "--quiet", "--mbps", "50", "--intf1", "tap-in", file)
+}
+
+// program builds the analyzer.
+func program(t *testing.T) string {
+	name := filepath.Join(t.TempDir(), "analyzer")
+	out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return name
+}
+
+// A process is an analyzer that captures at the receiving end.
+type process struct {
+	*exec.Cmd
+	dir    string // where its logs are
+	stderr bytes.Buffer
+}
+
+// capture starts an analyzer and waits until it captures: the kernel lists its packet sockets then.
+func (l link) capture(t *testing.T, program string, rings int, args ...string) *process {
+	p := &process{dir: t.TempDir()}
+	before := l.sockets(t)
+	p.Cmd = exec.Command("ip", append([]string{"netns", "exec", l.receiver, program, "-o", p.dir, "-i", "tap"}, args...)...)
+	p.Stderr = &p.stderr
+	require.NoError(t, p.Start())
+	t.Cleanup(func() { _ = p.Process.Kill() })
+	require.Eventually(t, func() bool { return l.sockets(t) == before+rings }, 10*time.Second, 10*time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // until the rings have joined their group
+	return p
+}
+
+func (l link) sockets(t *testing.T) int {
+	out, err := exec.Command("ip", "netns", "exec", l.receiver, "cat", "/proc/net/packet").Output()
+	require.NoError(t, err)
+	return bytes.Count(out, []byte("\n")) - 1
+}
+
+// stop ends the analyzer as an operator does, and returns its rows by log.
+func (p *process) stop(t *testing.T, signal os.Signal) map[string][]map[string]any {
+	require.NoError(t, p.Process.Signal(signal))
+	require.NoError(t, p.Wait(), "%s", p.stderr.String())
+	return p.rows(t)
+}
+
+func (p *process) rows(t *testing.T) map[string][]map[string]any {
+	rows := make(map[string][]map[string]any)
+	files, err := filepath.Glob(filepath.Join(p.dir, "*.log"))
+	require.NoError(t, err)
+	for _, file := range files {
+		f, err := os.Open(file)
+		require.NoError(t, err)
+		defer f.Close()
+		for s := bufio.NewScanner(f); s.Scan(); {
+			var row map[string]any
+			require.NoError(t, json.Unmarshal(s.Bytes(), &row))
+			path := row["_path"].(string)
+			rows[path] = append(rows[path], row)
+		}
+	}
+	return rows
+}
+
+// whole tells what a connection was, but for what depends on how fast the capture was replayed.
+func whole(row map[string]any) string {
+	return fmt.Sprint(row["proto"], row["id.orig_h"], row["id.orig_p"], row["id.resp_h"], row["id.resp_p"],
+		row["orig_pkts"], row["resp_pkts"], row["orig_bytes"], row["resp_bytes"], row["history"])
+}
+
+func wholes(rows ...map[string]any) (texts []string) {
+	for _, row := range rows {
+		texts = append(texts, whole(row))
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// demoFile is the demo capture as a file.
+func demoFile(t *testing.T) string { return write(t, demo) }
+
+// Two processes, and the workers of one, share an interface: each connection comes to one of them, with all its packets.
+func TestFanoutSeesEachConnectionOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	l, program := newLink(t), program(t)
+	file := demoFile(t)
+	reference := l.capture(t, program, 1, "-C")
+	l.replay(t, file)
+	time.Sleep(time.Second)
+	all := reference.stop(t, syscall.SIGTERM)
+	want := wholes(all["conn"]...)
+	require.Greater(t, len(want), 100)
+
+	for name, args := range map[string][][]string{
+		"two processes": {{"-C", "-fanout", "7"}, {"-C", "-fanout", "7"}},
+		"two workers":   {{"-C", "-workers", "2"}},
+		"two of two":    {{"-C", "-workers", "2", "-fanout", "8"}, {"-C", "-workers", "2", "-fanout", "8"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var processes []*process
+			for _, a := range args {
+				processes = append(processes, l.capture(t, program, 1+strings.Count(strings.Join(a, " "), "-workers"), a...))
+			}
+			l.replay(t, file)
+			time.Sleep(time.Second)
+			var got []map[string]any
+			for _, p := range processes {
+				rows := p.stop(t, syscall.SIGINT)
+				require.Len(t, rows["stats"], 1)
+				stats := rows["stats"][0]
+				assert.Zero(t, stats["dropped"])
+				assert.Equal(t, stats["connections"], stats["removed"])
+				assert.NotZero(t, stats["connections"], "each has its share")
+				assert.Empty(t, p.stderr.String())
+				got = append(got, rows["conn"]...)
+			}
+			assert.Equal(t, want, wholes(got...))
+		})
+	}
+}
+
+// An interface that goes away ends the run with an error, and with all rows.
+func TestInterfaceThatGoesAwayEndsTheRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	l, program := newLink(t), program(t)
+	p := l.capture(t, program, 2, "-workers", "2")
+	l.replay(t, demoFile(t))
+	l.in(t, l.receiver, "ip", "link", "del", "tap")
+	done := make(chan error, 1)
+	go func() { done <- p.Wait() }()
+	select {
+	case err := <-done:
+		require.Error(t, err)
+		assert.Equal(t, 1, p.ProcessState.ExitCode())
+	case <-time.After(10 * time.Second):
+		t.Fatal("goes on without an interface")
+	}
+	assert.Contains(t, p.stderr.String(), "interface tap")
+	rows := p.rows(t)
+	assert.NotEmpty(t, rows["conn"])
+	assert.Len(t, rows["stats"], 1)
+}
+
+// SIGHUP begins a file anew where logrotate has moved it away, and goes on in one that is still there.
+func TestHangupBeginsNewFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	l, program := newLink(t), program(t)
+	p := l.capture(t, program, 1, "-C")
+	file := demoFile(t)
+	l.replay(t, file)
+	conn, dns := filepath.Join(p.dir, "conn.log"), filepath.Join(p.dir, "dns.log")
+	rows := func(name string) int {
+		b, _ := os.ReadFile(name)
+		return bytes.Count(b, []byte("\n"))
+	}
+	require.Eventually(t, func() bool { return rows(dns) > 0 && rows(conn) > 0 }, 10*time.Second, 10*time.Millisecond)
+	time.Sleep(time.Second)
+	before := rows(dns)
+	require.NoError(t, os.Rename(conn, conn+".1"))
+	require.NoError(t, p.Process.Signal(syscall.SIGHUP))
+	require.Eventually(t, func() bool { _, err := os.Stat(conn); return err == nil }, 10*time.Second, 10*time.Millisecond)
+	old := rows(conn + ".1")
+	l.replay(t, file)
+	all := p.stop(t, syscall.SIGTERM)
+	assert.Greater(t, rows(conn), 100)
+	assert.Equal(t, old, rows(conn+".1"), "nothing more goes there")
+	assert.Greater(t, rows(dns), before, "continued")
+	assert.Len(t, all["stats"], 1)
+}
