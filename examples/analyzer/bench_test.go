@@ -17,9 +17,15 @@ import (
 
 // analyzeBytes runs the whole analyzer over a capture in memory.
 func analyzeBytes(t testing.TB, data []byte, workers int, w io.Writer) (statsRow, float64) {
-	o := defaults()
-	o.flow.Errors = w
 	out := logs.NewOutput(w, nil)
+	stats, hooks := analyzeTo(t, out, data, workers)
+	require.NoError(t, out.Close())
+	return stats, hooks
+}
+
+func analyzeTo(t testing.TB, out *logs.Output, data []byte, workers int) (statsRow, float64) {
+	o := defaults()
+	o.flow.Errors = io.Discard
 	a := newAnalysis(workers, o.flow, out)
 	s, err := capture.FromBytes("test", data)
 	require.NoError(t, err)
@@ -27,7 +33,6 @@ func analyzeBytes(t testing.TB, data []byte, workers int, w io.Writer) (statsRow
 	require.NoError(t, a.read(context.Background(), s, func() {}))
 	a.finish()
 	stats, hooks := a.stats()
-	require.NoError(t, out.Close())
 	return stats, hooks.Seconds()
 }
 

@@ -124,9 +124,15 @@ func whole(row map[string]any) string {
 		row["orig_pkts"], row["resp_pkts"], row["orig_bytes"], row["resp_bytes"], row["history"])
 }
 
-func wholes(rows ...map[string]any) (texts []string) {
+// services returns the rows with their services, but for those of FTP's data connections: the one that it is announced to
+// may be another worker's.
+func services(rows ...map[string]any) (texts []string) {
 	for _, row := range rows {
-		texts = append(texts, whole(row))
+		text := whole(row)
+		if s, _ := row["service"].(string); s != "ftp-data" {
+			text += " " + s
+		}
+		texts = append(texts, text)
 	}
 	slices.Sort(texts)
 	return texts
@@ -136,6 +142,7 @@ func wholes(rows ...map[string]any) (texts []string) {
 func demoFile(t *testing.T) string { return write(t, demo) }
 
 // Two processes, and the workers of one, share an interface: each connection comes to one of them, with all its packets.
+// What is lost is the service ftp-data of connections that come to another worker than the one that announced them.
 func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -146,7 +153,7 @@ func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 	l.replay(t, file)
 	time.Sleep(time.Second)
 	all := reference.stop(t, syscall.SIGTERM)
-	want := wholes(all["conn"]...)
+	want := services(all["conn"]...)
 	require.Greater(t, len(want), 100)
 
 	for name, args := range map[string][][]string{
@@ -172,7 +179,7 @@ func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 				assert.Empty(t, p.stderr.String())
 				got = append(got, rows["conn"]...)
 			}
-			assert.Equal(t, want, wholes(got...))
+			assert.Equal(t, want, services(got...))
 		})
 	}
 }

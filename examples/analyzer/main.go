@@ -57,7 +57,7 @@ under -o anew, after logrotate has moved them; without -o, it ends the program l
 var examples = map[string]string{
 	"C":               "analyzer -C capture.pcap",
 	"o":               "analyzer -o logs capture.pcap",
-	"json":            "analyzer -json",
+	"json":            "analyzer -json | head -n 1",
 	"i":               "analyzer -i eth0",
 	"fanout":          "analyzer -fanout 7 -i eth0",
 	"filter":          `analyzer -filter "$(tcpdump -i eth0 -ddd not port 22)" -i eth0`,
@@ -246,7 +246,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		w.Flush()
 	}
 	_ = out.Close() // was reported when it happened
-	if isDemo {
+	if isDemo && !o.json {
 		summarize(stderr, stats)
 	}
 	if failed.Load() {

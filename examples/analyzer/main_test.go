@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,9 +43,9 @@ func runWith(args ...string) (status int, stdout, stderr string) {
 // The logs of the embedded capture are those that were looked through when they were recorded:
 // go test ./analyzer -run Golden -update writes them.
 func TestGoldenLogsOfDemo(t *testing.T) {
-	status, got, stderr := runWith()
+	status, got, stderr := runWith("-json")
 	assert.Equal(t, 0, status)
-	assert.Contains(t, stderr, "That was the capture which is part of this program")
+	assert.Empty(t, stderr)
 	const golden = "testdata/demo.golden"
 	if *update {
 		require.NoError(t, os.WriteFile(golden, []byte(got), 0o666))
@@ -59,7 +61,7 @@ func TestGoldenLogsOfDemo(t *testing.T) {
 
 // Rows that belong to one connection have its uid, and every connection has one row of conn.log.
 func TestRowsShareUID(t *testing.T) {
-	_, out, _ := runWith()
+	_, out, _ := runWith("-json")
 	conns := make(map[string]string)
 	type row struct {
 		Path  string  `json:"_path"`
@@ -90,13 +92,76 @@ func TestRowsShareUID(t *testing.T) {
 	}
 }
 
+// Rows do not depend on how many workers there are, but for their order.
 func TestWorkersFindTheSame(t *testing.T) {
-	sorted := func(args ...string) []string {
-		status, out, _ := runWith(args...)
+	sorted := func(workers string) []string {
+		status, out, _ := runWith("-json", "-workers", workers)
 		require.Equal(t, 0, status)
 		return slices.Sorted(strings.Lines(out))
 	}
-	assert.Equal(t, sorted(), sorted("-workers", "5"))
+	want := sorted("1")
+	assert.Equal(t, want, sorted("2"))
+	assert.Equal(t, want, sorted("7"))
+}
+
+// A worker that gets no packets for long knows what time it is all the same: when it gets one again, and what times out
+// meanwhile, is as with one worker. Here the capture's clock steps back in between.
+func TestWorkersShareTheClock(t *testing.T) {
+	var b bytes.Buffer
+	w := pcapgo.NewWriter(&b)
+	require.NoError(t, w.WriteFileHeader(65535, layers.LinkTypeRaw))
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	send := func(at time.Duration, host byte) {
+		ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 0, 2, host}, DstIP: net.IP{198, 51, 100, 1}}
+		udp := layers.UDP{SrcPort: 1000, DstPort: 9}
+		require.NoError(t, udp.SetNetworkLayerForChecksum(&ip))
+		buf := gopacket.NewSerializeBuffer()
+		opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+		require.NoError(t, gopacket.SerializeLayers(buf, opts, &ip, &udp, gopacket.Payload("x")))
+		n := len(buf.Bytes())
+		require.NoError(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: start.Add(at), CaptureLength: n, Length: n}, buf.Bytes()))
+	}
+	for host := range byte(50) {
+		send(0, host)
+	}
+	send(50*time.Second, 100) // later than all that follow
+	for host := range byte(50) {
+		send(time.Second, host)
+	}
+	for host := range byte(50) { // one minute after the first, but not after the clock when the second came
+		send(90*time.Second, host)
+	}
+	file := write(t, b.Bytes())
+	var want []string
+	for _, workers := range []string{"1", "2", "7"} {
+		status, out, _ := runWith("-workers", workers, file)
+		require.Equal(t, 0, status)
+		got := slices.Sorted(strings.Lines(out))
+		if want == nil {
+			want = got
+		}
+		assert.Equal(t, want, got, "%s workers", workers)
+	}
+	assert.Len(t, want, 50+1+1, "each host's three packets are one connection")
+}
+
+// Logs of captures that were analyzed on their own can be put together: a connection has the same UID however the
+// capture that it is in is analyzed.
+func TestUIDsAgree(t *testing.T) {
+	file := write(t, demo)
+	_, alone, _ := runWith(file)
+	_, twice, _ := runWith("/nonexistent/file", file)
+	_, workers, _ := runWith("-workers", "3", file)
+	uids := func(out string) (uids []string) {
+		for _, m := range regexp.MustCompile(`"uid":"(\w+)"`).FindAllStringSubmatch(out, -1) {
+			uids = append(uids, m[1])
+		}
+		slices.Sort(uids)
+		return slices.Compact(uids)
+	}
+	assert.Greater(t, len(uids(alone)), 100)
+	assert.Equal(t, uids(alone), uids(twice))
+	assert.Equal(t, uids(alone), uids(workers))
 }
 
 // Zeek's own logs are the judge, where they are at hand.
@@ -129,7 +194,7 @@ func TestCompareWithZeek(t *testing.T) {
 
 func TestOutputFolderHasFileForEachLog(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	_, together, _ := runWith()
+	_, together, _ := runWith("-json")
 	status, out, _ := runWith("-o", dir)
 	assert.Equal(t, 0, status)
 	assert.Empty(t, out)
@@ -181,7 +246,7 @@ func asPcapng(t *testing.T) []byte {
 }
 
 func TestFormats(t *testing.T) {
-	_, want, _ := runWith()
+	_, want, _ := runWith("-json")
 	for name, data := range map[string][]byte{
 		"pcap": demo, "pcap.gz": zipped(t, demo), "pcapng": asPcapng(t), "pcapng.gz": zipped(t, asPcapng(t)),
 	} {
@@ -193,7 +258,7 @@ func TestFormats(t *testing.T) {
 }
 
 func TestStandardInput(t *testing.T) {
-	_, want, _ := runWith()
+	_, want, _ := runWith("-json")
 	for name, data := range map[string][]byte{"pcap": demo, "pcapng.gz": zipped(t, asPcapng(t))} {
 		t.Run(name, func(t *testing.T) {
 			r, w, err := os.Pipe()
@@ -226,23 +291,24 @@ func TestBadInput(t *testing.T) {
 		header50 += 16 + int(binary.LittleEndian.Uint32(demo[header50+8:]))
 	}
 	for name, c := range map[string]struct {
-		data  []byte
-		want  string
-		conns bool
+		data   []byte
+		want   string
+		opened bool
+		conns  bool
 	}{
-		"empty":                       {nil, "is empty", false},
-		"random bytes":                {random, "neither a pcap nor a pcapng capture", false},
-		"short":                       {demo[:10], "neither a pcap nor a pcapng capture", false},
-		"strange link type":           {strange, "frame 1: link type 147", false},
-		"cut in a packet":             {demo[:len(demo)-5], "ends in the middle of frame", true},
-		"cut in a header":             {demo[:header50+7], "ends in the middle of frame 50", true},
-		"cut after a header":          {demo[:header50+16], "ends in the middle of frame 50", true},
-		"packet of a gigabyte":        {append(slices.Clone(header), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64), "frame 1: ", false},
-		"cut gzip":                    {zipped(t, demo)[:50_000], "ends in the middle of frame", true},
-		"gzip of nothing":             {zipped(t, nil), "is empty", false},
-		"gzip that is none":           {[]byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "gzip", false},
-		"pcapng cut in a packet":      {asPcapng(t)[:100_001], "ends in the middle of frame", true},
-		"pcapng without an interface": {asPcapng(t)[:28], "pcapng", false},
+		"empty":                       {nil, "is empty", false, false},
+		"random bytes":                {random, "neither a pcap nor a pcapng capture", false, false},
+		"short":                       {demo[:10], "neither a pcap nor a pcapng capture", false, false},
+		"strange link type":           {strange, "frame 1: link type 147", true, false},
+		"cut in a packet":             {demo[:len(demo)-5], "ends in the middle of frame", true, true},
+		"cut in a header":             {demo[:header50+7], "ends in the middle of frame 50", true, true},
+		"cut after a header":          {demo[:header50+16], "ends in the middle of frame 50", true, true},
+		"packet of a gigabyte":        {append(slices.Clone(header), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64), "frame 1: ", true, false},
+		"cut gzip":                    {zipped(t, demo)[:50_000], "ends in the middle of frame", true, true},
+		"gzip of nothing":             {zipped(t, nil), "is empty", false, false},
+		"gzip that is none":           {[]byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "gzip", false, false},
+		"pcapng cut in a packet":      {asPcapng(t)[:100_001], "ends in the middle of frame", true, true},
+		"pcapng without an interface": {asPcapng(t)[:28], "pcapng", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := write(t, c.data)
@@ -252,7 +318,7 @@ func TestBadInput(t *testing.T) {
 			assert.Contains(t, stderr, c.want)
 			assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
 			assert.Equal(t, c.conns, strings.Contains(out, `{"_path":"conn"`))
-			assert.Contains(t, out, `{"_path":"stats"`)
+			assert.Equal(t, c.opened, strings.Contains(out, `{"_path":"stats"`))
 		})
 	}
 	for _, c := range []struct{ args, want []string }{
@@ -289,7 +355,7 @@ func TestEveryCutIsNoticed(t *testing.T) {
 }
 
 func TestBadFileDoesNotStopTheNext(t *testing.T) {
-	_, want, _ := runWith()
+	_, want, _ := runWith("-json")
 	status, got, _ := runWith("/nonexistent/file", write(t, demo))
 	assert.Equal(t, 1, status)
 	assert.Equal(t, want, got)
@@ -337,6 +403,78 @@ func TestInterruptRemovesConnections(t *testing.T) {
 	assert.Greater(t, stats.Connections, 10)
 	assert.Equal(t, stats.Connections, stats.Removed)
 	assert.Equal(t, stats.HooksRegistered, stats.HooksUnregistered+stats.HooksRun)
+}
+
+// brokenWriter fails from some write on, as a full disk does.
+type brokenWriter struct{ left int }
+
+func (w *brokenWriter) Write(b []byte) (int, error) {
+	if w.left--; w.left < 0 {
+		return 0, errors.New("no space left on device")
+	}
+	return len(b), nil
+}
+
+// Output that fails is reported when it happens and ends the run, with all connections removed.
+func TestFailingOutputEndsTheRun(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	old := os.Stdin
+	os.Stdin = r
+	defer func() { os.Stdin = old }()
+	defer w.Close() // the input goes on for as long as the test
+	go func() { _, _ = w.Write(demo[:len(demo)-5]) }()
+	var stderr bytes.Buffer
+	assert.Equal(t, 1, run(context.Background(), []string{"-"}, &brokenWriter{}, &stderr))
+	assert.Equal(t, "analyzer: writing logs: no space left on device\n", stderr.String())
+
+	out := logs.NewOutput(&brokenWriter{left: 1}, nil)
+	stats, _ := analyzeTo(t, out, demo, 1)
+	assert.Equal(t, stats.Connections, stats.Removed)
+	assert.Equal(t, stats.HooksRegistered, stats.HooksUnregistered+stats.HooksRun)
+	assert.ErrorContains(t, out.Close(), "no space")
+}
+
+// The program itself, not a test with its own writer: a closed pipe is an error as any other.
+func TestClosedPipeIsAnError(t *testing.T) {
+	cmd := exec.Command(program(t), "-json")
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	r.Close()
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = w, &stderr
+	require.Error(t, cmd.Run())
+	assert.Equal(t, 1, cmd.ProcessState.ExitCode())
+	assert.Contains(t, stderr.String(), "writing logs: ")
+}
+
+func TestRotateBeginsNewFiles(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	old := os.Stdin
+	os.Stdin = r
+	defer func() { os.Stdin = old }()
+	dir := t.TempDir()
+	go func() {
+		_, _ = w.Write(demo[:len(demo)/2])
+		time.Sleep(1500 * time.Millisecond)
+		_, _ = w.Write(demo[len(demo)/2:])
+		w.Close()
+	}()
+	status, _, stderr := runWith("-o", dir, "-rotate", "1s", "-")
+	assert.Equal(t, 0, status, stderr)
+	_, want, _ := runWith("-json")
+	var got []string
+	parts, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	require.NoError(t, err)
+	rotated := regexp.MustCompile(`^conn\.\d{8}T\d{6}\.\d{3}Z\.log$`)
+	assert.True(t, slices.ContainsFunc(parts, func(p string) bool { return rotated.MatchString(filepath.Base(p)) }), parts)
+	for _, part := range parts {
+		b, err := os.ReadFile(part)
+		require.NoError(t, err)
+		got = slices.AppendSeq(got, strings.Lines(string(b)))
+	}
+	assert.ElementsMatch(t, slices.Collect(strings.Lines(want)), got)
 }
 
 // FuzzPackets takes the bytes of frames all the way to logs. Whatever they are, no parser panics, every connection is
