@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,11 +35,6 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE) // a closed pipe is an error of writing like others
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
-
-// demo is a capture of the project's own: see testdata/README.md.
-//
-//go:embed testdata/demo.pcap
-var demo []byte
 
 const usage = `usage: analyzer [flags] [FILE...]
 
@@ -96,7 +91,7 @@ func defaults() options {
 		AttemptTimeout: 5 * time.Second,
 		CloseTimeout:   5 * time.Second,
 		Local:          privateNets,
-		Parsers:        parsers,
+		Parsers:        slices.Clone(parsers),
 	}}
 }
 
@@ -213,7 +208,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fail(err)
 		cancel()
 	}
-	isDemo := o.live.Interface == "" && len(o.files) == 0
+	var show *demonstration // of the embedded capture
 	out := logs.NewOutput(stdout, writing)
 	switch {
 	case o.dir != "":
@@ -221,8 +216,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			fail(err)
 			return 1
 		}
-	case isDemo && !o.json:
-		out = logs.NewOutput(io.Discard, nil)
+	case o.live.Interface == "" && len(o.files) == 0 && !o.json:
+		show = newDemonstration()
+		out = logs.NewOutput(&show.parsed, nil)
+		o.workers = 1
+		for i, parser := range o.flow.Parsers {
+			o.flow.Parsers[i] = show.watch(parser)
+		}
 	}
 
 	hangup := cancel
@@ -246,8 +246,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		w.Flush()
 	}
 	_ = out.Close() // was reported when it happened
-	if isDemo && !o.json {
-		summarize(stderr, stats)
+	if show != nil {
+		show.report(stdout, stats)
 	}
 	if failed.Load() {
 		return 1
@@ -350,16 +350,6 @@ func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr i
 		}
 	}))
 	return true
-}
-
-// summarize says in words what stats say.
-func summarize(w io.Writer, s statsRow) {
-	fmt.Fprintf(w, `
-That was the capture which is part of this program; name a FILE to analyze another (-h has more).
-%d packets made %d connections, all of which were removed.
-Parsers registered %d removal hooks: %d were taken back because nothing was pending any more, and %d ran and logged
-what was.
-`, s.Packets, s.Connections, s.HooksRegistered, s.HooksUnregistered, s.HooksRun)
 }
 
 // progress shows on a terminal how far a long capture has been read.

@@ -187,7 +187,7 @@ func (t *Table) evict() {
 		t.weird(f, "connection_evicted", "", "")
 	}
 	t.Stats.Evicted++
-	t.remove(f)
+	t.remove(f, "table full")
 }
 
 // leastWorth returns the next to be evicted, which is an attempt only if there are more than spare of them.

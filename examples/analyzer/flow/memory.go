@@ -102,7 +102,7 @@ func (t *Table) relieve(f *flow) {
 		}
 	}
 	t.Stats.Evicted++
-	t.remove(f)
+	t.remove(f, "memory full")
 }
 
 // biggest returns a connection that holds more than half of what any other does.

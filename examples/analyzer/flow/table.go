@@ -74,6 +74,7 @@ type Table struct {
 	holders  [numSizes]list  // by what they hold
 	held     int             // bytes that all flows hold
 	current  *flow           // that a parser or hook was called with, or nil
+	ending   string          // why the connection whose hooks run at the moment was removed
 	expected expectations
 	weirds   logs.WeirdLimit
 	offload  offloading
@@ -243,10 +244,14 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 	}
 }
 
-// remove ends a connection: its hooks run, its row is written, and the table forgets it.
-func (t *Table) remove(f *flow) {
+// remove ends a connection, and says why: its hooks run, its row is written, and the table forgets it.
+func (t *Table) remove(f *flow, why string) {
 	t.conclude(f)
+	if t.ending = why; f.queue == closing {
+		t.ending = "closed"
+	}
 	t.stateRemove(f)
+	t.ending = ""
 	f.describe(&t.row, &t.local)
 	t.Log(&t.row)
 	t.requeue(f, noQueue)
@@ -255,6 +260,10 @@ func (t *Table) remove(f *flow) {
 	delete(t.flows, f.key)
 	t.Stats.Removed++
 }
+
+// Ending returns why the connection whose hooks run at the moment was removed, such as "timeout" or "end of capture"; it
+// is empty while none run.
+func (t *Table) Ending() string { return t.ending }
 
 // stateRemove runs the hooks of f. That each of those that are registered runs once is what package conn promises, also
 // those that hooks register.
@@ -288,7 +297,7 @@ func (t *Table) contain(f *flow, call func()) {
 // Close removes all connections, those that time out first before the others.
 func (t *Table) Close() {
 	for f := t.idlest(); f != nil; f = t.idlest() {
-		t.remove(f)
+		t.remove(f, "end of capture")
 	}
 	t.warnOfOffloading()
 }
@@ -302,7 +311,7 @@ func (t *Table) Advance(now time.Time) {
 	timeouts := [numQueues]time.Duration{t.cfg.AttemptTimeout, t.cfg.UDPTimeout, t.cfg.TCPTimeout, t.cfg.CloseTimeout}
 	for q := range t.queues {
 		for f := t.queues[q].first; f != nil && now.Sub(f.since) >= timeouts[q]; f = t.queues[q].first {
-			t.remove(f)
+			t.remove(f, "timeout")
 		}
 	}
 }

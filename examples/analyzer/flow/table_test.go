@@ -40,7 +40,7 @@ type harness struct {
 
 func newHarness(t *testing.T, change func(*flow.Config), parsers ...*fake) *harness {
 	h := &harness{t: t, now: start}
-	h.log = logs.NewWriter(logs.NewOutput(&h.rows))
+	h.log = logs.NewWriter(logs.NewOutput(&h.rows, nil))
 	cfg := flow.Config{
 		MaxConnections: 1000, MaxBuffered: 1 << 20, MaxTotal: 1 << 30,
 		TCPTimeout: 5 * time.Minute, UDPTimeout: time.Minute, AttemptTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,

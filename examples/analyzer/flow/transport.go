@@ -77,7 +77,7 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 		return
 	}
 	if f := t.flows[keyOf(src, dst, conn.TCP, false)]; f != nil && t.reused(f, tcp) {
-		t.remove(f)
+		t.remove(f, "endpoints in use again")
 	}
 	f, side := t.find(p, src, dst, false)
 	f.count(p, side)
