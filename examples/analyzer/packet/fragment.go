@@ -98,6 +98,13 @@ func (d *Decoder) reassemble(f *fragment) bool {
 		p.IPLength = f.header + len(f.payload)
 		return true
 	}
+	end := f.offset + len(f.payload)
+	if end > largeFragment {
+		d.weirdPacket("excessively_large_fragment", p.Src, p.Dst)
+	}
+	if end > 0xffff {
+		return false // no host accepts it
+	}
 	g := d.fragments.find(f, d.now)
 	if f.header != g.header || f.next != g.next {
 		d.weirdPacket("fragment_protocol_inconsistency", p.Src, p.Dst)
@@ -108,7 +115,6 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	if f.offset == 0 {
 		g.next = f.next
 	}
-	end := f.offset + len(f.payload)
 	switch {
 	case !f.more && g.size == 0:
 		g.size = end
@@ -116,12 +122,6 @@ func (d *Decoder) reassemble(f *fragment) bool {
 		d.weirdPacket("fragment_size_inconsistency", p.Src, p.Dst)
 	case f.more && f.total < smallFragment:
 		d.weirdPacket("excessively_small_fragment", p.Src, p.Dst)
-	}
-	if end > largeFragment {
-		d.weirdPacket("excessively_large_fragment", p.Src, p.Dst)
-	}
-	if end > 0xffff {
-		return false // no host accepts it
 	}
 	if f.more { // only the end may be an odd piece, says Linux
 		f.payload = f.payload[:len(f.payload)&^(unit-1)]

@@ -1,0 +1,319 @@
+package packet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket/layers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/logs"
+)
+
+// piece makes a fragment of an IPv4 packet.
+func piece(id, offset int, more bool, data []byte) []byte {
+	flags := offset / 8
+	if more {
+		flags |= 0x2000
+	}
+	return changed(ip4(layers.IPProtocolTCP, a4, b4, data), 4, byte(id>>8), byte(id), byte(flags>>8), byte(flags))
+}
+
+// piece6 makes a fragment of an IPv6 packet, as piece does.
+func piece6(id, offset int, more bool, data []byte) []byte {
+	bits := offset
+	if more {
+		bits |= 1
+	}
+	return ip6(44, a6, b6, cat(6, 0, bits>>8, bits, 0, 0, id>>8, id, data))
+}
+
+var pieces = map[string]func(id, offset int, more bool, data []byte) []byte{"IPv4": piece, "IPv6": piece6}
+
+// text is what is cut into pieces here; no two places have the same bytes.
+var text = func() []byte {
+	b := make([]byte, 65_000)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}()
+
+func TestFragmentsAreReassembled(t *testing.T) {
+	for version, piece := range pieces {
+		for _, length := range []int{225, 232, 1024, 1025, 5000, 60_000} {
+			data := text[:length]
+			for _, size := range []int{72, 512, 1480} {
+				var frames [][]byte
+				for at := 0; at < length; at += size {
+					frames = append(frames, piece(9, at, at+size < length, data[at:min(at+size, length)]))
+				}
+				if len(frames) == 1 {
+					continue
+				}
+				shuffled := slices.Clone(frames)
+				rand.Shuffle(len(shuffled), func(i, k int) { shuffled[i], shuffled[k] = shuffled[k], shuffled[i] })
+				reversed := slices.Clone(frames)
+				slices.Reverse(reversed)
+				for _, order := range [][][]byte{frames, reversed, shuffled} {
+					d := NewDecoder()
+					var r recorder
+					for i, frame := range order {
+						frame := bytes.Clone(frame)
+						require.NoError(t, d.Decode(Frame{Data: frame, Time: now, Link: 101, Wire: len(frame)}, &r))
+						clear(frame) // the next frame is read into the same memory
+						require.Equal(t, i == len(order)-1, len(r.packets) == 1)
+					}
+					assert.Empty(t, r.weirds)
+					p := r.packets[0]
+					assert.Equal(t, conn.TCP, p.Proto)
+					require.Equal(t, data, p.Payload, "%s: %d by %d", version, length, size)
+					assert.Equal(t, length, p.Length)
+					assert.Equal(t, length+map[string]int{"IPv4": 20, "IPv6": 40}[version], p.IPLength)
+					assert.Zero(t, d.fragments.size)
+					assert.Zero(t, d.fragments.order.Len())
+					assert.Empty(t, d.fragments.datagrams)
+				}
+			}
+		}
+	}
+}
+
+func TestFragmentsOfDifferentPackets(t *testing.T) {
+	for _, piece := range pieces {
+		d := NewDecoder()
+		r, err := decode(d, 101, piece(1, 0, true, text[:64]), piece(2, 0, true, text[100:164]),
+			piece(2, 64, false, text[164:170]), piece(1, 64, false, text[64:70]))
+		require.NoError(t, err)
+		require.Len(t, r.packets, 2)
+		assert.Equal(t, text[100:170], r.packets[0].Payload)
+		assert.Equal(t, text[:70], r.packets[1].Payload)
+	}
+	// Of IPv4, the protocol is one more difference.
+	other := changed(piece(1, 64, false, text[:8]), 9, 99)
+	r, err := decode(NewDecoder(), 101, piece(1, 0, true, text[:64]), other)
+	require.NoError(t, err)
+	assert.Empty(t, r.packets)
+}
+
+func TestFragmentThatIsTheWhole(t *testing.T) {
+	r, err := decode(NewDecoder(), 101, piece6(1, 0, false, payload))
+	require.NoError(t, err)
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, payload, r.packets[0].Payload)
+	assert.Equal(t, 40+len(payload), r.packets[0].IPLength)
+}
+
+// The first header says what a datagram has, which may be one more header, and an address in it.
+func TestExtensionBehindFragment(t *testing.T) {
+	data := cat(6, 2, 0, 0, 0, 0, 201, 16, []byte(home), payload)
+	first := piece6(1, 0, true, data[:64])
+	first[40] = 60
+	last := piece6(1, 64, false, data[64:])
+	last[40] = 60
+	r, err := decode(NewDecoder(), 101, first, last)
+	require.NoError(t, err)
+	assert.Empty(t, r.weirds)
+	require.Len(t, r.packets, 1)
+	p := r.packets[0]
+	assert.Equal(t, conn.TCP, p.Proto)
+	assert.Equal(t, payload, p.Payload)
+	assert.Equal(t, len(payload), p.Length)
+	assert.Equal(t, home.String(), p.Src.String())
+	assert.Equal(t, 40+len(data), p.IPLength)
+
+	last[40] = 17
+	r, err = decode(NewDecoder(), 101, last, first)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"fragment_protocol_inconsistency"}, r.names())
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, conn.TCP, r.packets[0].Proto)
+
+	// A fragment in a fragment is not put together.
+	data = cat(6, 0, 0, 1, 0, 0, 0, 9, payload)
+	first, last = piece6(1, 0, true, data[:64]), piece6(1, 64, false, data[64:])
+	first[40], last[40] = 44, 44
+	r, err = decode(NewDecoder(), 101, first, last)
+	require.NoError(t, err)
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, payload, r.packets[0].Payload)
+}
+
+func TestFragmentsThatAreWeird(t *testing.T) {
+	x := bytes.Repeat([]byte("x"), 64)
+	for version, piece := range pieces {
+		for name, c := range map[string]struct {
+			frames [][]byte
+			weirds []string
+			want   []byte // nil if there is no packet
+		}{
+			"same twice": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 0, true, text[:64]), piece(1, 64, false, text[64:70])},
+				[]string{"fragment_overlap"}, text[:70]},
+			"last twice": {[][]byte{piece(1, 64, false, text[64:70]), piece(1, 64, false, text[64:70]), piece(1, 0, true, text[:64])},
+				[]string{"fragment_overlap"}, text[:70]},
+			"others, after": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 0, true, x), piece(1, 64, false, text[64:70])},
+				[]string{"fragment_inconsistency"}, text[:70]},
+			"others, across": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 128, false, text[128:150]), piece(1, 56, true, cat(text[56:128], x[:8]))},
+				[]string{"fragment_inconsistency"}, text[:150]},
+			"others, in pages": {[][]byte{piece(1, 0, true, text[:1024]), piece(1, 512, true, cat(text[512:1016], x[:8], text[1024:1040])),
+				piece(1, 1040, false, text[1040:1050])}, []string{"fragment_inconsistency"}, text[:1050]},
+			"overlap, across": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 128, false, text[128:150]), piece(1, 56, true, text[56:136])},
+				[]string{"fragment_overlap"}, text[:150]},
+			"small": {[][]byte{piece(1, 0, true, text[:8]), piece(1, 8, false, text[8:20])},
+				map[string][]string{"IPv4": {"excessively_small_fragment"}, "IPv6": {"excessively_small_fragment"}}[version], text[:20]},
+			"another end, shorter": {[][]byte{piece(1, 64, false, text[64:80]), piece(1, 64, false, text[64:72]), piece(1, 0, true, text[:64])},
+				[]string{"fragment_size_inconsistency", "fragment_overlap"}, text[:80]},
+			"another end, longer": {[][]byte{piece(1, 64, false, text[64:80]), piece(1, 64, false, text[64:90]), piece(1, 0, true, text[:64])},
+				[]string{"fragment_size_inconsistency", "fragment_overlap"}, text[:90]},
+			"behind the end": {[][]byte{piece(1, 64, false, text[64:72]), piece(1, 128, true, text[128:192]), piece(1, 0, true, text[:64])},
+				[]string{"fragment_size_inconsistency"}, nil},
+			"before the end": {[][]byte{piece(1, 128, true, text[128:192]), piece(1, 64, false, text[64:72]), piece(1, 0, true, text[:64])},
+				[]string{"fragment_size_inconsistency"}, text[:72]},
+			"up to the end": {[][]byte{piece(1, 64, true, text[64:128]), piece(1, 64, false, text[64:72]), piece(1, 0, true, text[:64])},
+				[]string{"fragment_overlap", "fragment_size_inconsistency"}, text[:128]},
+			"large": {[][]byte{piece(1, 64_000, true, text[:64])}, []string{"excessively_large_fragment"}, nil},
+			"too large": {[][]byte{piece(1, 65_528, false, text[:8]), piece(1, 65_528, false, text[:64])},
+				[]string{"excessively_large_fragment"}, nil},
+			"nothing": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 64, false, nil)}, nil, text[:64]},
+			"odd":     {[][]byte{piece(1, 64, false, text[64:70]), piece(1, 0, true, text[:66])}, nil, text[:70]},
+		} {
+			r, err := decode(NewDecoder(), 101, c.frames...)
+			assert.NoError(t, err)
+			assert.Equal(t, c.weirds, r.names(), "%s %s", version, name)
+			if c.want == nil {
+				assert.Empty(t, r.packets, "%s %s", version, name)
+			} else if assert.Len(t, r.packets, 1, "%s %s", version, name) {
+				assert.Equal(t, c.want, r.packets[0].Payload, "%s %s", version, name)
+				assert.Equal(t, len(c.want), r.packets[0].Length)
+			}
+		}
+	}
+	df := changed(piece(1, 0, true, text[:64]), 6, 0x60)
+	options := cat(piece(1, 64, false, text[64:72])[:20], 1, 1, 1, 0, text[64:72])
+	options[3] += 4
+	r, err := decode(NewDecoder(), 101, df, changed(options, 0, 0x46))
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"fragment_with_DF", "fragment_protocol_inconsistency"}, r.names())
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, text[:72], r.packets[0].Payload)
+	assert.Equal(t, 92, r.packets[0].IPLength)
+}
+
+// Of a fragment that was cut, only the first is worth something.
+func TestFragmentThatWasCut(t *testing.T) {
+	for _, piece := range pieces {
+		d := NewDecoder()
+		var r recorder
+		for _, offset := range []int{0, 64} {
+			f := piece(1, offset, true, payload)
+			require.NoError(t, d.Decode(Frame{Data: f[:len(f)-10], Link: 101, Wire: len(f)}, &r))
+		}
+		assert.Equal(t, []string{"incompletely_captured_fragment"}, r.names())
+		require.Len(t, r.packets, 1)
+		assert.Equal(t, payload[:len(payload)-10], r.packets[0].Payload)
+		assert.Equal(t, len(payload), r.packets[0].Length)
+		assert.Empty(t, d.fragments.datagrams)
+	}
+}
+
+func TestFragmentsAreForgotten(t *testing.T) {
+	d := NewDecoder()
+	var r recorder
+	at := func(frame []byte, after time.Duration) {
+		require.NoError(t, d.Decode(Frame{Data: frame, Time: now.Add(after), Link: 101}, &r))
+	}
+	at(piece(1, 0, true, text[:64]), 0)
+	at(piece(2, 0, true, text[:64]), time.Second)
+	at(piece(1, 64, true, text[64:128]), fragmentTimeout-1)
+	assert.Len(t, d.fragments.datagrams, 2)
+	at(inner, fragmentTimeout)
+	assert.Len(t, d.fragments.datagrams, 1)
+	at(piece(1, 128, false, text[128:150]), 0) // captures may step back; time does not
+	at(piece(2, 64, false, text[64:70]), 0)
+	require.Len(t, r.packets, 2, "the one with all its parts, and inner")
+	assert.Equal(t, text[:70], r.packets[1].Payload)
+}
+
+func TestFragmentsInTunnels(t *testing.T) {
+	d := NewDecoder()
+	r, err := decode(d, 101, ip4(4, c4, d4, piece(1, 0, true, payload[:64])), gre4(0, 0x0800, piece(1, 64, false, payload[64:])))
+	require.NoError(t, err)
+	require.Len(t, r.packets, 1, "what the parts came through does not matter: a router may spread them")
+	assertInner(t, r.packets[0])
+	assert.Equal(t, "Tunnel::GRE", r.packets[0].Tunnels[0].Type)
+
+	outer := gre4(0, 0x0800, inner)
+	data := outer[20:]
+	r, err = decode(d, 101, changed(ip4(47, c4, d4, data[:64]), 4, 0, 1, 0x20, 0), changed(ip4(47, c4, d4, data[64:]), 4, 0, 1, 0, 8))
+	require.NoError(t, err)
+	require.Len(t, r.packets, 1)
+	assertInner(t, r.packets[0])
+}
+
+// floods has fragments of packets that are never completed, and makes the i-th of them.
+var floods = map[string]struct {
+	frame []byte
+	next  func(frame []byte, i int)
+}{
+	"IPv4, small":  {piece(1, 8, true, text[:8]), from},
+	"IPv4, far":    {piece(1, 65_000, true, text[:8]), from},
+	"IPv4, large":  {piece(1, 1480, true, text[:1480]), from},
+	"IPv6, small":  {piece6(1, 8, true, text[:8]), from},
+	"in a tunnel":  {ip4(4, c4, d4, piece(1, 8, true, text[:8])), func(f []byte, i int) { from(f[20:], i) }},
+	"nothing":      {piece(1, 8, true, nil), from},
+	"nothing, far": {piece(1, 65_000, true, nil), from},
+	"many pages": {piece(1, 0, true, text[:8]), func(f []byte, i int) {
+		from(f, i/60)
+		copy(f, changed(f, 7, byte(i%60*2)))
+	}},
+}
+
+// from sets the source of a packet.
+func from(f []byte, i int) {
+	if f[0]>>4 == 6 {
+		binary.BigEndian.PutUint32(f[12:], uint32(i))
+	} else {
+		copy(f, changed(f, 12, byte(i>>24), byte(i>>16), byte(i>>8), byte(i)))
+	}
+}
+
+// What is kept is measured: it is never more than is counted, and that never more than the bound.
+func TestFragmentsAreBounded(t *testing.T) {
+	for name, flood := range floods {
+		t.Run(name, func(t *testing.T) {
+			d := NewDecoder()
+			heap := func() uint64 {
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				return m.HeapAlloc
+			}
+			before := heap()
+			f := slices.Clone(flood.frame)
+			for i := range 70_000 {
+				flood.next(f, i)
+				require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, discard{}))
+				require.LessOrEqual(t, d.fragments.size, maxFragments)
+			}
+			kept := heap() - before
+			assert.Less(t, kept, uint64(d.fragments.size)+1<<20)
+			assert.Greater(t, kept, uint64(d.fragments.size/3), "it is not counted much too high either")
+			assert.Equal(t, len(d.fragments.datagrams), d.fragments.order.Len())
+			runtime.KeepAlive(d)
+		})
+	}
+}
+
+type discard struct{}
+
+func (discard) Packet(*Packet)                  {}
+func (discard) Log(logs.Row)                    {}
+func (discard) Weird(time.Time, string, string) {}

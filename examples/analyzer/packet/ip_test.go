@@ -1,0 +1,221 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net"
+	"slices"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+)
+
+// changed returns a copy of an IPv4 packet with bytes from at on replaced, and its checksum made right again.
+func changed(b []byte, at int, with ...byte) []byte {
+	b = slices.Clone(b)
+	copy(b[at:], with)
+	binary.BigEndian.PutUint16(b[10:], 0)
+	binary.BigEndian.PutUint16(b[10:], gopacket.FoldChecksum(gopacket.ComputeChecksum(b[:min(int(b[0]&15)*4, len(b))], 0)))
+	return b
+}
+
+func TestIPThatIsMalformed(t *testing.T) {
+	for _, c := range []struct {
+		packet []byte
+		weird  string
+	}{
+		{changed(inner, 0, 0x55), "unknown_ip_version"},
+		{inner[:19], "truncated_IP"},
+		{inner6[:39], "truncated_IP"},
+		{changed(inner, 2, 0, 117), "truncated_IP_len 192.0.2.1 > 192.0.2.2"},
+		{changed(inner, 2, 0, 0), "ip_hdr_len_zero 192.0.2.1 > 192.0.2.2"},
+		{changed(inner, 2, 0, 19), "invalid_IP_header_size 192.0.2.1 > 192.0.2.2"},
+		{changed(inner, 0, 0x44), "IPv4_min_header_size 192.0.2.1 > 192.0.2.2"},
+		{append(slices.Clone(inner[:115]), 0)[:115], "truncated_IP_len 192.0.2.1 > 192.0.2.2"},
+		{inner6[:135], "truncated_IP_len 2001:db8::1 > 2001:db8::2"},
+	} {
+		r, err := decode(NewDecoder(), layers.LinkTypeRaw, c.packet)
+		assert.Equal(t, ErrMalformed, err, c.weird)
+		assert.Equal(t, []string{c.weird}, r.weirds)
+		assert.Empty(t, r.packets)
+	}
+	var r recorder
+	f := Frame{Data: changed(inner, 0, 0x4f)[:40], Link: layers.LinkTypeRaw, Wire: len(inner)}
+	assert.Equal(t, ErrMalformed, NewDecoder().Decode(f, &r))
+	assert.Equal(t, []string{"internally_truncated_header"}, r.names())
+}
+
+func TestIPChecksum(t *testing.T) {
+	bad := slices.Clone(inner)
+	bad[10]++
+	r, err := decode(NewDecoder(), layers.LinkTypeRaw, bad)
+	assert.Equal(t, ErrMalformed, err)
+	assert.Equal(t, []string{"bad_IP_checksum 192.0.2.1 > 192.0.2.2"}, r.weirds)
+	assert.Empty(t, r.packets)
+
+	d := NewDecoder()
+	d.IgnoreChecksums = true
+	r, err = decode(d, layers.LinkTypeRaw, bad)
+	assert.NoError(t, err)
+	assert.Empty(t, r.weirds)
+	assert.Len(t, r.packets, 1)
+}
+
+// A packet that is to be divided by the network card may have no length, and no checksum then.
+func TestIPWithoutLength(t *testing.T) {
+	d := NewDecoder()
+	d.IgnoreChecksums = true
+	r, err := decode(d, layers.LinkTypeRaw, changed(inner, 2, 0, 0))
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"ip_hdr_len_zero"}, r.names())
+	require.Len(t, r.packets, 1)
+	assertInner(t, r.packets[0])
+}
+
+func TestPacketThatWasCut(t *testing.T) {
+	for _, whole := range [][]byte{inner, inner6} {
+		var r recorder
+		err := NewDecoder().Decode(Frame{Data: whole[:len(whole)-10], Link: layers.LinkTypeRaw, Wire: len(whole)}, &r)
+		require.NoError(t, err)
+		require.Len(t, r.packets, 1)
+		p := r.packets[0]
+		assert.Equal(t, payload[:len(payload)-10], p.Payload)
+		assert.Equal(t, len(payload), p.Length)
+		assert.Equal(t, len(whole), p.IPLength)
+	}
+	// Also inside tunnels, whose own length says nothing of what was captured, and with padding behind.
+	for name, c := range tunnelled {
+		var r recorder
+		err := NewDecoder().Decode(Frame{Data: c.packet[:len(c.packet)-10], Time: now, Link: 101, Wire: len(c.packet) + 5}, &r)
+		require.NoError(t, err, name)
+		p := r.packets[len(r.packets)-1]
+		assert.Equal(t, payload[:len(payload)-10], p.Payload, name)
+		assert.Equal(t, len(payload), p.Length, name)
+	}
+}
+
+func TestOptionsOfIPv4AreSkipped(t *testing.T) {
+	frame := cat(inner[:20], 7, 99, 99, 99, payload) // an option that is longer than there is room
+	frame[0], frame[3] = 0x46, byte(len(frame))
+	r, err := decode(NewDecoder(), layers.LinkTypeRaw, changed(frame, 1, 0))
+	require.NoError(t, err)
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, payload, r.packets[0].Payload)
+}
+
+// extended is an IPv6 packet of UDP, which no one looks into, behind extension headers.
+func extended(first layers.IPProtocol, headers ...any) []byte {
+	return ip6(first, a6, b6, cat(cat(headers...), payload))
+}
+
+var home, final = net.ParseIP("2001:db8::a"), net.ParseIP("2001:db8::b")
+
+func TestExtensionsOfIPv6(t *testing.T) {
+	option := func(typ int, value []byte) []byte { return cat(typ, len(value), value) }
+	homeAddress := cat(6, 2, 0, 0, 0, 0, option(201, home)) // padding before
+	for name, c := range map[string]struct {
+		packet   []byte
+		src, dst net.IP
+		weirds   []string
+	}{
+		"several": {extended(0, 60, 0, 1, 4, 0, 0, 0, 0, 43, 0, 1, 4, 0, 0, 0, 0, 51, 0, 2, 0, 0, 0, 0, 0,
+			44, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 9), a6, b6, nil},
+		"home address": {extended(60, homeAddress), home, b6, nil},
+		"two home addresses": {extended(60, 60, homeAddress[1:], 6, 2, 0, 0, 0, 0, option(201, final)), home, b6,
+			[]string{"multiple_home_addr_opts 2001:db8::a > 2001:db8::2"}},
+		"bad home address": {extended(60, 6, 0, option(201, make([]byte, 4))), a6, b6,
+			[]string{"bad_home_addr_len 2001:db8::1 > 2001:db8::2"}},
+		"bad option":   {extended(60, 6, 0, 1, 5, 0, 0, 0, 0), a6, b6, []string{"bad_ipv6_dest_opt_len 2001:db8::1 > 2001:db8::2"}},
+		"option's end": {extended(60, 6, 0, 0, 0, 0, 0, 0, 1), a6, b6, []string{"bad_ipv6_dest_opt_len 2001:db8::1 > 2001:db8::2"}},
+		"other option": {extended(60, 6, 0, option(5, make([]byte, 4))), a6, b6, nil},
+		"routing 0": {extended(43, 6, 2, 0, 1, 0, 0, 0, 0, []byte(final)), a6, final,
+			[]string{"routing0_hdr 2001:db8::1 > 2001:db8::b"}},
+		"routing 0, by two": {extended(43, 6, 4, 0, 2, 0, 0, 0, 0, []byte(home), []byte(final)), a6, final,
+			[]string{"routing0_hdr 2001:db8::1 > 2001:db8::b"}},
+		"routing 0, arrived": {extended(43, 6, 2, 0, 0, 0, 0, 0, 0, []byte(final)), a6, b6,
+			[]string{"routing0_hdr 2001:db8::1 > 2001:db8::2"}},
+		"routing 0, empty": {extended(43, 6, 0, 0, 1, 0, 0, 0, 0), a6, b6,
+			[]string{"routing0_hdr 2001:db8::1 > 2001:db8::2"}},
+		"routing 0, odd": {extended(43, 6, 3, 0, 1, 0, 0, 0, 0, []byte(final), make([]byte, 8)), a6, b6,
+			[]string{"odd_routing0_len 2001:db8::1 > 2001:db8::2", "routing0_hdr 2001:db8::1 > 2001:db8::2"}},
+		"routing 2":          {extended(43, 6, 2, 2, 1, 0, 0, 0, 0, []byte(final)), a6, final, nil},
+		"routing 2, arrived": {extended(43, 6, 2, 2, 0, 0, 0, 0, 0, []byte(final)), a6, b6, nil},
+		"routing 2, bad": {extended(43, 6, 4, 2, 1, 0, 0, 0, 0, []byte(final), make([]byte, 16)), a6, b6,
+			[]string{"bad_routing2_len 2001:db8::1 > 2001:db8::2"}},
+		"routing of another type": {extended(43, 6, 2, 4, 1, 0, 0, 0, 0, []byte(final)), a6, b6,
+			[]string{"unknown_routing_type 2001:db8::1 > 2001:db8::2"}},
+		"two routings": {extended(43, 43, 2, 2, 1, 0, 0, 0, 0, []byte(final), 6, 2, 2, 1, 0, 0, 0, 0, []byte(home)), a6, final,
+			[]string{"multiple_routing_headers 2001:db8::1 > 2001:db8::b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := decode(NewDecoder(), layers.LinkTypeRaw, c.packet)
+			require.NoError(t, err)
+			assert.Equal(t, c.weirds, r.weirds)
+			require.Len(t, r.packets, 1)
+			p := r.packets[0]
+			assert.Equal(t, conn.TCP, p.Proto)
+			assert.Equal(t, payload, p.Payload)
+			assert.Equal(t, len(payload), p.Length)
+			assert.Equal(t, c.src.String(), p.Src.String())
+			assert.Equal(t, c.dst.String(), p.Dst.String())
+		})
+	}
+}
+
+func TestExtensionsThatAreMalformed(t *testing.T) {
+	long := ip6(60, a6, b6, cat(6, 1, make([]byte, 6)))
+	r, err := decode(NewDecoder(), layers.LinkTypeRaw, cat(long, make([]byte, 20)))
+	assert.Equal(t, ErrMalformed, err)
+	assert.Equal(t, []string{"invalid_IP_header_size 2001:db8::1 > 2001:db8::2"}, r.weirds)
+	assert.Empty(t, r.packets)
+
+	r, err = decode(NewDecoder(), layers.LinkTypeRaw, long) // cut off: it is not known what the packet is
+	assert.NoError(t, err)
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, destination, r.packets[0].Proto)
+	assert.Equal(t, 8, r.packets[0].Length)
+
+	r, err = decode(NewDecoder(), layers.LinkTypeRaw, ip6(60, a6, b6, []byte{6}))
+	assert.NoError(t, err)
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, destination, r.packets[0].Proto)
+
+	r, err = decode(NewDecoder(), layers.LinkTypeRaw, ip6(59, a6, b6, nil))
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"ipv6_no_next 2001:db8::1 > 2001:db8::2"}, r.weirds)
+	assert.Empty(t, r.packets)
+}
+
+func TestMobility(t *testing.T) {
+	message := func(next int) []byte {
+		m := cat(next, 1, 5, 0, 0, 0, make([]byte, 10))
+		pseudo := cat([]byte(a6), []byte(b6), 0, 0, 0, len(m), 0, 0, 0, 135, m)
+		binary.BigEndian.PutUint16(m[4:], gopacket.FoldChecksum(gopacket.ComputeChecksum(pseudo, 0)))
+		return m
+	}
+	good, piggyback, bad := message(59), message(6), message(59)
+	bad[8]++
+	for _, c := range []struct {
+		message []byte
+		err     error
+		weirds  []string
+	}{
+		{good, nil, nil},
+		{piggyback, nil, []string{"mobility_piggyback 2001:db8::1 > 2001:db8::2"}},
+		{bad, ErrMalformed, []string{"bad_MH_checksum 2001:db8::1 > 2001:db8::2"}},
+	} {
+		r, err := decode(NewDecoder(), layers.LinkTypeRaw, ip6(135, a6, b6, c.message))
+		assert.Equal(t, c.err, err)
+		assert.Equal(t, c.weirds, r.weirds)
+		assert.Empty(t, r.packets)
+	}
+	d := NewDecoder()
+	d.IgnoreChecksums = true
+	r, err := decode(d, layers.LinkTypeRaw, ip6(135, a6, b6, bad))
+	assert.NoError(t, err)
+	assert.Empty(t, r.weirds)
+}
