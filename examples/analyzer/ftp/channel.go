@@ -2,7 +2,6 @@ package ftp
 
 import (
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,9 @@ const (
 	// lapse is how long the analyzer waits for a connection that was announced.
 	lapse = 5 * time.Minute
 )
+
+// channelSize is what a channel takes: also the functions that are made for it, and its place in the owner's list.
+const channelSize = 256
 
 // A channel is a data connection that is announced or open.
 type channel struct {
@@ -42,39 +44,51 @@ func (s *state) expect(orig netip.Addr, resp netip.AddrPort, passive bool) {
 		// A hook of one connection that works on the state of another: it is a closure, made for this one data
 		// connection. The control connection may be gone by then; its state is still there. Both connections belong to
 		// the same worker.
-		conn.Register(data, func(*conn.Connection) bool {
+		s.parser.owner.Register(data, func(*conn.Connection) bool {
 			s.channels = slices.DeleteFunc(s.channels, func(other *channel) bool { return other == ch })
 			return true
 		})
 	})
 }
 
-var sixNumbers = regexp.MustCompile(`(\d+),(\d+),(\d+),(\d+),(\d+),(\d+)`)
-
-// parsePort finds the address and port in the argument of PORT, or in the reply to PASV: h1,h2,h3,h4,p1,p2.
-func parsePort(text string) (addr netip.AddrPort, ok bool) {
-	m := sixNumbers.FindStringSubmatch(text)
-	if m == nil {
-		return addr, false
-	}
+// parsePort finds the address and port in the argument of PORT, or in the reply to PASV: h1,h2,h3,h4,p1,p2, the first six
+// numbers with commas between them.
+func parsePort(text []byte) (addr netip.AddrPort, ok bool) {
 	var b [6]byte
-	for i := range b {
-		n, err := strconv.ParseUint(m[1+i], 10, 8)
-		if err != nil {
-			return addr, false
+	n, value, digits := 0, 0, false // numbers that are complete, and the one at hand
+	for i := 0; ; i++ {
+		if i < len(text) && isDigit(text[i]) {
+			value, digits = min(10*value+int(text[i]-'0'), 256), true
+			continue
 		}
-		b[i] = byte(n)
+		if digits {
+			if value > 255 {
+				return addr, false
+			}
+			b[n] = byte(value)
+			n++
+		}
+		switch {
+		case n == len(b):
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), uint16(b[4])<<8|uint16(b[5])), true
+		case i >= len(text):
+			return addr, false
+		case !digits || text[i] != ',':
+			n = 0
+		}
+		value, digits = 0, false
 	}
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), uint16(b[4])<<8|uint16(b[5])), true
 }
 
 // parseExtended takes apart the argument of EPRT, or what is in parentheses in the reply to EPSV: |2|address|port| with
 // any byte in place of |. If there is no address, host has it.
-func parseExtended(text string, host netip.Addr) (addr netip.AddrPort, ok bool) {
-	if text == "" {
+func parseExtended(text []byte, host netip.Addr) (addr netip.AddrPort, ok bool) {
+	const longest = 128 // an address and a port take less
+	text = text[:min(len(text), longest)]
+	if len(text) == 0 {
 		return addr, false
 	}
-	parts := strings.Split(text[1:], text[:1])
+	parts := strings.Split(string(text[1:]), string(text[:1]))
 	if len(parts) < 4 {
 		return addr, false
 	}

@@ -1,15 +1,17 @@
 // Package ftp follows the control connections of FTP until they go over to TLS, and announces their data connections: the
 // log ftp has a row for each command that moves files or says where data connections go.
 //
-// This file is the parser; log.go matches replies with commands, channel.go is about data connections.
+// The files: ftp.go is the parser, match.go finds the command that a reply is of, log.go makes rows of them, channel.go is
+// about data connections, path.go about the working directory.
 package ftp
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/lines"
@@ -34,16 +36,17 @@ func (p *Parser) Ports() []uint16 { return []uint16{21, 2811} }
 // Resumes is true, for any command and any reply can be understood on its own.
 func (p *Parser) Resumes() bool { return true }
 
-// A state is what is known of a control connection. finalize is registered as long as commands are pending.
+// A state is what is known of a control connection. finalize is registered as long as a command is pending that has a row.
 type state struct {
 	parser    *Parser
 	now       time.Time // of the latest packet
 	seen      int       // bytes of both sides
-	more      int       // the code of a reply that has more lines, or 0
-	auth      string    // what the client wants to secure the connection with
-	confirmed bool      // there was a command
-	ended     [2]bool   // the sides, the server first
-	over      bool      // nothing more is to come
+	lines     [2]lines.Splitter
+	more      int     // the code of a reply that has more lines, or 0
+	authTLS   bool    // the client wants to go over to TLS
+	confirmed bool    // there was a command
+	ended     [2]bool // the sides
+	over      bool    // nothing more is to come
 
 	log
 	channels []*channel // that are announced or open, at most maxChannels
@@ -52,10 +55,20 @@ type state struct {
 var session conn.Field[state] // Zeek: redef record connection += { ftp: Info &optional; };
 
 // Held returns how many bytes the state of c takes.
-func (p *Parser) Held(c *conn.Connection) int { return 0 }
+func (p *Parser) Held(c *conn.Connection) int {
+	s := session.Get(c)
+	if s == nil {
+		return 0
+	}
+	return int(unsafe.Sizeof(*s)) + s.log.held() + cap(s.channels)*channelSize
+}
 
-// Flush lets go of what is pending.
-func (p *Parser) Flush(c *conn.Connection) {}
+// Flush logs the commands that are pending. Replies to them that are still to come are of no command.
+func (p *Parser) Flush(c *conn.Connection) {
+	if s := session.Get(c); s != nil {
+		s.logAll(c)
+	}
+}
 
 // first has the commands that a client may begin with, other than those that SMTP has too.
 var first = []string{"USER", "AUTH", "FEAT", "SYST", "OPTS", "CLNT", "HOST"}
@@ -67,8 +80,8 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	if !strings.HasPrefix("220", code) && !strings.HasPrefix("120", code) || len(resp) > 3 && isDigit(resp[3]) {
 		return protocol.No
 	}
-	orig = bytes.ToUpper(bytes.TrimLeft(orig, " \r\n"))
-	verb, _, whole := bytes.Cut(orig[:min(len(orig), maxVerb)], []byte(" "))
+	orig = bytes.TrimLeft(orig, " \r\n")
+	verb, _, whole := bytes.Cut(bytes.ToUpper(orig[:min(len(orig), maxVerb)]), []byte(" "))
 	verb = bytes.TrimRight(verb, "\r\n")
 	whole = whole || len(verb) < len(orig)
 	maybe := slices.ContainsFunc(first, func(f string) bool { return strings.HasPrefix(f, string(verb)) })
@@ -86,7 +99,6 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created || s.over {
 		*s = state{parser: p, confirmed: s.confirmed, log: newLog(pkt.Time), channels: s.channels}
-		s.parser.owner.Register(c, finalize)
 	}
 	s.now = pkt.Time
 	return s
@@ -96,72 +108,80 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n int, next protocol.Next) {
 	s := p.begin(c, pkt)
 	for next == protocol.More {
-		line, took := lines.Cut(data[n:])
-		if took == 0 {
+		line, took, ok := s.lines[pkt.Side].Next(data[n:], lines.OddNUL)
+		s.seen += took
+		if n += took; !ok {
 			return n, next
 		}
-		if line = withoutTelnet(line); pkt.Side == protocol.Orig {
-			s.clientLine(c, line)
+		line.Note(p.owner, c)
+		if text := withoutTelnet(line.Text); pkt.Side == protocol.Orig {
+			s.clientLine(c, text)
 		} else {
-			next = s.serverLine(c, line)
+			next = s.serverLine(c, text)
 		}
-		s.seen += took
-		n += took
 	}
 	s.end(c)
 	return n, next
 }
 
 // Gap goes on with the next line.
-func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.More }
+func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, _ int) protocol.Next {
+	p.begin(c, pkt).lines[pkt.Side].Skip()
+	return protocol.More
+}
 
 // End logs what is pending after the end of both sides.
 func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s := p.begin(c, pkt)
-	side := 0
-	if pkt.Side == protocol.Orig {
-		side = 1
+	if pkt.Side == protocol.Orig && s.lines[pkt.Side].Partial() {
+		s.weird(c, "partial_ftp_request", "")
 	}
-	s.ended[side] = true
+	s.ended[pkt.Side] = true
 	if s.ended == [2]bool{true, true} {
 		s.end(c)
 	}
 }
 
-// end logs what is pending where nothing more is to come, so that the removal of c has nothing to do.
+// weird notes something odd in c.
+func (s *state) weird(c *conn.Connection, name, addl string) { s.parser.owner.Weird(c, name, addl) }
+
+// end logs what is pending where nothing more is to come.
 func (s *state) end(c *conn.Connection) {
 	s.over = true
-	finalize(c)
-	s.parser.owner.Unregister(c, finalize)
+	s.logAll(c)
 }
 
 // finalize logs the commands that wait for a reply, or for the end of one.
 func finalize(c *conn.Connection) bool {
-	s := session.Get(c)
-	for _, cmd := range s.pending {
-		s.current = cmd
-		s.write(c, s.parser.owner)
-	}
-	s.pending = nil
+	session.Get(c).logAll(c)
 	return true
 }
 
 func (s *state) clientLine(c *conn.Connection, line []byte) {
 	line = bytes.TrimLeft(line, " \t")
-	verb, arg := string(line), ""
-	if i := strings.IndexAny(verb, " \t"); i >= 0 {
-		verb, arg = verb[:i], strings.TrimLeft(verb[i:], " \t")
-	}
-	if len(verb) < 3 || len(verb) > maxVerb || strings.ContainsFunc(verb, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if len(line) == 0 {
 		return
 	}
-	verb = strings.ToUpper(verb)
+	word, arg := lines.Word(line)
+	if len(word) < 3 || bytes.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if s.confirmed {
+			s.weird(c, "FTP_invalid_command", "")
+		}
+		return
+	}
+	if len(word) > maxVerb {
+		if s.confirmed {
+			s.weird(c, "FTP_max_command_length_exceeded", fmt.Sprintf("%d > %d", len(word), maxVerb))
+		}
+		return
+	}
 	s.confirmed = true
 	s.parser.owner.Confirm(c)
+	verb := string(bytes.ToUpper(word))
 	s.onCommand(c, verb, arg)
 	switch verb {
 	case "AUTH":
-		s.auth = strings.ToUpper(arg)
+		s.authTLS = bytes.EqualFold(arg, []byte("TLS"))
 	case "PORT":
 		if addr, ok := parsePort(arg); ok {
 			s.expect(c.ID.Resp.Addr(), addr, false)
@@ -178,43 +198,56 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	if len(line) == 0 {
 		return protocol.More
 	}
-	code, rest := 0, line
-	if len(line) >= 3 && isDigit(line[0]) && isDigit(line[1]) && isDigit(line[2]) {
-		code, _ = strconv.Atoi(string(line[:3]))
+	code, rest := replyCode(line), line
+	if code > 0 {
 		rest = line[3:]
 	}
 	switch {
 	case s.more > 0 && code == s.more && len(rest) > 0 && rest[0] == ' ':
 		s.more = 0
 	case s.more > 0:
-		s.onReplyLine(c, string(line))
+		s.onReplyLine(line)
 		return protocol.More
 	case code < 100 || len(rest) > 0 && rest[0] != ' ' && rest[0] != '-':
 		return protocol.Violated(s.confirmed, s.seen)
 	case len(rest) > 0 && rest[0] == '-':
 		s.more = code
-		s.onReply(c, code, string(bytes.TrimLeft(rest[1:], " \t")))
+		s.onReply(code, bytes.TrimLeft(rest[1:], " \t"))
 		return protocol.More
 	}
-	text := string(bytes.TrimLeft(rest, " \t"))
-	verb := s.onReply(c, code, text)
+	text := bytes.TrimLeft(rest, " \t")
+	verb := s.onReply(code, text)
 	switch {
 	case code == 227 && (verb == "PASV" || verb == "EPSV"):
 		if addr, ok := parsePort(text); ok {
 			s.expect(c.ID.Orig.Addr(), addr, true)
 		}
 	case code == 229 && (verb == "PASV" || verb == "EPSV"):
-		if _, args, ok := strings.Cut(text, "("); ok {
+		if _, args, ok := bytes.Cut(text, []byte("(")); ok {
 			if addr, ok := parseExtended(args, c.ID.Resp.Addr()); ok {
 				s.expect(c.ID.Orig.Addr(), addr, true)
 			}
 		}
 	}
 	s.onReplyEnd(c, code, text)
-	if code == 234 && s.auth == "TLS" {
+	if code == 234 && s.authTLS {
 		return protocol.HandOver
 	}
 	return protocol.More
+}
+
+// replyCode returns the three digits that line begins with, 0 if it does not.
+func replyCode(line []byte) (code int) {
+	if len(line) < 3 {
+		return 0
+	}
+	for _, b := range line[:3] {
+		if !isDigit(b) {
+			return 0
+		}
+		code = 10*code + int(b-'0')
+	}
+	return code
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
@@ -225,7 +258,7 @@ func withoutTelnet(line []byte) []byte {
 	if bytes.IndexByte(line, iac) < 0 {
 		return line
 	}
-	var text []byte
+	text := make([]byte, 0, len(line))
 	for i := 0; i < len(line); i++ {
 		switch {
 		case line[i] != iac:

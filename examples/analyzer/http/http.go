@@ -1,13 +1,14 @@
 // Package http follows HTTP/1 and HTTP/0.9: the log http has a row for each request and its reply.
 //
-// This file is the parser; message.go finds where messages begin and end, log.go matches replies with requests.
+// The files: http.go is the parser, message.go finds where messages begin and end, framing.go what their headers say of
+// that, start.go takes request lines and status lines apart, log.go matches replies with requests.
 package http
 
 import (
 	"bytes"
-	"math"
 	"strings"
 	"time"
+	"unsafe"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/lines"
@@ -26,19 +27,22 @@ func (p *Parser) Transport() conn.Proto { return conn.TCP }
 // Ports has where Zeek takes everything for HTTP, so that damaged requests are logged too.
 func (p *Parser) Ports() []uint16 { return []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888} }
 
-// A state is what is known of a connection. finalize is registered as long as rows are pending, or may be.
+// A state is what is known of a connection. finalize is registered as long as there is something for it to do.
 type state struct {
 	parser *Parser
 	now    time.Time // of the latest packet
 	seen   int       // bytes of both sides
 
-	orig, resp side
-	confirmed  bool // there was a request
-	keepAlive  bool // the connection may carry several requests
-	closing    bool // the server said that it closes the connection after this reply
-	connect    bool // a CONNECT waits for its reply
-	unanswered int  // requests
-	over       bool // the connection has left HTTP
+	lines      [2]lines.Splitter
+	sides      [2]side
+	versions   [2]string // of the latest message of each side
+	confirmed  bool      // there was a request
+	keepAlive  bool      // the connection may carry several requests
+	closing    bool      // the server said that it closes the connection after this reply
+	connect    bool      // a CONNECT waits for its reply
+	replied    bool      // there was a reply
+	unanswered int       // requests
+	over       bool      // the connection has left HTTP
 
 	transactions
 }
@@ -46,10 +50,26 @@ type state struct {
 var session conn.Field[state] // Zeek: redef record connection += { http_state: State &optional; };
 
 // Held returns how many bytes the state of c takes.
-func (p *Parser) Held(c *conn.Connection) int { return 0 }
+func (p *Parser) Held(c *conn.Connection) int {
+	s := session.Get(c)
+	if s == nil {
+		return 0
+	}
+	return int(unsafe.Sizeof(*s)) + s.transactions.held() + s.sides[0].header.Held() + s.sides[1].header.Held()
+}
 
-// Flush lets go of what is pending.
-func (p *Parser) Flush(c *conn.Connection) {}
+// Flush logs the rows that are pending. The replies to their requests are still matched with them, but not logged.
+func (p *Parser) Flush(c *conn.Connection) {
+	s := session.Get(c)
+	if s == nil {
+		return
+	}
+	for side := range s.sides {
+		s.finishField(c, protocol.Side(side))
+	}
+	s.logAll()
+	s.settleHook(c)
+}
 
 // Match wants a request line with a version, or the beginning of a status line: one side is enough, as the other may not
 // have been captured. Whether anything else is HTTP, only the port can tell.
@@ -66,8 +86,8 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	} else if n == 0 || n > maxMethod || orig[n] != ' ' {
 		return protocol.No
 	}
-	line, n := lines.Cut(orig)
-	if n == 0 {
+	line, _, ok := new(lines.Splitter).Next(orig, lines.EndCR)
+	if !ok {
 		return protocol.Maybe
 	}
 	if r, ok := parseRequestLine(line); !ok || r.version == version09 {
@@ -79,30 +99,18 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 // begin returns the state of c, which it makes or, where HTTP goes on inside another HTTP, such as after CONNECT, renews.
 func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
-	if created {
-		s.pending = make(map[int]*Row)
-	}
 	if created || s.over {
 		*s = state{parser: p, confirmed: s.confirmed, transactions: s.transactions}
-		s.parser.owner.Register(c, finalize)
 	}
 	s.now = pkt.Time
 	return s
 }
 
-// side returns the side that sent pkt.
-func (s *state) side(pkt protocol.Packet) *side {
-	if pkt.Side == protocol.Orig {
-		return &s.orig
-	}
-	return &s.resp
-}
-
 // Data takes whole lines, and any part of a body.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n int, next protocol.Next) {
 	s := p.begin(c, pkt)
-	d := s.side(pkt)
-	for n < len(data) && next == protocol.More {
+	d := &s.sides[pkt.Side]
+	for whole := true; whole && n < len(data) && next == protocol.More; {
 		took := 0
 		switch d.expect {
 		case nothing:
@@ -116,13 +124,13 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 			d.body += uint64(took)
 		case fixedBody, chunkData:
 			took = int(min(d.left, int64(len(data)-n)))
-			next = s.bodyBytes(c, d, took)
+			next = s.bodyBytes(c, pkt.Side, took)
 		default:
-			var line []byte
-			if line, took = lines.Cut(data[n:]); took == 0 {
-				return n, next
+			var line lines.Line
+			if line, took, whole = s.lines[pkt.Side].Next(data[n:], lines.EndCR); whole {
+				line.Note(p.owner, c)
+				next = s.line(c, pkt.Side, line, data[n+took:])
 			}
-			next = s.line(c, d, line)
 		}
 		s.seen += took
 		n += took
@@ -134,14 +142,15 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 // requests, the reply at hand is too: whether it has a body may depend on its request.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
-	d := s.side(pkt)
+	d := &s.sides[pkt.Side]
+	s.lines[pkt.Side].Skip()
 	if (d.expect == fixedBody || d.expect == chunkData) && d.body > 0 && int64(n) <= d.left {
-		return s.settle(c, s.bodyBytes(c, d, n))
+		return s.settle(c, s.bodyBytes(c, pkt.Side, n))
 	}
-	s.interrupt(c, d)
+	s.interrupt(c, pkt.Side)
 	d.expect = nothing
 	if pkt.Side == protocol.Orig {
-		s.interrupt(c, &s.resp)
+		s.interrupt(c, protocol.Resp)
 	}
 	return s.settle(c, protocol.More)
 }
@@ -149,41 +158,49 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 // End ends the message at hand, for some bodies have no other end.
 func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s := p.begin(c, pkt)
-	d := s.side(pkt)
-	s.interrupt(c, d)
-	d.expect = nothing
+	s.interrupt(c, pkt.Side)
+	s.sides[pkt.Side].expect = nothing
 	s.settle(c, protocol.More)
 }
 
+// weird notes something odd in c.
+func (s *state) weird(c *conn.Connection, name string) { s.parser.owner.Weird(c, name, "") }
+
 // violation is what Data returns after a line that is not HTTP: what follows on that side is not looked at. It ends HTTP
 // if the connection was known for HTTP, unless that was long ago: then it may carry much that was.
-func (s *state) violation(c *conn.Connection, d *side) protocol.Next {
+func (s *state) violation(d *side) protocol.Next {
 	d.expect = nothing
 	return protocol.Violated(s.confirmed, s.seen)
 }
 
 // settle returns what is next, given what the parser would have it. Where that is the end of HTTP, it ends what is at
-// hand, and if no row is pending then, there is nothing to do when c is removed.
+// hand.
 func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
-	if next == protocol.More && s.orig.expect == nothing && s.resp.expect == nothing {
+	if next == protocol.More && s.sides[0].expect == nothing && s.sides[1].expect == nothing {
 		next = protocol.Stop
 	}
 	if next != protocol.More {
-		s.interrupt(c, &s.orig)
-		s.interrupt(c, &s.resp)
+		s.interrupt(c, protocol.Orig)
+		s.interrupt(c, protocol.Resp)
 		s.over = true
-		if len(s.pending) == 0 {
-			s.parser.owner.Unregister(c, finalize)
-		}
 	}
+	s.settleHook(c)
 	return next
+}
+
+// settleHook takes finalize back if it would do nothing: no row is pending, and no message is at hand whose end might make
+// one. It was registered when the first row became pending.
+func (s *state) settleHook(c *conn.Connection) {
+	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
+		s.parser.owner.Unregister(c, finalize)
+	}
 }
 
 // finalize logs the requests and replies that are not complete.
 func finalize(c *conn.Connection) bool {
 	s := session.Get(c)
-	s.interrupt(c, &s.orig)
-	s.interrupt(c, &s.resp)
-	s.flush(s.parser.owner, math.MaxInt)
+	s.interrupt(c, protocol.Orig)
+	s.interrupt(c, protocol.Resp)
+	s.logAll()
 	return true
 }

@@ -2,6 +2,7 @@ package http
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn"
+	"example.com/conn/examples/analyzer/lines"
+	"example.com/conn/examples/analyzer/lines/linestest"
+	"example.com/conn/examples/analyzer/logs"
 	"example.com/conn/examples/analyzer/protocol"
 	. "example.com/conn/examples/analyzer/protocol/protocoltest"
 )
@@ -248,25 +252,40 @@ func TestConversations(t *testing.T) {
 }
 
 func TestRequestLines(t *testing.T) {
-	for line, want := range map[string]requestLine{
+	for line, want := range map[string][3]string{
 		"GET / HTTP/1.1":                        {"GET", "/", "1.1"},
 		"GET \t /  HTTP/1.0  ":                  {"GET", "/", "1.0"},
 		"GET /a b HTTP/1.1":                     {"GET", "/a b", "1.1"},
+		"GET /a  \t b HTTP/2.0":                 {"GET", "/a  \t b", "2.0"},
 		"GET /HTTP/1.1":                         {"GET", "/HTTP/1.1", "0.9"},
 		"OPTIONS HTTP/1.1":                      {"OPTIONS", "", "1.1"},
 		"CONNECT h:25 / HTTP/1.":                {"CONNECT", "h:25 /", "0.0"},
 		"GET /%41%zz%%41%u0042%u0143% HTTP/1.1": {"GET", "/A%zzAB\x01C%", "1.1"},
 		"GET /%4":                               {"GET", "/%4", "0.9"},
-		"POST /a|b":                             {"POST", "/a|b", "0.9"},
+		"POST /a|b":                             {"POST", "/a|", "0.9"}, // Zeek's too
+		"GET /a b":                              {"GET", "/a", "0.9"},
+		"GET /a  ":                              {"GET", "/a", "0.9"},
+		"GET /a\xe4 hTtP/1.0":                   {"GET", "/a\xe4", "1.0"},
+		"GET /a HTTP":                           {"GET", "/a HTT", "0.9"},
 	} {
-		got, ok := parseRequestLine([]byte(line))
+		got, ok := parseRequestLine(lines.Line{Text: []byte(line)})
+		uri, _ := unescape(got.uri)
 		assert.True(t, ok, line)
-		assert.Equal(t, want, got, line)
+		assert.Equal(t, want, [3]string{string(got.method), string(uri), got.version}, line)
 	}
-	for _, line := range []string{"", " GET /", "GET", "GET ", "T /a", "OPTIONSHTTP/1.1", "\xdd\x00 GET / HTTP/1.1"} {
-		_, ok := parseRequestLine([]byte(line))
+	for line, want := range map[string]string{
+		"": "bad_HTTP_request", " GET /": "bad_HTTP_request", "GET": "bad_HTTP_request", "GET ": "bad_HTTP_request",
+		"T /a": "bad_HTTP_request", "OPTIONSHTTP/1.1": "bad_HTTP_request", "GET |": "bad_HTTP_request",
+		"\xdd\x00 GET / HTTP/1.1": "bad_HTTP_request_with_version", "/ http/1.1": "bad_HTTP_request_with_version",
+		"/HTTP/1.1": "bad_HTTP_request", " HTTP/1.1": "bad_HTTP_request_with_version",
+	} {
+		_, ok := parseRequestLine(lines.Line{Text: []byte(line)})
 		assert.False(t, ok, line)
+		assert.Equal(t, want, badRequest([]byte(line)), line)
 	}
+	r, ok := parseRequestLine(lines.Line{Text: []byte("GET /" + strings.Repeat("x", 100)), Long: true})
+	assert.True(t, ok)
+	assert.Equal(t, "1.1", r.version, "the version is in what was cut off")
 }
 
 func TestMatch(t *testing.T) {
@@ -352,9 +371,18 @@ func TestHTTPGoesOnInsideHTTP(t *testing.T) {
 }
 
 func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
-	c := Conn()
-	turns := []Turn{Orig("GET / HTTP/1.1\r\n\r\n"), Resp(ok)}
-	Play(t, New(&Recorder{}), c, turns...)
+	p, c := New(&Recorder{}), Conn()
+	get, reply := Orig("GET / HTTP/1.1\r\n\r\n"), Resp(ok)
+	turns := []Turn{get, reply}
+	Play(t, p, c, get)
+	assert.True(t, conn.Registered(c, finalize))
+	Play(t, p, c, reply)
+	assert.False(t, conn.Registered(c, finalize), "the request has its reply")
+	Play(t, p, c, Orig("POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc"))
+	assert.True(t, conn.Registered(c, finalize), "another request")
+	Play(t, p, c, reply)
+	assert.True(t, conn.Registered(c, finalize), "it is not complete, and its end makes a row")
+	Play(t, p, c, Orig("def"))
 	assert.True(t, conn.Registered(c, finalize))
 
 	c = Conn()
@@ -371,13 +399,12 @@ func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
 }
 
 func TestConfirmedByARequest(t *testing.T) {
-	p, c := New(&Recorder{}), Conn()
-	assert.False(t, p.Confirmed(c))
-	Play(t, p, c, Resp(ok), Orig("?!\r\n"))
-	assert.False(t, p.Confirmed(c))
-	c = Conn()
-	Play(t, p, c, Resp(ok), Orig("GET / HTTP/1.1\r\n"))
-	assert.True(t, p.Confirmed(c))
+	o, c := &Recorder{}, Conn()
+	Play(t, New(o), c, Resp(ok), Orig("?!\r\n"))
+	assert.False(t, o.Confirmed)
+	o, c = &Recorder{}, Conn()
+	Play(t, New(o), c, Resp(ok), Orig("GET / HTTP/1.1\r\n"))
+	assert.True(t, o.Confirmed)
 }
 
 func TestGaps(t *testing.T) {
@@ -404,12 +431,196 @@ func TestGaps(t *testing.T) {
 }
 
 func TestManyPendingRequestsAreLogged(t *testing.T) {
+	for name, request := range map[string]string{
+		"short": "GET / HTTP/1.1\r\n\r\n", "long": "GET /" + strings.Repeat("x", 4000) + " HTTP/1.1\r\nHost: h\r\n\r\n",
+	} {
+		const n = 10 * maxPending
+		o, c := &Recorder{}, Conn()
+		p := New(o)
+		for range n {
+			Play(t, p, c, Orig(request))
+			s := session.Get(c)
+			require.LessOrEqual(t, len(s.pending), maxPending+1)
+			require.LessOrEqual(t, p.Held(c), maxHeld+20<<10)
+		}
+		assert.Equal(t, []string{"HTTP_excessive_pipelining"}, o.Weirds)
+		Play(t, p, c, Resp(ok))
+		assert.Equal(t, 200, *o.Rows[len(o.Rows)-1].(*Row).StatusCode, "replies go to what is left")
+		conn.StateRemove(c)
+		require.Len(t, o.Rows, n, name)
+		for i, row := range o.Rows[:n-1-maxPending] {
+			require.Equal(t, i+1, row.(*Row).TransDepth)
+		}
+	}
+}
+
+// More replies than requests, while requests do not end: rows for what is left of requests are pending at places that
+// replies have left behind.
+func TestRequestsThatNeverEndArePendingAtMost(t *testing.T) {
 	o, c := &Recorder{}, Conn()
-	Play(t, New(o), c, Orig(strings.Repeat("GET / HTTP/1.1\r\n\r\n", 10*maxPending)))
-	s := session.Get(c)
-	assert.LessOrEqual(t, len(s.pending), maxPending+1)
+	p := New(o)
+	for range 3 * maxPending {
+		Play(t, p, c, Orig("POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc"), Resp(ok), Resp("HTTP/1.1 200 OK\r\n"), Orig("def"),
+			Resp("Content-Length: 0\r\n\r\n"))
+		require.LessOrEqual(t, len(session.Get(c).pending), maxPending+1)
+	}
 	conn.StateRemove(c)
-	assert.Len(t, o.Rows, 10*maxPending)
+	assert.Len(t, o.Rows, 3*3*maxPending)
+}
+
+func TestFlush(t *testing.T) {
+	post := "POST /%d HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+	one, two := fmt.Sprintf(post, 1), fmt.Sprintf(post, 2)
+	turns := []Turn{
+		Orig("HEAD /0 HTTP/1.1\r\n\r\n" + one), Resp("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"), Orig(two + one),
+		Resp("HTTP/1.1 100 Continue\r\n\r\n" + ok + ok + "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+		Orig(two), Resp(ok),
+	}
+	for at := 1; ; at++ {
+		n := 0
+		rows := account.Check(t, turns, 3, func(i int) bool { n = i; return i == at })
+		if at > n {
+			break
+		}
+		// Each request has one row, whenever Flush comes, and what comes after it has its own.
+		require.Len(t, rows, 5, "%d", at)
+		for i, row := range rows {
+			require.Equal(t, i+1, row.(*Row).TransDepth)
+		}
+		if at < 40 {
+			require.Equal(t, 404, *rows[3].(*Row).StatusCode)
+		}
+	}
+	New(nil).Flush(Conn()) // of a connection that it does not know
+	assert.Zero(t, New(nil).Held(Conn()))
+}
+
+func TestWeirds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		turns []Turn
+		want  []string
+	}{
+		"nothing": {[]Turn{Orig(get), Resp(ok)}, nil},
+		"bad requests": {[]Turn{Orig("\r\n/ HTTP/1.1\r\n")}, []string{
+			"bad_HTTP_request", "empty_http_request", "bad_HTTP_request_with_version",
+		}},
+		"cruft":              {[]Turn{Orig("GET / HTTP/1.0\r\n\r\n?\r\n")}, []string{"bad_HTTP_request"}},
+		"several requests":   {[]Turn{Orig("GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, []string{"unexpected_multiple_HTTP_requests"}},
+		"kept alive":         {[]Turn{Orig("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, nil},
+		"an unknown method":  {[]Turn{Orig("get / HTTP/1.1\r\n\r\n")}, []string{"unknown_HTTP_method"}},
+		"a method of 0.9":    {[]Turn{Orig("PUT /\r\n\r\n")}, []string{"invalid_http_09_request_method"}},
+		"0.9 after a reply":  {[]Turn{Resp(ok), Orig("GET /\r\n\r\n")}, []string{"HTTP_response_before_request", "http_09_reply_before_request"}},
+		"lower case":         {[]Turn{Orig("GET / http/1.1\r\n\r\n")}, []string{"lowercase_HTTP_keyword"}},
+		"a lower case reply": {[]Turn{Resp("http/1.1 200 OK\r\n\r\n")}, []string{"lowercase_HTTP_keyword"}},
+		"no URI":             {[]Turn{Orig("GET HTTP/1.1\r\n\r\n")}, []string{"missing_HTTP_uri"}},
+		"another version":    {[]Turn{Orig(get + "GET / HTTP/1.0\r\n\r\n")}, []string{"HTTP_version_mismatch"}},
+		"no version":         {[]Turn{Orig("GET / HTTP/x\r\n\r\nGET / HTTP/1.1\r\n\r\n")}, nil},
+		"escapes": {[]Turn{Orig("GET /% HTTP/1.1\r\n\r\nGET /%a HTTP/1.1\r\n\r\nGET /%%a HTTP/1.1\r\n\r\nGET /%xx HTTP/1.1\r\n\r\n")}, []string{
+			"illegal_%_at_end_of_URI", "partial_escape_at_end_of_URI", "unescaped_%_in_URI",
+		}},
+		"two percent signs":         {[]Turn{Orig("GET /%%41 HTTP/1.1\r\n\r\n")}, []string{"double_%_in_URI"}},
+		"a bad chunk":               {[]Turn{Orig("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")}, []string{"HTTP_bad_chunk_size"}},
+		"chunked and more":          {header("Transfer-Encoding: chunked, gzip"), []string{"HTTP_chunked_multi"}},
+		"chunked and a length":      {header("Transfer-Encoding: chunked\r\nContent-Length: 1"), []string{"HTTP_content_length_and_chunked"}},
+		"a length and chunked":      {header("Content-Length: 1\r\nTransfer-Encoding: chunked"), []string{"HTTP_content_length_and_chunked"}},
+		"a bad length":              {header("Content-Length: x"), []string{"HTTP_bad_content_length"}},
+		"zeros before a length":     {header("Content-Length: 05"), []string{"HTTP_content_length_leading_zeros"}},
+		"no length":                 {header("Content-Length: 0\r\nContent-Length:"), nil},
+		"nothing to continue":       {header("Content-Length: 0\r\nExpect: 100-continue"), []string{"HTTP_content_length_0_and_expect_100_cont"}},
+		"to continue with nothing":  {header("Expect: 100-Continue\r\nContent-Length: 0"), []string{"HTTP_content_length_0_and_expect_100_cont"}},
+		"to continue with a length": {header("Expect: 100-continue\r\nContent-Length: 1"), nil},
+		"another expectation":       {header("Expect: more"), []string{"HTTP_expect_not_100_continue"}},
+		"a folded field":            {header("Host: a\r\n b"), []string{"HTTP_obsolete_line_folding"}},
+		"a long field": {
+			header("Host: a\r\n " + strings.Repeat("b", lines.Max-10) + "\r\n " + strings.Repeat("c", 100)),
+			[]string{"HTTP_obsolete_line_folding", "exceeded_mime_max_header_bytes", "log_string_field_truncated"},
+		},
+		"a range and another length":  {partial("Content-Range: bytes 0-4/9\r\nContent-Length: 4"), []string{"HTTP_range_not_matching_len"}},
+		"a length and another range":  {partial("Content-Length: 4\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_range_not_matching_len"}},
+		"a range and its length":      {partial("Content-Length: 5\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5"), nil},
+		"a range and chunks":          {partial("Transfer-Encoding: chunked\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_content_range_and_chunked"}},
+		"a range of something":        {partial("Content-Range: words 0-4/9"), []string{"HTTP_content_range_unknown_byte_unit"}},
+		"a range without a slash":     {partial("Content-Range: bytes 0-4"), []string{"HTTP_content_range_cannot_parse"}},
+		"a range without a hyphen":    {partial("Content-Range: bytes 04/9"), []string{"HTTP_content_range_cannot_parse"}},
+		"a range without a begin":     {partial("Content-Range: bytes -4/9"), []string{"HTTP_content_range_cannot_parse"}},
+		"a range without an end":      {partial("Content-Range: bytes 4-/9"), []string{"HTTP_content_range_cannot_parse"}},
+		"a range of less than naught": {partial("Content-Range: bytes 4-3/9"), []string{"HTTP_non_positive_content_range"}},
+		"a range of all":              {partial("Content-Range: bytes 0-9223372036854775807/*"), []string{"HTTP_content_range_overflow"}},
+		"a range of what":             {partial("Content-Range: bytes 0-4/x"), []string{"HTTP_content_range_invalid_instance"}},
+		"a carriage return":           {header("Host: a\rReferer: b"), []string{"line_terminated_with_single_CR"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, tt.turns...)
+			assert.Equal(t, tt.want, o.Weirds)
+		})
+	}
+}
+
+const get = "GET / HTTP/1.1\r\n\r\n"
+
+// header returns a request with some fields.
+func header(fields string) []Turn { return []Turn{Orig("POST / HTTP/1.1\r\n" + fields + "\r\n\r\n")} }
+
+// partial returns a reply with a part of something, and some fields.
+func partial(fields string) []Turn { return []Turn{Resp("HTTP/1.1 206 OK\r\n" + fields + "\r\n\r\n")} }
+
+// What the framing of a message depends on counts, however much comes before it, and however it is written.
+func TestFraming(t *testing.T) {
+	const body = "GET /not HTTP/1.1\r\n\r\n" // 22 bytes
+	long := strings.Repeat("x", 40000)
+	for name, tt := range map[string]struct {
+		fields, body, want string
+	}{
+		"a length":                      {"Content-Length: 22", body, "22"},
+		"after many fields":             {strings.Repeat("A: "+long[:1000]+"\r\n", 100) + "Content-Length: 22", body, "22"},
+		"after a long field":            {"A: " + long + "\r\nContent-Length: 22", body, "22"},
+		"after a field that looks so":   {"A: " + long[:lines.Max-3] + "Content-Length: 1\r\nContent-Length: 22", body, "22"},
+		"after lines that are no field": {strings.Repeat("\x01\r\n", 10000) + "no field\r\nContent-Length: 22", body, "22"},
+		"in another case":               {"CONTENT-length:22", body, "22"},
+		"a blank before the colon":      {"Content-Length : 22", body, "22"},
+		"on the next line":              {"Content-Length:\r\n 22", body, "22"},
+		"the last of several":           {"Content-Length: 5\r\nContent-Length: 22", body, "22"},
+		"chunks":                        {"Transfer-Encoding: chunked", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
+		"chunks on the next line":       {"Transfer-Encoding:\r\n\tchunked", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
+		"chunks, and then none":         {"Transfer-Encoding: chunked\r\nTransfer-Encoding: x", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
+		"chunks beside a length":        {"Content-Length: 5\r\nTransfer-Encoding: chunked", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
+		"a field in the trailer":        {"Transfer-Encoding: chunked", "16\r\n" + body + "\r\n0\r\nHost: h\r\n\r\n", "22"},
+		"no body":                       {"Content-Length: 0", "", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			turns := []Turn{
+				Orig("POST /a HTTP/1.1\r\n" + tt.fields + "\r\n\r\n" + tt.body + "GET /b HTTP/1.1\r\n\r\n"), Resp(ok + ok),
+			}
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, turns...)
+			require.Len(t, o.Rows, 2)
+			assert.Equal(t, tt.want, fmt.Sprint(o.Rows[0].(*Row).RequestBodyLen))
+			assert.Equal(t, "/b", *o.Rows[1].(*Row).URI)
+			if strings.Contains(name, "trailer") {
+				assert.Equal(t, "h", *o.Rows[0].(*Row).Host)
+			}
+		})
+	}
+}
+
+// A request line that is too long to be seen as a whole is not one of HTTP/0.9, whose reply is not looked at.
+func TestLongRequestLine(t *testing.T) {
+	long := strings.Repeat("x", 100000)
+	o, c := &Recorder{}, Conn()
+	Play(t, New(o), c, Orig("GET /"+long+" HTTP/1.1\r\nHost: h\r\n\r\n"), Resp(ok), Orig(get), Resp(ok))
+	require.Len(t, o.Rows, 2)
+	assert.Equal(t, 200, *o.Rows[0].(*Row).StatusCode)
+	assert.Equal(t, "h", *o.Rows[0].(*Row).Host)
+	assert.Contains(t, o.Weirds, "contentline_size_exceeded")
+}
+
+// The version of a request that goes on counts for the reply, too.
+func TestVersionOfChunks(t *testing.T) {
+	const chunks = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+	assert.Equal(t, []string{"1 POST - / 1.0 0 1 200 OK", "2 - - - - 2 0 - -"}, play(t,
+		Orig("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"), Resp(chunks), Orig("ab"),
+	))
 }
 
 func TestRow(t *testing.T) {
@@ -434,25 +645,84 @@ func TestRow(t *testing.T) {
 func TestLongTextsAreCut(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	long := strings.Repeat("x", 100000)
-	Play(t, New(o), c, Orig("GET /"+long[:10000]+" HTTP/1.1\r\n"+strings.Repeat("Via: x\r\n", 100)+"User-Agent: "+long+"\r\nHost: h\r\n\r\n"), Resp(ok))
+	var many strings.Builder
+	for i := range 2 * maxProxies {
+		fmt.Fprintf(&many, "Via: %d\r\n", i)
+	}
+	Play(t, New(o), c, Orig("GET /"+long[:10000]+" HTTP/1.1\r\n"+many.String()+"User-Agent: "+long+"\r\nHost: h\r\n\r\n"), Resp(ok))
 	row := o.Rows[0].(*Row)
-	assert.Len(t, *row.URI, maxText)
-	assert.Len(t, row.UserAgent, maxText)
-	assert.Len(t, row.Proxied, maxProxied)
+	assert.Len(t, *row.URI, logs.MaxText)
+	assert.Len(t, row.UserAgent, logs.MaxText)
+	assert.Len(t, row.Proxied, maxProxies)
+	assert.Equal(t, []string{
+		"log_string_field_truncated", "log_container_field_truncated", "contentline_size_exceeded",
+	}, o.Weirds)
 	assert.Equal(t, "h", *row.Host)
 }
 
+var account = linestest.Account{
+	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: 8 << 10, PerByte: 160,
+}
+
 func FuzzParser(f *testing.F) {
-	get := Orig("GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
-	f.Add(Encode(get, Resp(ok), get, Resp(ok)))
-	f.Add(Encode(Orig("GET /a\r\n"), Resp("<html>"), Ends()[0], Ends()[1]))
-	f.Add(Encode(Orig("CONNECT h HTTP/1.1\r\n\r\n"), Resp("HTTP/1.1 200 OK\r\n\r\nSSH-"), Orig("EHLO")))
-	f.Add(Encode(
-		Orig("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
-		Resp("HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: w\r\n\r\n"),
-	))
-	f.Add(Encode(Turn{FromOrig: true, Data: "PUT / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc", Lost: 3}, Orig("xyz")))
-	f.Fuzz(func(t *testing.T, input []byte) {
-		FuzzRows(t, parser, Decode(input)...)
+	for _, turns := range conversations {
+		f.Add(Encode(turns...), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, input []byte, flush uint8) {
+		turns := Decode(input)
+		FuzzRows(t, parser, turns...)
+		account.CheckAllocations(t, turns, 1+int(flush))
+		rows := account.Check(t, turns, 3, func(int) bool { return false })
+		account.Check(t, turns, 3, func(n int) bool { return n == int(flush) })
+		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
+		require.Len(t, flushed, len(rows), "rows with Flush in between")
 	})
+}
+
+var conversations = [][]Turn{
+	{Orig(get), Resp(ok), Orig(get), Resp(ok)},
+	{Orig("GET /a\r\n"), Resp("<html>"), Ends()[0], Ends()[1]},
+	{Orig("CONNECT h HTTP/1.1\r\n\r\n"), Resp("HTTP/1.1 200 OK\r\n\r\nSSH-"), Orig("EHLO")},
+	{
+		Orig("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nHost:\r\n x\r\n\r\n"),
+		Resp("HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: w\r\n\r\n"),
+	},
+	{Turn{FromOrig: true, Data: "PUT / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc", Lost: 3}, Orig("xyz")},
+	{
+		Orig("HEAD /%41 HTTP/1.1\r\nVia: x\r\nHost: h\r\nAuthorization: Basic bWU6c2VjcmV0\r\n\r\n" + get + get),
+		Resp("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHTTP/1.1 206 P\r\nContent-Range: bytes 0-4/9\r\n\r\nhello" + ok),
+	},
+}
+
+// ns/byte is what the rules for all parsers are about: what is friendly must be quick, and what is hostile must not take
+// much longer.
+func BenchmarkParser(b *testing.B) {
+	request := "GET /index.html HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n" +
+		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en\r\n" +
+		"Accept-Encoding: gzip, deflate, br\r\nReferer: http://www.example.com/\r\nCookie: session=0123456789abcdef\r\n\r\n"
+	reply := "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Fri, 17 May 2024 10:00:00 GMT\r\nContent-Type: text/html\r\n" +
+		"Content-Length: %d\r\nConnection: keep-alive\r\n\r\n%s"
+	body := func(n int) string { return fmt.Sprintf(reply, n, strings.Repeat("x", n)) }
+	repeat := func(n int, turns ...Turn) (all []Turn) {
+		for range n {
+			all = append(all, turns...)
+		}
+		return all
+	}
+	for _, bm := range []struct {
+		name  string
+		turns []Turn
+	}{
+		{"friendly=bulk", []Turn{Orig(request), Resp(body(1 << 20))}},
+		{"friendly=small", repeat(100, Orig(request), Resp(body(1000)))},
+		{"hostile=pipelined", []Turn{Orig(strings.Repeat(request, 1000))}},
+		{"hostile=short", []Turn{Orig(strings.Repeat("A\tB HTTP/1.1\n\n", 10000))}},
+		{"hostile=badlines", []Turn{Orig("GET / HTTP/1.1\r\n" + strings.Repeat("x\n", 100000))}},
+		{"hostile=fields", []Turn{Orig("GET / HTTP/1.1\r\n" + strings.Repeat("Via:\n", 100000))}},
+		{"hostile=hosts", []Turn{Orig("GET / HTTP/1.1\r\n" + strings.Repeat("Host:h\n", 100000))}},
+		{"hostile=chunks", []Turn{Orig("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\nx\n", 50000))}},
+		{"hostile=versions", []Turn{Orig(strings.Repeat("GET |"+strings.Repeat("H", 10000)+" HTTP/1.1\n\n", 10))}},
+	} {
+		b.Run(bm.name, func(b *testing.B) { account.Bench(b, bm.turns...) })
+	}
 }

@@ -1,23 +1,22 @@
 package http
 
 import (
+	"bytes"
 	"encoding/base64"
-	"fmt"
-	"maps"
-	"net/textproto"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/lines"
 	"example.com/conn/examples/analyzer/logs"
-	"example.com/conn/examples/analyzer/protocol"
 )
 
 const (
-	maxPending = 100  // requests without a reply; Zeek's HTTP::max_pending_requests
-	maxText    = 4096 // bytes of one text in a row
-	maxProxied = 16   // headers in Row.Proxied
+	maxPending = 100       // requests without a reply; Zeek's HTTP::max_pending_requests
+	maxHeld    = 256 << 10 // bytes of their rows: when there are more, it is as if there were too many requests
+	maxProxied = 32 << 10  // bytes of a row in which there is still room for another proxy
+	maxProxies = 64        // of a row
 )
 
 // A Row is a row of the log http. Bodies are counted as transferred, without decompression.
@@ -40,108 +39,224 @@ type Row struct {
 	Tags            []string `json:"tags"`
 	Username        string   `json:"username,omitempty"`
 	Proxied         []string `json:"proxied,omitempty"`
+
+	texts int // bytes of the strings
 }
 
-// transactions has the rows that are not complete, by place: the nth request and the nth reply are at place n. That is
-// how Zeek matches them, and what it does with requests and replies that are missing follows from it: they have rows of
-// their own.
+// rowSize is what a row takes besides its strings: also those of its fields that are pointers.
+const rowSize = int(unsafe.Sizeof(Row{})) + 2*int(unsafe.Sizeof("")) + 8
+
+// A transaction is a request and its reply.
+type transaction struct {
+	place int  // the nth request and the nth reply are at place n
+	row   *Row // nil if it was logged before its time
+	head  bool // the method is HEAD
+}
+
+// transactions has the rows that are not complete. Requests and replies are matched by their places. That is how Zeek
+// matches them, and what it does with requests and replies that are missing follows from it: they have rows of their own.
 type transactions struct {
-	pending           map[int]*Row
-	request, response int // the places of the latest ones
-	depth             int // how many rows there have been
+	pending           []transaction // sorted by place, at most maxPending and one
+	size              int           // bytes that their rows take, at most maxHeld and what one row takes
+	request, response int           // the places of the latest ones
+	depth             int           // how many rows there have been
 }
 
-// at returns the row at a place, which it makes if there is none.
-func (s *state) at(c *conn.Connection, place int) *Row {
-	r := s.pending[place]
-	if r == nil {
-		s.depth++
-		r = &Row{Header: logs.NewHeader("http", c, s.now), TransDepth: s.depth, Tags: []string{}}
-		s.pending[place] = r
+func (t *transactions) held() int { return cap(t.pending)*int(unsafe.Sizeof(transaction{})) + t.size }
+
+func (t *transactions) index(place int) (i int, ok bool) {
+	return slices.BinarySearchFunc(t.pending, place, func(t transaction, place int) int { return t.place - place })
+}
+
+// find returns the transaction at a place, nil if there is none. It is good until transactions are added or dropped.
+func (t *transactions) find(place int) *transaction {
+	if i, ok := t.index(place); ok {
+		return &t.pending[i]
 	}
-	return r
+	return nil
+}
+
+// drop forgets the first n transactions from the ith on.
+func (t *transactions) drop(i, n int) {
+	for _, t1 := range t.pending[i : i+n] {
+		t.uncount(t1.row)
+	}
+	if t.pending = slices.Delete(t.pending, i, i+n); len(t.pending) == 0 && cap(t.pending) > 4 {
+		t.pending = nil
+	}
+}
+
+func (t *transactions) uncount(r *Row) {
+	if r != nil {
+		t.size -= rowSize + r.texts
+	}
+}
+
+// at returns the transaction at a place, which it makes if there is none.
+func (s *state) at(c *conn.Connection, place int) *transaction {
+	i, ok := s.index(place)
+	if !ok {
+		s.depth++
+		s.size += rowSize
+		s.pending = slices.Insert(s.pending, i, transaction{place: place, row: &Row{
+			Header: logs.NewHeader("http", c, s.now), TransDepth: s.depth, Tags: []string{},
+		}})
+		s.parser.owner.Register(c, finalize)
+	}
+	return &s.pending[i]
+}
+
+// text returns what a row has of a text from the network, and counts it.
+func (s *state) text(c *conn.Connection, r *Row, raw []byte, before string) string {
+	if len(raw) > logs.MaxText {
+		s.parser.owner.Weird(c, "log_string_field_truncated", "HTTP::LOG")
+	}
+	v := logs.Text(raw)
+	r.texts += len(v) - len(before)
+	s.size += len(v) - len(before)
+	return v
 }
 
 func (s *state) onRequest(c *conn.Connection, line requestLine) {
-	s.request = max(s.request, s.response)
-	if len(s.pending) > maxPending {
-		s.flush(s.parser.owner, s.request)
+	if s.request < s.response {
+		s.weird(c, "HTTP_response_before_request")
+		s.request = s.response
+	}
+	if len(s.pending) > maxPending || s.size > maxHeld {
+		s.weird(c, "HTTP_excessive_pipelining")
+		n, _ := s.index(s.request)
+		for _, t := range s.pending[:n] {
+			s.log(t.row)
+		}
+		s.drop(0, n)
 		s.response = s.request
 	}
 	s.request++
-	r := s.at(c, s.request)
-	r.Method, r.URI = logs.Text(line.method), new(logs.Text(line.uri))
+	t := s.at(c, s.request)
+	t.head = bytes.EqualFold(line.method, []byte("HEAD"))
+	uri, odd := unescape(line.uri)
+	if odd != "" {
+		s.weird(c, odd)
+	}
+	if r := t.row; r != nil {
+		r.Method = s.text(c, r, line.method, r.Method)
+		r.URI = new(s.text(c, r, uri, ""))
+	}
 }
 
 func (s *state) onReply(c *conn.Connection, line statusLine) {
 	// A reply such as 100 Continue leaves its request to the reply that follows.
-	if r := s.pending[s.response]; r == nil || r.StatusCode != nil && !informational(*r.StatusCode) {
+	t := s.find(s.response)
+	if t == nil || t.row != nil && t.row.StatusCode != nil && !informational(*t.row.StatusCode) {
 		s.response++
 	}
-	r := s.at(c, s.response)
-	r.StatusCode, r.StatusMsg, r.Version = new(line.code), logs.Text(line.reason), line.version
+	r := s.at(c, s.response).row
+	if r == nil {
+		return
+	}
+	r.StatusCode, r.Version = new(line.code), line.version
+	r.StatusMsg = s.text(c, r, []byte(line.reason), r.StatusMsg)
 	if informational(line.code) {
-		r.InfoCode, r.InfoMsg = line.code, r.StatusMsg
+		r.InfoCode = line.code
+		r.InfoMsg = s.text(c, r, []byte(line.reason), r.InfoMsg)
 	}
 }
 
-var proxyHeaders = []string{
+// proxyFields tell of proxies that a request came through; Zeek's HTTP::proxy_headers.
+var proxyFields = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-From", "Client-Ip", "Via", "Xroxy-Connection", "Proxy-Connection",
 }
 
-func (s *state) onRequestHeader(c *conn.Connection, fields textproto.MIMEHeader) {
-	last := func(name string) string {
-		value, _ := lines.Last(fields, name)
-		return logs.Text(value)
+// onRequestField takes a field of a request's header that goes into the row.
+func (s *state) onRequestField(c *conn.Connection, f lines.Field) {
+	r := s.at(c, s.request).row
+	if r == nil {
+		return
 	}
-	r := s.at(c, s.request)
-	if _, ok := fields["Host"]; ok {
-		r.Host = new(last("Host"))
-	}
-	r.Referrer, r.UserAgent, r.Origin = last("Referer"), last("User-Agent"), last("Origin")
-	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
-		if value, ok := lines.Last(fields, name); ok && len(value) > 6 && strings.EqualFold(value[:6], "basic ") {
-			r.Username = username(value)
+	switch f.Name {
+	case "Host":
+		if r.Host == nil {
+			r.Host = new(string)
 		}
-	}
-	for _, name := range proxyHeaders {
-		for _, value := range fields[name] {
-			if len(r.Proxied) < maxProxied {
-				r.Proxied = append(r.Proxied, fmt.Sprintf("%s -> %s", strings.ToUpper(name), logs.Text(value)))
-			}
+		*r.Host = s.text(c, r, f.Value, *r.Host)
+	case "Referer":
+		r.Referrer = s.text(c, r, f.Value, r.Referrer)
+	case "User-Agent":
+		r.UserAgent = s.text(c, r, f.Value, r.UserAgent)
+	case "Origin":
+		r.Origin = s.text(c, r, f.Value, r.Origin)
+	case "Authorization", "Proxy-Authorization":
+		const basic = "basic "
+		if len(f.Value) >= len(basic) && strings.EqualFold(string(f.Value[:len(basic)]), basic) {
+			r.Username = s.text(c, r, username(f.Value[len(basic):]), r.Username)
 		}
+	default:
+		s.onProxyField(c, r, strings.ToUpper(f.Name)+" -> ", f.Value)
 	}
 }
 
-// username returns the name in the value of an Authorization header of the scheme Basic.
-func username(value string) string {
-	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value[len("basic "):]))
-	name, _, ok := strings.Cut(string(decoded), ":")
-	if err != nil || !ok {
-		return fmt.Sprintf("<problem-decoding> (%s)", logs.Text(value))
+func (s *state) onProxyField(c *conn.Connection, r *Row, name string, value []byte) {
+	if r.texts > maxProxied || len(r.Proxied) == maxProxies {
+		s.parser.owner.Weird(c, "log_container_field_truncated", "HTTP::LOG")
+		return
 	}
-	return logs.Text(name)
+	v := s.text(c, r, append([]byte(name), value[:min(len(value), logs.MaxText)]...), "")
+	if slices.Contains(r.Proxied, v) {
+		r.texts -= len(v)
+		s.size -= len(v)
+		return
+	}
+	const header = int(unsafe.Sizeof(v))
+	r.Proxied = append(r.Proxied, v)
+	r.texts += 2 * header // room that append makes
+	s.size += 2 * header
+}
+
+// username returns the name in the credentials of an Authorization header of the scheme Basic.
+func username(credentials []byte) []byte {
+	credentials = bytes.TrimSpace(credentials)
+	decoded, err := base64.StdEncoding.AppendDecode(nil, credentials)
+	name, _, ok := bytes.Cut(decoded, []byte(":"))
+	if err != nil || !ok {
+		return append(append([]byte("<problem-decoding> ("), credentials...), ')')
+	}
+	return name
 }
 
 func (s *state) onRequestEnd(c *conn.Connection, body uint64) {
-	s.at(c, s.request).RequestBodyLen = body
+	if r := s.at(c, s.request).row; r != nil {
+		r.RequestBodyLen = body
+	}
 }
 
-func (s *state) onReplyEnd(c *conn.Connection, body uint64) {
-	r := s.at(c, s.response)
-	r.ResponseBodyLen = body
-	if r.StatusCode == nil || !informational(*r.StatusCode) {
-		delete(s.pending, s.response)
+// onReplyEnd logs the row, unless another reply is to come for its request.
+func (s *state) onReplyEnd(c *conn.Connection, code int, body uint64) {
+	if r := s.at(c, s.response).row; r != nil {
+		if r.ResponseBodyLen = body; r.StatusCode == nil {
+			code = 0 // the row is another request's, since there were too many
+		}
+		if !informational(code) {
+			s.parser.owner.Log(r)
+		}
+	}
+	if !informational(code) {
+		i, _ := s.index(s.response)
+		s.drop(i, 1)
+	}
+}
+
+func (s *state) log(r *Row) {
+	if r != nil {
 		s.parser.owner.Log(r)
 	}
 }
 
-// flush logs all that is pending at places before end.
-func (t *transactions) flush(o protocol.Owner, end int) {
-	for _, place := range slices.Sorted(maps.Keys(t.pending)) {
-		if place < end {
-			o.Log(t.pending[place])
-			delete(t.pending, place)
-		}
+// logAll logs all that is pending. Replies that are still to come find their places.
+func (s *state) logAll() {
+	for i := range s.pending {
+		t := &s.pending[i]
+		s.log(t.row)
+		s.uncount(t.row)
+		t.row = nil
 	}
 }

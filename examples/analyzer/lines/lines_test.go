@@ -1,79 +1,143 @@
 package lines
 
 import (
-	"net/textproto"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn/examples/analyzer/protocol/protocoltest"
 )
 
-func TestCut(t *testing.T) {
-	long := strings.Repeat("x", Max)
-	for _, tt := range []struct {
-		data, line string
-		n          int
-	}{
-		{"", "", 0},
-		{"abc", "", 0},
-		{"abc\r", "", 0},
-		{"abc\nd", "abc", 4},
-		{"abc\r\nd", "abc", 5},
-		{"abc\r\r\nd", "abc", 6},
-		{"a\rb\n", "a\rb", 4},
-		{"\r\n", "", 2},
-		{long[1:], "", 0},
-		{long[1:] + "\n", long[1:], Max},
-		{long, long, Max},
-		{long + "\n", long, Max},
-	} {
-		line, n := Cut([]byte(tt.data))
-		assert.Equal(t, tt.line, string(line), "%.10q", tt.data)
-		assert.Equal(t, tt.n, n, "%.10q", tt.data)
-	}
-}
-
-func TestHeader(t *testing.T) {
-	var h Header
-	for _, line := range []string{
-		" folded into nothing", "Host: a", "no colon", "b(d: x", "", "host:b ", "X-Long: c", "\td", "X-Bad: \x00", "Last:",
-	} {
-		h.Add([]byte(line))
-	}
-	fields := h.Parse()
-	assert.Equal(t, textproto.MIMEHeader{"Host": {"a", "b"}, "X-Long": {"c d"}, "Last": {""}}, fields)
-	value, ok := Last(fields, "Host")
-	assert.Equal(t, "b", value)
-	assert.True(t, ok)
-	_, ok = Last(fields, "Missing")
-	assert.False(t, ok)
-	assert.Empty(t, h.Parse(), "it was emptied")
-}
-
-func TestHeaderIsBounded(t *testing.T) {
-	var h Header
-	for range 1000 {
-		h.Add([]byte("A: " + strings.Repeat("x", 1000)))
-	}
-	h.Add([]byte("B: 1"))
-	assert.LessOrEqual(t, len(h.block), maxHeader)
-	fields := h.Parse()
-	assert.Len(t, fields["A"], maxHeader/1004)
-	assert.Equal(t, []string{"1"}, fields["B"])
-}
-
-func FuzzHeader(f *testing.F) {
-	f.Add([]byte("A: b\nC\n D\n:\n\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var h Header
-		for len(data) > 0 {
-			line, n := Cut(data)
-			if n == 0 {
-				line, n = data, len(data)
+// split offers data to a Splitter in packets of some size, as the flow table does, and returns the lines. Oddities follow
+// the text of a line. The last one is what is left.
+func split(t testing.TB, data string, size int, rules Rules) (texts []string) {
+	t.Helper()
+	var s Splitter
+	var held []byte
+	for len(data) > 0 {
+		n := min(size, len(data))
+		held = append(held, data[:n]...)
+		data = data[n:]
+		for ok := true; ok; {
+			var l Line
+			var n int
+			if l, n, ok = s.Next(held, rules); ok {
+				texts = append(texts, brief(l.Text)+odd(l))
 			}
-			h.Add(line)
-			data = data[n:]
+			held = held[n:]
+			require.LessOrEqual(t, len(l.Text), Max)
 		}
-		h.Parse()
-	})
+		require.LessOrEqual(t, len(held), Max)
+		require.Equal(t, len(held) > 0 || s.dropping, s.Partial() || string(held) == "\r" && s.scanned == 0)
+	}
+	return append(texts, brief(held))
+}
+
+// brief returns text, or how long it is and how it ends.
+func brief[T string | []byte](text T) string {
+	if len(text) < 100 {
+		return string(text)
+	}
+	return fmt.Sprintf("%d bytes to %s", len(text), text[len(text)-5:])
+}
+
+func odd(l Line) string {
+	var o protocoltest.Recorder
+	l.Note(&o, protocoltest.Conn())
+	if len(o.Weirds) == 0 {
+		return ""
+	}
+	return fmt.Sprint(o.Weirds)
+}
+
+func TestSplitter(t *testing.T) {
+	const single, long, nul = "[line_terminated_with_single_CR]", "[contentline_size_exceeded]", "[NUL_in_line]"
+	x := strings.Repeat("x", Max-1)
+	bx, by := brief(x), brief(x+"y")
+	for _, tt := range []struct {
+		data   string
+		endCR  []string
+		withLF []string
+	}{
+		{"abc", []string{"abc"}, []string{"abc"}},
+		{"abc\nd", []string{"abc", "d"}, []string{"abc", "d"}},
+		{"abc\r\nd", []string{"abc", "d"}, []string{"abc", "d"}},
+		{"\n\r\n", []string{"", "", ""}, []string{"", "", ""}},
+		{"abc\r", []string{"abc\r"}, []string{"abc\r"}},
+		{"a\rb\n", []string{"a" + single, "b", ""}, []string{"a\rb" + single, ""}},
+		{"a\r\r\nb", []string{"a", "", "b"}, []string{"a", "b"}},
+		{"a\r\rb\r\n", []string{"a", single, "b", ""}, []string{"a\r\rb" + single, ""}},
+		{"a\x00\r\n", []string{"a\x00" + nul, ""}, []string{"a\x00" + nul, ""}},
+		{x + "\r\nb\n", []string{bx, "b", ""}, []string{bx + long, "b", ""}},
+		{x + "\nb\n", []string{bx, "b", ""}, []string{bx, "b", ""}},
+		{x + "y\r\nb\n", []string{by + long, "b", ""}, []string{by + long, "b", ""}},
+		{x + "yz\rb\n", []string{by + long, "b", ""}, []string{by + long, ""}},
+		{x + "y" + x + x + "\r\n\r\n", []string{by + long, "", ""}, []string{by + long, "", ""}},
+		{x + "y", []string{by + long, ""}, []string{by + long, ""}},
+	} {
+		for _, size := range []int{1, 2, 7, 1000, 1 << 20} {
+			assert.Equal(t, tt.endCR, split(t, tt.data, size, EndCR|OddNUL), "%s in %d", brief(tt.data), size)
+			assert.Equal(t, tt.withLF, split(t, tt.data, size, OddNUL), "%s in %d", brief(tt.data), size)
+		}
+	}
+	assert.Equal(t, []string{"a\x00", ""}, split(t, "a\x00\n", 9, EndCR), "whoever does not ask for zero bytes may have them")
+}
+
+func TestSkipForgetsTheLine(t *testing.T) {
+	var s Splitter
+	s.Next([]byte("abcdef"), EndCR)
+	assert.True(t, s.Partial())
+	s.Skip()
+	assert.False(t, s.Partial())
+	l, n, ok := s.Next([]byte("a\nb"), EndCR)
+	assert.True(t, ok)
+	assert.Equal(t, "a", string(l.Text))
+	assert.Equal(t, 2, n)
+}
+
+// A line that comes a byte at a time is looked at once: what was looked at may change, and nobody notices.
+func TestNothingIsLookedAtTwice(t *testing.T) {
+	var s Splitter
+	data := []byte(strings.Repeat("x", 1000))
+	_, n, ok := s.Next(data, EndCR)
+	require.False(t, ok)
+	require.Zero(t, n)
+	for i := range data {
+		data[i] = '\n'
+	}
+	_, n, ok = s.Next(append(data, "x"...), EndCR)
+	assert.False(t, ok)
+	assert.Zero(t, n)
+	l, n, ok := s.Next(append(data, "xy\n"...), EndCR)
+	assert.True(t, ok)
+	assert.Len(t, l.Text, 1002)
+	assert.Equal(t, 1003, n)
+}
+
+// What ends a short line is not looked for in all that follows it.
+func TestShortLinesAreNotLookedForFarAhead(t *testing.T) {
+	for _, data := range []string{strings.Repeat("\r", 1000), strings.Repeat("\n", 1000)} {
+		i, size := lineEnd([]byte(data), 0, EndCR)
+		assert.Equal(t, [2]int{0, 1}, [2]int{i, size})
+	}
+}
+
+func TestWord(t *testing.T) {
+	for line, want := range map[string][2]string{
+		"":             {"", ""},
+		"USER":         {"USER", ""},
+		"USER me too ": {"USER", "me too "},
+		"USER \t me":   {"USER", "me"},
+		" USER":        {"", "USER"},
+		"USER\r me":    {"USER", "\r me"},
+		"USER\v":       {"USER", "\v"},
+		"US\x00ER":     {"US", "\x00ER"},
+		"U\x08\x0e":    {"U\x08\x0e", ""},
+	} {
+		word, rest := Word([]byte(line))
+		assert.Equal(t, want, [2]string{string(word), string(rest)}, "%q", line)
+	}
 }

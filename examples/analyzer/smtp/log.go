@@ -1,21 +1,21 @@
 package smtp
 
 import (
-	"fmt"
+	"bytes"
 	"net/netip"
-	"regexp"
-	"slices"
-	"strings"
+	"unsafe"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/lines"
 	"example.com/conn/examples/analyzer/logs"
+	"example.com/conn/examples/analyzer/protocol"
 )
 
 const (
-	maxText  = 4096 // bytes of one text in a row
-	maxAddrs = 1000 // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses
-	maxAddr  = 512  // bytes of one of them
+	maxAddrs   = 1000      // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses and its like
+	maxAddr    = 512       // bytes of one of them
+	maxRow     = 256 << 10 // bytes of a row in which there is still room for another text
+	maxInvalid = 25        // commands out of order, after which the rest is not looked at; Zeek's SMTP::max_invalid_mail_transactions
 )
 
 // A Row is a row of the log smtp.
@@ -33,6 +33,7 @@ type Row struct {
 	MsgID          string       `json:"msg_id,omitempty"`
 	InReplyTo      string       `json:"in_reply_to,omitempty"`
 	Subject        string       `json:"subject,omitempty"`
+	XOriginatingIP *netip.Addr  `json:"x_originating_ip,omitempty"`
 	FirstReceived  string       `json:"first_received,omitempty"`
 	SecondReceived string       `json:"second_received,omitempty"`
 	LastReply      string       `json:"last_reply,omitempty"`
@@ -44,19 +45,39 @@ type Row struct {
 // mail has the row of the mail at hand.
 type mail struct {
 	row      *Row
-	active   bool   // the client did something that is worth a row
-	helo     string // of all mails to come
-	messages int    // that were transferred
-	chunked  bool   // the mail comes in chunks, and one came
-	last     bool   // the client said that the chunk is the last one
-	inHeader bool   // the mail's header is to come, or comes
-	header   lines.Header
-	partial  []byte // of a line of the header that goes on in the next chunk, at most lines.Max bytes
+	texts    int                 // bytes of what row refers to, about: less than maxRow and what one line adds
+	sets     map[member]struct{} // what the lists of row have
+	active   bool                // the client did something that is worth a row
+	muted    bool                // the row was logged before its time: what follows is of no row
+	helo     string              // of all mails to come
+	messages int                 // that were transferred
+
+	sender, recipient bool // there was a MAIL, and a RCPT after it
+	invalid           int  // commands that others should have preceded
+
+	content
+}
+
+// A member is in one of the lists of a row.
+type member struct {
+	list byte
+	addr string
+}
+
+// memberSize is what a member of a list takes besides its text, in the list and in the map, with the room that they make.
+const memberSize = 2*int(unsafe.Sizeof("")) + 3*int(unsafe.Sizeof(member{}))
+
+func (m *mail) held() (n int) {
+	if m.row != nil {
+		n = int(unsafe.Sizeof(*m.row)) + m.texts + cap(m.row.Path)*int(unsafe.Sizeof(netip.Addr{}))
+	}
+	return n + len(m.helo) + m.header.Held() + cap(m.partial)
 }
 
 // current returns the row of the mail at hand, which it makes if there is none.
 func (s *state) current(c *conn.Connection) *Row {
 	if s.row == nil {
+		s.muted, s.texts, s.sets = false, 0, nil
 		s.row = &Row{
 			Header:     logs.NewHeader("smtp", c, s.now),
 			TransDepth: s.messages + 1,
@@ -67,43 +88,93 @@ func (s *state) current(c *conn.Connection) *Row {
 	return s.row
 }
 
-// log logs the row of the mail at hand, if it is worth it.
+// activate says that the row is worth logging.
+func (s *state) activate(c *conn.Connection) {
+	if !s.muted {
+		s.active = true
+		s.parser.owner.Register(c, finalize)
+	}
+}
+
+// log logs the row of the mail at hand, if it is worth it, and begins another.
 func (s *state) log(c *conn.Connection) {
 	if s.active {
 		s.parser.owner.Log(s.row)
-		s.row, s.active = nil, false
-		s.current(c)
+		s.active = false
+		s.parser.owner.Unregister(c, finalize)
+		s.row = nil
+	}
+	if s.muted {
+		s.row = nil
+	}
+	s.current(c)
+}
+
+// flush logs the row of the mail at hand as log does. The mail goes on, in a row that is not logged.
+func (s *state) flush(c *conn.Connection) {
+	if s.active {
+		s.log(c)
+		s.muted = true
 	}
 }
 
-func (s *state) onCommand(c *conn.Connection, verb, arg string) {
-	switch verb {
-	case "HELO", "EHLO":
+func (s *state) onCommand(c *conn.Connection, v verb, arg []byte) {
+	r := s.row
+	switch v {
+	case helo, ehlo:
 		s.helo = logs.Text(arg)
-		s.row.Helo = s.helo
-	case "MAIL":
-		if hasPrefixFold(arg, "FROM:") {
+		s.text(c, &r.Helo, arg)
+	case mailFrom:
+		if arg, ok := cutPrefixFold(arg, "FROM:"); ok {
 			s.log(c) // the reply to the mail before was not seen
-			if addrs := addresses(arg[len("FROM:"):]); len(addrs) > 0 {
-				s.row.MailFrom = addrs[0]
+			for addr := range addresses(arg) {
+				s.text(c, &s.row.MailFrom, addr)
+				break
 			}
-			s.active = true
+			s.sender, s.recipient = true, false
+			s.activate(c)
 		}
-	case "RCPT":
-		if hasPrefixFold(arg, "TO:") {
-			for _, addr := range addresses(arg[len("TO:"):]) {
-				s.row.RcptTo = add(s.row.RcptTo, addr)
+	case rcpt:
+		if arg, ok := cutPrefixFold(arg, "TO:"); ok {
+			for addr := range addresses(arg) {
+				r.RcptTo = s.add(c, r.RcptTo, 'r', addr)
 			}
-			s.active = true
+			s.activate(c)
+			s.recipient = true
+			s.require(c, s.sender, "rcpt to missing mail from")
 		}
-	case "BDAT":
-		s.last = s.last || strings.HasSuffix(strings.ToUpper(arg), " LAST")
+	case data:
+		s.require(c, s.recipient, "data missing rcpt to")
+	case bdat:
+		s.require(c, s.recipient, "data missing rcpt to")
+		if bytes.HasSuffix(bytes.ToUpper(arg[max(0, len(arg)-5):]), []byte(" LAST")) {
+			s.last, s.sender, s.recipient = true, false, false
+		}
 	}
 }
 
-func (s *state) onReply(c *conn.Connection, code int, reply string, more bool) {
-	s.current(c).LastReply = logs.Text(fmt.Sprintf("%d %s", code, reply))
-	if s.replying == endOfData || s.replying == "BDAT" && s.last && !more {
+// require notes a command that another one should have preceded.
+func (s *state) require(c *conn.Connection, ok bool, addl string) {
+	if !ok {
+		s.invalid++
+		s.weird(c, "smtp_mail_transaction_invalid", addl)
+	}
+}
+
+// tooOften ends SMTP where commands make no sense too often.
+func (s *state) tooOften(c *conn.Connection) protocol.Next {
+	if s.invalid <= maxInvalid {
+		return protocol.More
+	}
+	s.weird(c, "smtp_excessive_invalid_mail_transactions", "")
+	return protocol.Stop
+}
+
+func (s *state) onReply(c *conn.Connection, code, text []byte, more bool) {
+	r := s.current(c)
+	text = text[:min(len(text), logs.MaxText+1)]
+	s.text(c, &r.LastReply, append(append(append(make([]byte, 0, len(text)+4), code...), ' '), text...))
+	if s.replying == endOfData || s.replying == bdat && s.last && !more {
 		s.messages++
 		s.last, s.chunked = false, false
 		s.endHeader(c)
@@ -115,108 +186,112 @@ func (s *state) onReply(c *conn.Connection, code int, reply string, more bool) {
 
 func (s *state) onTLS(c *conn.Connection) {
 	s.current(c).TLS = true
-	s.active = true
+	s.activate(c)
 }
 
-// beginHeader says that the lines of a mail follow, and its header first.
-func (s *state) beginHeader() {
-	s.inHeader, s.header, s.partial = true, lines.Header{}, nil
-}
-
-// headerLine takes a line of a mail. Only the header is looked at.
-func (s *state) headerLine(line []byte) {
-	if !s.inHeader {
+// text sets a text of the row.
+func (s *state) text(c *conn.Connection, to *string, raw []byte) {
+	if s.muted {
 		return
 	}
-	s.header.Add(line)
-	if len(line) == 0 {
-		s.inHeader = false
-		s.addHeader()
+	if len(raw) > logs.MaxText {
+		s.weird(c, "log_string_field_truncated", "SMTP::LOG")
+	}
+	s.texts -= len(*to)
+	*to = logs.Text(raw)
+	s.texts += len(*to)
+}
+
+// tooMany has what to call lists that have no room for another address.
+var tooMany = map[byte]string{
+	'r': "smtp_too_many_rcptto_addresses", 't': "smtp_too_many_to_addresses", 'c': "smtp_too_many_cc_addresses",
+}
+
+// add adds an address to a list of the row, if it is not there.
+func (s *state) add(c *conn.Connection, list []string, kind byte, raw []byte) []string {
+	if s.muted {
+		return list
+	}
+	m := member{kind, logs.Text(raw[:min(len(raw), maxAddr)])}
+	switch _, ok := s.sets[m]; {
+	case ok:
+		return list
+	case len(list) >= maxAddrs || s.texts > maxRow:
+		s.weird(c, tooMany[kind], "")
+		return list
+	case s.sets == nil:
+		s.sets = make(map[member]struct{})
+	}
+	s.sets[m] = struct{}{}
+	s.texts += len(m.addr) + memberSize
+	return append(list, m.addr)
+}
+
+// fieldNames are the fields of a mail's header that go into the row.
+var fieldNames = lines.NewNames(
+	"Date", "From", "To", "Cc", "Reply-To", "Message-Id", "In-Reply-To", "Subject", "X-Originating-Ip", "Received",
+	"X-Mailer", "User-Agent", "X-User-Agent",
+)
+
+// field takes a field of a mail's header.
+func (s *state) field(c *conn.Connection, f lines.Field) {
+	if f.Long {
+		s.weird(c, "exceeded_mime_max_header_bytes", "")
+	}
+	r := s.current(c)
+	if s.muted {
+		return
+	}
+	switch f.Name {
+	case "Date":
+		s.text(c, &r.Date, f.Value)
+	case "From":
+		s.text(c, &r.From, f.Value)
+	case "Reply-To":
+		s.text(c, &r.ReplyTo, f.Value)
+	case "Message-Id":
+		s.text(c, &r.MsgID, f.Value)
+	case "In-Reply-To":
+		s.text(c, &r.InReplyTo, f.Value)
+	case "Subject":
+		s.text(c, &r.Subject, f.Value)
+	case "X-Mailer", "User-Agent", "X-User-Agent":
+		s.text(c, &r.UserAgent, f.Value)
+	case "To":
+		for m := range mailboxes(f.Value) {
+			r.To = s.add(c, r.To, 't', m)
+		}
+	case "Cc":
+		for m := range mailboxes(f.Value) {
+			r.CC = s.add(c, r.CC, 'c', m)
+		}
+	case "X-Originating-Ip":
+		for addr := range ipAddresses(f.Value, false) {
+			r.XOriginatingIP = &addr
+			break
+		}
+	case "Received": // the latest is on top
+		s.texts -= len(r.SecondReceived)
+		r.SecondReceived, r.FirstReceived = r.FirstReceived, ""
+		s.text(c, &r.FirstReceived, f.Value)
+		s.onReceived(c, r, f.Value)
 	}
 }
 
-// endHeader ends a header that has no end.
-func (s *state) endHeader(c *conn.Connection) {
-	if s.inHeader {
-		s.inHeader = false
-		s.header.Add(s.partial)
-		s.current(c)
-		s.addHeader()
-	}
-}
-
-// addHeader adds the fields of the mail's header to the row.
-func (s *state) addHeader() {
-	fields := s.header.Parse()
-	r := s.row
-	for name, value := range map[string]*string{
-		"Date": &r.Date, "From": &r.From, "Reply-To": &r.ReplyTo, "Message-Id": &r.MsgID,
-		"In-Reply-To": &r.InReplyTo, "Subject": &r.Subject,
-	} {
-		if v, ok := lines.Last(fields, name); ok {
-			*value = logs.Text(v)
+// onReceived adds to the path where a relay received the mail from: of two addresses, the second.
+func (s *state) onReceived(c *conn.Connection, r *Row, value []byte) {
+	var from netip.Addr
+	n := 0
+	for addr := range ipAddresses(value, true) {
+		if from, n = addr, n+1; n == 2 {
+			break
 		}
 	}
-	for _, name := range []string{"X-Mailer", "User-Agent", "X-User-Agent"} {
-		if v, ok := lines.Last(fields, name); ok {
-			r.UserAgent = logs.Text(v)
-		}
+	switch {
+	case n == 0 || from == r.Path[len(r.Path)-1]:
+	case len(r.Path) >= maxAddrs:
+		s.weird(c, "smtp_max_path_length_exceeded", "")
+	default:
+		r.Path = append(r.Path, from)
 	}
-	for _, v := range fields["To"] {
-		r.To = mailboxes(r.To, v)
-	}
-	for _, v := range fields["Cc"] {
-		r.CC = mailboxes(r.CC, v)
-	}
-	for _, v := range fields["Received"] { // the latest is on top
-		r.FirstReceived, r.SecondReceived = logs.Text(v), r.FirstReceived
-		if addr, ok := receivedFrom(v); ok && addr != r.Path[len(r.Path)-1] && len(r.Path) < maxAddrs {
-			r.Path = append(r.Path, addr)
-		}
-	}
-}
-
-// addresses returns the parts of a command's argument that look like mail addresses.
-func addresses(arg string) (addrs []string) {
-	for _, word := range strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune("<>,:; \t", r) }) {
-		if i := strings.IndexByte(word, '@'); i > 0 && i < len(word)-1 {
-			addrs = append(addrs, logs.Text(word[:min(len(word), maxAddr)]))
-		}
-	}
-	return addrs
-}
-
-var mailbox = regexp.MustCompile(`("[^"]*")?[^,]+`)
-
-// mailboxes adds the mailboxes in the value of a header field to list, with their names.
-func mailboxes(list []string, value string) []string {
-	for _, m := range mailbox.FindAllString(value, maxAddrs) {
-		m = strings.TrimSpace(m)
-		list = add(list, logs.Text(m[:min(len(m), maxAddr)]))
-	}
-	return list
-}
-
-// add adds addr to a set of addresses.
-func add(list []string, addr string) []string {
-	if len(list) < maxAddrs && !slices.Contains(list, addr) {
-		list = append(list, addr)
-	}
-	return list
-}
-
-var bracketed = regexp.MustCompile(`[\[( ](\d+\.\d+\.\d+\.\d+)[\]) ]`)
-
-// receivedFrom returns the address of the sender in the value of a Received field: the second if it has more than one.
-func receivedFrom(value string) (addr netip.Addr, ok bool) {
-	for _, m := range bracketed.FindAllStringSubmatch(value, 2) {
-		if a, err := netip.ParseAddr(m[1]); err == nil {
-			addr, ok = a, true
-		}
-	}
-	return addr, ok
-}
-
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
