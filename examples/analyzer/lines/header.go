@@ -31,11 +31,14 @@ func (n Names) field(line []byte) (name string, value []byte) {
 			lower[i] += 'a' - 'A'
 		}
 	}
-	name, ok := n[string(lower[:i])]
-	if rest := bytes.TrimLeft(line[i:], " \t"); ok && len(rest) > 0 && rest[0] == ':' {
-		return name, rest[1:]
+	rest := line[i:]
+	for len(rest) > 0 && blank(rest[0]) {
+		rest = rest[1:]
 	}
-	return "", nil
+	if len(rest) == 0 || rest[0] != ':' {
+		return "", nil
+	}
+	return n[string(lower[:i])], rest[1:]
 }
 
 // A Field is a field of a header.
@@ -87,7 +90,9 @@ func (h *Header) Line(line, after []byte, names Names, yield func(Field)) {
 		}
 		return
 	}
-	h.Finish(yield)
+	if h.name != "" || h.fold {
+		h.Finish(yield)
+	}
 	h.begun = true
 	name, value := names.field(bytes.TrimLeft(line, " \t"))
 	if name == "" {
