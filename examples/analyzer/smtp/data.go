@@ -13,18 +13,19 @@ import (
 // SMTP::bdat_max_line_length.
 const maxChunkLine = 8 << 10
 
-// content is where a mail stands that is being sent.
-type content struct {
-	chunked  bool // the mail comes in chunks, and one came
-	last     bool // the client said that the chunk is the last one
-	inHeader bool // the mail's header is to come, or comes
-	header   lines.Header
-	partial  []byte // of a line of the header that comes in chunks, at most maxChunkLine bytes
+// transfer is where a mail stands that is being sent.
+type transfer struct {
+	chunked   bool // the mail comes in chunks, and one came
+	lastChunk bool // the chunk at hand is the last one
+	last      bool // there was a command for the last one
+	inHeader  bool // the mail's header is to come, or comes
+	header    lines.Header
+	partial   []byte // of a line of the header that comes in chunks, at most maxChunkLine bytes
 }
 
 // beginHeader says that the lines of a mail follow, and its header first.
 func (s *state) beginHeader() {
-	s.content = content{chunked: s.chunked, last: s.last, inHeader: true}
+	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, last: s.last, inHeader: true}
 }
 
 // headerLine takes a line of a mail. Only the header is looked at.
@@ -47,7 +48,7 @@ func (s *state) endHeader(c *conn.Connection) {
 		s.header.Line(s.partial, nil, fieldNames, func(f lines.Field) { s.field(c, f) })
 	}
 	s.header.Finish(func(f lines.Field) { s.field(c, f) })
-	s.content = content{chunked: s.chunked, last: s.last}
+	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, last: s.last}
 }
 
 // beginChunk takes the argument of BDAT. There is no chunk if its size is not a number, or something other than LAST
@@ -79,13 +80,14 @@ func (s *state) beginChunk(c *conn.Connection, arg []byte) {
 		s.beginHeader()
 		s.chunked = true
 	}
-	if n > 0 {
-		s.expect, s.left = expectChunk, int64(n)
+	s.lastChunk = hasLast
+	if s.expect, s.left = expectChunk, int64(n); n == 0 {
+		s.endChunk(c)
 	}
 }
 
 // chunk takes what there is of a chunk. Lines of a header may go on in the next chunk.
-func (s *state) chunk(c *conn.Connection, data []byte) (n int, whole bool) {
+func (s *state) chunk(c *conn.Connection, data []byte) (n int) {
 	part := data[:min(int64(len(data)), s.left)]
 	for rest := part; s.inHeader && len(rest) > 0; {
 		i := bytes.IndexByte(rest, '\n')
@@ -94,22 +96,30 @@ func (s *state) chunk(c *conn.Connection, data []byte) (n int, whole bool) {
 			line = rest
 		}
 		rest = rest[min(len(line)+1, len(rest)):]
-		if i >= 0 && len(s.partial) == 0 {
-			s.headerLine(c, bytes.TrimRight(line, "\r"), rest)
-			continue
-		}
 		if room := maxChunkLine - len(s.partial); len(line) > room {
 			s.weird(c, "smtp_bdat_line_too_long", "")
 			line = line[:room]
 		}
-		if s.partial = append(s.partial, line...); i >= 0 {
-			line = bytes.TrimRight(s.partial, "\r")
+		if i < 0 || len(s.partial) > 0 {
+			s.partial = append(s.partial, line...)
+			line = s.partial
+		}
+		if i >= 0 {
 			s.partial = nil
-			s.headerLine(c, line, rest)
+			s.headerLine(c, bytes.TrimRight(line, "\r"), rest)
 		}
 	}
 	if s.left -= int64(len(part)); s.left == 0 {
-		s.expect = expectCommand
+		s.endChunk(c)
 	}
-	return len(part), true
+	return len(part)
+}
+
+// endChunk ends a chunk, and the mail with the last one.
+func (s *state) endChunk(c *conn.Connection) {
+	s.expect = expectCommand
+	if s.lastChunk {
+		s.endHeader(c)
+		s.chunked, s.lastChunk = false, false
+	}
 }

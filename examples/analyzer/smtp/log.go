@@ -55,7 +55,7 @@ type mail struct {
 	sender, recipient bool // there was a MAIL, and a RCPT after it
 	invalid           int  // commands that others should have preceded
 
-	content
+	transfer
 }
 
 // A member is in one of the lists of a row.

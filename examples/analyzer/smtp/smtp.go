@@ -112,7 +112,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	for whole := true; whole && n < len(data) && next == protocol.More; {
 		took := 0
 		if pkt.Side == protocol.Orig && s.expect == expectChunk {
-			took, whole = s.chunk(c, data[n:])
+			took = s.chunk(c, data[n:])
 		} else {
 			var line lines.Line
 			if line, took, whole = s.lines[pkt.Side].Next(data[n:], lines.EndCR|lines.OddNUL); whole {

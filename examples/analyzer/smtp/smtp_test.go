@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn"
+	"example.com/conn/examples/analyzer/lines/linestest"
 	"example.com/conn/examples/analyzer/protocol"
 	. "example.com/conn/examples/analyzer/protocol/protocoltest"
 )
@@ -196,32 +197,38 @@ func TestRefusedStartTLSGoesOn(t *testing.T) {
 		play(t, join(hello, []Turn{Orig("STARTTLS\r\n"), Resp("454 no\r\n")}, envelope, content)...))
 }
 
-func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
-	c := Conn()
-	Play(t, New(&Recorder{}), c, join(hello, envelope, content, quit[:2])...)
-	assert.True(t, conn.Registered(c, finalize))
-
-	c = Conn()
-	Play(t, New(&Recorder{}), c, join(hello, envelope, content, quit)...)
-	assert.False(t, conn.Registered(c, finalize), "after both ends")
-
-	c = Conn()
-	Play(t, New(&Recorder{}), c, join(hello, envelope, quit)...)
+func TestFinalizerIsRegisteredWhileAMailIsPending(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	Play(t, p, c, hello...)
+	assert.False(t, conn.Registered(c, finalize), "nothing is worth a row")
+	for range 2 {
+		Play(t, p, c, envelope...)
+		assert.True(t, conn.Registered(c, finalize))
+		Play(t, p, c, content...)
+		assert.False(t, conn.Registered(c, finalize), "the mail has been logged")
+	}
+	Play(t, p, c, envelope...)
+	Play(t, p, c, quit...)
 	assert.True(t, conn.Registered(c, finalize), "a mail is not complete")
+	conn.StateRemove(c)
+	assert.Len(t, o.Rows, 3)
+}
 
-	c = Conn()
+func TestViolation(t *testing.T) {
+	c := Conn()
 	res := Play(t, New(&Recorder{}), c, join(hello, []Turn{Resp("?\r\n")})...)
 	assert.Equal(t, protocol.Violation, res.Next)
-	assert.False(t, conn.Registered(c, finalize), "after a violation")
+	assert.False(t, conn.Registered(c, finalize))
 }
 
 func TestConfirmedByACommand(t *testing.T) {
-	p, c := New(&Recorder{}), Conn()
-	assert.False(t, p.Confirmed(c))
-	Play(t, p, c, hello[0], Resp("?\r\n"))
-	assert.False(t, p.Confirmed(c))
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	Play(t, p, c, hello[0], Resp("?\r\n"), Orig("XYZ\r\n"))
+	assert.False(t, o.Confirmed)
 	Play(t, p, c, hello[1])
-	assert.True(t, p.Confirmed(c))
+	assert.True(t, o.Confirmed)
 }
 
 func TestMatch(t *testing.T) {
@@ -245,7 +252,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-const header = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\n" +
+const header = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nX-Originating-IP: [2001:db8::7]\r\n" +
 	"Received: from x ([203.0.113.7]) by s\r\n\t(192.0.2.1); now\r\n" +
 	"Received: from y (203.0.113.8) by x\r\n" +
 	"From: A <a@c.test>\r\nTo: \"B, b\" <b@s.test>,\r\n c@s.test, c@s.test\r\nCc: d@s.test\r\nReply-To: r@c.test\r\n" +
@@ -258,8 +265,9 @@ func TestRow(t *testing.T) {
 		"trans_depth": 1, "helo": "c.test", "mailfrom": "a@c.test", "rcptto": ["b@s.test"],
 		"date": "Mon, 1 Jan 2024 00:00:00 +0000", "from": "A <a@c.test>", "to": ["\"B, b\" <b@s.test>", "c@s.test"],
 		"cc": ["d@s.test"], "reply_to": "r@c.test", "msg_id": "<1@c.test>", "in_reply_to": "<0@s.test>", "subject": "s",
+		"x_originating_ip": "2001:db8::7",
 		"first_received": "from y (203.0.113.8) by x",
-		"second_received": "from x ([203.0.113.7]) by s (192.0.2.1); now",
+		"second_received": "from x ([203.0.113.7]) by s\t(192.0.2.1); now",
 		"last_reply": "250 ok", "path": ["198.51.100.2", "192.0.2.1", "203.0.113.8"],
 		"user_agent": "m 1", "tls": false
 	}`
@@ -287,45 +295,268 @@ func TestRow(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	for arg, want := range map[string][]string{
-		"<a@b> SIZE=1":                 {"a@b"},
-		" a@b":                         {"a@b"},
-		"<@r1,@r2:a@b>":                {"a@b"},
-		"<a@b> ORCPT=rfc822;c@d":       {"a@b", "c@d"},
-		"<>":                           nil,
-		"<@b>":                         nil,
-		"<a@>":                         nil,
-		"<postmaster>":                 nil,
-		"\"A\" <a@b>":                  {"a@b"},
-		strings.Repeat("x", 600) + "@": nil,
+		"<a@b> SIZE=1":                   {"a@b"},
+		" a@b":                           {"a@b"},
+		"<@r1,@r2:a@b>":                  {"a@b"},
+		"<a@b> ORCPT=rfc822;c@d":         {"a@b", "c@d"},
+		"<a@b>,<c@d>, e@f;g@h":           {"a@b", "c@d", "e@f", "g@h"},
+		"a@[IPv6:2001:db8::1]":           {"a@[IPv62001db81]"}, // Zeek's too
+		"a;b@c":                          {"ab@c"},
+		"a@b@c":                          {"a@b@c"},
+		"a\tb@c\td@e":                    {"b@c", "d@e"},
+		"<>":                             nil,
+		"<@b>":                           nil,
+		"<a@>":                           nil,
+		"<postmaster>":                   nil,
+		"\"A\" <a@b>":                    {"a@b"},
+		strings.Repeat("x", 600) + "@":   nil,
+		strings.Repeat("x@y ", 3) + "x@": {"x@y", "x@y", "x@y"},
 	} {
-		assert.Equal(t, want, addresses(arg), arg)
+		var got []string
+		for addr := range addresses([]byte(arg)) {
+			got = append(got, string(addr))
+		}
+		assert.Equal(t, want, got, arg)
+		for range addresses([]byte(arg)) {
+			break
+		}
+	}
+}
+
+func TestMailboxes(t *testing.T) {
+	for value, want := range map[string][]string{
+		"a@b":                        {"a@b"},
+		" A <a@b> , c@d":             {"A <a@b>", "c@d"},
+		`"B, b" <b@s>, c@d`:          {`"B, b" <b@s>`, "c@d"},
+		`"B, b <b@s>, c@d`:           {"b <b@s>", "c@d"},
+		`"a" b, "c, d@e" f@g,`:       {`"c, d@e" f@g`},
+		"undisclosed recipients: ;":  nil,
+		"@b, a@, @, , a@b":           {"a@b"},
+		"":                           nil,
+		"list: a@b, c@d;":            {"list: a@b", "c@d;"},
+		strings.Repeat(`"a,b@c"`, 2): {`"a,b@c""a,b@c"`},
+	} {
+		var got []string
+		for m := range mailboxes([]byte(value)) {
+			got = append(got, string(m))
+		}
+		assert.Equal(t, want, got, value)
+		for range mailboxes([]byte(value)) {
+			break
+		}
+	}
+}
+
+func TestIPAddresses(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"[192.0.2.1]":                                      {"192.0.2.1", "192.0.2.1"},
+		"192.0.2.1":                                        {"192.0.2.1", ""},
+		"x 192.0.2.1":                                      {"192.0.2.1", ""},
+		"192.0.2.1 x":                                      {"192.0.2.1", ""},
+		"(192.0.2.1) {192.0.2.2} 192.0.2.3 ":               {"192.0.2.1 192.0.2.2 192.0.2.3", "192.0.2.1 192.0.2.2 192.0.2.3"},
+		"(192.0.2.1] [192.0.2.2) {192.0.2.3 ":              {"192.0.2.1 192.0.2.2 192.0.2.3", ""},
+		"[2001:db8::1]":                                    {"2001:db8::1", "2001:db8::1"},
+		"[IPv6:2001:db8::1]":                               {"6:2001:db8::1", ""},
+		"[::ffff:192.0.2.1]":                               {"192.0.2.1", "192.0.2.1"},
+		"[::] [1.2.3] [1.2.3.256] [abc] [a:b] [1.]":        {"::", "::"},
+		"[FFFF:ffff:0:1:2:3:4:5]":                          {"ffff:ffff:0:1:2:3:4:5", "ffff:ffff:0:1:2:3:4:5"},
+		"[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]":  {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+		"[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.2555]": {"", ""},
+		"": {"", ""},
+	} {
+		for i, wrapped := range []bool{false, true} {
+			var got []string
+			for addr := range ipAddresses([]byte(text), wrapped) {
+				got = append(got, addr.String())
+			}
+			assert.Equal(t, want[i], strings.Join(got, " "), "%s %v", text, wrapped)
+			for range ipAddresses([]byte(text), wrapped) {
+				break
+			}
+		}
+	}
+}
+
+func TestWeirds(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	many := func(n int, format string) (all string) {
+		for i := range n {
+			all += fmt.Sprintf(format, i)
+		}
+		return all
+	}
+	for name, tt := range map[string]struct {
+		turns []Turn
+		want  []string
+	}{
+		"nothing":                       {join(hello, envelope, content, quit), nil},
+		"no sender":                     {join(hello, envelope[2:]), []string{"smtp_mail_transaction_invalid"}},
+		"no recipient":                  {join(hello, envelope[:2], content), []string{"smtp_mail_transaction_invalid"}},
+		"no recipient of a chunk":       {join(hello, envelope[:2], []Turn{Orig("BDAT 0\r\n")}), []string{"smtp_mail_transaction_invalid"}},
+		"no recipient of the next mail": {join(hello, envelope, content, envelope[:2], content), []string{"smtp_mail_transaction_invalid"}},
+		"no sender of the next mail":    {join(hello, envelope, content, envelope[2:]), []string{"smtp_mail_transaction_invalid"}},
+		"after the last chunk":          {join(hello, envelope, []Turn{Orig("BDAT 0 LAST\r\n")}, envelope[2:]), []string{"smtp_mail_transaction_invalid"}},
+		"a sender again":                {join(hello, envelope, envelope[:2], content), []string{"smtp_mail_transaction_invalid"}},
+		"no last chunk":                 {join(hello, envelope, []Turn{Orig("BDAT 2\r\nhiNOOP\r\n")}), []string{"smtp_missing_bdat_last_chunk"}},
+		"a huge chunk":                  {join(hello, envelope, []Turn{Orig("BDAT 9223372036854775808\r\n")}), []string{"smtp_huge_bdat_chunk"}},
+		"a gap in a chunk":              {join(hello, envelope, []Turn{{FromOrig: true, Data: "BDAT 9\r\n", Lost: 9}}), []string{"smtp_bdat_remaining_at_end_data"}},
+		"a long line in a chunk": {
+			join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nSubject: " + long + long + "\r\n\r\n")}),
+			[]string{"smtp_bdat_line_too_long", "log_string_field_truncated"},
+		},
+		"a line in a chunk":   {join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nX: " + strings.Repeat("x", maxChunkLine-4) + "\r\n")}), nil},
+		"a long text":         {join(hello, envelope, []Turn{Resp("250 " + long + "\r\n")}), []string{"log_string_field_truncated"}},
+		"many recipients":     {join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\n" + many(maxAddrs+1, "RCPT TO:<%d@b>\r\n"))}), []string{"smtp_excessive_pending_cmds", "smtp_too_many_rcptto_addresses"}},
+		"enough recipients":   {join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\n" + many(maxAddrs-1, "RCPT TO:<%d@b>\r\n"))}), nil},
+		"many addresses":      {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs+1, "To: %d@b\r\nCc: a@b\r\n") + "\r\n")}), []string{"smtp_too_many_to_addresses"}},
+		"many copies":         {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs+1, "Cc: %d@b\r\nTo: a@b\r\n") + "\r\n")}), []string{"smtp_too_many_cc_addresses"}},
+		"many relays":         {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs-1, "Received: [2001:db8::%d]\r\n") + "\r\n")}), []string{"smtp_max_path_length_exceeded"}},
+		"not too many relays": {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs-2, "Received: [2001:db8::%d]\r\n") + "\r\n")}), nil},
+		"a long field": {
+			join(hello, envelope, []Turn{Orig("DATA\r\nSubject: x\r\n" + strings.Repeat(" "+long+"\r\n", 7) + "\r\n")}),
+			[]string{"exceeded_mime_max_header_bytes", "log_string_field_truncated"},
+		},
+		"a carriage return": {join(hello, []Turn{Orig("NO\rOP\r\n")}), []string{"line_terminated_with_single_CR"}},
+		"a zero byte":       {join(hello, []Turn{Orig("NOOP \x00\r\n")}), []string{"NUL_in_line"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, tt.turns...)
+			assert.Equal(t, tt.want, o.Weirds)
+		})
+	}
+	for arg, want := range map[string]string{
+		"": "BDAT argument bad length", "18446744073709551615 LAST1": "BDAT argument bad length",
+		"-1 LAST": "BDAT not followed by a valid chunk-size", "x": "BDAT not followed by a valid chunk-size",
+		":": "BDAT not followed by a valid chunk-size", "/1": "BDAT not followed by a valid chunk-size",
+		"18446744073709551616": "BDAT chunk-size too large", "5x": "BDAT chunk-size not valid",
+		"5 FIRST": "BDAT chunk-size followed by junk", "5 ": "BDAT chunk-size followed by junk",
+		"18446744073709551615 LAST": "18446744073709551615", "5 LAST": "", "0": "", "9": "",
+	} {
+		o := &addls{}
+		c := Conn()
+		Play(t, New(o), c, join(hello, envelope, []Turn{Orig("BDAT " + arg + "\r\n")})...)
+		assert.Equal(t, want, strings.Join(o.addls, ";"), arg)
+	}
+}
+
+// addls keeps what more weirds say.
+type addls struct {
+	Recorder
+	addls []string
+}
+
+func (o *addls) Weird(_ *conn.Connection, _, addl string) { o.addls = append(o.addls, addl) }
+
+func TestCommandsThatMakeNoSenseEndSMTP(t *testing.T) {
+	for n, want := range map[int]protocol.Next{maxInvalid: protocol.More, maxInvalid + 1: protocol.Stop} {
+		o, c := &Recorder{}, Conn()
+		res := Play(t, New(o), c, join(hello, []Turn{Orig(strings.Repeat("RCPT TO:<a@b>\r\n", n))})...)
+		assert.Equal(t, want, res.Next)
+		assert.True(t, conn.Registered(c, finalize))
+		conn.StateRemove(c)
+		assert.Len(t, o.Rows, 1)
 	}
 }
 
 func TestStateIsBounded(t *testing.T) {
-	c := Conn()
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	long := strings.Repeat("x", 16000)
 	var many strings.Builder
-	many.WriteString("EHLO c\r\nMAIL FROM:<a@b>\r\n")
+	many.WriteString("EHLO c" + long + "\r\nMAIL FROM:<a@b>\r\n")
 	for i := range 5000 {
-		fmt.Fprintf(&many, "RCPT TO:<%d@%s>\r\n", i, strings.Repeat("x", 1000))
+		fmt.Fprintf(&many, "RCPT TO:<%d@%s>\r\n", i, long[:1000])
 	}
-	many.WriteString("DATA\r\n" + strings.Repeat("To: "+strings.Repeat("a,", 1000)+"\r\n", 100))
-	Play(t, New(&Recorder{}), c, Resp("220 hi\r\n"), Orig(many.String()))
+	Play(t, p, c, Resp("220 hi\r\n"), Orig(many.String()))
 	s := session.Get(c)
 	assert.LessOrEqual(t, len(s.waiting), maxWaiting)
-	assert.Len(t, s.row.RcptTo, maxAddrs)
 	assert.Len(t, s.row.RcptTo[0], maxAddr)
+	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
+	header := "Date: " + long + "\r\nTo: " + strings.Repeat("a@b,", 1000) + "\r\nReceived: " + long + "\r\n"
+	Play(t, p, c, Orig("DATA\r\n"+strings.Repeat(header, 100)))
+	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
 	conn.StateRemove(c)
-	assert.Len(t, s.row.To, 0)
+	assert.Len(t, o.Rows, 1)
+}
+
+// A command that waits for its reply does not keep its line alive.
+func TestCommandsThatWaitTakeAByteEach(t *testing.T) {
+	c, p := Conn(), New(&Recorder{})
+	Play(t, p, c, Orig(strings.Repeat("NOOP "+strings.Repeat("x", 16000)+"\r\n", 900)))
+	assert.Len(t, session.Get(c).waiting, 901)
+	assert.LessOrEqual(t, p.Held(c), 4096)
+}
+
+func TestFlush(t *testing.T) {
+	turns := join(hello, envelope, content, envelope, []Turn{
+		Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header), header)), Resp("250 ok\r\n"),
+	}, envelope, quit)
+	want := len(account.Check(t, turns, 3, func(int) bool { return false }))
+	require.Equal(t, 3, want)
+	for at := 1; ; at++ {
+		n := 0
+		rows := account.Check(t, turns, 3, func(i int) bool { n = i; return i == at })
+		if at > n {
+			break
+		}
+		require.Len(t, rows, want, "%d", at)
+		for i, row := range rows {
+			require.Equal(t, i+1, row.(*Row).TransDepth)
+			require.Equal(t, "a@c.test", row.(*Row).MailFrom)
+		}
+	}
+	require.Len(t, account.Check(t, turns, 3, func(int) bool { return true }), want)
+	New(nil).Flush(Conn()) // of a connection that it does not know
+	assert.Zero(t, New(nil).Held(Conn()))
+}
+
+var account = linestest.Account{
+	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: 4 << 10, PerByte: 128,
 }
 
 func FuzzParser(f *testing.F) {
-	f.Add(Encode(join(hello, envelope, content, envelope, content, quit)...))
-	f.Add(Encode(join(hello, envelope, []Turn{Orig("BDAT 14\r\nSubject: s\r\n\r\nBDAT 2 LAST\r\nhi"), Resp("250 ok\r\n250 ok\r\n")})...))
-	f.Add(Encode(join(hello, []Turn{Orig("STARTTLS\r\n"), Resp("220 go\r\n\x16\x03"), Orig("\x16\x03\x01")})...))
-	f.Add(Encode(join(hello, []Turn{Orig("AUTH LOGIN\r\n"), Resp("334 x\r\n"), Orig("eA==\r\n"), Resp("235 ok\r\n")})...))
-	f.Add(Encode(join(hello, []Turn{{FromOrig: true, Data: "BDAT 20 LAST\r\nFrom: a", Lost: 5}, Orig("x"), Resp("354 go\r\n")})...))
-	f.Fuzz(func(t *testing.T, input []byte) {
-		FuzzRows(t, parser, Decode(input)...)
+	for _, turns := range [][]Turn{
+		join(hello, envelope, content, envelope, content, quit),
+		join(hello, envelope, []Turn{Orig("BDAT 14\r\nSubject: s\r\n\r\nBDAT 2 LAST\r\nhi"), Resp("250 ok\r\n250 ok\r\n")}),
+		join(hello, []Turn{Orig("STARTTLS\r\n"), Resp("220 go\r\n\x16\x03"), Orig("\x16\x03\x01")}),
+		join(hello, []Turn{Orig("AUTH LOGIN\r\n"), Resp("334 x\r\n"), Orig("eA==\r\n"), Resp("235 ok\r\n")}),
+		join(hello, []Turn{{FromOrig: true, Data: "BDAT 20 LAST\r\nFrom: a", Lost: 5}, Orig("x"), Resp("354 go\r\n")}),
+		join(envelope, []Turn{Orig("DATA\r\nTo: a@b, \"x, y\" <c@d>\r\nReceived: [1.2.3.4]\r\n\r\n.\r\n"), Resp("354 go\r\n250 ok\r\n")}),
+	} {
+		f.Add(Encode(turns...), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, input []byte, flush uint8) {
+		turns := Decode(input)
+		FuzzRows(t, parser, turns...)
+		account.CheckAllocations(t, turns, 1+int(flush))
+		rows := account.Check(t, turns, 3, func(int) bool { return false })
+		account.Check(t, turns, 3, func(n int) bool { return n == int(flush) })
+		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
+		require.LessOrEqual(t, len(flushed), len(rows), "rows with Flush in between")
 	})
+}
+
+func BenchmarkParser(b *testing.B) {
+	mail := header + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 200) + ".\r\n"
+	var all []Turn
+	for range 10 {
+		all = append(all, join(envelope, []Turn{Orig("DATA\r\n"), Resp("354 go\r\n"), Orig(mail), Resp("250 ok\r\n")})...)
+	}
+	for _, bm := range []struct {
+		name  string
+		turns []Turn
+	}{
+		{"friendly=mail", join(hello, all, quit)},
+		{"hostile=commands", []Turn{Orig(strings.Repeat("NOOP\n", 100000))}},
+		{"hostile=replies", []Turn{Resp(strings.Repeat("250\n", 100000))}},
+		{"hostile=recipients", []Turn{Orig(strings.Repeat("RCPT TO:a@b\n", 20)), Orig("MAIL FROM:a@b\n"), Orig(strings.Repeat("RCPT TO:a@b\n", 20000))}},
+		{"hostile=header", join(envelope, []Turn{Orig("DATA\n" + strings.Repeat("x\n", 100000))})},
+		{"hostile=fields", join(envelope, []Turn{Orig("DATA\n" + strings.Repeat("To:a@b\n", 100000))})},
+		{"hostile=addresses", join(envelope, []Turn{Orig("DATA\n" + strings.Repeat("To:"+strings.Repeat("a@b,", 5000)+"\n", 10))})},
+		{"hostile=received", join(envelope, []Turn{Orig("DATA\n" + strings.Repeat("Received:"+strings.Repeat(" a::b ", 2000)+"\n", 10))})},
+		{"hostile=chunks", join(envelope, []Turn{Orig(strings.Repeat("BDAT 1\nx", 50000))})},
+	} {
+		b.Run(bm.name, func(b *testing.B) { account.Bench(b, bm.turns...) })
+	}
 }
