@@ -3,6 +3,8 @@ package ftp
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn"
+	"example.com/conn/examples/analyzer/lines/linestest"
 	"example.com/conn/examples/analyzer/protocol"
 	. "example.com/conn/examples/analyzer/protocol/protocoltest"
 )
@@ -240,36 +243,40 @@ func TestOtherAuthGoesOn(t *testing.T) {
 	))
 }
 
-func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
+func TestFinalizerIsRegisteredWhileACommandWithARowIsPending(t *testing.T) {
 	o, c := &Recorder{}, Conn()
-	turns := after(login, Orig("DELE f\r\n"), Resp("250 ok\r\n"))
-	Play(t, New(o), c, turns...)
+	p := New(o)
+	Play(t, p, c, after(login, Orig("SYST\r\n"))...)
+	assert.False(t, conn.Registered(c, finalize), "no command that is pending has a row")
+	Play(t, p, c, Orig("DELE f\r\n"))
 	assert.True(t, conn.Registered(c, finalize))
-	assert.Empty(t, o.Rows, "more replies may come")
-
-	o, c = &Recorder{}, Conn()
-	Play(t, New(o), c, after(turns, Ends()[0])...)
-	assert.True(t, conn.Registered(c, finalize), "the other side may reply")
+	Play(t, p, c, Resp("215 UNIX\r\n250 ok\r\n"))
+	assert.True(t, conn.Registered(c, finalize), "more replies may come")
 	assert.Empty(t, o.Rows)
-
-	o, c = &Recorder{}, Conn()
-	Play(t, New(o), c, after(turns, Ends()...)...)
-	assert.False(t, conn.Registered(c, finalize), "after both ends")
+	Play(t, p, c, Orig("NOOP\r\n"))
+	assert.False(t, conn.Registered(c, finalize))
 	assert.Len(t, o.Rows, 1)
+	Play(t, p, c, Orig("DELE f\r\n"), Ends()[0])
+	assert.True(t, conn.Registered(c, finalize), "the other side may reply")
+	assert.Len(t, o.Rows, 1)
+	Play(t, p, c, Ends()[1])
+	assert.False(t, conn.Registered(c, finalize), "after both ends")
+	assert.Len(t, o.Rows, 2)
 
 	o, c = &Recorder{}, Conn()
-	assert.Equal(t, protocol.Violation, Play(t, New(o), c, after(turns, Resp("what\r\n"))...).Next)
+	assert.Equal(t, protocol.Violation, Play(t, New(o), c, after(login, Orig("DELE f\r\n"), Resp("what\r\n"))...).Next)
 	assert.False(t, conn.Registered(c, finalize), "after a violation")
 	assert.Len(t, o.Rows, 1)
 }
 
 func TestConfirmedByACommand(t *testing.T) {
-	p, c := New(&Recorder{}), Conn()
-	assert.False(t, p.Confirmed(c))
+	o, c := &Recorder{}, Conn()
+	p := New(o)
 	Play(t, p, c, Resp("220 hi\r\n"), Orig("?\r\n"+strings.Repeat("X", maxVerb+1)+"\r\n"))
-	assert.False(t, p.Confirmed(c))
+	assert.False(t, o.Confirmed)
+	assert.Empty(t, o.Weirds)
 	Play(t, p, c, Orig("USER me\r\n"))
-	assert.True(t, p.Confirmed(c))
+	assert.True(t, o.Confirmed)
 }
 
 func TestMatch(t *testing.T) {
@@ -323,11 +330,13 @@ func TestRow(t *testing.T) {
 
 func TestStateIsBounded(t *testing.T) {
 	o, c := &Recorder{}, Conn()
+	p := New(o)
 	long := strings.Repeat("x", 10000)
-	Play(t, New(o), c, Orig(strings.Repeat("DELE "+long+"\r\n", 100)+"USER "+long+"\r\nPASS "+long+"\r\n"), Resp("250-"+long+"\r\n"))
+	Play(t, p, c, Orig(strings.Repeat("DELE "+long+"\r\n", 100)+"USER "+long+"\r\nPASS "+long+"\r\n"), Resp("250-"+long+"\r\n"))
 	s := session.Get(c)
 	assert.Len(t, s.pending, maxPending)
 	assert.Len(t, s.user, maxName)
+	assert.LessOrEqual(t, p.Held(c), 128<<10)
 	conn.StateRemove(c)
 	require.Len(t, o.Rows, maxPending-1)
 	assert.Len(t, o.Rows[0].(*Row).Arg, maxText)
@@ -335,14 +344,163 @@ func TestStateIsBounded(t *testing.T) {
 	assert.Equal(t, "<hidden>", o.Rows[0].(*Row).Password)
 }
 
+func TestFlush(t *testing.T) {
+	turns := after(login, Orig("CWD d\r\nDELE a\r\nRETR b\r\nNOOP\r\n"), Resp("250 ok\r\n250 gone\r\n150 go\r\n226 done\r\n"),
+		Orig("DELE c\r\n"), Resp("250 ok\r\n"), Orig("QUIT\r\n"))
+	want := len(account.Check(t, turns, 3, func(int) bool { return false }))
+	require.Equal(t, 3, want)
+	for at := 1; ; at++ {
+		n := 0
+		rows := account.Check(t, turns, 3, func(i int) bool { n = i; return i == at })
+		if at > n {
+			break
+		}
+		require.Len(t, rows, want, "%d", at)
+	}
+	require.Len(t, account.Check(t, turns, 3, func(int) bool { return true }), want)
+	New(nil).Flush(Conn()) // of a connection that it does not know
+	assert.Zero(t, New(nil).Held(Conn()))
+}
+
+func TestWeirds(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for name, tt := range map[string]struct {
+		turns []Turn
+		want  []string
+	}{
+		"nothing":               {after(login, Orig("SYST\r\n")), nil},
+		"a line of no command":  {after(login, Orig("AB\r\n")), []string{"FTP_invalid_command"}},
+		"an empty line":         {after(login, Orig("\r\n  \r\n")), nil},
+		"a byte of no command":  {after(login, Orig("AB\xc4\r\n")), []string{"FTP_invalid_command"}},
+		"a long command":        {after(login, Orig(strings.Repeat("X", maxVerb+1)+"\r\n")), []string{"FTP_max_command_length_exceeded 101 > 100"}},
+		"not too long":          {after(login, Orig(strings.Repeat("X", maxVerb)+"\r\n")), nil},
+		"many commands":         {after(login, Orig(strings.Repeat("NOOP\r\n", maxPending+1))), []string{"FTP_too_many_pending_commands 20"}},
+		"not too many":          {after(login, Orig(strings.Repeat("NOOP\r\n", maxPending-1))), nil},
+		"a long user":           {after(login, Orig("USER "+long[:maxName+1]+"\r\n")), []string{"FTP_user_too_long 129"}},
+		"a long password":       {after(login, Orig("PASS "+long[:maxName+1]+"\r\n")), []string{"FTP_password_too_long 129"}},
+		"not too long a name":   {after(login, Orig("USER "+long[:maxName]+"\r\nPASS "+long[:maxName]+"\r\n")), nil},
+		"a long argument":       {[]Turn{Orig("ACCT " + long + "\r\n")}, []string{"FTP_arg_too_long 5000"}},
+		"a long path":           {[]Turn{Orig("DELE " + long + "\r\n")}, []string{"FTP_arg_too_long 5021"}},
+		"not too long a path":   {[]Turn{Orig("DELE " + long[:maxText-21] + "\r\n")}, nil},
+		"a path a bit longer":   {[]Turn{Orig("DELE " + long[:maxText-20] + "\r\n")}, []string{"FTP_arg_too_long 4097"}},
+		"a long reply":          {after(login, Orig("ACCT x\r\n"), Resp("230 "+long+"\r\n")), []string{"FTP_reply_msg_too_long 5000"}},
+		"half a command":        {after(login, Turn{FromOrig: true, Data: "QUI", End: true}), []string{"partial_ftp_request"}},
+		"half a reply":          {after(login, Turn{Data: "22", End: true}), nil},
+		"a carriage return":     {after(login, Orig("NO\rOP\r\n")), []string{"line_terminated_with_single_CR", "FTP_invalid_command"}},
+		"a zero byte":           {after(login, Orig("NOOP \x00\r\n")), []string{"NUL_in_line"}},
+		"half a line and a gap": {after(login, Turn{FromOrig: true, Data: "QUI", Lost: 9}, Ends()[0]), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, c := &addls{}, Conn()
+			Play(t, New(o), c, tt.turns...)
+			conn.StateRemove(c)
+			var got []string
+			for _, w := range o.weirds {
+				if !slices.Contains(got, w) {
+					got = append(got, w)
+				}
+			}
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+// addls keeps weirds with what more they say.
+type addls struct {
+	Recorder
+	weirds []string
+}
+
+func (o *addls) Weird(_ *conn.Connection, name, addl string) {
+	o.weirds = append(o.weirds, strings.TrimSpace(name+" "+addl))
+}
+
+func TestFindPath(t *testing.T) {
+	for text, want := range map[string]string{
+		`"/a b" is it`: "/a b",
+		`"x" or "/a"`:  "/a",
+		`"x" /b "/a`:   "/b",
+		`in /a b`:      "/a",
+		`in /a"b`:      "/a",
+		`C:\\a\\b c`:   `C:\\a\\b`,
+		`"d:/a b"`:     "d:/a b",
+		`1:/x`:         "/x",
+		"nothing":      "",
+		"":             "",
+		`"`:            "",
+		`@:/x`:         "/x",
+		`z:`:           "",
+	} {
+		assert.Equal(t, want, findPath(text), text)
+	}
+}
+
+func TestParsePort(t *testing.T) {
+	for text, want := range map[string]string{
+		"1,2,3,4,5,6":                          "1.2.3.4:1286",
+		"(1,2,3,4,5,6)":                        "1.2.3.4:1286",
+		"9 1,2,3,4,5,6,7":                      "1.2.3.4:1286",
+		"1,2,3 1,2,3,4,5,6":                    "1.2.3.4:1286",
+		"1,2,3,,1,2,3,4,5,6":                   "1.2.3.4:1286",
+		"1,2,3,4,5":                            "",
+		"1,2,3,4,5,":                           "",
+		"255,255,255,255,255,255":              "255.255.255.255:65535",
+		"255,255,255,255,255,256":              "",
+		"1,2,3,4,5,99999999999999999999999999": "",
+		"":                                     "",
+		",":                                    "",
+	} {
+		addr, ok := parsePort([]byte(text))
+		assert.Equal(t, want != "", ok, text)
+		if ok {
+			assert.Equal(t, want, addr.String(), text)
+		}
+	}
+}
+
+func TestMatchReplies(t *testing.T) {
+	l := newLog(Start)
+	long := strings.Repeat("x", 100)
+	for _, cmd := range []*command{{verb: "CWD", arg: "a"}, {verb: "DELE", arg: "bb"}, {verb: "DELE", arg: long}} {
+		l.add(cmd)
+	}
+	for reply, want := range map[string]int{
+		"220 hi": 0, "250 ok": 1, "250 DELE ok": 2, "250 bb gone": 2, "500 what": 0, "500 DELE": 2, "999 x": 0, "999 bb": 0,
+		"250 " + long[:maxNamed]: 1, "250 " + long: 3, "250 " + long[:maxNamed] + strings.Repeat("y", 40): 3,
+	} {
+		code, _ := strconv.Atoi(reply[:3])
+		assert.Same(t, l.pending[want], l.match(code, reply[4:]), reply)
+	}
+	assert.Equal(t, "<unknown>", (&log{}).match(250, "").verb)
+}
+
+func TestLastNumber(t *testing.T) {
+	for text, want := range map[string]int64{"1 22": 22, "a (77 bytes)": 77, "": -1, "x": -1, "9": 9, "0:": 0, "99999999999999999999": -1} {
+		n, ok := lastNumber([]byte(text))
+		assert.Equal(t, want >= 0, ok, text)
+		if ok {
+			assert.Equal(t, want, n, text)
+		}
+	}
+}
+
+var account = linestest.Account{
+	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: 4<<10 + maxChannels*(channelSize+100), PerByte: 400,
+}
+
 func FuzzParser(f *testing.F) {
-	f.Add(Encode(after(login, Orig("PORT 192,0,2,1,4,31\r\nRETR f\r\n"), Resp("200 ok\r\n150 go (7)\r\n226 done\r\n"), Ends()[0])...))
-	f.Add(Encode(after(login, Orig("EPSV\r\n"), Resp("229 ok (|||1055|)\r\n"), Orig("EPRT |2|::1|9|\r\nPASV\r\n"), Resp("227 (1,2,3,4,5,6)\r\n"))...))
-	f.Add(Encode(Resp("220-hi\r\n226 Transfer complete.\r\n"), Orig("AUTH TLS\r\n"), Resp("220 x\r\n234 go\r\n"), Orig("\x16\x03")))
-	f.Add(Encode(after(login, Orig("CWD d\r\nCDUP\r\nPWD\r\n"), Resp("250 ok\r\n200 ok\r\n257 \"/x\"\r\n"), Orig("\xff\xf4ABOR\r\nDELE ../y\r\n"))...))
-	f.Fuzz(func(t *testing.T, input []byte) {
+	f.Add(Encode(after(login, Orig("PORT 192,0,2,1,4,31\r\nRETR f\r\n"), Resp("200 ok\r\n150 go (7)\r\n226 done\r\n"), Ends()[0])...), uint8(3))
+	f.Add(Encode(after(login, Orig("EPSV\r\n"), Resp("229 ok (|||1055|)\r\n"), Orig("EPRT |2|::1|9|\r\nPASV\r\n"), Resp("227 (1,2,3,4,5,6)\r\n"))...), uint8(3))
+	f.Add(Encode(Resp("220-hi\r\n226 Transfer complete.\r\n"), Orig("AUTH TLS\r\n"), Resp("220 x\r\n234 go\r\n"), Orig("\x16\x03")), uint8(3))
+	f.Add(Encode(after(login, Orig("CWD d\r\nCDUP\r\nPWD\r\n"), Resp("250 ok\r\n200 ok\r\n257 \"/x\"\r\n"), Orig("\xff\xf4ABOR\r\nDELE ../y\r\n"))...), uint8(3))
+	f.Fuzz(func(t *testing.T, input []byte, flush uint8) {
 		turns := Decode(input)
 		FuzzRows(t, parser, turns...)
+		account.CheckAllocations(t, turns, 1+int(flush))
+		rows := account.Check(t, turns, 3, func(int) bool { return false })
+		account.Check(t, turns, 3, func(n int) bool { return n == int(flush) })
+		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
+		require.GreaterOrEqual(t, len(flushed), len(rows), "rows with Flush in between")
 
 		// Data connections come up for all announcements, and go before and after the control connection.
 		o, c := &Recorder{}, Conn()
@@ -368,4 +526,28 @@ func FuzzParser(f *testing.F) {
 			require.LessOrEqual(t, len(s.channels), maxChannels)
 		}
 	})
+}
+
+func BenchmarkParser(b *testing.B) {
+	var session []Turn
+	for range 20 {
+		session = append(session, Orig("CWD pub\r\n"), Resp("250 ok\r\n"), Orig("PASV\r\n"), Resp("227 Entering Passive Mode (1,2,3,4,5,6).\r\n"),
+			Orig("RETR file\r\n"), Resp("150 Opening (77 bytes)\r\n226 done\r\n"))
+	}
+	long := strings.Repeat("x", 4000)
+	for _, bm := range []struct {
+		name  string
+		turns []Turn
+	}{
+		{"friendly=session", after(login, session...)},
+		{"hostile=commands", []Turn{Orig(strings.Repeat("ACCT\n", 50000))}},
+		{"hostile=lines", []Turn{Resp("220-\n" + strings.Repeat("x\n", 100000))}},
+		{"hostile=replies", []Turn{Orig(strings.Repeat("DELE x\n", 20)), Resp(strings.Repeat("999\n", 50000))}},
+		{"hostile=matching", []Turn{Orig(strings.Repeat("DELE "+long[:60]+"y\n", 20)), Resp(strings.Repeat("220-"+long+"\n220 \n", 100))}},
+		{"hostile=paths", []Turn{Orig("PWD\n"), Resp("220 x\n" + strings.Repeat("257 "+strings.Repeat("\"", 4000)+"\n", 100))}},
+		{"hostile=ports", []Turn{Orig("PASV\n"), Resp("220 x\n" + strings.Repeat("227 "+strings.Repeat("1,2,3,4,5.", 400)+"\n", 100))}},
+		{"hostile=telnet", []Turn{Orig(strings.Repeat("NOOP "+strings.Repeat("\xff\xf4", 2000)+"\n", 100))}},
+	} {
+		b.Run(bm.name, func(b *testing.B) { account.Bench(b, bm.turns...) })
+	}
 }
