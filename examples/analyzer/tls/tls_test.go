@@ -434,5 +434,23 @@ func FuzzParser(f *testing.F) {
 		for _, row := range rows {
 			assert.Less(t, len(row), 6*(len(input)+1000), "rows do not outgrow what was sent")
 		}
+		p, c := New(&Recorder{}), Conn()
+		var left [2][]byte
+		cost := allocated(func() {
+			for _, turn := range turns {
+				side := protocol.Resp
+				if turn.FromOrig {
+					side = protocol.Orig
+				}
+				left[side] = append(left[side], turn.Data...)
+				n, next := p.Data(c, protocol.Packet{Side: side}, left[side])
+				if next != protocol.More {
+					return
+				}
+				left[side] = left[side][n:]
+				require.LessOrEqual(t, p.Held(c), maxHeld(len(input)))
+			}
+		})
+		assert.LessOrEqual(t, cost, maxAllocated(len(input)))
 	})
 }
