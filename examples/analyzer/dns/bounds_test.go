@@ -53,7 +53,7 @@ func TestPendingIsBounded(t *testing.T) {
 	}{
 		"IDs":     {func(i int) Turn { return query(uint16(i), "q") }, maxIDs + 1, maxIDs},
 		"one ID":  {func(int) Turn { return answer(1, "a") }, maxQueued + 1, maxQueued + 1},
-		"bytes":   {func(int) Turn { return big }, maxHeld / (logs.MaxText + 480), maxHeld / (logs.MaxText + 480)},
+		"bytes":   {func(int) Turn { return big }, maxHeld / (logs.MaxText + 420), maxHeld / (logs.MaxText + 420)},
 		"queries": {func(int) Turn { return query(1, strings.Repeat("a.", 120)) }, maxQueued + 1, maxQueued + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestFlush(t *testing.T) {
 	p.Flush(c)
 	assert.Zero(t, p.Held(c))
 	Play(t, p, c, query(1, "a"), answer(2, "b"))
-	assert.Greater(t, p.Held(c), 2*448)
+	assert.Greater(t, p.Held(c), 2*384)
 	p.Flush(c)
 	assert.Len(t, o.Rows, 2)
 	assert.Less(t, p.Held(c), 200)
@@ -129,7 +129,7 @@ func reachable(t *testing.T, n int, turns ...Turn) (real, held int) {
 }
 
 func TestHeldIsWhatIsReachable(t *testing.T) {
-	assert.LessOrEqual(t, unsafe.Sizeof(Row{}), uintptr(448))
+	assert.LessOrEqual(t, unsafe.Sizeof(Row{}), uintptr(384))
 	var several []Turn
 	for i := range 20 {
 		several = append(several, query(uint16(i), "www.example.com"))

@@ -40,6 +40,12 @@ type Row struct {
 	start  time.Time
 	texts  int  // bytes of Query and Answers
 	paired bool // a query and its reply are in it
+
+	// What the pointers above point to once it is known.
+	rtt           logs.Seconds
+	query         string
+	qclass, qtype uint16
+	rcode         uint8
 }
 
 func newRow(c *conn.Connection, now time.Time, id uint16) *Row {
@@ -48,7 +54,7 @@ func newRow(c *conn.Connection, now time.Time, id uint16) *Row {
 
 // held returns how many bytes r takes.
 func (r *Row) held() int {
-	const rowSize = 448 // with what its pointers point to
+	const rowSize = 384
 	return rowSize + r.texts + 16*cap(r.Answers) + 8*cap(r.TTLs)
 }
 
@@ -72,8 +78,9 @@ func (r *Row) header(m *message) {
 		r.OpCodeName = name(netbiosOpcodes, uint16(m.opcode()), "netbios-opcode")
 	}
 	if m.reply() {
-		r.RCode, r.RCodeName = new(m.rcode()), name(rcodes, uint16(m.rcode()), "rcode")
-		r.Rejected = m.rcode() != 0 && m.questions() == 0
+		r.rcode = m.rcode()
+		r.RCode, r.RCodeName = &r.rcode, name(rcodes, uint16(r.rcode), "rcode")
+		r.Rejected = r.rcode != 0 && m.questions() == 0
 	}
 }
 
@@ -88,10 +95,10 @@ func (r *Row) question(m *message, offset int) {
 		r.Rejected = r.Rejected || m.answers()+m.authority()+m.additional() == 0
 	default:
 		query := m.name()
-		kind, class := m.uint16(), m.uint16()
+		r.qtype, r.qclass = m.uint16(), m.uint16()
 		r.RD, r.TC, r.Z = m.rd(), m.tc(), m.z()
-		r.QClass, r.QClassName = &class, name(classes, class, "qclass")
-		r.QType, r.QTypeName = &kind, typeName(kind)
+		r.QClass, r.QClassName = &r.qclass, name(classes, r.qclass, "qclass")
+		r.QType, r.QTypeName = &r.qtype, typeName(r.qtype)
 		if m.netbios {
 			if plain := netbiosName(query); len(plain) > 0 {
 				query = plain
@@ -105,11 +112,8 @@ func (r *Row) question(m *message, offset int) {
 }
 
 func (r *Row) ask(query string) {
-	if r.Query != nil {
-		r.texts -= len(*r.Query)
-	}
-	r.Query = &query
-	r.texts += len(query)
+	r.texts += len(query) - len(r.query)
+	r.query, r.Query = query, &r.query
 }
 
 // readSection reads n records, and what they say into r if m is a reply. Those of a dynamic update are prerequisites in the
@@ -156,7 +160,7 @@ func (r *Row) answer(m *message, text string, now time.Time) {
 	}
 	r.AA, r.RA = m.aa(), m.ra()
 	if r.RTT == nil && !now.Equal(r.start) {
-		r.RTT = new(logs.Interval(now.Sub(r.start)))
+		r.rtt, r.RTT = logs.Interval(now.Sub(r.start)), &r.rtt
 	}
 	if text == "" {
 		return
