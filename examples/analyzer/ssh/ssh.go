@@ -1,11 +1,11 @@
 // Package ssh follows SSH 1 and 2 up to where they encrypt, and guesses from the sizes of what follows whether the user got
-// in: the log ssh has a row for each connection.
+// in: the log ssh has a row for each connection, as Zeek's.
+//
+// The files: ssh.go has the parser and the greeting, row.go the row, kex.go the key exchange, auth.go the guess.
 package ssh
 
 import (
 	"bytes"
-	"encoding/binary"
-	"net/netip"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/logs"
@@ -16,10 +16,6 @@ const (
 	maxLine   = 1024      // bytes of a line before or with the version; RFC 4253 allows 255
 	maxPacket = 256 << 10 // bytes of a packet before encryption; OpenSSH allows that much
 	maxRead   = 64 << 10  // bytes of a packet that is read as a whole
-
-	msgKexInit     = 20
-	msgNewKeys     = 21
-	cmsgSessionKey = 3 // of SSH 1
 )
 
 // A Parser is a protocol.Parser.
@@ -34,21 +30,21 @@ func (p *Parser) Transport() conn.Proto { return conn.TCP }
 // A state is what is known of a connection. It begins with the first version, as the row does.
 type state struct {
 	parser    *Parser
-	row       Row
+	row       *Row    // nil once it is logged
 	sides     [2]side // client and server
+	hostKeyIn byte    // the type of the message that has the server's key, 0 if there is none
 	auth      auth
-	confirmed bool // keys were exchanged
 }
 
 // A side is what one side has sent.
 type side struct {
-	version byte       // what it can do: '1', '2', '9' for both, 0 as long as it has not said so
-	skip    int        // bytes of the packet at hand that are of no interest
-	lists   *[8][]byte // of its KEXINIT, until the other's is there
 	phase   phase
+	version byte   // what it can do: '1', '2', '9' for both, 0 as long as it has not said so
+	skip    int    // bytes of the packet at hand that are of no interest
+	init    []byte // its KEXINIT, at most maxRead, until the other's is there
 }
 
-type phase int
+type phase byte
 
 const (
 	greeting  phase = iota // lines, the last is the version
@@ -56,29 +52,28 @@ const (
 	encrypted              // nothing to be read any more
 )
 
-// A Row is one row of the log ssh.
-type Row struct {
-	logs.Header
-	Version      int    `json:"version,omitempty"`
-	AuthSuccess  *bool  `json:"auth_success,omitempty"`
-	AuthAttempts int    `json:"auth_attempts"`
-	Direction    string `json:"direction,omitempty"`
-	Client       string `json:"client,omitempty"`
-	Server       string `json:"server,omitempty"`
-	CipherAlg    string `json:"cipher_alg,omitempty"`
-	MACAlg       string `json:"mac_alg,omitempty"`
-	CompAlg      string `json:"compression_alg,omitempty"`
-	KexAlg       string `json:"kex_alg,omitempty"`
-	HostKeyAlg   string `json:"host_key_alg,omitempty"`
-}
-
 var session conn.Field[state] // Zeek: redef record connection += { ssh: Info &optional; };
 
 // Held returns how many bytes the state of c takes.
-func (p *Parser) Held(c *conn.Connection) int { return 0 }
+func (p *Parser) Held(c *conn.Connection) int {
+	const stateSize = 208 // with its place in c
+	s := session.Get(c)
+	if s == nil {
+		return 0
+	}
+	n := stateSize + cap(s.sides[0].init) + cap(s.sides[1].init)
+	if s.row != nil {
+		n += s.row.held()
+	}
+	return n
+}
 
-// Flush lets go of what is pending.
-func (p *Parser) Flush(c *conn.Connection) {}
+// Flush logs the row as it is, and gives up.
+func (p *Parser) Flush(c *conn.Connection) {
+	if s := session.Get(c); s != nil && s.row != nil {
+		s.finish(c)
+	}
+}
 
 // Ports has the one where Zeek takes all for SSH, so that half a conversation is enough.
 func (p *Parser) Ports() []uint16 { return []uint16{22} }
@@ -110,21 +105,20 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		next := protocol.More
 		rest := data[taken:]
 		s := session.Get(c)
-		if s == nil || s.side(pkt).phase == greeting {
+		switch {
+		case s == nil || s.sides[pkt.Side].phase == greeting:
 			n, next = p.line(c, pkt, rest)
-		} else if s.side(pkt).phase == exchange {
-			n, next = s.packet(pkt, rest)
-		} else {
+		case s.row == nil:
+			return len(data), protocol.Stop // it was flushed
+		case s.sides[pkt.Side].phase == exchange:
+			n, next = s.packet(c, pkt.Side, rest)
+		default:
 			n = len(rest)
 			s.segment(pkt, n)
 		}
 		taken += n
-		if s != nil && s.confirmed {
-			p.owner.Confirm(c)
-		}
 		if s := session.Get(c); s != nil && s.complete() {
-			s.log()
-			s.parser.owner.Unregister(c, finalize)
+			s.finish(c)
 			return taken, protocol.Stop
 		}
 		if n == 0 || next != protocol.More {
@@ -146,13 +140,16 @@ func finalize(c *conn.Connection) bool {
 	return true
 }
 
-func (s *state) log() { s.parser.owner.Log(&s.row) }
+func (s *state) log() {
+	s.parser.owner.Log(s.row)
+	s.row = nil
+	s.sides[0].init, s.sides[1].init = nil, nil
+}
 
-func (s *state) side(pkt protocol.Packet) *side {
-	if pkt.Side == protocol.Orig {
-		return &s.sides[0]
-	}
-	return &s.sides[1]
+// finish logs a connection of which no more will be known.
+func (s *state) finish(c *conn.Connection) {
+	s.log()
+	s.parser.owner.Unregister(c, finalize)
 }
 
 // line takes a line of the greeting.
@@ -174,11 +171,13 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	s, created := session.GetOrNew(c)
 	if created {
 		s.parser = p
-		s.row.Header = logs.NewHeader("ssh", c, pkt.Time)
-		s.row.Direction = direction(c.ID)
-		s.parser.owner.Register(c, finalize)
+		s.row = newRow(c, pkt.Time)
+		p.owner.Register(c, finalize)
 	}
-	me := s.side(pkt)
+	if s.row == nil {
+		return n, protocol.Stop // it was flushed
+	}
+	me := &s.sides[pkt.Side]
 	me.phase = exchange
 	me.version = line[4]
 	if len(line) > 7 && string(line[4:8]) == "1.99" {
@@ -189,7 +188,11 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	} else {
 		s.row.Server = logs.Text(line)
 	}
-	s.row.Version = common(s.sides[0].version, s.sides[1].version)
+	client, server := s.sides[protocol.Orig].version, s.sides[protocol.Resp].version
+	s.row.Version = common(client, server)
+	if client != 0 && server != 0 && s.row.Version == 0 {
+		p.owner.Weird(c, "SSH_version_mismatch", s.row.Server+" vs "+s.row.Client)
+	}
 	return n, protocol.More
 }
 
@@ -206,99 +209,11 @@ func common(client, server byte) int {
 	return 0
 }
 
-// direction tells which way a connection crosses the border between private and public addresses.
-func direction(id conn.ID) string {
-	switch orig, resp := local(id.Orig.Addr()), local(id.Resp.Addr()); {
-	case orig && !resp:
-		return "OUTBOUND"
-	case resp && !orig:
-		return "INBOUND"
-	}
-	return ""
-}
-
-func local(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
-}
-
-// packet takes a packet of the key exchange, or a part of one that is of no interest.
-func (s *state) packet(pkt protocol.Packet, data []byte) (int, protocol.Next) {
-	me := s.side(pkt)
-	if me.skip > 0 {
-		n := min(me.skip, len(data))
-		me.skip -= n
-		return n, protocol.More
-	}
-	version := s.row.Version
-	if me.version == '2' {
-		version = 2 // does not have to wait for the other side
-	}
-	switch version {
-	case 1:
-		return s.packet1(me, data)
-	case 2:
-		return s.packet2(me, data)
-	}
-	return len(data), protocol.More // no telling what it is without the other side
-}
-
-// packet1 takes a packet of SSH 1. Each side sends one in the clear.
-func (s *state) packet1(me *side, data []byte) (int, protocol.Next) {
-	if len(data) < 4 {
-		return 0, protocol.More
-	}
-	size := binary.BigEndian.Uint32(data)
-	if size > maxPacket {
-		return 0, protocol.Violation
-	}
-	padding := 8 - int(size%8)
-	if len(data) <= 4+padding {
-		return 0, protocol.More
-	}
-	if data[4+padding] == cmsgSessionKey {
-		s.confirmed = true
-	}
-	me.phase = encrypted
-	return 4 + padding, protocol.More
-}
-
-// packet2 takes a packet of SSH 2: its size, how much padding it has, its type.
-func (s *state) packet2(me *side, data []byte) (int, protocol.Next) {
-	const header = 6
-	if len(data) < header {
-		return 0, protocol.More
-	}
-	size := binary.BigEndian.Uint32(data)
-	if size < header-4 || size > maxPacket {
-		return 0, protocol.Violation
-	}
-	end := 4 + int(size)
-	kind := data[5]
-	if kind != msgKexInit && kind != msgNewKeys {
-		me.skip = end - header
-		return header, protocol.More
-	}
-	if end > maxRead {
-		return 0, protocol.Violation
-	}
-	if len(data) < end {
-		return 0, protocol.More
-	}
-	if kind == msgKexInit {
-		s.kexInit(me, data[header:end])
-	} else {
-		me.phase = encrypted
-		s.confirmed = s.confirmed || s.row.Version == 2
-	}
-	return end, protocol.More
-}
-
 // complete reports whether the rest of the connection tells nothing more.
 func (s *state) complete() bool {
-	client, server := &s.sides[0], &s.sides[1]
+	client, server := &s.sides[protocol.Orig], &s.sides[protocol.Resp]
 	switch {
-	case client.phase == greeting || server.phase == greeting:
+	case s.row == nil || client.phase == greeting || server.phase == greeting:
 		return false
 	case s.row.Version == 2 && !compressed(s.row.CompAlg):
 		return s.auth.decided

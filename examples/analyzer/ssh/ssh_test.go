@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -110,8 +111,8 @@ func TestAlgorithms(t *testing.T) {
 
 	p, c := New(&Recorder{}), Conn()
 	Play(t, p, c, clientVersion, serverVersion, clientInit, serverInit)
-	assert.Nil(t, session.Get(c).sides[0].lists, "is not kept")
-	assert.Nil(t, session.Get(c).sides[1].lists)
+	assert.Nil(t, session.Get(c).sides[0].init, "is not kept")
+	assert.Nil(t, session.Get(c).sides[1].init)
 }
 
 func TestOneSideOnly(t *testing.T) {
@@ -140,9 +141,9 @@ func TestConfirmed(t *testing.T) {
 		"SSH 1":              {append(v1, Orig(key1(cmsgSessionKey))), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, c := New(&Recorder{}), Conn()
-			Play(t, p, c, tt.turns...)
-			assert.Equal(t, tt.want, p.Confirmed(c))
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, tt.turns...)
+			assert.Equal(t, tt.want, o.Confirmed)
 		})
 	}
 }
@@ -180,8 +181,8 @@ func TestAuthentication(t *testing.T) {
 			}
 			conn.StateRemove(c)
 			require.Len(t, o.Rows, 1)
-			assert.Equal(t, tt.want, o.Rows[0].(Row).AuthSuccess)
-			assert.Equal(t, tt.attempts, o.Rows[0].(Row).AuthAttempts)
+			assert.Equal(t, tt.want, o.Rows[0].(*Row).AuthSuccess)
+			assert.Equal(t, tt.attempts, o.Rows[0].(*Row).AuthAttempts)
 		})
 	}
 }
@@ -192,7 +193,7 @@ func TestCompressionHidesAuthentication(t *testing.T) {
 	res := Play(t, New(o), c, clientVersion, serverVersion, Orig(zlib), Resp(zlib), reply, newKeys, Orig("x"))
 	assert.Equal(t, protocol.Stop, res.Next, "nothing more can be known")
 	require.Len(t, o.Rows, 1)
-	assert.Equal(t, "zlib@openssh.com", o.Rows[0].(Row).CompAlg)
+	assert.Equal(t, "zlib@openssh.com", o.Rows[0].(*Row).CompAlg)
 	assert.False(t, conn.Registered(c, finalize))
 }
 
@@ -215,7 +216,7 @@ func TestDirection(t *testing.T) {
 		c.ID = conn.ID{Orig: netip.MustParseAddrPort(tt[0]), Resp: netip.MustParseAddrPort(tt[1]), Proto: conn.TCP}
 		Play(t, New(o), c, clientVersion)
 		conn.StateRemove(c)
-		assert.Equal(t, tt[2], o.Rows[0].(Row).Direction)
+		assert.Equal(t, tt[2], o.Rows[0].(*Row).Direction)
 	}
 }
 
@@ -273,8 +274,8 @@ func (t tap) Write(b []byte) (int, error) {
 	return t.Conn.Write(b)
 }
 
-// converse lets package ssh of x/crypto log in with a password, and returns what was said.
-func converse(t testing.TB, password string) (turns []Turn) {
+// converse lets package ssh of x/crypto log in with a password, and returns what was said and the server's key.
+func converse(t testing.TB, password string) (turns []Turn, key ssh.PublicKey) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -283,9 +284,9 @@ func converse(t testing.TB, password string) (turns []Turn) {
 	require.NoError(t, err)
 	b, err := l.Accept()
 	require.NoError(t, err)
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
-	signer, err := ssh.NewSignerFromSigner(key)
+	signer, err := ssh.NewSignerFromSigner(private)
 	require.NoError(t, err)
 	server := &ssh.ServerConfig{
 		MaxAuthTries: 2,
@@ -308,28 +309,32 @@ func converse(t testing.TB, password string) (turns []Turn) {
 	})
 	a.Close()
 	wg.Wait()
-	return turns
+	return turns, signer.PublicKey()
 }
 
 func TestRealConversation(t *testing.T) {
 	o, c := &Recorder{}, Conn()
-	p := New(o)
-	Play(t, p, c, converse(t, "right")...)
+	turns, key := converse(t, "right")
+	Play(t, New(o), c, turns...)
 	conn.StateRemove(c)
 	require.Len(t, o.Rows, 1)
-	got := o.Rows[0].(Row)
+	got := o.Rows[0].(*Row)
 	assert.Equal(t, 2, got.Version)
 	assert.Equal(t, "SSH-2.0-Go", got.Client)
 	assert.Equal(t, "SSH-2.0-Go", got.Server)
 	assert.Equal(t, "ssh-ed25519", got.HostKeyAlg)
+	assert.Equal(t, ssh.FingerprintSHA256(key)[:len("SHA256:")+32], got.HostKey)
 	assert.Equal(t, "none", got.CompAlg)
 	assert.NotEmpty(t, got.KexAlg)
-	assert.True(t, p.Confirmed(c))
+	assert.True(t, o.Confirmed)
+	assert.Empty(t, o.Weirds)
 }
 
 func FuzzParser(f *testing.F) {
-	f.Add(Encode(converse(f, "right")...))
-	f.Add(Encode(converse(f, "wrong")...))
+	for _, password := range []string{"right", "wrong"} {
+		turns, _ := converse(f, password)
+		f.Add(Encode(turns...))
+	}
 	f.Add(Encode(clientVersion, serverVersion, clientInit, serverInit, reply, newKeys, Orig("xx"), Resp("yy")))
 	f.Add(Encode(Resp("hello\nSSH-1.99-s\n"), Orig("SSH-1.5-c\n"), Resp("\x00\x00\x00\x05\x00\x00\x00\x02xxxx")))
 	f.Fuzz(func(t *testing.T, input []byte) {
@@ -345,6 +350,16 @@ func FuzzParser(f *testing.F) {
 		}
 		assert.Equal(t, whole, rows(t, bytes), "byte by byte")
 		assert.LessOrEqual(t, len(whole), 1)
+
+		var before, after runtime.MemStats
+		p, c := New(discard{}), Conn()
+		runtime.ReadMemStats(&before)
+		n := say(p, c, turns)
+		runtime.ReadMemStats(&after)
+		assert.LessOrEqual(t, int(after.TotalAlloc-before.TotalAlloc), maxAlloc(n)+8192)
+		assert.LessOrEqual(t, p.Held(c), maxAlloc(n))
+		p.Flush(c)
+		assert.Less(t, p.Held(c), 300)
 	})
 }
 
@@ -355,7 +370,7 @@ func rows(t *testing.T, turns []Turn) (rows []Row) {
 	Play(t, New(o), c, turns...)
 	require.True(t, conn.StateRemove(c))
 	for _, r := range o.Rows {
-		row := r.(Row)
+		row := *r.(*Row)
 		row.Header, row.AuthSuccess, row.AuthAttempts = logs.Header{}, nil, 0
 		rows = append(rows, row)
 	}
