@@ -132,7 +132,7 @@ type kexInitMsg struct {
 
 // kexInit takes one side's KEXINIT. With the other's, it tells what they agree on. It reports whether both can be read.
 func (s *state) kexInit(c *conn.Connection, me *side, body []byte) bool {
-	if s.row.KexAlg != "" {
+	if s.row.KexAlg != "" || me.init != nil {
 		return true // keys are exchanged anew
 	}
 	me.init = bytes.Clone(body) // at most maxRead
@@ -165,12 +165,12 @@ const disagree = "Algorithm negotiation failed"
 
 // agree returns the first algorithm of the client's list that the server's has too.
 func agree(client, server []byte) string {
-	offered := map[string]bool{}
-	for name := range bytes.SplitSeq(server, []byte(",")) {
-		offered[string(name)] = true
+	offered := make(map[string]bool, bytes.Count(server, []byte(","))+1)
+	for name := range strings.SplitSeq(string(server), ",") {
+		offered[name] = true
 	}
-	for name := range bytes.SplitSeq(client, []byte(",")) {
-		if len(name) > 0 && offered[string(name)] {
+	for name := range strings.SplitSeq(string(client), ",") {
+		if name != "" && offered[name] {
 			return logs.Text(name)
 		}
 	}

@@ -100,13 +100,16 @@ func match(data []byte) protocol.Verdict {
 // Data takes lines and packets as they are complete, and passes over what is of no interest.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	taken := 0
+	s := session.Get(c)
 	for taken < len(data) {
 		var n int
 		next := protocol.More
 		rest := data[taken:]
-		s := session.Get(c)
 		switch {
-		case s == nil || s.sides[pkt.Side].phase == greeting:
+		case s == nil:
+			n, next = p.line(c, pkt, rest)
+			s = session.Get(c)
+		case s.sides[pkt.Side].phase == greeting:
 			n, next = p.line(c, pkt, rest)
 		case s.row == nil:
 			return len(data), protocol.Stop // it was flushed
@@ -117,7 +120,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 			s.segment(pkt, n)
 		}
 		taken += n
-		if s := session.Get(c); s != nil && s.complete() {
+		if s != nil && s.complete() {
 			s.finish(c)
 			return taken, protocol.Stop
 		}
