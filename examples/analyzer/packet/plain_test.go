@@ -1,0 +1,170 @@
+package packet
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+)
+
+// checkPlain reports whether a frame is plain, and fails t unless decoding finds what Plain said.
+func checkPlain(t *testing.T, f Frame, ignore bool) bool {
+	d := NewDecoder()
+	d.IgnoreChecksums = ignore
+	src, dst, ok := d.Plain(f)
+	if ok {
+		var r recorder
+		require.NoError(t, d.Decode(f, &r))
+		require.Len(t, r.packets, 1)
+		p := r.packets[0]
+		require.Equal(t, p.Src, src)
+		require.Equal(t, p.Dst, dst)
+		require.Empty(t, p.Tunnels)
+		require.Zero(t, p.Start)
+		require.Empty(t, r.weirds)
+		require.Empty(t, r.tunnels)
+	}
+	return ok
+}
+
+func TestPlainFrames(t *testing.T) {
+	udp := udp4(1234, 53, payload)
+	for name, c := range map[string]struct {
+		link  layers.LinkType
+		frame []byte
+	}{
+		"Ethernet":          {1, eth(0x0800, inner)},
+		"padding":           {1, eth(0x0800, cat(inner, 0, 0, 0))},
+		"UDP":               {1, eth(0x0800, udp)},
+		"ICMP":              {1, eth(0x0800, ip4(1, a4, b4, payload))},
+		"IPv6":              {1, eth(0x86dd, inner6)},
+		"ICMPv6":            {1, eth(0x86dd, ip6(58, a6, b6, payload))},
+		"VLAN":              {1, eth(0x8100, cat(0, 5, 8, 0, inner))},
+		"QinQ":              {1, eth(0x88a8, cat(0, 5, 0x81, 0, 0, 6, 0x86, 0xdd, inner6))},
+		"raw":               {101, inner},
+		"raw IPv6":          {101, inner6},
+		"loopback":          {0, cat(2, 0, 0, 0, inner)},
+		"loopback IPv6":     {0, cat(30, 0, 0, 0, inner6)},
+		"Linux cooked":      {113, cat(make([]byte, 14), 8, 0, inner)},
+		"Linux cooked, new": {276, cat(8, 0, make([]byte, 18), inner)},
+		"no payload":        {101, ip4(6, a4, b4, nil)},
+	} {
+		f := Frame{Data: c.frame, Time: now, Link: c.link, Wire: len(c.frame)}
+		assert.True(t, checkPlain(t, f, false), name)
+		if name == "no payload" {
+			f.Data = f.Data[:len(f.Data)-1]
+			assert.False(t, checkPlain(t, f, false), name)
+		} else {
+			f.Data = f.Data[:len(f.Data)-80] // cut
+			assert.True(t, checkPlain(t, f, false), name)
+		}
+	}
+}
+
+func TestFramesThatAreNotPlain(t *testing.T) {
+	for name, c := range tunnelled {
+		assert.False(t, checkPlain(t, Frame{Data: eth(0x0800, c.packet), Link: 1}, true), name)
+	}
+	for name, c := range map[string]struct {
+		link  layers.LinkType
+		frame []byte
+	}{
+		"nothing":             {1, nil},
+		"ARP":                 {1, eth(0x0806, inner)},
+		"version":             {101, changed(inner, 0, 0x55)},
+		"version of IPv6":     {1, eth(0x86dd, inner)},
+		"version of IPv4":     {1, eth(0x0800, inner6)},
+		"options":             {101, changed(inner, 0, 0x46)},
+		"no length":           {101, changed(inner, 2, 0, 0)},
+		"short length":        {101, changed(inner, 2, 0, 19)},
+		"long length":         {101, changed(inner, 2, 0, 117)},
+		"long length of IPv6": {101, inner6[:135]},
+		"fragment":            {101, piece(1, 8, false, payload)},
+		"first fragment":      {101, piece(1, 0, true, payload)},
+		"another protocol":    {101, ip4(2, a4, b4, payload)},
+		"extensions":          {101, extended(60, 6, 0, 0, 0, 0, 0, 0, 0)},
+		"three tags":          {1, eth(0x8100, cat(0, 5, 0x81, 0, 0, 5, 0x81, 0, 0, 5, 8, 0, inner))},
+		"answer of a tunnel":  {101, udp4(4789, 50000, payload)},
+		"family":              {0, cat(7, 0, 0, 0, inner)},
+		"family, swapped":     {0, cat(0, 0, 0, 2, inner)},
+		"another link":        {9, cat(0, 0x21, inner)},
+		"cooked ARP":          {113, cat(make([]byte, 14), 8, 6, inner)},
+	} {
+		assert.False(t, checkPlain(t, Frame{Data: c.frame, Link: c.link}, true), name)
+	}
+	for i := range 20 {
+		bad := changed(inner, 0)
+		bad[i]++
+		assert.False(t, checkPlain(t, Frame{Data: bad, Link: 101}, false), i)
+	}
+}
+
+func TestChecksumOfPlainFrames(t *testing.T) {
+	h := changed(inner, 0)[:20]
+	for i := range 1 << 16 {
+		binary.BigEndian.PutUint16(h[4:], uint16(i))
+		h = changed(h, 0)
+		assert.Equal(t, gopacket.FoldChecksum(gopacket.ComputeChecksum(h, 0)) == 0, sumsUp(h))
+		h[7]++
+		assert.Equal(t, gopacket.FoldChecksum(gopacket.ComputeChecksum(h, 0)) == 0, sumsUp(h))
+		h[7]--
+	}
+	ones := []byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}
+	assert.True(t, sumsUp(ones))
+	assert.False(t, sumsUp(make([]byte, 20)))
+}
+
+func TestShardIsSymmetricAndSpreads(t *testing.T) {
+	count := make([]int, 4)
+	server := netip.MustParseAddr("192.0.2.80")
+	for i := range 4000 {
+		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+		n := Shard(a, server, 4)
+		assert.Equal(t, n, Shard(server, a, 4))
+		count[n]++
+	}
+	for _, n := range count {
+		assert.InDelta(t, 1000, n, 200)
+	}
+	assert.Zero(t, testing.AllocsPerRun(100, func() { Shard(server, netip.IPv6Loopback(), 7) }))
+}
+
+func TestUID(t *testing.T) {
+	id := conn.ID{
+		Orig: netip.MustParseAddrPort("192.0.2.1:1"), Resp: netip.MustParseAddrPort("[2001:db8::2]:2"), Proto: conn.TCP,
+	}
+	names := map[string]bool{UID(id, now): true}
+	assert.Regexp(t, `^C[0-9A-Za-z]{17}$`, UID(id, now))
+	assert.Equal(t, UID(id, now), UID(id, now.In(time.FixedZone("", 3600))))
+	for _, change := range []func(id *conn.ID, at *time.Time){
+		func(id *conn.ID, at *time.Time) { id.Orig, id.Resp = id.Resp, id.Orig },
+		func(id *conn.ID, at *time.Time) { id.Orig = netip.MustParseAddrPort("192.0.2.1:2") },
+		func(id *conn.ID, at *time.Time) { id.Resp = netip.MustParseAddrPort("[2001:db8::2]:3") },
+		func(id *conn.ID, at *time.Time) { id.Resp = netip.MustParseAddrPort("[2001:db8::3]:2") },
+		func(id *conn.ID, at *time.Time) { id.Proto = conn.UDP },
+		func(id *conn.ID, at *time.Time) { *at = at.Add(1) },
+	} {
+		other, at := id, now
+		change(&other, &at)
+		names[UID(other, at)] = true
+	}
+	assert.Len(t, names, 7)
+	var letters [18]map[byte]bool
+	for k := range letters {
+		letters[k] = make(map[byte]bool)
+		for i := range 2000 {
+			letters[k][UID(id, now.Add(time.Duration(i)))[k]] = true
+		}
+	}
+	assert.Len(t, letters[0], 1)
+	for _, l := range letters[1:] {
+		assert.Greater(t, len(l), 55)
+	}
+}
