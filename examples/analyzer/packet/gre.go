@@ -11,6 +11,9 @@ func (d *Decoder) ipInIP(data []byte) (kind, []byte) {
 	if data[0]>>4 != version {
 		return d.badPacket("invalid_inner_IP_version", d.packet.Src, d.packet.Dst)
 	}
+	if length(data) < len(data)+d.missing { // Zeek leaves it at that; hosts do not
+		d.weirdPacket("inner_IP_payload_length_mismatch", d.packet.Src, d.packet.Dst)
+	}
 	return d.enterIP("Tunnel::IP", ip, data)
 }
 

@@ -241,11 +241,11 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 		packet []byte
 		weird  string
 	}{
-		"VXLAN, cut":                 {udp4(50000, 4789, []byte{8, 0, 0, 0, 0, 0, 0}), ""},
-		"VXLAN without network":      {udp4(50000, 4789, cat(0, make([]byte, 7), eth(0x0800, inner))), ""},
+		"VXLAN, cut":                 {udp4(50000, 4789, []byte{8, 0, 0, 0, 0, 0, 0}), "tunnel_protocol_violation"},
+		"VXLAN without network":      {udp4(50000, 4789, cat(0, make([]byte, 7), eth(0x0800, inner))), "tunnel_protocol_violation"},
 		"VXLAN, empty":               {udp4(50000, 4789, []byte{8, 0, 0, 0, 0, 0, 0, 0}), "vxlan_empty_packet"},
-		"Geneve, cut":                {udp4(50000, 6081, []byte{0, 0, 8, 0, 0, 0, 0}), ""},
-		"Geneve, options cut":        {udp4(50000, 6081, []byte{1, 0, 8, 0, 0, 0, 0, 0, 1, 2, 3}), ""},
+		"Geneve, cut":                {udp4(50000, 6081, []byte{0, 0, 8, 0, 0, 0, 0}), "tunnel_protocol_violation"},
+		"Geneve, options cut":        {udp4(50000, 6081, []byte{1, 0, 8, 0, 0, 0, 0, 0, 1, 2, 3}), "tunnel_protocol_violation"},
 		"Geneve, version":            {udp4(50000, 6081, cat(0x40, 0, 8, 0, 0, 0, 0, 0, inner)), "geneve_invalid_version"},
 		"Geneve, empty":              {udp4(50000, 6081, []byte{0, 0, 0x77, 0, 0, 0, 0, 0}), "geneve_empty_packet"},
 		"GTP, cut":                   {udp4(2152, 2152, []byte{0x30, 255, 0, 0, 0, 0, 0}), ""},
@@ -259,19 +259,19 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 		"GTP, cut extension":         {gtp(0x34, 255, 0, 0, 0, 0x85), ""},
 		"GTP, cut extension's end":   {gtp(0x34, 255, 0, 0, 0, 0x85, 2, 0, 0, 0, 0, 0, 0), ""},
 		"GTP, empty extension":       {gtp(0x34, 255, 0, 0, 0, 0x85, 0, 0, 0, 0, inner), ""},
-		"Teredo, cut":                {teredo(six[:39]), ""},
-		"Teredo, IPv4":               {teredo(inner), ""},
-		"Teredo, long":               {teredo(six, 0), ""},
-		"Teredo, authentication cut": {teredo(0, 1, 200, 200, make([]byte, 40)), ""},
-		"Teredo, origin cut":         {teredo(0, 0, 1, 2, 3, 4, 5), ""},
+		"Teredo, cut":                {teredo(six[:39]), "tunnel_protocol_violation"},
+		"Teredo, IPv4":               {teredo(inner), "tunnel_protocol_violation"},
+		"Teredo, long":               {teredo(six, 0), "tunnel_protocol_violation"},
+		"Teredo, authentication cut": {teredo(0, 1, 200, 200, make([]byte, 40)), "tunnel_protocol_violation"},
+		"Teredo, origin cut":         {teredo(0, 0, 1, 2, 3, 4, 5), "tunnel_protocol_violation"},
 		"Teredo, bubble":             {teredo(ip6(59, a6, b6, nil)), ""},
 		"Teredo, bubble with data":   {teredo(ip6(59, a6, b6, nil), payload), "Teredo_bubble_with_payload"},
-		"AYIYA, cut":                 {udp4(50000, 5072, []byte{0x44, 0x52, 0x11, 4, 0, 0, 0}), ""},
-		"AYIYA, identity cut":        {udp4(50000, 5072, cat(0x44, 0x52, 0x11, 4, make([]byte, 4+16+19))), ""},
+		"AYIYA, cut":                 {udp4(50000, 5072, []byte{0x44, 0x52, 0x11, 4, 0, 0, 0}), "tunnel_protocol_violation"},
+		"AYIYA, identity cut":        {udp4(50000, 5072, cat(0x44, 0x52, 0x11, 4, make([]byte, 4+16+19))), "tunnel_protocol_violation"},
 		"AYIYA, heartbeat":           {udp4(50000, 5072, cat(0x44, 0x52, 0x10, 59, make([]byte, 4+16+20))), ""},
 		"AYIYA, not IP":              {udp4(50000, 5072, cat(0x44, 0x52, 0x11, 59, make([]byte, 4+16+20))), ""},
 		"AYIYA, empty":               {udp4(50000, 5072, cat(0x44, 0x52, 0x11, 4, make([]byte, 4+16+20))), "ayiya_empty_packet"},
-		"nothing":                    {udp4(50000, 4789, nil), ""},
+		"nothing":                    {udp4(50000, 4789, nil), "tunnel_protocol_violation"},
 		"half a header":              {ip4(17, c4, d4, []byte{1, 2, 18, 181, 5, 6, 7}), ""},
 		"like AYIYA":                 {udp4(50000, 50001, cat(0x44, 0x52, 0x11, 6, make([]byte, 4+16+20), inner)), ""},
 		"like Teredo":                {udp4(50000, 50001, cat(six, 0)), ""},
@@ -298,6 +298,13 @@ func TestTunnelThatIsViolated(t *testing.T) {
 	r, err := decode(NewDecoder(), 101, good, bad, good, other)
 	require.NoError(t, err)
 	assert.Len(t, r.packets, 6, "the first and the last have one inside")
+	assert.Equal(t, []string{"tunnel_protocol_violation 198.51.100.1 > 198.51.100.2"}, r.weirds)
+
+	// GTP has messages of many kinds.
+	gtp := udp4(2152, 2152, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner))
+	r, err = decode(NewDecoder(), 101, udp4(2152, 2152, make([]byte, 60)), gtp)
+	require.NoError(t, err)
+	assert.Len(t, r.packets, 3)
 }
 
 func TestGTPIsNeverInGTP(t *testing.T) {
@@ -375,7 +382,12 @@ func TestGREThatIsMalformed(t *testing.T) {
 		assert.Empty(t, r.packets)
 		assert.Empty(t, r.tunnels)
 	}
-	r, err := decode(NewDecoder(), 101, gre4(0, 0x1234, inner))
+	r, err := decode(NewDecoder(), 101, ip4(4, c4, d4, cat(inner, 0)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"inner_IP_payload_length_mismatch 198.51.100.1 > 198.51.100.2"}, r.weirds)
+	require.Len(t, r.packets, 1)
+	assertInner(t, r.packets[0])
+	r, err = decode(NewDecoder(), 101, gre4(0, 0x1234, inner))
 	assert.Equal(t, ErrUnknown, err)
 	assert.Equal(t, []string{"no_suitable_analyzer_found EtherType 0x1234"}, r.weirds)
 	// EoIP says how long a frame is.

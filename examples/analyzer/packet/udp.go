@@ -20,7 +20,7 @@ type udpTunnel struct {
 type finding int
 
 const (
-	violation finding = iota // it is not the protocol's, and no later one of the connection is tried
+	violation finding = iota // it is not the protocol's, and, as in Zeek, no later one of the connection is tried
 	opaque                   // it is, but there is no packet inside
 	inside                   // there is
 )
@@ -125,6 +125,7 @@ func (d *Decoder) openUDP(data []byte) (next kind, inner []byte, t *tunnel, u *u
 	case found == violation:
 		if t != nil {
 			t.violated = true
+			d.weirdPacket("tunnel_protocol_violation", p.Src, p.Dst)
 		}
 		return done, nil, t, nil
 	case found == opaque:
@@ -169,13 +170,13 @@ func (d *Decoder) geneve(data []byte) (kind, []byte, finding) {
 	return d.etherType(be16(data[2:])), data[header:], inside
 }
 
-// gtp opens GTPv1-U, and passes by messages about tunnels.
+// gtp opens GTPv1-U, and passes by messages about tunnels, which have the same ports, and what is malformed.
 func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	if len(data) < 8 || data[0]>>5 != 1 {
-		return done, nil, violation
+		return done, nil, opaque
 	}
 	if t := d.via(); t != nil && t.Type == gtpv1 { // GTP is never in GTP
-		return done, nil, violation
+		return done, nil, opaque
 	}
 	const payload = 255 // the message's type
 	if data[0]&0x10 == 0 || data[1] != payload {
@@ -185,18 +186,18 @@ func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	if data[0]&7 != 0 {
 		header = 12
 		if len(data) < header {
-			return done, nil, violation
+			return done, nil, opaque
 		}
 		for more := data[0]&4 != 0 && data[11] != 0; more; more = data[header-1] != 0 { // headers of extensions
 			if len(data) <= header || data[header] == 0 || len(data) < header+int(data[header])*4 {
-				return done, nil, violation
+				return done, nil, opaque
 			}
 			header += int(data[header]) * 4
 		}
 	}
 	inner := data[header:]
 	if length(inner) != len(inner)+d.missing {
-		return done, nil, violation
+		return done, nil, opaque
 	}
 	return ip, inner, inside
 }
