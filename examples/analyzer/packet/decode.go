@@ -14,8 +14,8 @@ import (
 // A Decoder finds the IP packets in frames, opens the tunnels that they are in, and puts fragments together. It belongs to
 // one goroutine, and wants to see all frames of a capture but the plain ones; see [Decoder.Plain].
 //
-// gopacket names the protocols, but does not read their headers: some of its layers refuse what hosts accept (IP options
-// that are malformed, for one), others allocate, and none tells which of Zeek's weirds a bad header is.
+// gopacket names the protocols, but does not read their headers here: its layers refuse some that hosts accept, such as
+// those with IP options that are malformed, and do not tell which of Zeek's weirds a bad header is.
 type Decoder struct {
 	IgnoreChecksums bool          // believe IP headers and tunnels without looking at their checksums
 	UDPTimeout      time.Duration // how long the flow table follows a UDP connection without packets; 0 is a minute

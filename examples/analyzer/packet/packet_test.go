@@ -59,6 +59,7 @@ func (r *recorder) names() (names []string) {
 // decode gives frames of a link type to d, and returns what it found and the last error.
 func decode(d *Decoder, link layers.LinkType, frames ...[]byte) (r recorder, err error) {
 	for _, f := range frames {
+		f = slices.Clip(bytes.Clone(f)) // what is behind it is not part of it
 		err = d.Decode(Frame{Data: f, Time: now, Link: link, Wire: len(f)}, &r)
 	}
 	return r, err
@@ -182,27 +183,28 @@ var tunnelled = map[string]struct {
 	packet []byte
 	types  string
 }{
-	"IP in IP":               {ip4(4, c4, d4, inner), "Tunnel::IP"},
-	"IP in IPv6":             {ip6(4, a6, b6, inner), "Tunnel::IP"},
-	"GRE":                    {gre4(0, 0x0800, inner), "Tunnel::GRE"},
-	"GRE with all":           {gre4(0xb000, 0x0800, make([]byte, 12), inner), "Tunnel::GRE"},
-	"GRE with acks":          {gre4(0x0080, 0x0800, make([]byte, 4), inner), "Tunnel::GRE"},
-	"GRE with Ethernet":      {gre4(0, 0x6558, eth(0x0800, inner)), "Tunnel::GRE"},
-	"GRE with MPLS":          {gre4(0, 0x8847, 1, 2, 1, 4, inner), "Tunnel::GRE"},
-	"ERSPAN I":               {gre4(0, 0x88be, eth(0x0800, inner)), "Tunnel::GRE"},
-	"ERSPAN II":              {gre4(0x1000, 0x88be, 0, 0, 0, 1, make([]byte, 8), eth(0x8100, cat(0, 5, 8, 0, inner))), "Tunnel::GRE"},
-	"ERSPAN III":             {gre4(0x1000, 0x22eb, 0, 0, 0, 1, make([]byte, 12), eth(0x0800, inner)), "Tunnel::GRE"},
-	"ERSPAN III of platform": {gre4(0x1000, 0x22eb, 0, 0, 0, 1, make([]byte, 11), 1, make([]byte, 8), eth(0x0800, inner)), "Tunnel::GRE"},
-	"EoIP":                   {gre4(0x2001, 0x6400, 0, 14+len(inner), 1, 0, eth(0x0800, inner)), "Tunnel::GRE"},
-	"PPTP":                   {gre4(0x3081, 0x880b, make([]byte, 12), 0xff, 3, 0, 0x21, inner), "Tunnel::GRE"},
-	"Aruba":                  {gre4(0, 0x8200, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
-	"Aruba, another":         {gre4(0, 0x9000, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
-	"Aruba, the last":        {gre4(0, 0x8370, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
-	"VXLAN":                  {udp4(50000, 4789, cat(8, 0, 0, 0, 0, 0, 9, 0, eth(0x0800, inner))), "Tunnel::VXLAN"},
-	"Geneve":                 {udp4(50000, 6081, cat(0, 0, 0x65, 0x58, 0, 0, 9, 0, eth(0x0800, inner))), "Tunnel::GENEVE"},
-	"Geneve with options":    {udp4(50000, 6081, cat(2, 0, 0x08, 0x00, 0, 0, 9, 0, 1, 2, 3, 1, 5, 6, 7, 8, inner)), "Tunnel::GENEVE"},
-	"GTP":                    {udp4(2152, 2152, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner)), "Tunnel::GTPv1"},
-	"GTP with sequence":      {udp4(2152, 2152, cat(0x32, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0, inner)), "Tunnel::GTPv1"},
+	"IP in IP":                        {ip4(4, c4, d4, inner), "Tunnel::IP"},
+	"IP in IPv6":                      {ip6(4, a6, b6, inner), "Tunnel::IP"},
+	"GRE":                             {gre4(0, 0x0800, inner), "Tunnel::GRE"},
+	"GRE with all":                    {gre4(0xb000, 0x0800, make([]byte, 12), inner), "Tunnel::GRE"},
+	"GRE with acks":                   {gre4(0x0080, 0x0800, make([]byte, 4), inner), "Tunnel::GRE"},
+	"GRE with Ethernet":               {gre4(0, 0x6558, eth(0x0800, inner)), "Tunnel::GRE"},
+	"GRE with MPLS":                   {gre4(0, 0x8847, 1, 2, 1, 4, inner), "Tunnel::GRE"},
+	"ERSPAN I":                        {gre4(0, 0x88be, eth(0x0800, inner)), "Tunnel::GRE"},
+	"ERSPAN II":                       {gre4(0x1000, 0x88be, 0, 0, 0, 1, make([]byte, 8), eth(0x8100, cat(0, 5, 8, 0, inner))), "Tunnel::GRE"},
+	"ERSPAN III":                      {gre4(0x1000, 0x22eb, 0, 0, 0, 1, make([]byte, 12), eth(0x0800, inner)), "Tunnel::GRE"},
+	"ERSPAN III of platform":          {gre4(0x1000, 0x22eb, 0, 0, 0, 1, make([]byte, 11), 1, make([]byte, 8), eth(0x0800, inner)), "Tunnel::GRE"},
+	"EoIP":                            {gre4(0x2001, 0x6400, 0, 14+len(inner), 1, 0, eth(0x0800, inner)), "Tunnel::GRE"},
+	"PPTP":                            {gre4(0x3081, 0x880b, make([]byte, 12), 0xff, 3, 0, 0x21, inner), "Tunnel::GRE"},
+	"Aruba":                           {gre4(0, 0x8200, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
+	"Aruba, another":                  {gre4(0, 0x9000, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
+	"Aruba, the last":                 {gre4(0, 0x8370, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
+	"VXLAN":                           {udp4(50000, 4789, cat(8, 0, 0, 0, 0, 0, 9, 0, eth(0x0800, inner))), "Tunnel::VXLAN"},
+	"Geneve":                          {udp4(50000, 6081, cat(0, 0, 0x65, 0x58, 0, 0, 9, 0, eth(0x0800, inner))), "Tunnel::GENEVE"},
+	"Geneve with options":             {udp4(50000, 6081, cat(2, 0, 0x08, 0x00, 0, 0, 9, 0, 1, 2, 3, 1, 5, 6, 7, 8, inner)), "Tunnel::GENEVE"},
+	"GTP":                             {udp4(2152, 2152, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner)), "Tunnel::GTPv1"},
+	"GTP with sequence":               {udp4(2152, 2152, cat(0x32, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0, inner)), "Tunnel::GTPv1"},
+	"GTP with nothing after sequence": {udp4(2152, 2152, cat(0x32, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0x85, inner)), "Tunnel::GTPv1"},
 	"GTP with extensions": {udp4(2152, 2152, cat(0x34, 255, 0, 16+len(inner), 0, 0, 0, 1, 0, 1, 0, 0x85,
 		1, 2, 3, 0x85, 2, 2, 3, 4, 5, 6, 7, 0, inner)), "Tunnel::GTPv1"},
 	"AYIYA": {udp4(50000, 5072, cat(0x44, 0x52, 0x11, 4, 0, 0, 0, 0, make([]byte, 16), make([]byte, 20), inner)), "Tunnel::AYIYA"},
@@ -470,6 +472,7 @@ func TestShortHeaders(t *testing.T) {
 		{0, make([]byte, 4), "null_analyzer_failed"},
 		{101, nil, "truncated_IP"},
 		{1, eth(1501, make([]byte, 60)), "undefined_ether_type"},
+		{1, eth(200, cat(snap(0x0800), changed(inner, 3, 150))), "truncated_IP_len 192.0.2.1 > 192.0.2.2"},
 		{1, eth(1535, make([]byte, 60)), "undefined_ether_type"},
 		{1, eth(0x8100, cat(0, 5, 5, 0xdd, inner)), "undefined_vlan_protocol"},
 	} {

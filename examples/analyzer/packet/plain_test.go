@@ -1,8 +1,10 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 func checkPlain(t *testing.T, f Frame, ignore bool) bool {
 	d := NewDecoder()
 	d.IgnoreChecksums = ignore
+	f.Data = slices.Clip(bytes.Clone(f.Data))
 	src, dst, ok := d.Plain(f)
 	if ok {
 		var r recorder
@@ -40,21 +43,22 @@ func TestPlainFrames(t *testing.T) {
 		link  layers.LinkType
 		frame []byte
 	}{
-		"Ethernet":          {1, eth(0x0800, inner)},
-		"padding":           {1, eth(0x0800, cat(inner, 0, 0, 0))},
-		"UDP":               {1, eth(0x0800, udp)},
-		"ICMP":              {1, eth(0x0800, ip4(1, a4, b4, payload))},
-		"IPv6":              {1, eth(0x86dd, inner6)},
-		"ICMPv6":            {1, eth(0x86dd, ip6(58, a6, b6, payload))},
-		"VLAN":              {1, eth(0x8100, cat(0, 5, 8, 0, inner))},
-		"QinQ":              {1, eth(0x88a8, cat(0, 5, 0x81, 0, 0, 6, 0x86, 0xdd, inner6))},
-		"raw":               {101, inner},
-		"raw IPv6":          {101, inner6},
-		"loopback":          {0, cat(2, 0, 0, 0, inner)},
-		"loopback IPv6":     {0, cat(30, 0, 0, 0, inner6)},
-		"Linux cooked":      {113, cat(make([]byte, 14), 8, 0, inner)},
-		"Linux cooked, new": {276, cat(8, 0, make([]byte, 18), inner)},
-		"no payload":        {101, ip4(6, a4, b4, nil)},
+		"Ethernet":           {1, eth(0x0800, inner)},
+		"padding":            {1, eth(0x0800, cat(inner, 0, 0, 0))},
+		"UDP":                {1, eth(0x0800, udp)},
+		"padding like AYIYA": {1, eth(0x0800, cat(udp4(1234, 53, nil), 0x44, 0x52, 0x11, 4, make([]byte, 90)))},
+		"ICMP":               {1, eth(0x0800, ip4(1, a4, b4, payload))},
+		"IPv6":               {1, eth(0x86dd, inner6)},
+		"ICMPv6":             {1, eth(0x86dd, ip6(58, a6, b6, payload))},
+		"VLAN":               {1, eth(0x8100, cat(0, 5, 8, 0, inner))},
+		"QinQ":               {1, eth(0x88a8, cat(0, 5, 0x81, 0, 0, 6, 0x86, 0xdd, inner6))},
+		"raw":                {101, inner},
+		"raw IPv6":           {101, inner6},
+		"loopback":           {0, cat(2, 0, 0, 0, inner)},
+		"loopback IPv6":      {0, cat(30, 0, 0, 0, inner6)},
+		"Linux cooked":       {113, cat(make([]byte, 14), 8, 0, inner)},
+		"Linux cooked, new":  {276, cat(8, 0, make([]byte, 18), inner)},
+		"no payload":         {101, ip4(6, a4, b4, nil)},
 	} {
 		f := Frame{Data: c.frame, Time: now, Link: c.link, Wire: len(c.frame)}
 		assert.True(t, checkPlain(t, f, false), name)
