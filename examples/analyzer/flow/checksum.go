@@ -29,35 +29,44 @@ func (t *Table) believes(p *packet.Packet) bool {
 		}
 		fallthrough
 	case conn.TCP, conn.ICMPv6:
-		src, dst := p.Src.As16(), p.Dst.As16() // IPv4 addresses add twice ffff there, which is zero in this arithmetic
-		pseudo = sum16(src[:], uint64(p.Proto)+uint64(len(data)))
-		pseudo = sum16(dst[:], pseudo)
+		src, dst := p.Src.As16(), p.Dst.As16() // IPv4 addresses add ffff there, which is zero in this arithmetic
+		n := uint32(len(data))
+		pseudo = uint64(bits.ReverseBytes32(n)) + uint64(p.Proto)<<8
+		pseudo = sum64(src[:], sum64(dst[:], pseudo))
 	}
-	sum := sum16(data, pseudo)
+	sum := sum64(data, pseudo)
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
 	return sum == 0xffff
 }
 
-// sum16 adds the 16-bit words of data to sum, in one's complement, which may be done in words of any size. It is
-// gopacket.ComputeChecksum in a quarter of the time, which is half of what following a packet takes.
-func sum16(data []byte, sum uint64) uint64 {
+// sum64 adds data to sum in one's complement, where words of any size and byte order serve to tell whether the sum of the
+// 16-bit words is zero. It is gopacket.ComputeChecksum in a tenth of the time, which would be half of what a packet takes.
+func sum64(data []byte, sum uint64) uint64 {
 	var carry uint64
-	for ; len(data) >= 8; data = data[8:] {
-		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(data), carry)
+	for len(data) >= 32 {
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(data), 0)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(data[8:]), carry)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(data[16:]), carry)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(data[24:32]), carry)
+		sum += carry
+		data = data[32:]
 	}
-	var rest [8]byte
-	copy(rest[:], data)
-	sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(rest[:]), carry)
-	sum += carry
-	return sum>>32 + sum&0xffffffff
+	for len(data) > 0 {
+		var word [8]byte
+		n := copy(word[:], data)
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(word[:]), 0)
+		sum += carry
+		data = data[n:]
+	}
+	return sum
 }
 
 // corrupt notes that a packet of f has a wrong checksum: the host did not take it, so nothing else comes of it.
 func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 	t.Stats.BadChecksums++
-	if f.corrupt[side].add() {
+	if f.more().corrupt[side].add() {
 		f.record(side, 'C')
 	}
 	t.weird(f, name, "", source)

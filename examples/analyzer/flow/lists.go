@@ -43,7 +43,7 @@ func (l *list) remove(f *flow, at func(*flow) *node) {
 
 func queued(f *flow) *node  { return &f.queued }
 func ranked(f *flow) *node  { return &f.ranked }
-func holding(f *flow) *node { return &f.holding }
+func holding(f *flow) *node { return &f.rare.holding }
 
 // Every connection is in one queue, for each timeout has its own. As the timeout is the same for the whole queue, the first
 // is always the next to go.

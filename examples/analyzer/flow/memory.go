@@ -36,12 +36,13 @@ func (t *Table) charge(f *flow, n int) {
 		return
 	}
 	t.held += n - f.held
+	r := f.more()
 	if f.held > 0 {
-		t.holders[f.size].remove(f, holding)
+		t.holders[r.size].remove(f, holding)
 	}
 	if f.held = n; n > 0 {
-		f.size = int8(min(bits.Len(uint(n))-1, numSizes-1))
-		t.holders[f.size].push(f, holding)
+		r.size = int8(min(bits.Len(uint(n))-1, numSizes-1))
+		t.holders[r.size].push(f, holding)
 	}
 }
 

@@ -82,7 +82,9 @@ func (f *flow) flip() {
 	f.bytes[0], f.bytes[1] = f.bytes[1], f.bytes[0]
 	f.ipBytes[0], f.ipBytes[1] = f.ipBytes[1], f.ipBytes[0]
 	f.seen[0], f.seen[1] = f.seen[1], f.seen[0]
-	f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
+	if f.rare != nil {
+		f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
+	}
 	f.history = append(f.history, '^')
 }
 
@@ -146,12 +148,13 @@ func (f *flow) describe(row *logs.Conn, local *networks) {
 		Bytes:   f.bytes,
 		State:   f.connState(),
 		Local:   [2]bool{local.contain(f.ID.Orig.Addr()), local.contain(f.ID.Resp.Addr())},
-		Missed:  f.missed,
 		History: f.history,
 		Packets: f.packets,
 		IPBytes: f.ipBytes,
-		Parents: f.parents,
 		IPProto: uint8(f.ID.Proto),
+	}
+	if f.rare != nil {
+		row.Missed, row.Parents = f.missed, f.parents
 	}
 	switch f.ID.Proto {
 	case conn.TCP:

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,6 +76,7 @@ type Table struct {
 	held     int             // bytes that all flows hold
 	current  *flow           // that a parser or hook was called with, or nil
 	ending   string          // why the connection whose hooks run at the moment was removed
+	spare    *flow           // that was removed, and may be used again; or nil
 	expected expectations
 	weirds   logs.WeirdLimit
 	offload  offloading
@@ -94,31 +96,44 @@ type Table struct {
 // [protocol.Side]. In a flood there is a flow for every packet, so it is kept small.
 type flow struct {
 	conn.Connection
-	key     key
-	queued  node // in one of Table.queues
-	ranked  node // in one of Table.ranks
-	holding node // in one of Table.holders
-	queue   queueID
-	rank    rankID
-	size    int8      // of Table.holders
-	since   time.Time // when it came to the end of its queue
-	last    time.Time // of the latest packet that counts for the duration
+	queued node // in one of Table.queues
+	ranked node // in one of Table.ranks
+	queue  queueID
+	rank   rankID
+	oneWay bool      // see key
+	since  time.Time // when it came to the end of its queue
+	last   time.Time // of the latest packet that counts for the duration
 
 	packets [2]uint64
 	ipBytes [2]uint64 // of the same packets, with headers
 	bytes   [2]int64  // payload; of TCP, the ends tell
-	missed  int64     // bytes in gaps
 	ends    [2]endpoint
-	partial bool       // TCP whose beginning was not captured
+	partial bool     // TCP whose beginning was not captured
+	seen    [2]uint8 // letters that are in the history; see recordOnce
+	letters [12]byte // where most histories have room
+	history []byte   // at most maxHistory
+	hooks   int32    // that are registered and did not run
+	held    int      // bytes that are counted in Table.held
+	*rare            // nil for most
+	content          // for detect.go and deliver.go
+}
+
+// rare is the part of a flow that few need.
+type rare struct {
+	holding node       // in one of Table.holders
+	size    int8       // which of them
+	missed  int64      // bytes in gaps
 	corrupt [2]counter // packets with a bad checksum
-	seen    [2]uint8   // letters that are in the history; see recordOnce
-	letters [12]byte   // where most histories have room
-	history []byte     // at most maxHistory
 	weirds  []string   // names that were logged, at most maxWeirds
 	parents []string   // UIDs of tunnels that packets came through, at most maxParents
-	held    int        // bytes that are counted in Table.held
-	hooks   int        // that are registered and did not run
-	content            // for detect.go and deliver.go
+}
+
+// more returns the rare part of f, for writing.
+func (f *flow) more() *rare {
+	if f.rare == nil {
+		f.rare = new(rare)
+	}
+	return f.rare
 }
 
 // New returns a Table without connections.
@@ -187,7 +202,11 @@ func (t *Table) flowOf(c *conn.Connection) *flow {
 // find returns the connection that a packet belongs to, a new one if need be, and the side that sent it.
 func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (*flow, protocol.Side) {
 	k := keyOf(src, dst, p.Proto, oneWay)
-	f := t.flows[k]
+	return t.join(t.flows[k], p, k, src, dst)
+}
+
+// join is find after f was looked up, which is nil if there is none.
+func (t *Table) join(f *flow, p *packet.Packet, k key, src, dst netip.AddrPort) (*flow, protocol.Side) {
 	if f == nil {
 		f = t.begin(p, k, src, dst)
 	}
@@ -203,7 +222,11 @@ func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
 	if len(t.flows) >= t.cfg.MaxConnections {
 		t.evict()
 	}
-	f := &flow{key: k, last: p.Time, queue: noQueue, rank: noRank}
+	f := t.spare
+	if t.spare = nil; f == nil {
+		f = new(flow)
+	}
+	f.oneWay, f.last, f.queue, f.rank = k.oneWay, p.Time, noQueue, noRank
 	f.Start = p.Time
 	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
 	f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
@@ -234,13 +257,8 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 		return
 	}
 	uid := tunnels[len(tunnels)-1].UID
-	for _, known := range f.parents {
-		if known == uid {
-			return
-		}
-	}
-	if len(f.parents) < maxParents {
-		f.parents = append(f.parents, uid)
+	if r := f.more(); len(r.parents) < maxParents && !slices.Contains(r.parents, uid) {
+		r.parents = append(r.parents, uid)
 	}
 }
 
@@ -257,8 +275,13 @@ func (t *Table) remove(f *flow, why string) {
 	t.requeue(f, noQueue)
 	t.rerank(f, noRank)
 	t.charge(f, 0)
-	delete(t.flows, f.key)
+	delete(t.flows, keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay))
 	t.Stats.Removed++
+	if len(f.services) == 0 {
+		// No parser or hook has ever had it. In a flood it is what the next packet needs.
+		*f = flow{}
+		t.spare = f
+	}
 }
 
 // Ending returns why the connection whose hooks run at the moment was removed, such as "timeout" or "end of capture"; it
@@ -275,7 +298,7 @@ func (t *Table) stateRemove(f *flow) {
 	start := time.Now()
 	t.contain(f, func() { conn.StateRemove(&f.Connection) })
 	t.Stats.HookTime += time.Since(start)
-	t.Stats.HooksRun += f.hooks
+	t.Stats.HooksRun += int(f.hooks)
 	f.hooks = 0
 }
 

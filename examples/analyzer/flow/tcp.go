@@ -74,15 +74,16 @@ func (e *endpoint) bytes(peer *endpoint) int64 {
 }
 
 // A counter adds a letter to the history at the first, 10th, 100th, … event.
-type counter struct{ n, next uint32 }
+type counter uint32
 
+// add counts an event, and reports whether the letter is due.
 func (c *counter) add() bool {
-	c.n++
-	if c.next = max(c.next, 1); c.n != c.next {
-		return false
+	*c++
+	n := *c
+	for n%10 == 0 && n > 0 {
+		n /= 10
 	}
-	c.next *= 10
-	return true
+	return n == 1
 }
 
 // farAway is how far the sequence number of a SYN or RST may be off before it is not believed; also an ACK of 0.
@@ -283,7 +284,7 @@ func (t *Table) synchronize(f *flow, e *endpoint, tcp *layers.TCP, span int64) {
 // acknowledge takes an ACK from e of what peer sent and returns the number acknowledged, 0 if it is not to be believed.
 func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP) int64 {
 	if peer.state == inactive {
-		if !tcp.SYN && !tcp.FIN && !tcp.RST && len(f.weirds) == 0 &&
+		if !tcp.SYN && !tcp.FIN && !tcp.RST && (f.rare == nil || len(f.weirds) == 0) &&
 			(e.state == synSent || e.state == synAckSent || e.state == established) {
 			t.weird(f, "possible_split_routing", "", "")
 		}
@@ -320,12 +321,12 @@ func (e *endpoint) advance(tcp *layers.TCP, end int64, length int) (again, advan
 
 // A window is how much one side lets the other send.
 type window struct {
-	scale      int8  // how many bits to shift it, if scaled
-	scaled     bool  // the SYN was seen, and told
-	known      bool  // something of the following was seen
-	edge       int64 // the highest number that the other side was allowed to send, relative to its start
-	seq, ack   uint32
-	size, last uint32
+	scale    int8  // how many bits to shift it, if scaled
+	scaled   bool  // the SYN was seen, and told
+	known    bool  // something of the following was seen
+	edge     int64 // the highest number that the other side was allowed to send, relative to its start
+	seq, ack uint32
+	size     uint32
 }
 
 // slack is how far beyond a window a segment is taken, since ACKs that open the window may be captured after it.
@@ -525,7 +526,7 @@ func (t *Table) gap(f *flow, side protocol.Side, now time.Time, seq int64) {
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	if n := e.stream.skip(seq); n > 0 {
 		if e.clean() && peer.clean() {
-			f.missed += n
+			f.more().missed += n
 			if e.gaps.add() {
 				f.record(side, 'G')
 			}

@@ -76,10 +76,13 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 		t.offload.tcp++
 		return
 	}
-	if f := t.flows[keyOf(src, dst, conn.TCP, false)]; f != nil && t.reused(f, tcp) {
+	k := keyOf(src, dst, conn.TCP, false)
+	f := t.flows[k]
+	if f != nil && t.reused(f, tcp) {
 		t.remove(f, "endpoints in use again")
+		f = nil
 	}
-	f, side := t.find(p, src, dst, false)
+	f, side := t.join(f, p, k, src, dst)
 	f.count(p, side)
 	t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
 

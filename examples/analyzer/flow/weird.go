@@ -27,10 +27,11 @@ func (t *Table) Weird(c *conn.Connection, name, addl string) {
 
 // weird notes something in f that should not be, once for each name.
 func (t *Table) weird(f *flow, name, addl, source string) {
-	if len(f.weirds) >= maxWeirds || slices.Contains(f.weirds, name) {
+	r := f.more()
+	if len(r.weirds) >= maxWeirds || slices.Contains(r.weirds, name) {
 		return
 	}
-	f.weirds = append(f.weirds, name)
+	r.weirds = append(r.weirds, name)
 	if t.weirds.Allow(name, t.now) {
 		t.Log(logs.NewWeird(&f.Connection, t.now, name, addl, source))
 	}
