@@ -19,7 +19,15 @@ import (
 // MaxHeld is how many bytes of one side a parser may leave to the flow table, waiting for more.
 const MaxHeld = 64 << 10
 
-// A Turn is what one side sends, or loses, before the other sends.
+// What Parser.Held may be: heldPerByte for each byte that was offered and heldAlways, and MaxFlushed after Flush.
+const (
+	heldPerByte = 64
+	heldAlways  = 16 << 10
+	MaxFlushed  = 4 << 10
+)
+
+// A Turn is what one side sends, or loses, before the other sends. Of a protocol over UDP, Data is a datagram, and the rest
+// has no meaning.
 type Turn struct {
 	FromOrig bool
 	Data     string
@@ -122,13 +130,15 @@ func (r *Recorder) JSON(t testing.TB) (lines []string) {
 // Start is when a played conversation begins. Its turns follow one another by a second.
 var Start = time.Date(2024, 5, 17, 10, 0, 0, 0, time.UTC)
 
-// Conn returns a connection to play a conversation on.
-func Conn() *conn.Connection {
+// Conn returns a connection to play a conversation on, over TCP.
+func Conn() *conn.Connection { return connOver(conn.TCP) }
+
+func connOver(transport conn.Proto) *conn.Connection {
 	return &conn.Connection{
 		ID: conn.ID{
 			Orig:  netip.MustParseAddrPort("192.0.2.1:40000"),
 			Resp:  netip.MustParseAddrPort("198.51.100.2:80"),
-			Proto: conn.TCP,
+			Proto: transport,
 		},
 		UID:   "CTest",
 		Start: Start,
@@ -144,76 +154,126 @@ type Result struct {
 // Play plays turns to p on c. It does what the flow table does but for the removal of c, and fails t where p does not keep
 // its promises.
 func Play(t testing.TB, p protocol.Parser, c *conn.Connection, turns ...Turn) Result {
-	return play(t, p, c, turns, func(_ int, data string) int { return len(data) })
+	pl := &player{t: t, p: p, c: c, fill: '?'}
+	return pl.play(turns, whole)
 }
 
-// play is Play with turns cut into packets: packet returns how many bytes the next packet takes of what is left of a turn.
-func play(
-	t testing.TB, p protocol.Parser, c *conn.Connection, turns []Turn, packet func(turn int, data string) int,
-) (res Result) {
-	stream, _ := p.(protocol.StreamParser)
-	var held [2][]byte
-	var ended [2]bool
+// A cut returns how many bytes the next packet takes of what is left of a turn.
+type cut func(turn int, left string) int
+
+func whole(_ int, left string) int { return len(left) }
+
+func pieces(size int) cut { return func(_ int, left string) int { return min(size, len(left)) } }
+
+// A player plays a conversation to a parser.
+type player struct {
+	t       testing.TB
+	p       protocol.Parser
+	c       *conn.Connection
+	flush   bool // after every packet
+	fill    byte // what offered bytes are afterwards: the parser must not have kept them
+	offered int  // bytes
+	untaken [2][]byte
+	ended   [2]bool
+	res     Result
+}
+
+func (pl *player) play(turns []Turn, cut cut) Result {
+	overTCP := pl.p.Transport() == conn.TCP
+	stream, ok := pl.p.(protocol.StreamParser)
+	require.True(pl.t, ok || !overTCP, "a parser over TCP is a StreamParser")
 	for i, turn := range turns {
 		side := protocol.Resp
 		if turn.FromOrig {
 			side = protocol.Orig
 		}
-		if ended[side] {
+		if pl.ended[side] {
 			continue
 		}
-		pkt := protocol.Packet{Time: Start.Add(time.Duration(i) * time.Second), Side: side}
-		for data := turn.Data; data != ""; {
-			part := data[:packet(i, data)]
-			data = data[len(part):]
-			held[side] = append(held[side], part...)
-			if res.Next != protocol.More {
-				continue
-			}
-			offered := append([]byte(nil), held[side]...)
-			n, next := p.Data(c, pkt, offered)
-			require.True(t, n >= 0 && n <= len(offered), "took %d of %d bytes", n, len(offered))
-			for i := range offered {
-				offered[i] = '?' // the parser must not have kept it
-			}
-			held[side] = append([]byte(nil), held[side][n:]...)
-			require.LessOrEqual(t, len(held[side]), MaxHeld)
-			res.Next = next
+		packet := protocol.Packet{Time: Start.Add(time.Duration(i) * time.Second), Side: side}
+		if !overTCP {
+			pl.data(packet, turn.Data)
+			continue
 		}
-		if res.Next == protocol.More && turn.Lost > 0 && stream != nil {
-			held[side] = nil
-			res.Next = stream.Gap(c, pkt, turn.Lost)
+		for data := turn.Data; data != ""; {
+			n := cut(i, data)
+			pl.data(packet, data[:n])
+			data = data[n:]
+		}
+		if pl.res.Next == protocol.More && turn.Lost > 0 {
+			pl.untaken[side] = nil
+			pl.res.Next = stream.Gap(pl.c, packet, turn.Lost)
+			pl.check()
 		}
 		if turn.End {
-			ended[side] = true
-			if res.Next == protocol.More && stream != nil {
-				stream.End(c, pkt)
+			pl.ended[side] = true
+			if pl.res.Next == protocol.More {
+				stream.End(pl.c, packet)
+				pl.check()
 			}
 		}
 	}
-	if res.Next == protocol.HandOver {
-		res.Rest = [2]string{string(held[0]), string(held[1])}
+	if pl.res.Next == protocol.HandOver {
+		pl.res.Rest = [2]string{string(pl.untaken[0]), string(pl.untaken[1])}
 	}
-	return res
+	return pl.res
+}
+
+// data offers a packet's bytes, after those that were not taken before.
+func (pl *player) data(packet protocol.Packet, part string) {
+	side := packet.Side
+	pl.untaken[side] = append(pl.untaken[side], part...)
+	pl.offered += len(part)
+	if pl.res.Next != protocol.More {
+		return
+	}
+	offered := append([]byte(nil), pl.untaken[side]...)
+	n, next := pl.p.Data(pl.c, packet, offered)
+	require.True(pl.t, n >= 0 && n <= len(offered), "took %d of %d bytes", n, len(offered))
+	for i := range offered {
+		offered[i] = pl.fill
+	}
+	if pl.p.Transport() != conn.TCP {
+		n = len(offered) // what it leaves of a datagram is not for the next
+	}
+	pl.untaken[side] = append([]byte(nil), pl.untaken[side][n:]...)
+	require.LessOrEqual(pl.t, len(pl.untaken[side]), MaxHeld)
+	pl.res.Next = next
+	pl.check()
+}
+
+// check checks what the parser says it holds, and has it let go if that is to be tried.
+func (pl *player) check() {
+	held := pl.p.Held(pl.c)
+	require.GreaterOrEqual(pl.t, held, 0, "bytes held")
+	require.LessOrEqual(pl.t, held, heldPerByte*pl.offered+heldAlways, "bytes held after %d", pl.offered)
+	if pl.flush {
+		pl.p.Flush(pl.c)
+		require.LessOrEqual(pl.t, pl.p.Held(pl.c), MaxFlushed, "bytes held after Flush")
+	}
 }
 
 // Rows plays turns to a new parser, removes the connection and returns the rows in JSON. It checks that the rows, and all
 // else, are the same in packets of some small sizes, and when one turn comes in two packets that are cut at any byte (of
-// a turn of several thousand bytes, at any byte near its ends).
+// a turn of several thousand bytes, at any byte near its ends); of a protocol over UDP, there is nothing to cut. It also
+// plays the turns to a parser that has to let go of what it holds after every packet.
 func Rows(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns ...Turn) []string {
 	t.Helper()
 	const long = 1000
 	want := sameInSmallPackets(t, parser, turns)
 	for i, turn := range turns {
+		if want.transport != conn.TCP {
+			break
+		}
 		for at := 1; at < len(turn.Data); at++ {
 			if at == long {
 				at = max(at, len(turn.Data)-long)
 			}
-			got := run(t, parser, turns, func(j int, data string) int {
-				if j == i && len(data) == len(turn.Data) {
+			got := run(t, parser, turns, player{fill: '?'}, func(j int, left string) int {
+				if j == i && len(left) == len(turn.Data) {
 					return at
 				}
-				return len(data)
+				return len(left)
 			})
 			require.Equal(t, want, got, "turn %d cut at %d", i, at)
 		}
@@ -229,34 +289,64 @@ func FuzzRows(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns .
 
 func sameInSmallPackets(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns []Turn) outcome {
 	t.Helper()
-	want := run(t, parser, turns, func(_ int, data string) int { return len(data) })
-	for _, size := range []int{1, 2, 7, 64} {
-		got := run(t, parser, turns, func(_ int, data string) int { return min(size, len(data)) })
-		require.Equal(t, want, got, "packets of %d bytes", size)
+	want := run(t, parser, turns, player{fill: '?'}, whole)
+	require.Equal(t, want, run(t, parser, turns, player{fill: '!'}, whole), "bytes were kept")
+	if want.transport == conn.TCP {
+		for _, size := range []int{1, 2, 7, 64} {
+			require.Equal(t, want, run(t, parser, turns, player{fill: '?'}, pieces(size)), "packets of %d bytes", size)
+		}
 	}
+	run(t, parser, turns, player{fill: '?', flush: true}, whole)
 	return want
 }
 
 // outcome is what must not depend on how bytes are cut into packets.
 type outcome struct {
-	rows     []string
-	expected []netip.AddrPort
-	res      Result
+	transport conn.Proto
+	rows      []string
+	expected  []netip.AddrPort
+	confirmed bool
+	res       Result
 }
 
-func run(
-	t testing.TB, parser func(protocol.Owner) protocol.Parser, turns []Turn, packet func(turn int, data string) int,
-) (out outcome) {
+// run plays turns to a new parser with a player that is set up but for that, and removes the connection.
+func run(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns []Turn, pl player, cut cut) (out outcome) {
 	o := &Recorder{}
-	c := Conn()
-	out.res = play(t, parser(o), c, turns, packet)
+	p := parser(o)
+	c := connOver(p.Transport())
+	pl.t, pl.p, pl.c = t, p, c
+	out.res = pl.play(turns, cut)
 	require.True(t, conn.StateRemove(c), "hooks of the connection complete")
 	for hk := range c.RemovalHooks() {
 		t.Errorf("%v is left over", hk)
 	}
-	out.rows = o.JSON(t)
+	out.transport, out.rows, out.confirmed = p.Transport(), o.JSON(t), o.Confirmed
 	for _, e := range o.Expected {
 		out.expected = append(out.expected, e.Resp)
 	}
 	return out
+}
+
+// Match asks p about what both sides have sent, as the flow table does: turn by turn, until p is sure or none are left.
+func Match(t testing.TB, p protocol.Parser, turns ...Turn) protocol.Verdict {
+	t.Helper()
+	var first [2][]byte
+	verdict := protocol.Maybe
+	for _, turn := range turns {
+		side := protocol.Resp
+		if turn.FromOrig {
+			side = protocol.Orig
+		}
+		if p.Transport() != conn.TCP {
+			first = [2][]byte{} // datagrams stand for themselves
+		}
+		first[side] = append(first[side], turn.Data...)
+		before := [2]string{string(first[0]), string(first[1])}
+		verdict = p.Match(first[0], first[1])
+		require.Equal(t, before, [2]string{string(first[0]), string(first[1])}, "Match changed the bytes")
+		if verdict == protocol.Yes {
+			break
+		}
+	}
+	return verdict
 }
