@@ -1,0 +1,102 @@
+package flow
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// FlowSize is what a connection takes besides what is held for it.
+const FlowSize = unsafe.Sizeof(flow{})
+
+// Held returns how many bytes the table holds.
+func (t *Table) Held() int { return t.held }
+
+// Len returns how many connections there are.
+func (t *Table) Len() int { return len(t.flows) }
+
+// Expected returns how many connections are announced.
+func (t *Table) Expected() int { return t.expected.len }
+
+// Sum64 is sum64, folded.
+func Sum64(data []byte, sum uint64) uint16 {
+	sum = sum64(data, sum)
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return uint16(sum)
+}
+
+// Invariants returns what is wrong with the table between two packets: nil if nothing is.
+func (t *Table) Invariants() error {
+	held, queued, ranked, holders := 0, 0, 0, 0
+	for k, f := range t.flows {
+		if k != keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay) {
+			return fmt.Errorf("%v has another key", f.ID)
+		}
+		if n := f.holds(); n != f.held || n < 0 {
+			return fmt.Errorf("%v holds %d, counted %d", f.ID, n, f.held)
+		}
+		if f.queue == noQueue || f.rank == noRank {
+			return fmt.Errorf("%v is in queue %d and rank %d", f.ID, f.queue, f.rank)
+		}
+		if f.held > 0 {
+			holders++
+		}
+		for side := range f.ends {
+			s := &f.ends[side].stream
+			size, last := 0, s.next
+			for i, x := range s.pending {
+				if x.seq < last || i == 0 && x.seq == last || x.end <= x.seq || x.data != nil && int64(len(x.data)) != x.end-x.seq {
+					return fmt.Errorf("%v: segment from %d to %d after %d with %d bytes", f.ID, x.seq, x.end, last, len(x.data))
+				}
+				size += cap(x.data) + segmentCost
+				last = x.end
+			}
+			if size != s.size || len(s.pending) > maxSegments {
+				return fmt.Errorf("%v: %d segments of %d bytes, counted %d", f.ID, len(s.pending), size, s.size)
+			}
+		}
+		held += f.held
+		if len(f.history) > maxHistory+1 || len(f.services) > maxHandOvers+1 {
+			return fmt.Errorf("%v: %d letters, %d services", f.ID, len(f.history), len(f.services))
+		}
+	}
+	for q := range t.queues {
+		queued += t.queues[q].count(queuedNode)
+	}
+	for r := range t.ranks {
+		ranked += t.ranks[r].count(rankedNode)
+	}
+	for s := range t.holders {
+		holders -= t.holders[s].count(holdingNode)
+	}
+	switch {
+	case held != t.held:
+		return fmt.Errorf("%d held, counted %d", held, t.held)
+	case t.held > t.cfg.MaxTotal:
+		return fmt.Errorf("%d held", t.held)
+	case queued != len(t.flows) || ranked != len(t.flows) || holders != 0:
+		return fmt.Errorf("of %d connections, %d are queued, %d ranked, %d too many hold", len(t.flows), queued, ranked, -holders)
+	case t.current != nil:
+		return fmt.Errorf("%v is current", t.current.ID)
+	}
+	return nil
+}
+
+var queuedNode, rankedNode, holdingNode = queued, ranked, holding
+
+// count returns how many flows the list has, -1 if its links do not agree.
+func (l *list) count(at func(*flow) *node) (n int) {
+	var last *flow
+	for f := l.first; f != nil; f = at(f).next {
+		if at(f).prev != last {
+			return -1
+		}
+		last = f
+		n++
+	}
+	if l.last != last || l.len != n {
+		return -1
+	}
+	return n
+}
