@@ -116,11 +116,12 @@ var evictions = [...]struct {
 	{newSpeaking, true},
 }
 
-// newcomers is the share of the table that newQuiet, and also newSpeaking, may have, and spared that of the attempts
-// which are left alone as long as there is anything else to evict, so that connections can come up in a full table.
+// newcomers is the share of the table that newQuiet, and also newSpeaking, may have. spared is that which the attempts and
+// newQuiet keep as long as there is anything else to evict, so that connections can come up in a full table; it is less
+// than one in a hundred, which is what the others lose by it.
 const (
 	newcomers = 16
-	spared    = 128
+	spared    = 256
 )
 
 // merit returns the rank that f deserves.
@@ -190,12 +191,12 @@ func (t *Table) evict() {
 	t.remove(f, "table full")
 }
 
-// leastWorth returns the next to be evicted, which is an attempt only if there are more than spare of them.
+// leastWorth returns the next to be evicted. It leaves spare connections to ranks that keep a share.
 func (t *Table) leastWorth(spare int) *flow {
 	for _, e := range evictions {
 		l := &t.ranks[e.rank]
 		switch {
-		case e.rank == unanswered && l.len <= spare:
+		case (e.rank == unanswered || e.rank == newQuiet) && l.len <= spare:
 		case e.oldest && l.first != nil:
 			return l.first
 		case l.last != nil:

@@ -36,6 +36,7 @@ type harness struct {
 	rows   bytes.Buffer
 	errors bytes.Buffer
 	now    time.Time
+	damage bool // checksums
 }
 
 func newHarness(t *testing.T, change func(*flow.Config), parsers ...*fake) *harness {
@@ -65,6 +66,13 @@ func (h *harness) tcp(src, dst netip.AddrPort, flags string, seq, ack uint32, da
 		FIN: strings.Contains(flags, "F"), RST: strings.Contains(flags, "R"),
 	}
 	h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &tcp, data))
+}
+
+// damaged is tcp with a wrong checksum.
+func (h *harness) damaged(src, dst netip.AddrPort, flags string, seq, ack uint32, data string) {
+	h.damage = true
+	h.tcp(src, dst, flags, seq, ack, data)
+	h.damage = false
 }
 
 func (h *harness) udp(src, dst netip.AddrPort, data string) {
@@ -100,6 +108,9 @@ func serialize(t testing.TB, src, dst netip.AddrPort, l gopacket.SerializableLay
 // packet follows a packet, a millisecond after the one before.
 func (h *harness) packet(src, dst netip.AddrPort, proto conn.Proto, payload []byte) {
 	h.now = h.now.Add(time.Millisecond)
+	if h.damage {
+		payload[4] ^= 1
+	}
 	h.table.Packet(&packet.Packet{
 		Time: h.now, Src: src.Addr(), Dst: dst.Addr(), Proto: proto,
 		Payload: payload, Length: len(payload), IPLength: len(payload) + 20,
