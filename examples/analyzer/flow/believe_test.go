@@ -1,0 +1,304 @@
+package flow_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+	"example.com/conn/examples/analyzer/flow"
+	"example.com/conn/examples/analyzer/packet"
+)
+
+func TestSumIsThatOfGopacket(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		data := make([]byte, r.IntN(200))
+		for i := range data {
+			data[i] = byte(r.Uint32() | r.Uint32()) // carries are frequent
+		}
+		want := ^gopacket.FoldChecksum(gopacket.ComputeChecksum(data, 0))
+		got := flow.Sum64(data, 0)
+		require.Equal(t, want, got<<8|got>>8, "%x", data)
+	}
+}
+
+func TestBadChecksumsAreNotBelieved(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.damaged(client, server, "A", 106, 501, "decoy")
+	h.damaged(client, server, "RA", 106, 501, "")
+	h.damaged(server, client, "FA", 501, 106, "")
+	h.damaged(client, server, "S", 9000, 0, "")
+	h.tcp(client, server, "A", 106, 501, "truth")
+	assert.Equal(t, ">hello>truth", p.got.String())
+	assert.Equal(t, []string{"bad_TCP_checksum"}, h.weirds(), "once a connection")
+	assert.Equal(t, []string{"40000>7000 S1 ShADCc 10/0 hello"}, h.close())
+	assert.Equal(t, 4, h.table.Stats.BadChecksums)
+}
+
+func TestBadChecksumsOfOtherTransports(t *testing.T) {
+	v6client, v6server := netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
+	p := &fake{name: "hello", udp: true}
+	h := newHarness(t, nil, p)
+	h.damage = true
+	h.udp(client, server, "hello")
+	h.udp(v6client, v6server, "hello")
+	h.tcp(v6client, v6server, "S", 100, 0, "")
+	h.icmp(client, server, 8, 0, "x")
+	icmp6 := layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(128, 0)}
+	h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server, &icmp6, "12345"))
+	h.damage = false
+	assert.Empty(t, p.got.String())
+	assert.ElementsMatch(t, []string{
+		"bad_UDP_checksum", "bad_UDP_checksum", "bad_TCP_checksum", "bad_ICMP_checksum", "bad_ICMP_checksum"}, h.weirds())
+	h.table.Advance(h.now.Add(time.Minute + time.Second))
+	assert.ElementsMatch(t, []string{
+		"40000>7000 OTH C -", "40000>7000 OTH C -", "40000>7000 OTH C -", "8>0 OTH C -", "128>129 OTH C -"}, h.conns())
+	assert.Contains(t, h.rows.String(), `"proto":"udp","conn_state":"OTH","local_orig":true,"local_resp":true,`+
+		`"missed_bytes":0,"history":"C","orig_pkts":1`)
+	assert.Contains(t, h.rows.String(), `"proto":"tcp","conn_state":"OTH","local_orig":true,"local_resp":true,`+
+		`"missed_bytes":0,"history":"C","orig_pkts":0`)
+
+	h.udp(v6client, v6server, "hello")
+	h.icmp(client, server, 8, 0, "x")
+	h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server, &icmp6, "12345"))
+	assert.Equal(t, ">hello", p.got.String())
+	assert.Len(t, h.weirds(), 5)
+	h.close()
+}
+
+func TestChecksumsThatCannotBeChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*flow.Config)
+		packet func(h *harness)
+	}{
+		"none in UDP": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+			b[6], b[7] = 0, 0
+			h.packet(client, server, conn.UDP, b)
+		}},
+		"not captured whole": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello, this is long")
+			h.table.Packet(&packet.Packet{
+				Time: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP, Payload: b[:15], Length: len(b)})
+		}},
+		"padding after UDP": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+			h.packet(client, server, conn.UDP, append(b, "padding"...))
+		}},
+		"ignored": {func(c *flow.Config) { c.IgnoreChecksums = true }, func(h *harness) {
+			h.damage = true
+			h.udp(client, server, "hello")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello", udp: true}
+			h := newHarness(t, c.change, p)
+			c.packet(h)
+			assert.True(t, strings.HasPrefix(p.got.String(), ">hello"))
+			assert.NotContains(t, h.weirds(), "bad_UDP_checksum")
+			h.close()
+		})
+	}
+	p := &fake{name: "hello", udp: true}
+	h := newHarness(t, nil, p)
+	v6client, v6server := netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
+	b := serialize(h.t, v6client, v6server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+	b[6], b[7] = 0, 0
+	h.packet(v6client, v6server, conn.UDP, b)
+	assert.Empty(t, p.got.String(), "it is not optional in IPv6")
+	h.close()
+}
+
+func TestOffloadingIsSaidOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		bad, good int
+		udp       bool
+		tables    int
+		want      int
+	}{
+		"none":             {0, 100, false, 1, 0},
+		"few":              {5, 95, false, 1, 0},
+		"many":             {6, 94, false, 1, 1},
+		"many of UDP":      {6, 94, true, 1, 1},
+		"in a few packets": {3, 3, false, 1, 1},
+		"in two tables":    {50, 50, false, 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			once := new(sync.Once)
+			said := ""
+			for range c.tables {
+				h := newHarness(t, func(cfg *flow.Config) { cfg.Once = once })
+				for i := range c.bad + c.good {
+					h.damage = i < c.bad
+					if c.udp {
+						h.udp(client, server, "x")
+					} else {
+						h.tcp(client, server, "A", 100, 1, "x")
+					}
+				}
+				assert.Empty(t, h.errors.String(), "not yet")
+				h.close()
+				said += h.errors.String()
+			}
+			assert.Equal(t, c.want, strings.Count(said, "\n"))
+			if c.want > 0 {
+				assert.Contains(t, said, "use -C")
+				assert.Contains(t, said, fmt.Sprintf("%d of %d packets", c.bad, c.bad+c.good))
+			}
+		})
+	}
+
+	h := newHarness(t, nil)
+	for i := range 60 {
+		h.damage = i%2 == 0
+		h.udp(client, server, "x")
+		h.now = h.now.Add(400 * time.Millisecond)
+		assert.Equal(t, h.now.Sub(start) > 10*time.Second+401*time.Millisecond, h.errors.String() != "", "after %v", h.now.Sub(start))
+	}
+	h = newHarness(t, nil)
+	for i := range 600 {
+		h.damage = i > 300 // after it was judged
+		h.udp(client, server, "x")
+		h.now = h.now.Add(100 * time.Millisecond)
+	}
+	h.close()
+	assert.Empty(t, h.errors.String())
+}
+
+// What no host accepts since it is outside of the window changes nothing, and what follows is seen.
+func TestSegmentsOutsideWindow(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags    string
+		seq      uint32
+		data     string
+		believed bool
+	}{
+		"RST before":          {"RA", 102, "", false},
+		"FIN before":          {"FA", 102, "", false},
+		"RST far beyond":      {"RA", 10_000_000, "", false},
+		"data far beyond":     {"A", 10_000_000, "junk", false},
+		"FIN far beyond":      {"FA", 10_000_000, "", false},
+		"RST where it is due": {"RA", 106, "", true},
+		"FIN where it is due": {"FA", 106, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			h.tcp(server, client, "A", 501, 106, "reply")
+			h.tcp(client, server, c.flags, c.seq, 506, c.data)
+			assert.Equal(t, !c.believed, len(h.weirds()) == 1, h.weirds())
+			if c.believed {
+				return
+			}
+			assert.Equal(t, "segment_outside_window", h.weirds()[0])
+			h.tcp(client, server, "A", 106, 506, "again")
+			h.tcp(server, client, "A", 506, 111, "reply")
+			assert.Equal(t, ">hello<reply>again<reply", p.got.String())
+			assert.Regexp(t, `^40000>7000 S1 .* 10/10 hello$`, h.close()[0])
+		})
+	}
+}
+
+// Of a RST in the window the host may think as it likes: if the connection goes on, it is followed.
+func TestConnectionThatGoesOnAfterRST(t *testing.T) {
+	for name, seq := range map[string]uint32{"exact": 106, "in window": 300} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			h.tcp(client, server, "R", seq, 0, "")
+			h.now = h.now.Add(4 * time.Second)
+			h.tcp(client, server, "A", 106, 501, "again")
+			h.now = h.now.Add(4 * time.Second)
+			h.tcp(client, server, "A", 111, 501, "and again")
+			assert.Equal(t, ">hello>again>and again", p.got.String())
+			assert.Equal(t, []string{"data_after_reset"}, h.weirds())
+			assert.Zero(t, h.table.Stats.Removed)
+			h.close()
+		})
+	}
+	h := newHarness(t, nil)
+	h.handshake()
+	h.tcp(client, server, "R", 101, 0, "")
+	h.table.Advance(h.now.Add(5 * time.Second))
+	assert.Equal(t, 1, h.table.Stats.Removed, "which ends the connection otherwise")
+}
+
+// A stream whose ACKs were not captured goes on beyond the window that was seen.
+func TestWindowOfUnseenACKs(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	seq := uint32(106)
+	for range 200 {
+		h.tcp(client, server, "A", seq, 501, strings.Repeat("x", 1400))
+		seq += 1400
+	}
+	assert.Empty(t, h.weirds())
+	assert.Equal(t, []string{"40000>7000 S1 ShAD 280005/0 hello"}, h.close())
+}
+
+func TestWindowIsScaled(t *testing.T) {
+	scaled := func(h *harness, src, dst netip.AddrPort, flags string, seq, ack uint32, window uint16, data string) {
+		l := layers.TCP{
+			SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: seq, Ack: ack, Window: window,
+			SYN: strings.Contains(flags, "S"), ACK: strings.Contains(flags, "A"),
+		}
+		if l.SYN {
+			l.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{7}}}
+		}
+		h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &l, data))
+	}
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	scaled(h, client, server, "S", 100, 0, 60000, "")
+	scaled(h, server, client, "SA", 500, 101, 60000, "")
+	scaled(h, client, server, "A", 101, 501, 10000, "hello") // 1,280,000 bytes
+	scaled(h, server, client, "A", 501, 106, 10000, "")
+	scaled(h, client, server, "A", 106+1_280_000, 501, 10000, "in the window")
+	assert.Empty(t, h.weirds())
+	scaled(h, client, server, "A", 106+1_280_000+13+70_000, 501, 10000, "out of it")
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
+	scaled(h, server, client, "A", 501, 106, 9999, "")
+	assert.Equal(t, []string{"segment_outside_window", "window_recision"}, h.weirds())
+	h.close()
+}
+
+func TestDifferentRetransmissionLeavesWeird(t *testing.T) {
+	for name, c := range map[string]struct {
+		second string
+		weirds []string
+	}{
+		"the same":  {"worldwide", nil},
+		"different": {"wOrldwide", []string{"rexmit_inconsistency"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 107, 501, "world")
+			h.tcp(client, server, "A", 107, 501, c.second)
+			h.tcp(client, server, "A", 101, 501, "hello ")
+			assert.Equal(t, c.weirds, h.weirds())
+			assert.Equal(t, "hello worldwide", strings.ReplaceAll(p.got.String(), ">", ""), "the first wins")
+			h.close()
+		})
+	}
+}
