@@ -130,6 +130,8 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 			if line, took, whole = s.lines[pkt.Side].Next(data[n:], lines.EndCR); whole {
 				line.Note(p.owner, c)
 				next = s.line(c, pkt.Side, line, data[n+took:])
+			} else {
+				d.header.Ahead(data[n+took:], func(f lines.Field) { s.field(c, pkt.Side, f) })
 			}
 		}
 		s.seen += took

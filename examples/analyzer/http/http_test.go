@@ -682,6 +682,7 @@ func FuzzParser(f *testing.F) {
 var conversations = [][]Turn{
 	{Orig(get), Resp(ok), Orig(get), Resp(ok)},
 	{Orig("GET /a\r\n"), Resp("<html>"), Ends()[0], Ends()[1]},
+	{Orig("GET /a\nHost: h\nAccept"), Resp("<html>"), Ends()[1], Orig(":\n")},
 	{Orig("CONNECT h HTTP/1.1\r\n\r\n"), Resp("HTTP/1.1 200 OK\r\n\r\nSSH-"), Orig("EHLO")},
 	{
 		Orig("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nHost:\r\n x\r\n\r\n"),

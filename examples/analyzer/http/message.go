@@ -49,7 +49,7 @@ func (s *state) line(c *conn.Connection, side protocol.Side, line lines.Line, af
 		return s.statusLine(c, line)
 	case headers, trailer:
 		if len(line.Text) > 0 && line.Text[0] != 0 {
-			d.header.Line(line.Text, after, fieldNames[side], func(f lines.Field) { s.field(c, side, f) })
+			d.header.Line(line, after, fieldNames[side], func(f lines.Field) { s.field(c, side, f) })
 			return protocol.More
 		}
 		s.finishField(c, side)

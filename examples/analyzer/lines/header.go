@@ -80,8 +80,9 @@ type Header struct {
 }
 
 // Line takes a line of the block, which ends with an empty line that is not for it. after is what has already come after
-// the line. Fields that are complete are given to yield.
-func (h *Header) Line(line, after []byte, names Names, yield func(Field)) {
+// the line. Fields that are complete are given to yield: that of a line that is too long does not go on.
+func (h *Header) Line(l Line, after []byte, names Names, yield func(Field)) {
+	line := l.Text
 	if blank(line[0]) && h.begun {
 		h.fold = true
 		if room := Max - len(h.field); h.name != "" {
@@ -98,11 +99,18 @@ func (h *Header) Line(line, after []byte, names Names, yield func(Field)) {
 	if name == "" {
 		return
 	}
-	if len(after) > 0 && !blank(after[0]) {
+	if l.Long || len(after) > 0 && !blank(after[0]) {
 		yield(Field{Name: name, Value: bytes.TrimLeft(value, " \t")})
 		return
 	}
 	h.name, h.field = name, append(h.field[:0], value...)
+}
+
+// Ahead tells what has come of the line after the latest one. A field that does not go on with it is given to yield.
+func (h *Header) Ahead(line []byte, yield func(Field)) {
+	if len(line) > 0 && !blank(line[0]) {
+		h.Finish(yield)
+	}
 }
 
 // Finish gives the field that may go on to yield. Lines that would belong to it are dropped.

@@ -36,7 +36,7 @@ func fields(t testing.TB, block []string, ahead bool) (got []string) {
 			after = []byte(block[i+1] + "\n")
 		}
 		kept := []byte(line)
-		h.Line(kept, after, names, yield)
+		h.Line(Line{Text: kept}, after, names, yield)
 		for i := range kept {
 			kept[i] = '?'
 		}
@@ -75,12 +75,37 @@ func TestFinishGoesOn(t *testing.T) {
 	var h Header
 	var got []string
 	yield := func(f Field) { got = append(got, fmt.Sprintf("%s=%s", f.Name, f.Value)) }
-	h.Line([]byte("Host: a"), nil, names, yield)
+	h.Line(Line{Text: []byte("Host: a")}, nil, names, yield)
 	h.Finish(yield)
 	h.Finish(yield)
-	h.Line([]byte(" Last: of Host"), nil, names, yield)
-	h.Line([]byte("Last: b"), []byte("\n"), names, yield)
+	h.Line(Line{Text: []byte(" Last: of Host")}, nil, names, yield)
+	h.Line(Line{Text: []byte("Last: b")}, []byte("\n"), names, yield)
 	assert.Equal(t, []string{"Host=a", "Last=b"}, got)
+}
+
+func TestAhead(t *testing.T) {
+	var h Header
+	var got []string
+	yield := func(f Field) { got = append(got, fmt.Sprintf("%s=%s", f.Name, f.Value)) }
+	h.Line(Line{Text: []byte("Host: a")}, nil, names, yield)
+	h.Ahead(nil, yield)
+	h.Ahead([]byte(" "), yield)
+	h.Ahead([]byte("\tb"), yield)
+	assert.Empty(t, got, "it may go on")
+	h.Ahead([]byte("b"), yield)
+	assert.Equal(t, []string{"Host=a"}, got)
+	h.Ahead([]byte("b"), yield)
+	assert.Len(t, got, 1)
+}
+
+func TestFieldsOfLongLinesDoNotGoOn(t *testing.T) {
+	var h Header
+	var got []string
+	yield := func(f Field) { got = append(got, fmt.Sprintf("%s=%s", f.Name, f.Value)) }
+	h.Line(Line{Text: []byte("Host: a"), Long: true}, nil, names, yield)
+	h.Line(Line{Text: []byte(" b")}, nil, names, yield)
+	h.Finish(yield)
+	assert.Equal(t, []string{"Host=a"}, got)
 }
 
 func TestFieldsThatAreWholeAreNotKept(t *testing.T) {
@@ -88,8 +113,8 @@ func TestFieldsThatAreWholeAreNotKept(t *testing.T) {
 	n := 0
 	yield := func(Field) { n++ }
 	line, after, cookie := []byte("Host: "+strings.Repeat("x", 1000)), []byte("\n"), []byte("Cookie: x")
-	assert.Zero(t, testing.AllocsPerRun(10, func() { h.Line(line, after, names, yield) }))
-	assert.Zero(t, testing.AllocsPerRun(10, func() { h.Line(cookie, nil, names, yield) }))
+	assert.Zero(t, testing.AllocsPerRun(10, func() { h.Line(Line{Text: line}, after, names, yield) }))
+	assert.Zero(t, testing.AllocsPerRun(10, func() { h.Line(Line{Text: cookie}, nil, names, yield) }))
 	assert.NotZero(t, n)
 }
 

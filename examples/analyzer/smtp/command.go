@@ -50,11 +50,11 @@ func parseCommand(line []byte) (v verb, arg []byte) {
 	return verbs[string(bytes.ToUpper(word))], arg
 }
 
-func (s *state) clientLine(c *conn.Connection, line, after []byte) protocol.Next {
+func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) protocol.Next {
 	switch s.expect {
 	case expectUnknown:
 	case expectData:
-		if string(line) == "." {
+		if string(line.Text) == "." {
 			s.endHeader(c)
 			s.expect = expectCommand
 			s.sender, s.recipient = false, false
@@ -62,11 +62,12 @@ func (s *state) clientLine(c *conn.Connection, line, after []byte) protocol.Next
 			break
 		}
 		// A dot at the begin of a line was put there so that no line is a single one.
-		s.headerLine(c, bytes.TrimPrefix(line, []byte(".")), after)
+		line.Text = bytes.TrimPrefix(line.Text, []byte("."))
+		s.headerLine(c, line, after)
 	case expectAnswer:
 		s.command(c, authAnswer)
 	default:
-		v, arg := parseCommand(line)
+		v, arg := parseCommand(line.Text)
 		if v == unknown {
 			break // its reply then is of the next command, or of none
 		}

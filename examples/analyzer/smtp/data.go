@@ -29,10 +29,10 @@ func (s *state) beginHeader() {
 }
 
 // headerLine takes a line of a mail. Only the header is looked at.
-func (s *state) headerLine(c *conn.Connection, line, after []byte) {
+func (s *state) headerLine(c *conn.Connection, line lines.Line, after []byte) {
 	switch {
 	case !s.inHeader:
-	case len(line) == 0 || line[0] == 0:
+	case len(line.Text) == 0 || line.Text[0] == 0:
 		s.endHeader(c)
 	default:
 		s.header.Line(line, after, fieldNames, func(f lines.Field) { s.field(c, f) })
@@ -45,7 +45,7 @@ func (s *state) endHeader(c *conn.Connection) {
 		return
 	}
 	if len(s.partial) > 0 {
-		s.header.Line(s.partial, nil, fieldNames, func(f lines.Field) { s.field(c, f) })
+		s.header.Line(lines.Line{Text: s.partial}, nil, fieldNames, func(f lines.Field) { s.field(c, f) })
 	}
 	s.header.Finish(func(f lines.Field) { s.field(c, f) })
 	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, last: s.last}
@@ -106,7 +106,7 @@ func (s *state) chunk(c *conn.Connection, data []byte) (n int) {
 		}
 		if i >= 0 {
 			s.partial = nil
-			s.headerLine(c, bytes.TrimRight(line, "\r"), rest)
+			s.headerLine(c, lines.Line{Text: bytes.TrimRight(line, "\r")}, rest)
 		}
 	}
 	if s.left -= int64(len(part)); s.left == 0 {

@@ -118,7 +118,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 			if line, took, whole = s.lines[pkt.Side].Next(data[n:], lines.EndCR|lines.OddNUL); whole {
 				line.Note(p.owner, c)
 				if pkt.Side == protocol.Orig {
-					next = s.clientLine(c, line.Text, data[n+took:])
+					next = s.clientLine(c, line, data[n+took:])
 				} else {
 					next = s.serverLine(c, line.Text)
 				}
