@@ -95,6 +95,9 @@ var conversations = []struct {
 	{"refuses", POP3, []Turn{Resp("+OK\r\n"), Orig("STLS\r\n"), Resp("-ERR no\r\n"), Orig("QUIT\r\n"), Resp("+OK bye\r\n")}, protocol.More, true, ""},
 	{"is asked what it can", POP3, []Turn{Orig("CAPA\r\n"), Resp("+OK\r\n")}, protocol.More, true, ""},
 	{"is asked in vain what it can", POP3, []Turn{Orig("CAPA\r\n"), Resp("-ERR\r\n"), Orig("\r\n")}, protocol.More, false, ""},
+	{"is asked for mechanisms", POP3, []Turn{Resp("+OK\r\n"), Orig("AUTH\r\n"), Resp("+OK\r\nPLAIN\r\n.\r\n"), Orig("STLS\r\n"), Resp("+OK\r\n")},
+		protocol.HandOver, true, ""},
+	{"authenticates", POP3, []Turn{Resp("+OK\r\n"), Orig("AUTH PLAIN\r\n")}, protocol.Stop, false, ""},
 	{"logs in", POP3, []Turn{Resp("+OK\r\n"), Orig("USER joe\r\n"), Resp("+OK\r\n"), Orig("PASS secret\r\n")}, protocol.Stop, true, ""},
 
 	{"grants", IRC, []Turn{Orig("STARTTLS\r\n"), Resp(":irc.example 670  :STARTTLS successful, go ahead\r\n")}, protocol.HandOver, true, ""},

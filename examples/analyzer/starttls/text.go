@@ -49,6 +49,7 @@ var POP3 = &Protocol{
 
 func pop3Line(s *state, side protocol.Side, line []byte) protocol.Next {
 	word := firstWord(line)
+	asks := word == "CAPA" || word == "USER" || word == "AUTH" && len(line) == len(word) // AUTH alone asks for mechanisms
 	switch {
 	case side == protocol.Resp && word == "+OK" && s.stage == asked:
 		return protocol.HandOver
@@ -58,7 +59,7 @@ func pop3Line(s *state, side protocol.Side, line []byte) protocol.Next {
 		s.stage = begun
 	case side == protocol.Orig && word == "STLS":
 		s.confirmed, s.stage = true, asked
-	case side == protocol.Orig && (word == "CAPA" || word == "USER"):
+	case side == protocol.Orig && asks:
 		s.stage = offered
 	case side == protocol.Orig && word != "" && word != "QUIT":
 		return protocol.Stop // it logs in, or has done so
