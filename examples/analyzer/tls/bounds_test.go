@@ -222,14 +222,14 @@ func TestWeirds(t *testing.T) {
 		"SSL_many_server_names":              Orig(rec(handshake, hello(clientHello, 0x0303, "", serverNameExt("a", "b")))),
 		"SSL_Excessive_alerts_in_record":     Orig(rec(alert, strings.Repeat("\x01\x00", maxAlerts)+"\x01")),
 		"ssl_early_application_data":         Resp(rec(handshake, hello(serverHello, 0x0303, "")) + rec(applicationData, "x")),
-		"SSL_max_ssl_history_length_reached": Orig(strings.Repeat(rec(heartbeat, "x"), maxHistory+1)),
+		"SSL_max_ssl_history_length_reached": Orig(strings.Repeat(rec(heartbeat, "x"), maxHistory)),
 	} {
 		o := &Recorder{}
 		assert.Equal(t, protocol.More, Play(t, New(o), Conn(), turn).Next)
 		assert.Equal(t, []string{want}, o.Weirds)
 	}
 	o := &Recorder{}
-	Play(t, New(o), Conn(), Orig(rec(alert, strings.Repeat("\x01\x00", maxAlerts))+strings.Repeat(rec(heartbeat, "x"), maxHistory-maxAlerts)))
+	Play(t, New(o), Conn(), Orig(rec(alert, strings.Repeat("\x01\x00", maxAlerts))+strings.Repeat(rec(heartbeat, "x"), maxHistory-maxAlerts-1)))
 	assert.Empty(t, o.Weirds)
 	c := Conn()
 	Play(t, New(o), c, Orig(rec(handshake, hello(clientHello, 0x0303, "", serverNameExt(strings.Repeat("n", maxServerName+1))))))

@@ -118,16 +118,17 @@ func finalize(c *conn.Connection) bool {
 	return true
 }
 
-// history notes that a side has sent something: capital letters are the client's.
+// history notes that a side has sent something, as long as there is room: capital letters are the client's.
 func (s *state) history(c *conn.Connection, client bool, letter byte) {
-	if len(s.row.History) == maxHistory {
-		s.owner.Weird(c, "SSL_max_ssl_history_length_reached", "")
+	if len(s.row.History) >= maxHistory {
 		return
 	}
 	if client {
 		letter -= 'a' - 'A'
 	}
-	s.row.History += string(letter)
+	if s.row.History += string(letter); len(s.row.History) == maxHistory {
+		s.owner.Weird(c, "SSL_max_ssl_history_length_reached", "")
+	}
 }
 
 func (s *state) isClient(pkt protocol.Packet) bool { return (pkt.Side == protocol.Orig) != s.flipped }
