@@ -11,22 +11,21 @@ import (
 var PostgreSQL = &Protocol{
 	name: "postgresql", ports: []uint16{5432},
 	match: func(orig, resp []byte) protocol.Verdict {
-		return min(matchBytes(orig, "\x00", "\x00", "\x00", "\x08", "\x04", "\xd2", "\x16", "\x2f\x30"), matchBytes(resp, "SNG"))
+		return min(matchBytes(orig, postgresRequest...), matchBytes(resp, "SNG"))
 	},
 	step: postgresStep,
 }
 
+// postgresRequest has what the bytes of a request may be: the length, and the number of TLS or of GSSAPI.
+var postgresRequest = []string{"\x00", "\x00", "\x00", "\x08", "\x04", "\xd2", "\x16", "\x2f\x30"}
+
 func postgresStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
-	const (
-		request = "\x00\x00\x00\x08\x04\xd2\x16"
-		tls     = 0x2f
-		gssapi  = 0x30
-		size    = len(request) + 1
-	)
+	const tls = 0x2f
+	size := len(postgresRequest)
 	switch {
-	case side == protocol.Orig && len(data) < size && string(data) == request[:len(data)]:
+	case side == protocol.Orig && matchBytes(data, postgresRequest...) == protocol.Maybe:
 		return 0, protocol.More
-	case side == protocol.Orig && len(data) >= size && string(data[:size-1]) == request && (data[size-1] == tls || data[size-1] == gssapi):
+	case side == protocol.Orig && matchBytes(data, postgresRequest...) == protocol.Yes:
 		s.stage, s.id = asked, uint32(data[size-1])
 		return size, protocol.More
 	case side == protocol.Resp && s.stage == asked && data[0] == 'S' && s.id == tls:
@@ -108,7 +107,6 @@ func rdpStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	if len(data) < size {
 		return 0, protocol.More
 	}
-	data = data[:size]
 	switch {
 	case side == protocol.Orig && s.stage == begun && data[5] == request:
 		s.stage = asked

@@ -158,6 +158,9 @@ var conversations = []struct {
 	{"has GSSAPI", PostgreSQL, []Turn{Orig(postgresGSS), Resp("S")}, protocol.Violation, false, ""},
 	{"refuses", PostgreSQL, []Turn{Orig(postgresTLS), Resp("N"), Orig(startup)}, protocol.Stop, true, ""},
 	{"is something else", PostgreSQL, []Turn{Orig(startup)}, protocol.Violation, false, ""},
+	{"is short", PostgreSQL, []Turn{Orig("GET")}, protocol.Violation, false, ""},
+	{"says what the client says", PostgreSQL, []Turn{Resp(postgresTLS)}, protocol.Violation, false, ""},
+	{"answers twice", PostgreSQL, []Turn{Orig(postgresTLS), Resp("N"), Resp("S")}, protocol.Stop, true, ""},
 	{"errs", PostgreSQL, []Turn{Orig(postgresTLS), Resp("E\x00\x00\x00\x10")}, protocol.Violation, false, ""},
 	{"answers before", PostgreSQL, []Turn{Resp("S")}, protocol.Violation, false, ""},
 
