@@ -128,6 +128,18 @@ func reachable(t *testing.T, n int, turns ...Turn) (real, held int) {
 	return real / n, held / n
 }
 
+func TestHeldCountsTexts(t *testing.T) {
+	held := func(turns ...Turn) int {
+		p, c := udp(&Recorder{}), Conn()
+		Play(t, p, c, turns...)
+		return p.Held(c)
+	}
+	assert.Equal(t, 8, held(query(1, "nine.byte"))-held(query(1, "a")))
+	assert.Equal(t, 8, held(answer(1, "a", rr("nine.byte", 1, "1234")))-held(answer(1, "a", rr("a", 1, "1234"))))
+	assert.Equal(t, 8, held(answer(1, "a", rr("a", 5, wire("nine.byte"))))-held(answer(1, "a", rr("a", 5, wire("a")))))
+	assert.Equal(t, 26, held(answer(1, "a", rr("b", 5, wire("c"))))-held(answer(1, "a")), "two texts, a string, and a TTL")
+}
+
 func TestHeldIsWhatIsReachable(t *testing.T) {
 	assert.LessOrEqual(t, unsafe.Sizeof(Row{}), uintptr(384))
 	var several []Turn

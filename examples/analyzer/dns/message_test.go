@@ -83,6 +83,13 @@ func TestNamesInAnswers(t *testing.T) {
 	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "also where nobody asks for the name")
 }
 
+func TestMessageEndsWithTTL(t *testing.T) {
+	m := msg{flags: isReply, counts: [4]uint16{0, 1}, trailer: wire("a") + short(999) + short(1) + "\x00\x00\x01\x00"}
+	rows := play(t, server, Resp(m.encode()))
+	assert.Equal(t, []string{"<unknown type=999>"}, rows[0].Answers)
+	assert.EqualValues(t, 256, rows[0].TTLs[0])
+}
+
 func TestDamagedRecords(t *testing.T) {
 	for what, tt := range map[string]struct {
 		an    string

@@ -264,7 +264,7 @@ func readLOC(m *message) (string, bool, bool) {
 }
 
 func readCAA(m *message) (string, bool, bool) {
-	if size := m.record.end - m.at; size < 2 || int(m.data[m.at+1]) >= size-2 {
+	if size := m.record.end - m.at; size < 3 || int(m.data[m.at+1]) >= size-2 {
 		m.weird("DNS_CAA_char_str_past_rdlen", "")
 		return "", false, false
 	}

@@ -75,10 +75,12 @@ func TestAnswers(t *testing.T) {
 		{52, "\x01", "<unknown type=52>", "DNS_RR_unknown_type"},
 		{64, "\x00\x01" + wire("a"), "-", ""},
 		{65, "\x00\x01" + wire("") + param(1, "\x02h2\x02h3") + param(3, "\x01\xbb") + param(4, "abcd"), "-", ""},
+		{65, "\x00\x01" + wire("") + param(1, "\x00"), "-", ""},
 		{99, "\x06v=spf1", "SPF 6 v=spf1", ""},
 		{249, "\x01", "-", ""},
 		{250, "\x01", "-", ""},
 		{257, "\x00\x05issueca", "-", ""},
+		{257, "\x00\x00v", "-", ""},
 		{65534, "\x08\x00\x01\x00\x01", "BIND9 signing signal", ""},
 	} {
 		m := msg{flags: isReply | aaRA, q: []string{question("a", 1)}, an: []string{rr("a", tt.kind, tt.data), a("b")}}
@@ -125,6 +127,7 @@ func TestDamagedData(t *testing.T) {
 		"CAA, tag too long":       {257, "\x00\x03tag", "DNS_CAA_char_str_past_rdlen", "", false},
 		"CAA, no tag":             {257, "\x00", "DNS_CAA_char_str_past_rdlen", "", false},
 		"EDNS, option cut":        {41, "\x00\x08\x00\x02x", "EDNS_truncated_option", "", false},
+		"EDNS, one byte":          {41, "\x00", "EDNS_truncated_option", "", false},
 		"EDNS, option header cut": {41, "\x00\x08\x00", "EDNS_truncated_option", "", false},
 		"SVCB, no name":           {64, "\x00\x01", "DNS_SVCB_wrong_length", "", false},
 		"SVCB, ALPN too long":     {65, param(1, "\x02h2\x08h3"), "DNS_SVCB_alpn_length_invalid", "", false},
