@@ -86,6 +86,9 @@ func (s *state) flush() {
 // Data takes whole messages only, which are at most 64 KB.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	if p.transport == conn.UDP {
+		if repliesFirst(c, pkt, data) {
+			return 0, protocol.Flip
+		}
 		return len(data), p.message(c, pkt, data)
 	}
 	n := 0
@@ -101,6 +104,13 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		}
 	}
 	return n, protocol.More
+}
+
+// repliesFirst reports whether the first message of a connection is a reply, so that its sides have been mistaken for each
+// other. A multicast group never replies.
+func repliesFirst(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
+	first := pkt.Side == protocol.Orig && session.Get(c) == nil && len(data) >= headerLen
+	return first && (&message{data: data}).reply() && !c.ID.Resp.Addr().IsMulticast()
 }
 
 // Gap gives up: there is no telling where the next message begins.

@@ -208,6 +208,35 @@ func TestPairing(t *testing.T) {
 	}
 }
 
+func TestReplyFirst(t *testing.T) {
+	reply := []byte(answer(1, "a").Data)
+	at := func(side protocol.Side) protocol.Packet { return protocol.Packet{Time: Start, Side: side} }
+	c := Conn()
+	p := New(&Recorder{}, conn.UDP)
+	n, next := p.Data(c, at(protocol.Orig), reply)
+	assert.Zero(t, n)
+	assert.Equal(t, protocol.Flip, next)
+	for i, tt := range []struct {
+		side protocol.Side
+		resp string
+		data string
+	}{
+		{protocol.Resp, server, string(reply)}, {protocol.Orig, server, query(1, "a").Data},
+		{protocol.Orig, "224.0.0.251:5353", string(reply)}, {protocol.Orig, server, string(reply[:headerLen-1])},
+	} {
+		c := Conn()
+		c.ID.Resp = netip.MustParseAddrPort(tt.resp)
+		for range 2 {
+			n, next = p.Data(c, at(tt.side), []byte(tt.data))
+			assert.Equal(t, len(tt.data), n, i)
+			assert.Equal(t, protocol.More, next)
+		}
+		_, next = p.Data(c, at(protocol.Orig), reply)
+		assert.Equal(t, protocol.More, next, "not later")
+	}
+	assert.Len(t, Rows(t, tcp, framed(Orig(string(reply)))...), 1, "TCP tells who has opened it")
+}
+
 func TestRoundTripNeedsBothWays(t *testing.T) {
 	assert.Nil(t, play(t, server, answer(1, "a", a("a")))[0].RTT)
 	assert.Nil(t, play(t, server, query(1, "a"), answer(1, "a"))[0].RTT, "and an answer")

@@ -23,7 +23,7 @@ func benchTable() *flow.Table {
 		MaxConnections: 100_000, MaxBuffered: 1 << 20, MaxTotal: 256 << 20,
 		TCPTimeout: 5 * time.Minute, UDPTimeout: time.Minute, AttemptTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,
 		Parsers: []func(protocol.Owner) protocol.Parser{func(o protocol.Owner) protocol.Parser { return http.New(o) }},
-		Log:     logs.NewWriter(logs.NewOutput(io.Discard)), Errors: io.Discard,
+		Log:     logs.NewWriter(logs.NewOutput(io.Discard, nil)), Errors: io.Discard,
 	})
 }
 

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"example.com/conn"
+	"example.com/conn/examples/analyzer/packet"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
@@ -72,6 +73,11 @@ func (t *Table) call(f *flow, method func(protocol.Parser)) {
 func (t *Table) proceed(f *flow, e event, next protocol.Next) {
 	switch {
 	case f.ignored || next == protocol.More:
+	case next == protocol.Flip && f.ID.Proto == conn.UDP && f.packets[0]+f.packets[1] == 1:
+		f.flip()
+		f.UID = packet.UID(f.ID, f.Start)
+		e.side = e.side.Other()
+		t.give(f, e)
 	case next == protocol.HandOver && f.ID.Proto == conn.TCP && f.handOvers < maxHandOvers:
 		untaken := f.untaken
 		f.parser, f.untaken, f.search = nil, nil, &search{again: true}

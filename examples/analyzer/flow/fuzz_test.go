@@ -106,7 +106,7 @@ func FuzzTable(f *testing.F) {
 			all = append(all, g)
 			parsers = append(parsers, func(o protocol.Owner) protocol.Parser { g.owner = o; return g })
 		}
-		w := logs.NewWriter(logs.NewOutput(io.Discard))
+		w := logs.NewWriter(logs.NewOutput(io.Discard, nil))
 		table := flow.New(flow.Config{
 			MaxConnections: 8, MaxBuffered: 2000, MaxTotal: 6000,
 			TCPTimeout: 5 * time.Minute, UDPTimeout: time.Minute, AttemptTimeout: 5 * time.Second, CloseTimeout: 5 * time.Second,

@@ -227,16 +227,17 @@ func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
 		f = new(flow)
 	}
 	f.oneWay, f.last, f.queue, f.rank = k.oneWay, p.Time, noQueue, noRank
-	f.Start = p.Time
+	if f.Start = p.Start; f.Start.IsZero() {
+		f.Start = p.Time
+	}
 	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
 	f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
 	f.history = f.letters[:0]
-	f.UID = uid(f.ID, f.Start)
 	tcp := p.Proto == conn.TCP
 	if t.fromServer(p.Proto, src.Port(), dst.Port(), tcp && t.tcp.SYN, tcp && t.tcp.ACK) && !broadcast(dst.Addr()) {
 		f.flip()
-		f.UID = uid(f.ID, f.Start)
 	}
+	f.UID = packet.UID(f.ID, f.Start)
 	t.flows[k] = f
 	t.Stats.Connections++
 	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers[conn.TCP][src.Port()]) {

@@ -810,16 +810,3 @@ func TestUIDDependsOnConnectionOnly(t *testing.T) {
 	assert.Len(t, first, 500)
 	assert.Equal(t, first, uids())
 }
-
-func TestShardIsSymmetricAndSpreads(t *testing.T) {
-	count := make([]int, 4)
-	for i := range 1000 {
-		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-		n := flow.Shard(a, server.Addr(), 4)
-		assert.Equal(t, n, flow.Shard(server.Addr(), a, 4))
-		count[n]++
-	}
-	for _, n := range count {
-		assert.InDelta(t, 250, n, 75)
-	}
-}

@@ -98,6 +98,7 @@ const (
 	Stop                  // nothing more for this parser, and for no other: the rest is opaque
 	HandOver              // the protocol gives way to another (STARTTLS, CONNECT): detection begins anew with the rest
 	Violation             // these bytes are not the protocol's: as Stop, and the service is no longer in conn.log
+	Flip                  // the responder has spoken first: the sides are exchanged, and the first datagram comes again
 )
 
 // Violated returns what is next after a line that is not of a parser's protocol, as Zeek has it: Violation if the
