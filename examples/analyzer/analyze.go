@@ -116,13 +116,17 @@ func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
 	cfg.MaxTotal = max(cfg.MaxTotal/n, 1)
 	for range n {
-		w := &worker{frames: newFrames(cfg, out)}
-		cfg.Log = w.log
-		w.table = flow.New(cfg)
-		w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
-		a.workers = append(a.workers, w)
+		a.workers = append(a.workers, newWorker(cfg, out))
 	}
 	return a
+}
+
+func newWorker(cfg flow.Config, out *logs.Output) *worker {
+	w := &worker{frames: newFrames(cfg, out)}
+	cfg.Log = w.log
+	w.table = flow.New(cfg)
+	w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
+	return w
 }
 
 // Packet makes w a packet.Sink.
