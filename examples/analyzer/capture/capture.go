@@ -1,4 +1,5 @@
-// Package capture reads packets from capture files, streams and interfaces, and finds the IP packets in them.
+// Package capture reads packets from capture files, streams and interfaces, and finds the IP
+// packets in them.
 package capture
 
 import (
@@ -16,7 +17,8 @@ import (
 	"example.com/conn/examples/analyzer/packet"
 )
 
-// ErrIdle is what Next of a Source returns when nothing has come for a while; the next call may bring something.
+// ErrIdle is what Next of a Source returns when nothing has come for a while; the next call may
+// bring something.
 var ErrIdle = errors.New("no packets at the moment")
 
 // A Source has frames. Its methods belong to one goroutine, but for Progress.
@@ -29,8 +31,8 @@ type Source struct {
 	size   int64        // of the file; 0 if that is unknown
 }
 
-// Next returns the next frame, or io.EOF at the end, or an error that names the source and the place, after which there
-// is nothing more to be read.
+// Next returns the next frame, or io.EOF at the end, or an error that names the source and the
+// place, after which there is nothing more to be read.
 func (s *Source) Next() (packet.Frame, error) {
 	f, err := s.next()
 	switch {
@@ -56,7 +58,8 @@ func (s *Source) Progress() float64 {
 // Close closes the source.
 func (s *Source) Close() error { return s.close() }
 
-// Open opens the capture file with the given name: pcap or pcapng, gzipped or not; or "-", the standard input.
+// Open opens the capture file with the given name: pcap or pcapng, gzipped or not; or "-", the
+// standard input.
 func Open(ctx context.Context, name string) (*Source, error) {
 	f := os.Stdin
 	if name != "-" {
@@ -146,8 +149,9 @@ func (s *Source) open(r io.Reader) error {
 // idleTime is how long Next waits before it returns ErrIdle.
 const idleTime = 200 * time.Millisecond
 
-// patiently returns a function that returns what next does, which may block, but ErrIdle if that takes long, and io.EOF when
-// ctx ends. open is called in the goroutine that calls next, which is left behind if it blocks for ever.
+// patiently returns a function that returns what next does, which may block, but ErrIdle if that
+// takes long, and io.EOF when ctx ends. open is called in the goroutine that calls next, which is
+// left behind if it blocks for ever.
 func patiently(ctx context.Context, open func() (next func() (packet.Frame, error), err error)) (func() (packet.Frame, error), error) {
 	type result struct {
 		frame packet.Frame

@@ -44,7 +44,8 @@ func all(capture []byte) (frames []packet.Frame, err error) {
 	return frames, err
 }
 
-// pcap returns a capture with a frame for each of data, a second apart and each with a fraction of 7.
+// pcap returns a capture with a frame for each of data, a second apart and each with a fraction of
+// 7.
 func pcap(order byteOrder, magic uint32, link uint32, data ...string) []byte {
 	b := order.AppendUint32(nil, magic)
 	b = order.AppendUint16(order.AppendUint16(b, 2), 4)
@@ -425,7 +426,8 @@ func TestOpenFile(t *testing.T) {
 	assert.EqualError(t, err, name+": neither a pcap nor a pcapng capture")
 }
 
-// FuzzCapture reads any bytes as a capture. Reading ends, and takes memory in proportion to the bytes.
+// FuzzCapture reads any bytes as a capture. Reading ends, and takes memory in proportion to the
+// bytes.
 func FuzzCapture(f *testing.F) {
 	s := begin(little, 1)
 	s.iface(1, 0, s.option(9, 3))

@@ -13,8 +13,8 @@ import (
 	"example.com/conn/examples/analyzer/packet"
 )
 
-// maxFrame is how many bytes of a frame are read, libpcap's MAXIMUM_SNAPLEN. What else lengths in a file claim is never
-// believed.
+// maxFrame is how many bytes of a frame are read, libpcap's MAXIMUM_SNAPLEN. What else lengths in a
+// file claim is never believed.
 const maxFrame = 256 << 10
 
 // A reader reads pieces of a file.
@@ -23,8 +23,8 @@ type reader struct {
 	buf []byte // for what is longer than the Reader's own buffer
 }
 
-// take returns the next n bytes, which are good until the next call. At the end of the file it returns io.EOF, or
-// io.ErrUnexpectedEOF if that is amid them.
+// take returns the next n bytes, which are good until the next call. At the end of the file it
+// returns io.EOF, or io.ErrUnexpectedEOF if that is amid them.
 func (r *reader) take(n int) ([]byte, error) {
 	if n <= r.Size() {
 		b, err := r.Peek(n)
@@ -63,8 +63,8 @@ var pcapFormats = map[uint32]struct {
 	0xa1b2cd34: {24, time.Microsecond}, // what some Linux distributions once wrote; Kuznetsov's
 }
 
-// readPcap returns a function that reads the frames of a pcap file. gopacket's reader knows two of the formats, and lets
-// a file claim frames of any length.
+// readPcap returns a function that reads the frames of a pcap file. gopacket's reader knows two of
+// the formats, and lets a file claim frames of any length.
 func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 	r := &reader{Reader: b}
 	head, err := r.take(24)

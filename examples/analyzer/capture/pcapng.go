@@ -24,15 +24,17 @@ const (
 )
 
 const (
-	maxBlock      = maxFrame + 64<<10 // bytes of a block that are read: the others are of options, or of a damaged file
+	maxBlock      = maxFrame + 64<<10 // bytes of a block that are read; the others are options
 	maxInterfaces = 1 << 16           // of a section; frames of the others are of an unknown kind
 )
 
-// unknownLink is the link type of frames from an interface that the file has not described; there is none with this number.
+// unknownLink is the link type of frames from an interface that the file has not described; there
+// is none with this number.
 const unknownLink layers.LinkType = math.MaxUint16
 
-// An ng reads a pcapng file. gopacket's reader keeps all interfaces with their names, all comments of a packet, and the
-// names and secrets in a section; and it ends with a frame of an interface that it does not know.
+// An ng reads a pcapng file. gopacket's reader keeps all interfaces with their names, all comments
+// of a packet, and the names and secrets in a section; and it ends with a frame of an interface
+// that it does not know.
 type ng struct {
 	reader
 	order      binary.ByteOrder
@@ -90,7 +92,8 @@ func (r *ng) block() (typ uint32, body []byte, err error) {
 	_, _ = r.Discard(8)
 	left := int64(length) - 8 // with the length at the end
 	if known(typ) {
-		// What does not fit into maxBlock is skipped. A body of that size is not in the Reader's buffer, but in r.buf.
+		// What does not fit into maxBlock is skipped. A body of that size is not in the Reader's
+		// buffer, but in r.buf.
 		if body, err = r.take(int(min(left, maxBlock))); err != nil {
 			return 0, nil, whole(err)
 		}

@@ -11,17 +11,19 @@ import (
 	"example.com/conn"
 )
 
-// A Decoder finds the IP packets in frames, opens the tunnels that they are in, and puts fragments together. It belongs to
-// one goroutine, and wants to see all frames of a capture but the plain ones; see [Decoder.Plain].
+// A Decoder finds the IP packets in frames, opens the tunnels that they are in, and puts fragments
+// together. It belongs to one goroutine, and wants to see all frames of a capture but the plain
+// ones; see [Decoder.Plain].
 //
-// gopacket names the protocols, but does not read their headers here: its layers refuse some that hosts accept, such as
-// those with IP options that are malformed, and do not tell which of Zeek's weirds a bad header is.
+// gopacket names the protocols, but does not read their headers here: its layers refuse some that
+// hosts accept, such as those with IP options that are malformed, and do not tell which of Zeek's
+// weirds a bad header is.
 type Decoder struct {
 	IgnoreChecksums bool          // believe IP headers and tunnels without looking at their checksums
-	UDPTimeout      time.Duration // how long the flow table follows a UDP connection without packets; 0 is a minute
+	UDPTimeout      time.Duration // of the flow table for connections of UDP; 0 is a minute
 
-	// Server reports whether a UDP port is likely a server's, as the flow table has it when it guesses which side is the
-	// originator. If it is nil, those of tunnels are.
+	// Server reports whether a UDP port is likely a server's, as the flow table has it when it
+	// guesses which side is the originator. If it is nil, those of tunnels are.
 	Server func(port uint16) bool
 
 	now       time.Time // the latest time of a frame: captures may step back, timeouts do not
@@ -86,8 +88,9 @@ const (
 	udp
 )
 
-// decoders has the decoder of each kind. It takes a header off data and returns what is behind it, and of which kind that
-// is. Zeek's packet analyzers are registered with each other in the same way.
+// decoders has the decoder of each kind. It takes a header off data and returns what is behind it,
+// and of which kind that is. Zeek's packet analyzers are registered with each other in the same
+// way.
 var decoders = [...]struct {
 	min    int    // how many bytes there must be
 	short  string // the weird if there are fewer
@@ -116,7 +119,8 @@ var decoders = [...]struct {
 	udp:      {0, "", (*Decoder).udp},
 }
 
-// Which kind follows a number of each registry. What is done is known, and has no IP inside or none that can be read.
+// Which kind follows a number of each registry. What is done is known, and has no IP inside or none
+// that can be read.
 var (
 	linkTypes = map[layers.LinkType]kind{
 		layers.LinkTypeNull:           loopback,
@@ -175,9 +179,10 @@ var (
 	}
 )
 
-// Decode gives sink the IP packets in a frame. There is none if the frame holds something else, or a fragment that does
-// not complete its packet, or what cannot be decoded, which is ErrUnknown or ErrMalformed. A packet's payload is part of
-// the frame or of memory that the Decoder does not use again.
+// Decode gives sink the IP packets in a frame. There is none if the frame holds something else, or
+// a fragment that does not complete its packet, or what cannot be decoded, which is ErrUnknown or
+// ErrMalformed. A packet's payload is part of the frame or of memory that the Decoder does not use
+// again.
 func (d *Decoder) Decode(f Frame, sink Sink) error {
 	d.sink, d.at, d.err = sink, f.Time, nil
 	if f.Time.After(d.now) {
@@ -217,7 +222,8 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 	return d.err
 }
 
-// Close ends the tunnels that are connections, as the end of the capture does. The Decoder remembers no tunnel then.
+// Close ends the tunnels that are connections, as the end of the capture does. The Decoder
+// remembers no tunnel then.
 func (d *Decoder) Close(sink Sink) {
 	d.sink = sink
 	for t := first(d.tunnels.udp); t != nil; t = first(d.tunnels.udp) {
@@ -256,7 +262,8 @@ func (d *Decoder) unknown(registry string, number int) kind {
 	return done
 }
 
-// bad says that a frame cannot be decoded any further. It returns nothing and done, for decoders to return.
+// bad says that a frame cannot be decoded any further. It returns nothing and done, for decoders to
+// return.
 func (d *Decoder) bad(name string) (kind, []byte) {
 	d.err = ErrMalformed
 	d.weird(name, "")
@@ -270,7 +277,8 @@ func (d *Decoder) badPacket(name string, src, dst netip.Addr) (kind, []byte) {
 	return done, nil
 }
 
-// maxWeirds is how many rows there are for each name. They tell what is to be looked at; how often it happens is counted.
+// maxWeirds is how many rows there are for each name. They tell what is to be looked at; how often
+// it happens is counted.
 const maxWeirds = 100
 
 // weird reports a weird, unless the same was reported before.

@@ -9,8 +9,8 @@ import (
 	"example.com/conn"
 )
 
-// What is kept of fragments: bytes, with all that they need, and for how long. Zeek keeps them for ever by default; 30 s is
-// Linux'.
+// What is kept of fragments: bytes, with all that they need, and for how long. Zeek keeps them for
+// ever by default; 30 s is Linux'.
 const (
 	maxFragments    = 32 << 20
 	fragmentTimeout = 30 * time.Second
@@ -53,8 +53,8 @@ func newFragments() fragments {
 	return fragments{datagrams: make(map[fragmentKey]*datagram), order: list.New()}
 }
 
-// A datagram is what has come of one. Taking a part takes time in proportion to its length, however many there are, and
-// memory in proportion to what has come: pages that have nothing do not exist.
+// A datagram is what has come of one. Taking a part takes time in proportion to its length, however
+// many there are, and memory in proportion to what has come: pages that have nothing do not exist.
 type datagram struct {
 	key    fragmentKey
 	born   time.Time
@@ -67,8 +67,8 @@ type datagram struct {
 	cost   int // its share of fragments.size
 }
 
-// A page has the next 512 bytes of a datagram. The offsets of parts are multiples of eight bytes: of these units, there is
-// a bit for each that has come.
+// A page has the next 512 bytes of a datagram. The offsets of parts are multiples of eight bytes:
+// of these units, there is a bit for each that has come.
 type page struct {
 	have uint64
 	data [pageSize]byte
@@ -79,15 +79,16 @@ const (
 	pageSize = 64 * unit
 )
 
-// What datagrams take: itself with its places in the map and in the list, a page, and room for a page.
+// What datagrams take: itself with its places in the map and in the list, a page, and room for a
+// page.
 const (
 	datagramCost = 512
 	pageCost     = 576
 	slotCost     = 8
 )
 
-// reassemble adds a fragment, which d.packet was made from. It reports whether there is a packet now, and makes it
-// d.packet.
+// reassemble adds a fragment, which d.packet was made from. It reports whether there is a packet
+// now, and makes it d.packet.
 func (d *Decoder) reassemble(f *fragment) bool {
 	p := &d.packet
 	if d.missing > 0 {
@@ -193,8 +194,8 @@ func (fs *fragments) expire(now time.Time) {
 	}
 }
 
-// insert adds bytes. What is there already stays: overlap reports whether there was some, and same whether all of it was
-// the same.
+// insert adds bytes. What is there already stays: overlap reports whether there was some, and same
+// whether all of it was the same.
 func (g *datagram) insert(offset int, data []byte) (overlap, same bool) {
 	g.end = max(g.end, offset+len(data))
 	if n := (g.end + pageSize - 1) / pageSize; n > len(g.pages) {

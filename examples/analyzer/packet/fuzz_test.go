@@ -15,8 +15,8 @@ import (
 	"example.com/conn/examples/analyzer/logs"
 )
 
-// FuzzDecode decodes any bytes, as any link type: first as one frame, then as many. Whatever they are, time
-// and memory are in proportion to them, and each packet is part of what there was.
+// FuzzDecode decodes any bytes, as any link type: first as one frame, then as many. Whatever they
+// are, time and memory are in proportion to them, and each packet is part of what there was.
 func FuzzDecode(f *testing.F) {
 	for _, c := range links {
 		f.Add(uint16(c.link), c.frame, true)

@@ -2,7 +2,8 @@ package packet
 
 import "net/netip"
 
-// ipInIP opens IP in IP, IPv6 in IPv4 and so on. As in Zeek, the outer packet is no connection's, and d.packet is of it.
+// ipInIP opens IP in IP, IPv6 in IPv4 and so on. As in Zeek, the outer packet is no connection's,
+// and d.packet is of it.
 func (d *Decoder) ipInIP(data []byte) (kind, []byte) {
 	version := byte(4)
 	if d.packet.Proto == 41 {
@@ -37,8 +38,8 @@ const (
 	greVersion  = 0x0007
 )
 
-// gre opens GRE. In version 0 there is an EtherType, or one of some vendors' that say how frames are wrapped; version 1 is
-// PPTP's.
+// gre opens GRE. In version 0 there is an EtherType, or one of some vendors' that say how frames
+// are wrapped; version 1 is PPTP's.
 func (d *Decoder) gre(data []byte) (kind, []byte) {
 	p := &d.packet
 	flags, typ := be16(data), be16(data[2:])

@@ -10,12 +10,13 @@ import (
 	"example.com/conn"
 )
 
-// seed is another one in each process, so that nobody can choose addresses that all come to one worker.
+// seed is another one in each process, so that nobody can choose addresses that all come to one
+// worker.
 var seed = maphash.MakeSeed()
 
-// Shard returns which of n workers has the connections between a and b. It is the same for both directions, and takes no
-// ports, so that the connections which an FTP session announces come to the worker that has the session. It is another
-// one in each process.
+// Shard returns which of n workers has the connections between a and b. It is the same for both
+// directions, and takes no ports, so that the connections which an FTP session announces come to
+// the worker that has the session. It is another one in each process.
 func Shard(a, b netip.Addr, n int) int {
 	if b.Less(a) {
 		a, b = b, a
@@ -29,9 +30,9 @@ func Shard(a, b netip.Addr, n int) int {
 
 const base62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// UID returns a name for a connection as Zeek gives them: a C and 17 letters and digits. It depends on nothing but the
-// connection's ID and start, so that the same capture gives the same logs, and logs of different captures can be put
-// together.
+// UID returns a name for a connection as Zeek gives them: a C and 17 letters and digits. It depends
+// on nothing but the connection's ID and start, so that the same capture gives the same logs, and
+// logs of different captures can be put together.
 func UID(id conn.ID, start time.Time) string {
 	o, r := hashAddr(id.Orig.Addr()), hashAddr(id.Resp.Addr())
 	ports := uint64(id.Orig.Port())<<32 | uint64(id.Resp.Port())<<16 | uint64(id.Proto)

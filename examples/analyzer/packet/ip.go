@@ -153,7 +153,8 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 	return d.transport()
 }
 
-// extensionLength returns how long a header is that data begins with, and 0 if it is not an extension of IPv6.
+// extensionLength returns how long a header is that data begins with, and 0 if it is not an
+// extension of IPv6.
 func extensionLength(header conn.Proto, data []byte) int {
 	if len(data) < 2 {
 		return 0
@@ -236,7 +237,8 @@ func (d *Decoder) mobility(header []byte, next conn.Proto) (kind, []byte) {
 	return done, nil
 }
 
-// checksumIsRight reports whether data, which has a checksum in it, and the addresses add up to zero.
+// checksumIsRight reports whether data, which has a checksum in it, and the addresses add up to
+// zero.
 func checksumIsRight(src, dst netip.Addr, proto conn.Proto, data []byte) bool {
 	sum := uint32(len(data)>>16+len(data)&0xffff) + uint32(proto)
 	for _, a := range [2]netip.Addr{src, dst} {

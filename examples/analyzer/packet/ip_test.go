@@ -14,7 +14,8 @@ import (
 	"example.com/conn"
 )
 
-// changed returns a copy of an IPv4 packet with bytes from at on replaced, and its checksum made right again.
+// changed returns a copy of an IPv4 packet with bytes from at on replaced, and its checksum made
+// right again.
 func changed(b []byte, at int, with ...byte) []byte {
 	b = slices.Clone(b)
 	copy(b[at:], with)
@@ -87,7 +88,8 @@ func TestPacketThatWasCut(t *testing.T) {
 		assert.Equal(t, len(payload), p.Length)
 		assert.Equal(t, len(whole), p.IPLength)
 	}
-	// Also inside tunnels, whose own length says nothing of what was captured, and with padding behind.
+	// Also inside tunnels, whose own length says nothing of what was captured, and with padding
+	// behind.
 	for name, c := range tunnelled {
 		var r recorder
 		err := NewDecoder().Decode(Frame{Data: c.packet[:len(c.packet)-10], Time: now, Link: 101, Wire: len(c.packet) + 5}, &r)

@@ -20,7 +20,8 @@ func (d *Decoder) etherType(n int) kind {
 	return k
 }
 
-// typeOrLength decides what follows a field that is either an EtherType or the length of what follows.
+// typeOrLength decides what follows a field that is either an EtherType or the length of what
+// follows.
 func (d *Decoder) typeOrLength(n int, data []byte, undefined string) (kind, []byte) {
 	switch {
 	case n >= 1536:
@@ -48,8 +49,8 @@ func (d *Decoder) pbb(data []byte) (kind, []byte) { return ethernet, data[4:] }
 
 func (d *Decoder) vntag(data []byte) (kind, []byte) { return d.etherType(be16(data[4:])), data[6:] }
 
-// mpls skips the labels. What they lead to is not said: IP, or a pseudo-wire, which is a frame with a control word before
-// it or without.
+// mpls skips the labels. What they lead to is not said: IP, or a pseudo-wire, which is a frame with
+// a control word before it or without.
 func (d *Decoder) mpls(data []byte) (kind, []byte) {
 	for bottom := false; !bottom; data = data[4:] {
 		if len(data) <= 4 {
@@ -119,7 +120,7 @@ func (d *Decoder) llc(data []byte) (kind, []byte) {
 	if len(data) < header+5 {
 		return d.bad("truncated_snap_header")
 	}
-	if data[header] != 0 || data[header+1] != 0 || data[header+2] != 0 && data[header+2] != 0xf8 { // some vendor's
+	if oui := data[header:]; oui[0] != 0 || oui[1] != 0 || oui[2] != 0 && oui[2] != 0xf8 { // some vendor's
 		return done, nil
 	}
 	return d.etherType(be16(data[header+3:])), data[header+5:]
@@ -151,7 +152,8 @@ func (d *Decoder) loopback(data []byte) (kind, []byte) {
 	return d.family(int(family)), data[4:]
 }
 
-// nflog opens what Linux' netfilter logs. Its values are in the byte order of the machine; today's are little-endian.
+// nflog opens what Linux' netfilter logs. Its values are in the byte order of the machine; today's
+// are little-endian.
 func (d *Decoder) nflog(data []byte) (kind, []byte) {
 	k := d.family(int(data[0]))
 	if data[1] != 0 {

@@ -1,8 +1,8 @@
-// Package packet finds the IP packets in frames: it decodes what stands before IP, opens tunnels, and puts fragments
-// together.
+// Package packet finds the IP packets in frames: it decodes what stands before IP, opens tunnels,
+// and puts fragments together.
 //
-// The files: decode.go has the table of decoders, link.go, wireless.go, ip.go, gre.go and udp.go those that are in it,
-// tunnel.go remembers the tunnels, and fragment.go the fragments.
+// The files: decode.go has the table of decoders, link.go, wireless.go, ip.go, gre.go and udp.go
+// those that are in it, tunnel.go remembers the tunnels, and fragment.go the fragments.
 package packet
 
 import (
@@ -32,7 +32,7 @@ type Packet struct {
 	Length   int       // how long that was on the wire
 	IPLength int       // how long the IP packet was on the wire, with its headers
 	Tunnels  []Tunnel  // that it came through, the outermost first; shared by packets, so not to be changed
-	Start    time.Time // of its connection if that may be a tunnel over UDP, else zero: the UID depends on it
+	Start    time.Time // of its connection, if that may be a tunnel over UDP; else zero
 }
 
 // A Tunnel is what a packet came through.
@@ -45,11 +45,12 @@ type Tunnel struct {
 
 // A Sink takes what a Decoder finds in a frame, while it decodes it.
 type Sink interface {
-	// Packet takes an IP packet, which is only good until it returns. A packet that is a tunnel's comes before the packet
-	// inside it.
+	// Packet takes an IP packet, which is only good until it returns. A packet that is a tunnel's
+	// comes before the packet inside it.
 	Packet(p *Packet)
 
-	// Weird notes something in a frame that should not be and that is of no connection. Names are Zeek's.
+	// Weird notes something in a frame that should not be and that is of no connection. Names are
+	// Zeek's.
 	Weird(at time.Time, name, addl string)
 
 	// Log takes a row of the log tunnel.

@@ -178,7 +178,8 @@ var links = map[string]struct {
 	"radiotap":                  {127, cat(0, 0, 10, 0, make([]byte, 6), 0x08, 2, make([]byte, 22), snap(0x0800), inner)},
 }
 
-// tunnelled has packets with inner for every way in which IP wraps it, and what the wrapping is called.
+// tunnelled has packets with inner for every way in which IP wraps it, and what the wrapping is
+// called.
 var tunnelled = map[string]struct {
 	packet []byte
 	types  string
@@ -467,6 +468,8 @@ func TestShortHeaders(t *testing.T) {
 		{127, cat(0, 0, 8, 0, 0, 0, 0, 0), "truncated_radiotap_header"},
 		{239, cat(2, 1, 0, 0, 104, 0, 9, 0, inner), "unknown_nflog_version"},
 		{239, cat(2, 0, 0, 0, 3, 0, 1, 0, 1, 0, 0, 0), "nflog_bad_tlv_len"},
+		{239, cat(2, 0, 0, 0, 5, 0, 9, 0, 0x45), "truncated_IP"},
+		{239, cat(2, 0, 0, 0, 4, 0, 9, 0), "nflog_no_pcap_payload"},
 		{113, make([]byte, 16), "truncated_Linux_SLL_header"},
 		{276, make([]byte, 20), "truncated_Linux_SLL2_header"},
 		{0, make([]byte, 4), "null_analyzer_failed"},

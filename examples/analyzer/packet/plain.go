@@ -9,10 +9,11 @@ import (
 	"example.com/conn"
 )
 
-// Plain returns the addresses of the packet in a plain frame, without decoding it. A frame is plain if another Decoder will
-// find exactly one packet in it and nothing weird, whatever other frames there are: it has no tunnel, fragment, extension
-// header or unusual link. Such a frame may be decoded by anyone who wants to, such as the worker that has the connections
-// of the two addresses; the Decoder that sees all frames has to be asked for the others.
+// Plain returns the addresses of the packet in a plain frame, without decoding it. A frame is plain
+// if another Decoder will find exactly one packet in it and nothing weird, whatever other frames
+// there are: it has no tunnel, fragment, extension header or unusual link. Such a frame may be
+// decoded by anyone who wants to, such as the worker that has the connections of the two addresses;
+// the Decoder that sees all frames has to be asked for the others.
 func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 	if f.Time.After(d.now) {
 		d.now = f.Time
@@ -53,17 +54,20 @@ func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 	switch {
 	case typ == int(layers.EthernetTypeIPv4) && len(data) >= 20:
 		total := be16(data[2:])
-		if data[0] != 0x45 || total < 20 || total > wire || be16(data[6:])&0x3fff != 0 || !d.IgnoreChecksums && !sumsUp(data) {
+		if data[0] != 0x45 || total < 20 || total > wire || be16(data[6:])&0x3fff != 0 ||
+			!d.IgnoreChecksums && !sumsUp(data) {
 			return src, dst, false
 		}
-		proto, src, dst = conn.Proto(data[9]), netip.AddrFrom4([4]byte(data[12:])), netip.AddrFrom4([4]byte(data[16:]))
+		proto = conn.Proto(data[9])
+		src, dst = netip.AddrFrom4([4]byte(data[12:])), netip.AddrFrom4([4]byte(data[16:]))
 		data = data[20:min(total, len(data))]
 	case typ == int(layers.EthernetTypeIPv6) && len(data) >= 40:
 		total := 40 + be16(data[4:])
 		if data[0]>>4 != 6 || total > wire {
 			return src, dst, false
 		}
-		proto, src, dst = conn.Proto(data[6]), netip.AddrFrom16([16]byte(data[8:])), netip.AddrFrom16([16]byte(data[24:]))
+		proto = conn.Proto(data[6])
+		src, dst = netip.AddrFrom16([16]byte(data[8:])), netip.AddrFrom16([16]byte(data[24:]))
 		data = data[40:min(total, len(data))]
 	}
 	switch proto {
@@ -77,7 +81,6 @@ func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 
 // sumsUp reports whether the checksum of an IPv4 header of 20 bytes is right.
 func sumsUp(h []byte) bool {
-	h = h[:20]
 	sum := uint64(binary.BigEndian.Uint64(h)>>32) + uint64(binary.BigEndian.Uint32(h[4:])) +
 		uint64(binary.BigEndian.Uint32(h[8:])) + uint64(binary.BigEndian.Uint32(h[12:])) + uint64(binary.BigEndian.Uint32(h[16:]))
 	sum = sum>>32 + sum&0xffffffff

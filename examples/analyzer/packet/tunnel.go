@@ -26,8 +26,8 @@ type tunnelKey struct {
 	proto conn.Proto
 }
 
-// A tunnel is an outer connection: one over UDP to or from a port of tunnels, even before anything was found inside; or,
-// with ports of 0, a pair of hosts that have IP in IP, or GRE, between them.
+// A tunnel is an outer connection: one over UDP to or from a port of tunnels, even before anything
+// was found inside; or, with ports of 0, a pair of hosts that have IP in IP, or GRE, between them.
 type tunnel struct {
 	Tunnel   // its Type and its UID are empty until something was found inside
 	key      tunnelKey
@@ -41,9 +41,10 @@ type tunnel struct {
 	within uint64   // that of the path that it is in itself, 0 if it is in none
 }
 
-// tunnels has the outer connections. A tunnel over UDP is forgotten as the flow table forgets its connection. That its start
-// agrees with that of conn.log has two exceptions: when there are more than maxTunnels at once, and when a connection to a port
-// that is not one of tunnels turns into a tunnel only after its first packet.
+// tunnels has the outer connections. A tunnel over UDP is forgotten as the flow table forgets its
+// connection. That its start agrees with that of conn.log has two exceptions: when there are more
+// than maxTunnels at once, and when a connection to a port that is not one of tunnels turns into a
+// tunnel only after its first packet.
 type tunnels struct {
 	known   map[tunnelKey]*tunnel
 	udp, ip *list.List // each by latest packet
@@ -102,7 +103,8 @@ func (d *Decoder) via() *tunnel {
 	return d.chain[len(d.chain)-1]
 }
 
-// enter says that what follows is inside t, a tunnel of the given type. It returns false if that is too deep.
+// enter says that what follows is inside t, a tunnel of the given type. It returns false if that is
+// too deep.
 func (d *Decoder) enter(t *tunnel, typ string) bool {
 	if len(d.chain) >= maxDepth {
 		d.badPacket("exceeded_tunnel_max_depth", t.ID.Orig.Addr(), t.ID.Resp.Addr())

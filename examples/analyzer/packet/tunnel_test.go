@@ -314,7 +314,8 @@ func TestGTPIsNeverInGTP(t *testing.T) {
 	assert.Len(t, r.packets, 2)
 }
 
-// A host drops a packet with a wrong checksum, and what is inside with it; Zeek accepts what has none.
+// A host drops a packet with a wrong checksum, and what is inside with it; Zeek accepts what has
+// none.
 func TestChecksumOfTunnel(t *testing.T) {
 	for _, c := range []struct {
 		sum    int

@@ -20,7 +20,7 @@ type udpTunnel struct {
 type finding int
 
 const (
-	violation finding = iota // it is not the protocol's, and, as in Zeek, no later one of the connection is tried
+	violation finding = iota // it is not the protocol's; nor is any later one of the connection, as in Zeek
 	opaque                   // it is, but there is no packet inside
 	inside                   // there is
 )
@@ -62,8 +62,8 @@ func (d *Decoder) udp(data []byte) (kind, []byte) {
 	return next, inner
 }
 
-// mayBeTunnel reports whether a packet of UDP needs a closer look: because of its ports, or as it begins as Teredo or AYIYA
-// do, which have none between peers.
+// mayBeTunnel reports whether a packet of UDP needs a closer look: because of its ports, or as it
+// begins as Teredo or AYIYA do, which have none between peers.
 func mayBeTunnel(data []byte) bool {
 	if len(data) < 8 {
 		return false
@@ -71,7 +71,8 @@ func mayBeTunnel(data []byte) bool {
 	return isTunnelPort(be16(data)) || isTunnelPort(be16(data[2:])) || detect(data[8:]) != nil
 }
 
-// isTunnelPort reports whether port is in udpTunnels; it is asked for every packet of UDP, and a map takes longer.
+// isTunnelPort reports whether port is in udpTunnels; it is asked for every packet of UDP, and a
+// map takes longer.
 func isTunnelPort(port int) bool {
 	switch port {
 	case 2123, 2152, 3544, 4789, 5072, 6081:
@@ -103,7 +104,8 @@ func detect(data []byte) *udpTunnel {
 	return nil
 }
 
-// openUDP opens a packet. t is the outer connection, nil if it is that of no tunnel; u is nil if there is nothing inside.
+// openUDP opens a packet. t is the outer connection, nil if it is that of no tunnel; u is nil if
+// there is nothing inside.
 func (d *Decoder) openUDP(data []byte) (next kind, inner []byte, t *tunnel, u *udpTunnel) {
 	p := &d.packet
 	src, dst := netip.AddrPortFrom(p.Src, uint16(be16(data))), netip.AddrPortFrom(p.Dst, uint16(be16(data[2:])))
@@ -170,7 +172,8 @@ func (d *Decoder) geneve(data []byte) (kind, []byte, finding) {
 	return d.etherType(be16(data[2:])), data[header:], inside
 }
 
-// gtp opens GTPv1-U, and passes by messages about tunnels, which have the same ports, and what is malformed.
+// gtp opens GTPv1-U, and passes by messages about tunnels, which have the same ports, and what is
+// malformed.
 func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	if len(data) < 8 || data[0]>>5 != 1 {
 		return done, nil, opaque
@@ -188,7 +191,8 @@ func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 		if len(data) < header {
 			return done, nil, opaque
 		}
-		for more := data[0]&4 != 0 && data[11] != 0; more; more = data[header-1] != 0 { // headers of extensions
+		// Extension headers have their length first, and the type of the next at their end.
+		for more := data[0]&4 != 0 && data[11] != 0; more; more = data[header-1] != 0 {
 			if len(data) <= header || data[header] == 0 || len(data) < header+int(data[header])*4 {
 				return done, nil, opaque
 			}
@@ -202,7 +206,8 @@ func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	return ip, inner, inside
 }
 
-// length returns how long the IP packet says it is that data begins with, -1 if it does not begin with one.
+// length returns how long the IP packet says it is that data begins with, -1 if it does not begin
+// with one.
 func length(data []byte) int {
 	switch {
 	case len(data) >= 20 && data[0]>>4 == 4:
