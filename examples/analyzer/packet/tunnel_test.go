@@ -54,6 +54,18 @@ func TestTunnelsHaveOneNameInBothDirections(t *testing.T) {
 	assert.Empty(t, end.tunnels)
 }
 
+// Tunnels without ports are no connections, and do not end when the capture does; but they are forgotten.
+func TestCloseForgetsTunnels(t *testing.T) {
+	d := NewDecoder()
+	for range 2 {
+		r, err := decode(d, 101, gre4(0, 0x0800, inner))
+		require.NoError(t, err)
+		assert.Len(t, r.tunnels, 1)
+		d.Close(&r)
+		assert.Len(t, r.tunnels, 1)
+	}
+}
+
 func TestResponderOfTunnel(t *testing.T) {
 	for _, c := range []struct {
 		src, dst uint16
@@ -356,6 +368,14 @@ func TestLengthOfUDP(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, r.packets, 2)
 	assertInner(t, r.packets[1])
+
+	for length, opened := range map[byte]bool{8: false, 0: true, 7: true} { // less than 8 says nothing
+		f := vxlan(50000, 4789, inner)
+		f[25], f[26], f[27] = length, 0, 0
+		r, err = decode(NewDecoder(), 101, f)
+		require.NoError(t, err)
+		assert.Equal(t, opened, len(r.packets) == 2, length)
+	}
 }
 
 func TestGREThatIsMalformed(t *testing.T) {
