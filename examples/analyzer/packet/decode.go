@@ -281,11 +281,9 @@ func (d *Decoder) badPacket(name string, src, dst netip.Addr) (kind, []byte) {
 // it happens is counted.
 const maxWeirds = 100
 
-// weird reports a weird, unless the same was reported before.
+// weird reports a weird, unless the same was reported before. Callers with something to add look at
+// how many there were, before they take the time to say it.
 func (d *Decoder) weird(name, addl string) {
-	if d.weirds[name] >= maxWeirds {
-		return
-	}
 	key := name + " " + addl
 	if d.weirds[key] > 0 {
 		return
