@@ -277,8 +277,7 @@ func (d *Decoder) badPacket(name string, src, dst netip.Addr) (kind, []byte) {
 	return done, nil
 }
 
-// maxWeirds is how many rows there are for each name. They tell what is to be looked at; how often
-// it happens is counted.
+// maxWeirds is how many rows there are for each name: they tell what is to be looked at.
 const maxWeirds = 100
 
 // weird reports a weird, unless the same was reported before. Callers with something to add look at
