@@ -101,6 +101,11 @@ func TestDamagedPcap(t *testing.T) {
 	assert.EqualError(t, err, "test: frame 2: is said to have 262145 bytes: the file is damaged")
 	assert.Len(t, frames, 1, "what was before")
 
+	longest := strings.Repeat("x", maxFrame)
+	frames, err = all(pcap(little, 0xa1b2c3d4, 1, longest))
+	assert.Equal(t, io.EOF, err)
+	assert.Equal(t, longest, string(frames[0].Data))
+
 	version := slices.Clone(good)
 	version[4] = 3
 	_, err = all(version)

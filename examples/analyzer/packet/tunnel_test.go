@@ -287,7 +287,10 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 		"half a header":              {ip4(17, c4, d4, []byte{1, 2, 18, 181, 5, 6, 7}), ""},
 		"like AYIYA":                 {udp4(50000, 50001, cat(0x44, 0x52, 0x11, 6, make([]byte, 4+16+20), inner)), ""},
 		"like Teredo":                {udp4(50000, 50001, cat(six, 0)), ""},
-		"like an origin":             {udp4(50000, 50001, cat(0, 0, make([]byte, 6), 0x60, make([]byte, 40))), ""},
+		"like an authentication":     {udp4(50000, 50001, cat(0, 1, 200, 200, make([]byte, 40))), ""},
+		"authentication, no origin": {udp4(50000, 50001, cat(0, 1, 0, 0, make([]byte, 9),
+			ip6(4, net.ParseIP("6000::1"), b6, inner))), ""},
+		"like an origin": {udp4(50000, 50001, cat(0, 0, make([]byte, 6), 0x60, make([]byte, 40))), ""},
 	} {
 		d := NewDecoder()
 		r, err := decode(d, 101, c.packet)
