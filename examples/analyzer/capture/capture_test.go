@@ -197,11 +197,11 @@ func TestPcapng(t *testing.T) {
 
 func TestPcapngSimplePacketsAreCut(t *testing.T) {
 	s := begin(little, 1)
-	s.iface(1, 4)
-	s.block(simplePacket, append(little.AppendUint32(nil, 9), "simp"...))
+	s.iface(1, 5)
+	s.block(simplePacket, append(little.AppendUint32(nil, 9), "simpl"...))
 	frames, err := all(s.b)
 	assert.Equal(t, io.EOF, err)
-	assert.Equal(t, []packet.Frame{{Data: []byte("simp"), Link: 1, Wire: 9}}, frames)
+	assert.Equal(t, []packet.Frame{{Data: []byte("simpl"), Link: 1, Wire: 9}}, frames)
 }
 
 func TestPcapngSections(t *testing.T) {

@@ -85,6 +85,5 @@ func sumsUp(h []byte) bool {
 		uint64(binary.BigEndian.Uint32(h[8:])) + uint64(binary.BigEndian.Uint32(h[12:])) + uint64(binary.BigEndian.Uint32(h[16:]))
 	sum = sum>>32 + sum&0xffffffff
 	sum = sum>>16 + sum&0xffff
-	sum = sum>>16 + sum&0xffff
 	return sum>>16+sum&0xffff == 0xffff
 }
