@@ -422,6 +422,19 @@ func TestManySmallSegmentsOutOfOrder(t *testing.T) {
 	}
 }
 
+func TestParserFlipsConnectionOnce(t *testing.T) {
+	p := &fake{name: "hello", udp: true}
+	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+		p.note(pkt, string(data))
+		return len(data), protocol.Flip
+	}
+	h := newHarness(t, nil, p)
+	h.udp(client, server, "hello")
+	h.udp(client, server, "hello")
+	assert.Equal(t, ">hello<hello", p.got.String(), "the second time, nobody listens any more")
+	assert.Equal(t, []string{"7000>40000 SHR D^ 0/10 hello"}, h.close())
+}
+
 func TestNestedProtocolsAreBounded(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) {

@@ -73,7 +73,7 @@ func (t *Table) call(f *flow, method func(protocol.Parser)) {
 func (t *Table) proceed(f *flow, e event, next protocol.Next) {
 	switch {
 	case f.ignored || next == protocol.More:
-	case next == protocol.Flip && f.ID.Proto == conn.UDP && f.packets[0]+f.packets[1] == 1:
+	case next == protocol.Flip && f.ID.Proto == conn.UDP && f.packets[0]+f.packets[1] == 1 && !f.flipped():
 		f.flip()
 		f.UID = packet.UID(f.ID, f.Start)
 		e.side = e.side.Other()

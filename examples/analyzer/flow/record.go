@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 
@@ -87,6 +88,9 @@ func (f *flow) flip() {
 	}
 	f.history = append(f.history, '^')
 }
+
+// flipped reports whether originator and responder were exchanged.
+func (f *flow) flipped() bool { return bytes.IndexByte(f.history, '^') >= 0 }
 
 // abortedAttempt matches the history of an originator that reset its own attempt before anything else happened.
 var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
