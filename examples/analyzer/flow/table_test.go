@@ -554,6 +554,26 @@ func TestPartialConnectionIsNotParsed(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 OTH Dd 5/5"}, h.close())
 }
 
+// An expirer is a fake whose connections are over after a second.
+type expirer struct{ *fake }
+
+func (expirer) Expired(_ *conn.Connection, last, now time.Time) bool { return now.Sub(last) > time.Second }
+
+func TestParserEndsConnection(t *testing.T) {
+	p := expirer{&fake{name: "hello", udp: true}}
+	h := newHarness(t, func(cfg *flow.Config) {
+		cfg.Parsers = append(cfg.Parsers, func(o protocol.Owner) protocol.Parser { p.owner = o; return p })
+	})
+	h.udp(client, server, "hello")
+	h.now = h.now.Add(time.Second - time.Millisecond)
+	h.udp(client, server, "hello")
+	assert.Empty(t, h.conns())
+	h.now = h.now.Add(time.Second)
+	h.udp(server, client, "other")
+	assert.Equal(t, []string{"40000>7000 S0 D 10/0 hello"}, h.conns())
+	assert.Len(t, h.close(), 2)
+}
+
 // A resumer is a fake that can begin anywhere.
 type resumer struct{ *fake }
 

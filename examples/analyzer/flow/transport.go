@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/gopacket/gopacket"
 
@@ -109,7 +110,13 @@ func (t *Table) udpPacket(p *packet.Packet) {
 		return
 	}
 	src, dst := netip.AddrPortFrom(p.Src, uint16(udp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(udp.DstPort))
-	f, side := t.find(p, src, dst, false)
+	k := keyOf(src, dst, conn.UDP, false)
+	f := t.flows[k]
+	if f != nil && t.expired(f, p.Time) {
+		t.remove(f)
+		f = nil
+	}
+	f, side := t.join(f, p, k, src, dst)
 	f.count(p, side) // Zeek counts those with a bad checksum, too
 	if !t.believes(p) {
 		t.corrupt(f, side, "bad_UDP_checksum", "UDP")
@@ -132,6 +139,14 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	}
 	t.promote(f)
 	t.limit(f)
+}
+
+// expired reports whether the parser of f says that it is over.
+func (t *Table) expired(f *flow, now time.Time) (over bool) {
+	if e, ok := f.parser.(protocol.Expirer); ok {
+		t.contain(f, func() { over = e.Expired(&f.Connection, f.last, now) })
+	}
+	return over
 }
 
 // icmp4Answers and icmp6Answers have the types of ICMP that make a conversation.

@@ -84,6 +84,13 @@ type Resumer interface {
 	Resumes() bool
 }
 
+// An Expirer is a Parser of a protocol over UDP whose connections end earlier than others.
+type Expirer interface {
+	// Expired reports whether c, whose last packet before came at last, is over when another comes at now. That then
+	// begins a new connection.
+	Expired(c *conn.Connection, last, now time.Time) bool
+}
+
 // A Packet is where bytes came from.
 type Packet struct {
 	Time time.Time // of the packet that brought them, or made them complete

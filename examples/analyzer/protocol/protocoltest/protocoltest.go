@@ -154,7 +154,7 @@ type Result struct {
 // Play plays turns to p on c. It does what the flow table does but for the removal of c, and fails t where p does not keep
 // its promises.
 func Play(t testing.TB, p protocol.Parser, c *conn.Connection, turns ...Turn) Result {
-	pl := &player{t: t, p: p, c: c, fill: '?'}
+	pl := &player{t: t, p: p, c: c, fill: '?', held: p.Held(c)}
 	return pl.play(turns, whole)
 }
 
@@ -172,6 +172,7 @@ type player struct {
 	c       *conn.Connection
 	flush   bool // after every packet
 	fill    byte // what offered bytes are afterwards: the parser must not have kept them
+	held    int  // by the parser before
 	offered int  // bytes
 	untaken [2][]byte
 	ended   [2]bool
@@ -246,7 +247,7 @@ func (pl *player) data(packet protocol.Packet, part string) {
 func (pl *player) check() {
 	held := pl.p.Held(pl.c)
 	require.GreaterOrEqual(pl.t, held, 0, "bytes held")
-	require.LessOrEqual(pl.t, held, heldPerByte*pl.offered+heldAlways, "bytes held after %d", pl.offered)
+	require.LessOrEqual(pl.t, held, pl.held+heldPerByte*pl.offered+heldAlways, "bytes held after %d", pl.offered)
 	if pl.flush {
 		pl.p.Flush(pl.c)
 		require.LessOrEqual(pl.t, pl.p.Held(pl.c), MaxFlushed, "bytes held after Flush")
