@@ -309,7 +309,8 @@ func TestConnStates(t *testing.T) {
 		"acknowledged unseen":             {with(step{"r", "A", 501, 111, ""}), "S1 ShAaG 10/0"},
 		"SYN acknowledged before SYN-ACK": {[]step{syn, {"r", "A", 500, 101, ""}, synAck, ack}, "S1 SahA 0/0"},
 		"FIN, RST, FIN":                   {with(step{"o", "FA", 101, 501, ""}, step{"o", "R", 102, 0, ""}, step{"r", "FA", 501, 102, ""}), "SF ShAFRf 0/0"},
-		"RST of another":                  {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 0/0"},
+		"RST of another":                  {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 4899/0"},
+		"RST of half-open connection":     {[]step{syn, {"r", "A", 900, 5000, ""}, {"o", "R", 5000, 0, ""}}, "RSTOS0 SaR 0/0"},
 		"SYN and FIN only":                {[]step{syn, synAck, {"o", "FA", 3_000_000_101, 501, ""}}, "S2 ShF 3000000000/0"},
 		"many FINs":                       {fins(with(), 300), "S2 ShA" + strings.Repeat("F", 125) + " 299/0"},
 		"seen out of order":               {[]step{{"o", "SA", 500, 101, ""}, {"r", "S", 100, 0, ""}}, "S1 Hs^ 0/0"},
@@ -557,7 +558,9 @@ func TestPartialConnectionIsNotParsed(t *testing.T) {
 // An expirer is a fake whose connections are over after a second.
 type expirer struct{ *fake }
 
-func (expirer) Expired(_ *conn.Connection, last, now time.Time) bool { return now.Sub(last) > time.Second }
+func (expirer) Expired(_ *conn.Connection, last, now time.Time) bool {
+	return now.Sub(last) > time.Second
+}
 
 func TestParserEndsConnection(t *testing.T) {
 	p := expirer{&fake{name: "hello", udp: true}}

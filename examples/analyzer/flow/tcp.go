@@ -63,7 +63,7 @@ func (e *endpoint) begin(start uint32, last int64) { e.start, e.last, e.ack = st
 
 // bytes returns how much payload e sent, by sequence numbers: what was acknowledged counts even if it was not captured.
 func (e *endpoint) bytes(peer *endpoint) int64 {
-	if e.prev == synSent && e.state == reset && peer.state == inactive && e.ack == 0 {
+	if e.prev == synSent && e.state == reset && peer.state == inactive && e.ack > 1 {
 		return 0 // a half-open connection was found and aborted: the RST's number means nothing
 	}
 	n := max(e.last, e.ack) - 1 // without the SYN
