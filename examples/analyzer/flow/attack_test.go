@@ -29,7 +29,8 @@ func (h *harness) establish(port uint16) netip.AddrPort {
 	return from
 }
 
-// A table that is full of what took two hosts some packets to bring about keeps that, whatever comes.
+// A table that is full of what took two hosts some packets to bring about keeps that, whatever
+// comes.
 func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 	const size, old, flood = 800, 100, 3000
 	for name, packets := range map[string]func(h *harness, from netip.AddrPort){
@@ -117,7 +118,8 @@ func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 	}
 }
 
-// Those that come up in a full table have time to show what they are, as long as not too many others come up too.
+// Those that come up in a full table have time to show what they are, as long as not too many
+// others come up too.
 func TestNewcomersHaveTimeInFullTable(t *testing.T) {
 	const size = 2560
 	p := &fake{name: "hello"}
@@ -181,7 +183,8 @@ func TestEvictionOrder(t *testing.T) {
 	h.close()
 }
 
-// Connections that wait for a missing byte with much behind it give that up, and those that hold nothing stay.
+// Connections that wait for a missing byte with much behind it give that up, and those that hold
+// nothing stay.
 func TestWhoHoldsMostGivesUp(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, func(c *flow.Config) { c.MaxTotal = 100_000 }, p)
@@ -221,7 +224,8 @@ func TestAllThatIsHeldCounts(t *testing.T) {
 				h.tcp(h.establish(1000+port), server, "A", c.seq, 501, c.data)
 				require.NoError(t, h.table.Invariants())
 				if port == 0 {
-					assert.InDelta(t, c.held, h.table.Held(), float64(c.held)/4+150)
+					assert.GreaterOrEqual(t, h.table.Held(), c.held)
+					assert.LessOrEqual(t, h.table.Held(), c.held+c.held/4+150)
 				}
 			}
 			assert.Len(t, h.close(), 200)
@@ -277,7 +281,8 @@ func TestParserStateCounts(t *testing.T) {
 	}
 }
 
-// A parser that neither flushes nor lets go at the end loses its connection, when all hold too much.
+// A parser that neither flushes nor lets go at the end loses its connection, when all hold too
+// much.
 func TestConnectionThatHoldsOnIsRemoved(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
@@ -304,7 +309,8 @@ func measure(f func()) int {
 	return int(after.TotalAlloc - before.TotalAlloc)
 }
 
-// sender returns a function that sends segments of a byte, without checksums, and allocates nothing.
+// sender returns a function that sends segments of a byte, without checksums, and allocates
+// nothing.
 func (h *harness) sender() func(seq uint32, b byte) {
 	p := serialize(h.t, client, server, &layers.TCP{
 		SrcPort: layers.TCPPort(client.Port()), DstPort: layers.TCPPort(server.Port()), ACK: true, Ack: 501, Window: 65535}, "x")
@@ -390,7 +396,8 @@ func TestBufferIsSmallAfterBurst(t *testing.T) {
 	h.close()
 }
 
-// Segments of a byte in any order: none takes long, whatever was there, and the parser gets all there is room for.
+// Segments of a byte in any order: none takes long, whatever was there, and the parser gets all
+// there is room for.
 func TestManySmallSegmentsOutOfOrder(t *testing.T) {
 	for _, order := range []string{"reverse", "random", "every other"} {
 		t.Run(order, func(t *testing.T) {

@@ -27,7 +27,8 @@ func benchTable() *flow.Table {
 	})
 }
 
-// BenchmarkSYN gives the time of a SYN in a flood, from its own address, which makes a connection and removes another.
+// BenchmarkSYN gives the time of a SYN in a flood, from its own address, which makes a connection
+// and removes another.
 func BenchmarkSYN(b *testing.B) {
 	table := benchTable()
 	src, dst := netip.MustParseAddrPort("10.0.0.0:1024"), netip.MustParseAddrPort("198.51.100.1:80")

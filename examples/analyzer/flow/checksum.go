@@ -11,8 +11,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// believes reports whether the checksum of a TCP, UDP or ICMP packet is right, or cannot be checked since not all of the
-// packet was captured.
+// believes reports whether the checksum of a TCP, UDP or ICMP packet is right, or cannot be checked
+// since not all of the packet was captured.
 func (t *Table) believes(p *packet.Packet) bool {
 	if t.cfg.IgnoreChecksums || len(p.Payload) < p.Length {
 		return true
@@ -41,8 +41,9 @@ func (t *Table) believes(p *packet.Packet) bool {
 	return sum == 0xffff
 }
 
-// sum64 adds data to sum in one's complement, where words of any size and byte order serve to tell whether the sum of the
-// 16-bit words is zero. It is gopacket.ComputeChecksum in a tenth of the time, which would be half of what a packet takes.
+// sum64 adds data to sum in one's complement, where words of any size and byte order serve to tell
+// whether the sum of the 16-bit words is zero. It is gopacket.ComputeChecksum in a tenth of the
+// time, which would be half of what a packet takes.
 func sum64(data []byte, sum uint64) uint64 {
 	var carry uint64
 	for len(data) >= 32 {
@@ -63,7 +64,8 @@ func sum64(data []byte, sum uint64) uint64 {
 	return sum
 }
 
-// corrupt notes that a packet of f has a wrong checksum: the host did not take it, so nothing else comes of it.
+// corrupt notes that a packet of f has a wrong checksum: the host did not take it, so nothing else
+// comes of it.
 func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 	t.Stats.BadChecksums++
 	if f.more().corrupt[side].add() {
@@ -76,8 +78,9 @@ func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 	}
 }
 
-// offloading notices captures of a host that leaves checksums to its network card, as Zeek's find-checksum-offloading
-// does: by the share of packets whose checksum is wrong, ten seconds after the first packet and at the end.
+// offloading notices captures of a host that leaves checksums to its network card, as Zeek's
+// find-checksum-offloading does: by the share of packets whose checksum is wrong, ten seconds after
+// the first packet and at the end.
 type offloading struct {
 	packets, tcp, udp int // of the latter, those with a wrong checksum
 	next              time.Time

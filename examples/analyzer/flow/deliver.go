@@ -6,7 +6,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// maxHandOvers is how often protocols may be found inside one another. Tunnels in tunnels would go on forever.
+// maxHandOvers is how often protocols may be found inside one another. Tunnels in tunnels would go
+// on forever.
 const maxHandOvers = 16
 
 // feed brings an event to the parser of f.
@@ -111,7 +112,8 @@ type buffer struct {
 	from int // where they begin in data
 }
 
-// roomy is the capacity that an empty buffer may keep. More is given back: it is needed for a few long messages only.
+// roomy is the capacity that an empty buffer may keep. More is given back: it is needed for a few
+// long messages only.
 const roomy = 1024
 
 func (b *buffer) len() int      { return len(b.data) - b.from }

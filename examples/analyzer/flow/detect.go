@@ -26,7 +26,8 @@ type service struct {
 	confirmed bool            // and it has not refuted it since
 }
 
-// A search is what is kept of a connection until a parser is found for it: what has happened so far.
+// A search is what is kept of a connection until a parser is found for it: what has happened so
+// far.
 type search struct {
 	first     [2][]byte // the bytes of each side, together at most maxSearch and what came last
 	events    []seen    // what happened, in order, at most maxEvents and an end of each side
@@ -41,7 +42,8 @@ type seen struct {
 	n int
 }
 
-// How much is kept to find a parser, in bytes of both sides together and in events, and at how many datagrams it is tried.
+// How much is kept to find a parser, in bytes of both sides together and in events, and at how many
+// datagrams it is tried.
 const (
 	maxSearch    = 4096
 	maxEvents    = 256
@@ -66,8 +68,8 @@ func (s *search) add(e event) bool {
 	return len(s.first[0])+len(s.first[1]) < maxSearch && len(s.events) <= maxEvents
 }
 
-// canFollow reports whether p can follow f: in the middle of a stream, what looks like a beginning is none. Zeek's parsers
-// make the same difference.
+// canFollow reports whether p can follow f: in the middle of a stream, what looks like a beginning
+// is none. Zeek's parsers make the same difference.
 func (f *flow) canFollow(p protocol.Parser) bool {
 	if !f.partial {
 		return true
@@ -158,7 +160,8 @@ func (t *Table) conclude(f *flow) {
 	}
 }
 
-// attach makes p the parser of f and gives it what has happened so far. With a nil p, nobody listens to f any more.
+// attach makes p the parser of f and gives it what has happened so far. With a nil p, nobody
+// listens to f any more.
 func (t *Table) attach(f *flow, p protocol.Parser) {
 	s := f.search
 	f.search = nil
@@ -220,7 +223,8 @@ func (f *flow) parsersHold() (n int) {
 	return n
 }
 
-// An event is what a side of a connection did: it sent data, or sent bytes that are missing (gap), or else came to its end.
+// An event is what a side of a connection did: it sent data, or sent bytes that are missing (gap),
+// or else came to its end.
 type event struct {
 	time time.Time
 	data []byte

@@ -14,7 +14,8 @@ const (
 	expectedExpiry = 5 * time.Minute
 )
 
-// An expectation is an announced connection. Its originator is not valid if it may come from anywhere.
+// An expectation is an announced connection. Its originator is not valid if it may come from
+// anywhere.
 type expectation struct {
 	endpoints
 	service string
@@ -30,8 +31,8 @@ type endpoints struct {
 	resp netip.AddrPort
 }
 
-// expectations are announced connections, at most maxExpected: one for each FTP transfer that has not begun. Finding one
-// and dropping the oldest take the same time however many there are.
+// expectations are announced connections, at most maxExpected: one for each FTP transfer that has
+// not begun. Finding one and dropping the oldest take the same time however many there are.
 type expectations struct {
 	first          map[endpoints]*expectation // the oldest of each
 	last           map[endpoints]*expectation // the newest

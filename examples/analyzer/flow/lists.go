@@ -45,8 +45,8 @@ func queued(f *flow) *node  { return &f.queued }
 func ranked(f *flow) *node  { return &f.ranked }
 func holding(f *flow) *node { return &f.rare.holding }
 
-// Every connection is in one queue, for each timeout has its own. As the timeout is the same for the whole queue, the first
-// is always the next to go.
+// Every connection is in one queue, for each timeout has its own. As the timeout is the same for
+// the whole queue, the first is always the next to go.
 type queueID int8
 
 const (
@@ -80,8 +80,9 @@ func (t *Table) idlest() *flow {
 	return idlest
 }
 
-// Every connection has a rank: what it is worth when the table is full. Whatever an attacker can make many of for a packet
-// or two each is worth less than what took two hosts some packets to bring about.
+// Every connection has a rank: what it is worth when the table is full. Whatever an attacker can
+// make many of for a packet or two each is worth less than what took two hosts some packets to
+// bring about.
 type rankID int8
 
 const (
@@ -97,11 +98,13 @@ const (
 	noRank      rankID = -1
 )
 
-// evictions has the ranks in the order in which they go, and whether that which is there longest goes first.
+// evictions has the ranks in the order in which they go, and whether that which is there longest
+// goes first.
 //
-// Of what is established, the latest to come goes first: a flood cannot be told from other newcomers, whatever it sends,
-// but it can be told from what was there before. That would leave newcomers no time to show what they are, so the latest
-// of them, a share of the table, have a rank of their own, and go last of their kind.
+// Of what is established, the latest to come goes first: a flood cannot be told from other
+// newcomers, whatever it sends, but it can be told from what was there before. That would leave
+// newcomers no time to show what they are, so the latest of them, a share of the table, have a rank
+// of their own, and go last of their kind.
 var evictions = [...]struct {
 	rank   rankID
 	oldest bool
@@ -116,9 +119,10 @@ var evictions = [...]struct {
 	{newSpeaking, true},
 }
 
-// newcomers is the share of the table that newQuiet, and also newSpeaking, may have. spared is that which the attempts and
-// newQuiet keep as long as there is anything else to evict, so that connections can come up in a full table; it is less
-// than one in a hundred, which is what the others lose by it.
+// newcomers is the share of the table that newQuiet, and also newSpeaking, may have. spared is that
+// which the attempts and newQuiet keep as long as there is anything else to evict, so that
+// connections can come up in a full table; it is less than one in a hundred, which is what the
+// others lose by it.
 const (
 	newcomers = 16
 	spared    = 256
@@ -191,7 +195,8 @@ func (t *Table) evict() {
 	t.remove(f, "table full")
 }
 
-// leastWorth returns the next to be evicted. It leaves spare connections to ranks that keep a share.
+// leastWorth returns the next to be evicted. It leaves spare connections to ranks that keep a
+// share.
 func (t *Table) leastWorth(spare int) *flow {
 	for _, e := range evictions {
 		l := &t.ranks[e.rank]

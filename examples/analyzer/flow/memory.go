@@ -6,10 +6,12 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// All that is held for a connection besides the connection itself counts: bytes that came too early, that a parser has
-// not taken, that wait for a parser to be found, and what parsers say they keep. Table.held is the sum.
+// All that is held for a connection besides the connection itself counts: bytes that came too
+// early, that a parser has not taken, that wait for a parser to be found, and what parsers say they
+// keep. Table.held is the sum.
 
-// numSizes is how many lists of holders there are: flows in list i hold at least 2^i bytes, and less than twice that.
+// numSizes is how many lists of holders there are: flows in list i hold at least 2^i bytes, and
+// less than twice that.
 const numSizes = 48
 
 // waiting returns how many bytes one side of f holds.
@@ -79,8 +81,8 @@ func (t *Table) limitSides(f *flow) {
 	}
 }
 
-// relieve makes f, which holds much while all hold too much, hold at most half of that; if nothing else helps, it is
-// removed.
+// relieve makes f, which holds much while all hold too much, hold at most half of that; if nothing
+// else helps, it is removed.
 func (t *Table) relieve(f *flow) {
 	before := f.held
 	t.weird(f, "memory_limit_exceeded", "", "")
@@ -129,7 +131,8 @@ func (t *Table) flush(f *flow) {
 	}
 }
 
-// dismiss ends the parsing of f: its hooks run now instead of at its end, and nobody wants its bytes any more.
+// dismiss ends the parsing of f: its hooks run now instead of at its end, and nobody wants its
+// bytes any more.
 func (t *Table) dismiss(f *flow, weird string) {
 	if weird != "" {
 		t.weird(f, weird, "", "")

@@ -6,8 +6,9 @@ import (
 	"example.com/conn"
 )
 
-// serverPorts returns the ports, of protocols that no parser here is for, that Zeek takes for a server's when it has not
-// seen how a connection began: the rest of Zeek's likely_server_ports; not IRC's, which are as often a client's.
+// serverPorts returns the ports, of protocols that no parser here is for, that Zeek takes for a
+// server's when it has not seen how a connection began: the rest of Zeek's likely_server_ports; not
+// IRC's, which are as often a client's.
 func serverPorts() map[conn.Proto]map[uint16]bool {
 	return map[conn.Proto]map[uint16]bool{
 		conn.TCP: set(
@@ -25,7 +26,8 @@ func set(ports ...uint16) map[uint16]bool {
 	return m
 }
 
-// fromServer reports whether the source of a first packet is more likely the responder. syn and ack are the flags of TCP.
+// fromServer reports whether the source of a first packet is more likely the responder. syn and ack
+// are the flags of TCP.
 func (t *Table) fromServer(proto conn.Proto, src, dst uint16, syn, ack bool) bool {
 	likely := t.servers[proto]
 	switch {
@@ -41,8 +43,8 @@ func (t *Table) fromServer(proto conn.Proto, src, dst uint16, syn, ack bool) boo
 	return proto == conn.TCP && src < dst
 }
 
-// PrivateNetworks are what Config.Local is by default: Zeek's Site::private_address_space, the networks that are not routed
-// in the Internet, also as 6to4 addresses.
+// PrivateNetworks are what Config.Local is by default: Zeek's Site::private_address_space, the
+// networks that are not routed in the Internet, also as 6to4 addresses.
 var PrivateNetworks = privateNetworks()
 
 func privateNetworks() (ps []netip.Prefix) {

@@ -12,10 +12,12 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// maxHistory bounds the history of one connection: SYNs, FINs and RSTs with new sequence numbers may go on forever.
+// maxHistory bounds the history of one connection: SYNs, FINs and RSTs with new sequence numbers
+// may go on forever.
 const maxHistory = 128
 
-// record adds what side did to the history: in upper case for the originator, in lower case for the responder.
+// record adds what side did to the history: in upper case for the originator, in lower case for the
+// responder.
 func (f *flow) record(side protocol.Side, letter byte) {
 	if side == protocol.Resp {
 		letter |= 'a' - 'A'
@@ -92,7 +94,8 @@ func (f *flow) flip() {
 // flipped reports whether originator and responder were exchanged.
 func (f *flow) flipped() bool { return bytes.IndexByte(f.history, '^') >= 0 }
 
-// abortedAttempt matches the history of an originator that reset its own attempt before anything else happened.
+// abortedAttempt matches the history of an originator that reset its own attempt before anything
+// else happened.
 var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
 
 // connState returns Zeek's conn_state.
@@ -174,7 +177,8 @@ func (f *flow) describe(row *logs.Conn, local *networks) {
 	}
 }
 
-// serviceNames returns the names of the protocols that f turned out to speak, in the order in which they came.
+// serviceNames returns the names of the protocols that f turned out to speak, in the order in which
+// they came.
 func (f *flow) serviceNames() string {
 	if len(f.services) == 0 {
 		return ""

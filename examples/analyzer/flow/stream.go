@@ -7,12 +7,14 @@ import (
 
 // A stream puts the bytes that one side of a TCP connection sent into order.
 //
-// It takes the place of gopacket's reassembly package, which mixes order with the life of a connection: it makes
-// connections of its own from late ACKs, does not close on RST, reports completion late, never, or for one half, and keeps
-// memory until it is flushed by hand. The flow table follows sequence numbers anyway, for conn.log's bytes and history,
-// and with them in 64 bits all that remains is this sorted list.
+// It takes the place of gopacket's reassembly package, which mixes order with the life of a
+// connection: it makes connections of its own from late ACKs, does not close on RST, reports
+// completion late, never, or for one half, and keeps memory until it is flushed by hand. The flow
+// table follows sequence numbers anyway, for conn.log's bytes and history, and with them in 64 bits
+// all that remains is this sorted list.
 //
-// Sequence numbers count from the SYN, which is 0: the first byte of the stream is 1. They do not wrap.
+// Sequence numbers count from the SYN, which is 0: the first byte of the stream is 1. They do not
+// wrap.
 type stream struct {
 	next    int64     // the byte that is expected next
 	pending []segment // bytes above next: sorted, disjoint
@@ -25,15 +27,15 @@ type segment struct {
 	data     []byte
 }
 
-// segmentCost is what a segment takes besides its bytes. maxSegments bounds their number, since putting one more among
-// them takes time in proportion: a microsecond for these.
+// segmentCost is what a segment takes besides its bytes. maxSegments bounds their number, since
+// putting one more among them takes time in proportion: a microsecond for these.
 const (
 	segmentCost = 64
 	maxSegments = 1024
 )
 
-// insert keeps a segment until the bytes before it have come. Bytes that are there already win over those that come later
-// with the same numbers; it reports whether they differ.
+// insert keeps a segment until the bytes before it have come. Bytes that are there already win over
+// those that come later with the same numbers; it reports whether they differ.
 func (s *stream) insert(x segment) (differ bool) {
 	i, _ := slices.BinarySearchFunc(s.pending, x.seq, func(p segment, seq int64) int {
 		if p.end <= seq {
@@ -90,7 +92,8 @@ func (s *stream) put(i int, x segment) int {
 	return i + 1
 }
 
-// ready takes the bytes that are next from the pending ones and counts them as delivered, if they have come.
+// ready takes the bytes that are next from the pending ones and counts them as delivered, if they
+// have come.
 func (s *stream) ready() (x segment, ok bool) {
 	if len(s.pending) == 0 || s.pending[0].seq > s.next {
 		return segment{}, false
@@ -113,7 +116,8 @@ func (s *stream) forget() {
 	}
 }
 
-// skip gives up the bytes before seq that have not come, as far as the first pending one, and returns how many they are.
+// skip gives up the bytes before seq that have not come, as far as the first pending one, and
+// returns how many they are.
 func (s *stream) skip(seq int64) int64 {
 	if len(s.pending) > 0 {
 		seq = min(seq, s.pending[0].seq)

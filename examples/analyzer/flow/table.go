@@ -1,10 +1,12 @@
-// Package flow follows the connections of a packet stream: it decides when one begins and ends, puts TCP's bytes into
-// order, finds the parser that each connection needs, runs removal hooks, and writes conn.log.
+// Package flow follows the connections of a packet stream: it decides when one begins and ends,
+// puts TCP's bytes into order, finds the parser that each connection needs, runs removal hooks, and
+// writes conn.log.
 //
-// The files: table.go has the connections, lists.go who times out and who goes when the table is full, memory.go what may
-// be held, transport.go the way from a packet to its connection, tcp.go the states of TCP, stream.go the order of its
-// bytes, detect.go how a parser is found, deliver.go what it is given, expect.go announced connections, weird.go what
-// should not be, and record.go the row of conn.log.
+// The files: table.go has the connections, lists.go who times out and who goes when the table is
+// full, memory.go what may be held, transport.go the way from a packet to its connection, tcp.go
+// the states of TCP, stream.go the order of its bytes, detect.go how a parser is found, deliver.go
+// what it is given, expect.go announced connections, weird.go what should not be, and record.go the
+// row of conn.log.
 package flow
 
 import (
@@ -26,16 +28,16 @@ import (
 
 // A Config is how a Table is set up. Its timeouts are measured in the time of packets.
 type Config struct {
-	// MaxConnections is how many there may be at once. Before one more, that which is worth least is removed: see
-	// Table.evict.
+	// MaxConnections is how many there may be at once. Before one more, that which is worth least
+	// is removed: see Table.evict.
 	MaxConnections int
 
-	// MaxBuffered is how many bytes may be held for one side of a connection, with what its parsers keep. Beyond it, the
-	// connection gives up what it waits for; see Table.limit.
+	// MaxBuffered is how many bytes may be held for one side of a connection, with what its parsers
+	// keep. Beyond it, the connection gives up what it waits for; see Table.limit.
 	MaxBuffered int
 
-	// MaxTotal is how many bytes may be held for all connections. Beyond it, that which holds most gives up what it waits
-	// for.
+	// MaxTotal is how many bytes may be held for all connections. Beyond it, that which holds most
+	// gives up what it waits for.
 	MaxTotal int
 
 	TCPTimeout     time.Duration
@@ -51,8 +53,8 @@ type Config struct {
 	Once            *sync.Once // of what is said once for all tables that share it; nil if there is one table
 }
 
-// Stats is what a Table has counted. Connections equals Removed, and HooksRegistered the sum of the other two, once the
-// table is closed.
+// Stats is what a Table has counted. Connections equals Removed, and HooksRegistered the sum of the
+// other two, once the table is closed.
 type Stats struct {
 	Connections, Removed                         int
 	Evicted                                      int // of Removed, those that went since the table was full
@@ -92,8 +94,8 @@ type Table struct {
 	icmp6 layers.ICMPv6
 }
 
-// A flow is a connection with what its owner, the table, knows of it. Arrays of two have something for each
-// [protocol.Side]. In a flood there is a flow for every packet, so it is kept small.
+// A flow is a connection with what its owner, the table, knows of it. Arrays of two have something
+// for each [protocol.Side]. In a flood there is a flow for every packet, so it is kept small.
 type flow struct {
 	conn.Connection
 	queued node // in one of Table.queues
@@ -199,7 +201,8 @@ func (t *Table) flowOf(c *conn.Connection) *flow {
 	return f
 }
 
-// find returns the connection that a packet belongs to, a new one if need be, and the side that sent it.
+// find returns the connection that a packet belongs to, a new one if need be, and the side that
+// sent it.
 func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (*flow, protocol.Side) {
 	k := keyOf(src, dst, p.Proto, oneWay)
 	return t.join(t.flows[k], p, k, src, dst)
@@ -285,12 +288,12 @@ func (t *Table) remove(f *flow, why string) {
 	}
 }
 
-// Ending returns why the connection whose hooks run at the moment was removed, such as "timeout" or "end of capture"; it
-// is empty while none run.
+// Ending returns why the connection whose hooks run at the moment was removed, such as "timeout" or
+// "end of capture"; it is empty while none run.
 func (t *Table) Ending() string { return t.ending }
 
-// stateRemove runs the hooks of f. That each of those that are registered runs once is what package conn promises, also
-// those that hooks register.
+// stateRemove runs the hooks of f. That each of those that are registered runs once is what package
+// conn promises, also those that hooks register.
 func (t *Table) stateRemove(f *flow) {
 	if f.hooks == 0 {
 		t.contain(f, func() { conn.StateRemove(&f.Connection) })
@@ -303,7 +306,8 @@ func (t *Table) stateRemove(f *flow) {
 	f.hooks = 0
 }
 
-// contain calls a parser or hook with f. If it panics, that is reported, and f goes on without parsers.
+// contain calls a parser or hook with f. If it panics, that is reported, and f goes on without
+// parsers.
 func (t *Table) contain(f *flow, call func()) {
 	outer := t.current
 	t.current = f

@@ -176,7 +176,8 @@ func (h *harness) close() []string {
 	return h.conns()
 }
 
-// A fake parser takes connections that begin with its name, and notes what it is given. It is sure of them at once.
+// A fake parser takes connections that begin with its name, and notes what it is given. It is sure
+// of them at once.
 type fake struct {
 	owner   protocol.Owner
 	udp     bool
@@ -416,7 +417,8 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
 
-// Any order, any cuts, any overlaps, across the wrap of sequence numbers: the parser gets the bytes as they were sent.
+// Any order, any cuts, any overlaps, across the wrap of sequence numbers: the parser gets the bytes
+// as they were sent.
 func TestStreamIsPutInOrder(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))

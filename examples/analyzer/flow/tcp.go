@@ -9,7 +9,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// What Zeek knows of each side of a TCP connection. Its conn_state is a function of both sides' states at the end.
+// What Zeek knows of each side of a TCP connection. Its conn_state is a function of both sides'
+// states at the end.
 type tcpState uint8
 
 const (
@@ -61,7 +62,8 @@ func (e *endpoint) set(s tcpState) {
 // begin starts the numbering at start, as if a SYN had that number.
 func (e *endpoint) begin(start uint32, last int64) { e.start, e.last, e.ack = start, last, 0 }
 
-// bytes returns how much payload e sent, by sequence numbers: what was acknowledged counts even if it was not captured.
+// bytes returns how much payload e sent, by sequence numbers: what was acknowledged counts even if
+// it was not captured.
 func (e *endpoint) bytes(peer *endpoint) int64 {
 	if e.prev == synSent && e.state == reset && peer.state == inactive && e.ack > 1 {
 		return 0 // a half-open connection was found and aborted: the RST's number means nothing
@@ -86,7 +88,8 @@ func (c *counter) add() bool {
 	return n == 1
 }
 
-// farAway is how far the sequence number of a SYN or RST may be off before it is not believed; also an ACK of 0.
+// farAway is how far the sequence number of a SYN or RST may be off before it is not believed; also
+// an ACK of 0.
 const farAway = 1 << 20
 
 // reused reports whether a SYN on f is that of another connection between the same endpoints.
@@ -121,8 +124,9 @@ func (t *Table) reused(f *flow, tcp *layers.TCP) bool {
 	return true
 }
 
-// segment follows one TCP segment from the given side of f. length is that of its payload on the wire; data is what was
-// captured of it. The order of the steps is Zeek's, as the results depend on it.
+// segment follows one TCP segment from the given side of f. length is that of its payload on the
+// wire; data is what was captured of it. The order of the steps is Zeek's, as the results depend on
+// it.
 func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.TCP, data []byte, length int) {
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	span := int64(length) // how many sequence numbers it takes
@@ -281,7 +285,8 @@ func (t *Table) synchronize(f *flow, e *endpoint, tcp *layers.TCP, span int64) {
 	}
 }
 
-// acknowledge takes an ACK from e of what peer sent and returns the number acknowledged, 0 if it is not to be believed.
+// acknowledge takes an ACK from e of what peer sent and returns the number acknowledged, 0 if it is
+// not to be believed.
 func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP) int64 {
 	if peer.state == inactive {
 		if !tcp.SYN && !tcp.FIN && !tcp.RST && (f.rare == nil || len(f.weirds) == 0) &&
@@ -303,8 +308,8 @@ func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP) int64 {
 	return ack
 }
 
-// advance notes that e has sent up to end. It reports whether it had sent the payload before, and whether it had not sent
-// as much.
+// advance notes that e has sent up to end. It reports whether it had sent the payload before, and
+// whether it had not sent as much.
 func (e *endpoint) advance(tcp *layers.TCP, end int64, length int) (again, advanced bool) {
 	ahead := end - e.last
 	switch {
@@ -329,10 +334,12 @@ type window struct {
 	size     uint32
 }
 
-// slack is how far beyond a window a segment is taken, since ACKs that open the window may be captured after it.
+// slack is how far beyond a window a segment is taken, since ACKs that open the window may be
+// captured after it.
 const slack = 64 << 10
 
-// update takes the window in a segment that acknowledges acked. It reports whether the window shrank.
+// update takes the window in a segment that acknowledges acked. It reports whether the window
+// shrank.
 func (w *window) update(tcp *layers.TCP, acked int64) (shrank bool) {
 	if tcp.SYN {
 		w.scaled, w.scale = true, 0
@@ -360,9 +367,9 @@ func (w *window) update(tcp *layers.TCP, acked int64) (shrank bool) {
 	return shrank
 }
 
-// accepted reports whether a host takes a segment that starts at seq: nothing begins beyond the window that peer has
-// opened, and no FIN or RST lies before what peer has acknowledged. A stream that goes on beyond the window is believed:
-// then peer's ACKs were not captured.
+// accepted reports whether a host takes a segment that starts at seq: nothing begins beyond the
+// window that peer has opened, and no FIN or RST lies before what peer has acknowledged. A stream
+// that goes on beyond the window is believed: then peer's ACKs were not captured.
 func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bool {
 	switch {
 	case tcp.FIN && e.last == 1: // all that it sent was not captured
@@ -373,8 +380,8 @@ func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bo
 	return !(tcp.FIN || tcp.RST) || seq+span >= e.ack
 }
 
-// transition moves a side of f to the state that the segment puts it in, sometimes also the other side, and reports
-// whether the side closes. The states are Zeek's.
+// transition moves a side of f to the state that the segment puts it in, sometimes also the other
+// side, and reports whether the side closes. The states are Zeek's.
 func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length int) (closes bool) {
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	weird := func(name string) { t.weird(f, name, "", "TCP") }
@@ -496,7 +503,8 @@ func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, d
 	}
 }
 
-// acknowledged takes note that the other side has everything before seq: what is missing of it will not come again.
+// acknowledged takes note that the other side has everything before seq: what is missing of it will
+// not come again.
 func (t *Table) acknowledged(f *flow, side protocol.Side, now time.Time, seq int64) {
 	e := &f.ends[side]
 	if e.finished && seq >= e.fin {
@@ -521,7 +529,8 @@ func (t *Table) giveUpGap(f *flow, side protocol.Side) {
 	t.gap(f, side, t.now, e.stream.pending[0].seq)
 }
 
-// gap gives up the bytes that are missing before seq, up to the first that are there, and delivers those.
+// gap gives up the bytes that are missing before seq, up to the first that are there, and delivers
+// those.
 func (t *Table) gap(f *flow, side protocol.Side, now time.Time, seq int64) {
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	if n := e.stream.skip(seq); n > 0 {
@@ -549,8 +558,8 @@ func (t *Table) deliver(f *flow, side protocol.Side, now time.Time) {
 	}
 }
 
-// finish tells the parser, once, when one side has sent its last byte. A RST does not tell it: it may be of somebody else,
-// and then there is more to come.
+// finish tells the parser, once, when one side has sent its last byte. A RST does not tell it: it
+// may be of somebody else, and then there is more to come.
 func (t *Table) finish(f *flow, side protocol.Side, now time.Time) {
 	e := &f.ends[side]
 	if !e.ended && e.finished && e.stream.next >= e.fin-1 {

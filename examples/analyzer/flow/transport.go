@@ -163,8 +163,8 @@ func answers(pairs ...uint8) map[uint8]uint8 {
 	return m
 }
 
-// icmpPacket follows ICMP as Zeek does: the type and that of the answer are the ports, or the type and the code where
-// there is no answer.
+// icmpPacket follows ICMP as Zeek does: the type and that of the answer are the ports, or the type
+// and the code where there is no answer.
 func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]uint8) {
 	other, ok := types[typ]
 	if !ok {

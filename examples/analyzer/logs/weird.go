@@ -49,7 +49,8 @@ func (r *Weird) AppendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// MarshalJSON implements [json.Marshaler]; otherwise that of a field that is embedded would stand for the whole.
+// MarshalJSON implements [json.Marshaler]; otherwise that of a field that is embedded would stand
+// for the whole.
 func (r *Weird) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
 
 func appendEndpoint(b []byte, side string, addr netip.Addr, port uint16) []byte {
@@ -76,8 +77,9 @@ func appendText(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// A WeirdLimit bounds weird.log: of each name, it allows the first thousands in ten minutes, and then one in a
-// thousand. It is what Zeek calls sampling. The zero value is ready to use, by one goroutine.
+// A WeirdLimit bounds weird.log: of each name, it allows the first thousands in ten minutes, and
+// then one in a thousand. It is what Zeek calls sampling. The zero value is ready to use, by one
+// goroutine.
 type WeirdLimit struct {
 	names map[string]*weirdCount
 }
@@ -87,8 +89,8 @@ type weirdCount struct {
 	n     int
 }
 
-// How many rows of a name are allowed, and of how many one is from then on until the interval is over. Names are part of
-// the program; the bound on their number is for parsers that make them up.
+// How many rows of a name are allowed, and of how many one is from then on until the interval is
+// over. Names are part of the program; the bound on their number is for parsers that make them up.
 const (
 	weirdThreshold = 5000
 	weirdRate      = 1000

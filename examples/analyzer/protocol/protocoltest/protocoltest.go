@@ -1,5 +1,5 @@
-// Package protocoltest plays conversations to a parser, cut into packets in any way, and checks what every parser
-// promises to the flow table.
+// Package protocoltest plays conversations to a parser, cut into packets in any way, and checks
+// what every parser promises to the flow table.
 package protocoltest
 
 import (
@@ -19,15 +19,16 @@ import (
 // MaxHeld is how many bytes of one side a parser may leave to the flow table, waiting for more.
 const MaxHeld = 64 << 10
 
-// What Parser.Held may be: heldPerByte for each byte that was offered and heldAlways, and MaxFlushed after Flush.
+// What Parser.Held may be: heldPerByte for each byte that was offered and heldAlways, and
+// MaxFlushed after Flush.
 const (
 	heldPerByte = 64
 	heldAlways  = 16 << 10
 	MaxFlushed  = 4 << 10
 )
 
-// A Turn is what one side sends, or loses, before the other sends. Of a protocol over UDP, Data is a datagram, and the rest
-// has no meaning.
+// A Turn is what one side sends, or loses, before the other sends. Of a protocol over UDP, Data is
+// a datagram, and the rest has no meaning.
 type Turn struct {
 	FromOrig bool
 	Data     string
@@ -42,8 +43,8 @@ func Resp(data string) Turn { return Turn{Data: data} }
 // Ends returns the two turns that end a connection well.
 func Ends() []Turn { return []Turn{{FromOrig: true, End: true}, {End: true}} }
 
-// Encode makes turns the input of a fuzz test, and Decode makes an input, whatever its bytes are, turns. A byte tells
-// the side, whether bytes are lost, and how many bytes there are.
+// Encode makes turns the input of a fuzz test, and Decode makes an input, whatever its bytes are,
+// turns. A byte tells the side, whether bytes are lost, and how many bytes there are.
 func Encode(turns ...Turn) (input []byte) {
 	for _, t := range turns {
 		var kind byte
@@ -151,8 +152,8 @@ type Result struct {
 	Rest [2]string // what the parser left of the originator and of the responder, in that order, for another protocol
 }
 
-// Play plays turns to p on c. It does what the flow table does but for the removal of c, and fails t where p does not keep
-// its promises.
+// Play plays turns to p on c. It does what the flow table does but for the removal of c, and fails
+// t where p does not keep its promises.
 func Play(t testing.TB, p protocol.Parser, c *conn.Connection, turns ...Turn) Result {
 	pl := &player{t: t, p: p, c: c, fill: '?', held: p.Held(c)}
 	return pl.play(turns, whole)
@@ -254,10 +255,11 @@ func (pl *player) check() {
 	}
 }
 
-// Rows plays turns to a new parser, removes the connection and returns the rows in JSON. It checks that the rows, and all
-// else, are the same in packets of some small sizes, and when one turn comes in two packets that are cut at any byte (of
-// a turn of several thousand bytes, at any byte near its ends); of a protocol over UDP, there is nothing to cut. It also
-// plays the turns to a parser that has to let go of what it holds after every packet.
+// Rows plays turns to a new parser, removes the connection and returns the rows in JSON. It checks
+// that the rows, and all else, are the same in packets of some small sizes, and when one turn comes
+// in two packets that are cut at any byte (of a turn of several thousand bytes, at any byte near
+// its ends); of a protocol over UDP, there is nothing to cut. It also plays the turns to a parser
+// that has to let go of what it holds after every packet.
 func Rows(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns ...Turn) []string {
 	t.Helper()
 	const long = 1000
@@ -310,7 +312,8 @@ type outcome struct {
 	res       Result
 }
 
-// run plays turns to a new parser with a player that is set up but for that, and removes the connection.
+// run plays turns to a new parser with a player that is set up but for that, and removes the
+// connection.
 func run(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns []Turn, pl player, cut cut) (out outcome) {
 	o := &Recorder{}
 	p := parser(o)
@@ -328,7 +331,8 @@ func run(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns []Turn
 	return out
 }
 
-// Match asks p about what both sides have sent, as the flow table does: turn by turn, until p is sure or none are left.
+// Match asks p about what both sides have sent, as the flow table does: turn by turn, until p is
+// sure or none are left.
 func Match(t testing.TB, p protocol.Parser, turns ...Turn) protocol.Verdict {
 	t.Helper()
 	var first [2][]byte

@@ -18,7 +18,8 @@ type row struct {
 	Line string `json:"line"`
 }
 
-// An echo is a parser that logs each line, or each datagram, and breaks its promises in the ways that are set.
+// An echo is a parser that logs each line, or each datagram, and breaks its promises in the ways
+// that are set.
 type echo struct {
 	owner     protocol.Owner
 	transport conn.Proto
