@@ -184,11 +184,11 @@ func (s *state) clientLine(c *conn.Connection, line []byte) {
 		s.authTLS = bytes.EqualFold(arg, []byte("TLS"))
 	case "PORT":
 		if addr, ok := parsePort(arg); ok {
-			s.expect(c.ID.Resp.Addr(), addr, false)
+			s.expect(c, c.ID.Resp.Addr(), addr, false)
 		}
 	case "EPRT":
 		if addr, ok := parseExtended(arg, c.ID.Orig.Addr()); ok {
-			s.expect(c.ID.Resp.Addr(), addr, false)
+			s.expect(c, c.ID.Resp.Addr(), addr, false)
 		}
 	}
 }
@@ -220,12 +220,12 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	switch {
 	case code == 227 && (verb == "PASV" || verb == "EPSV"):
 		if addr, ok := parsePort(text); ok {
-			s.expect(c.ID.Orig.Addr(), addr, true)
+			s.expect(c, c.ID.Orig.Addr(), addr, true)
 		}
 	case code == 229 && (verb == "PASV" || verb == "EPSV"):
 		if _, args, ok := bytes.Cut(text, []byte("(")); ok {
 			if addr, ok := parseExtended(args, c.ID.Resp.Addr()); ok {
-				s.expect(c.ID.Orig.Addr(), addr, true)
+				s.expect(c, c.ID.Orig.Addr(), addr, true)
 			}
 		}
 	}

@@ -200,6 +200,7 @@ func TestOpenDataConnectionsAreBounded(t *testing.T) {
 		Play(t, p, c, port)
 	}
 	require.Len(t, o.Expected, maxChannels)
+	assert.Equal(t, []string{"FTP_too_many_pending_commands", "FTP_too_many_data_channels"}, o.Weirds)
 
 	data := make([]*conn.Connection, 2)
 	for i := range data {
@@ -214,7 +215,7 @@ func TestOpenDataConnectionsAreBounded(t *testing.T) {
 
 	s := session.Get(c)
 	s.now = s.now.Add(lapse + time.Second)
-	s.expect(c.ID.Resp.Addr(), netip.MustParseAddrPort("192.0.2.1:1"), false)
+	s.expect(c, c.ID.Resp.Addr(), netip.MustParseAddrPort("192.0.2.1:1"), false)
 	assert.Len(t, s.channels, 2, "the open one and the new one: the others have lapsed")
 
 	conn.StateRemove(c)

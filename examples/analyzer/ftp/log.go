@@ -86,7 +86,7 @@ func newLog(now time.Time) log {
 	return l
 }
 
-// held returns how many bytes l takes. A current command that is not pending any more counts twice the most it may take.
+// held returns how many bytes l takes. The current command counts although it may be pending, too.
 func (l *log) held() int {
 	n := l.size + cap(l.pending)*int(unsafe.Sizeof(l.pending))
 	n += len(l.user) + len(l.password) + len(l.cwd) + len(l.replyMsg) + int(unsafe.Sizeof(DataChannel{}))
