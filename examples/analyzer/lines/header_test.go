@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var names = NewNames("Host", "X-Long", "Last")
+var names = NewNames("Host", "X-Long", "Last", "A-Z@[", "a-z`{", "DEL\x7f", "~!")
 
 // fields returns the fields in the lines of a header. With ahead, what follows a line is known when it comes.
 func fields(t testing.TB, block []string, ahead bool) (got []string) {
@@ -53,6 +53,7 @@ func TestHeader(t *testing.T) {
 		"fields":                        {[]string{"Host: a", "last:", "HOST:b "}, []string{"Host=a", "Last=", "Host=b "}},
 		"blanks around the colon":       {[]string{"Host \t: \t a"}, []string{"Host=a"}},
 		"lines that are no fields":      {[]string{"no colon", ":", "Host", "Host x: a", "Ho\x01st: a", "H\x80: x", "Host: c"}, []string{"Host=c"}},
+		"strange names":                 {[]string{"A-Z@[: a", "a-z`{: b", "DEL\x7f: c", "~!: d"}, []string{"A-Z@[=a", "a-z`{=b", "~!=d"}},
 		"names that are not wanted":     {[]string{"Hos: a", "Hostt: b", strings.Repeat("x", 33) + ": c", "Cookie: d"}, nil},
 		"a folded field":                {[]string{"Host: a", " b", "\tc", "Last: d"}, []string{"Host=a b\tc (folded)", "Last=d"}},
 		"a field folded at its begin":   {[]string{"Host:", " b"}, []string{"Host=b (folded)"}},

@@ -135,6 +135,25 @@ func TestShortLinesAreNotLookedForFarAhead(t *testing.T) {
 	}
 }
 
+// The end of a line is found wherever it is, also where the search goes on.
+func TestLineEnd(t *testing.T) {
+	for at := range 600 {
+		for _, tt := range []struct {
+			end     string
+			rules   Rules
+			i, size int
+		}{
+			{"\nx", EndCR, at, 1}, {"\nx", 0, at, 1}, {"\rx", EndCR, at, 1}, {"\rx", 0, at + 2, 0},
+			{"\r\n", EndCR, at, 2}, {"\r\n", 0, at + 1, 1}, {"\r", EndCR, at, 0}, {"\n\r", EndCR, at, 1}, {"\r\r\n", EndCR, at, 1},
+		} {
+			for _, from := range []int{0, at / 2, at} {
+				i, size := lineEnd([]byte(strings.Repeat("x", at)+tt.end), from, tt.rules)
+				require.Equal(t, [2]int{tt.i, tt.size}, [2]int{i, size}, "%q at %d from %d", tt.end, at, from)
+			}
+		}
+	}
+}
+
 func TestWord(t *testing.T) {
 	for line, want := range map[string][2]string{
 		"":             {"", ""},
