@@ -109,6 +109,14 @@ func TestConversations(t *testing.T) {
 				Orig("ACCT x\r\n"), Resp("230-one\r\n\r\n 230 two\r\n230-three\r\n2301 four\r\n230 last\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n")),
 			[]string{"me ACCT x 230 last", "me DELE ftp://198.51.100.2/./f 250 ok"},
 		},
+		"what looks like a reply inside a reply": {
+			after(login, Orig("STOR f\r\n"), Resp("150-go\r\n226 Transfe\x01 complete.\r\n226 short\r\n022 not a reply code.\r\n226_not a reply code.\r\n"), Orig("NOOP\r\n")),
+			[]string{"me STOR ftp://198.51.100.2/./f 150 go"},
+		},
+		"replies without a text": {
+			after(login, Orig("DELE f\r\n"), Resp("250-\r\n250\r\n250-x\r\n250 \r\n"), Orig("DELE g\r\n"), Resp("250\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./f 250 ", "me DELE ftp://198.51.100.2/./g 250 "},
+		},
 		"a reply without an end": {
 			after(login, Orig("STOR f\r\n"), Resp("150 go\r\n230- warning\r\n   bad\r\n226 Transfer complete.\r\n"), Orig("NOOP\r\n")),
 			[]string{"me STOR ftp://198.51.100.2/./f 0 226 Transfer complete."},
@@ -156,6 +164,7 @@ func TestDataConnectionsAreAnnounced(t *testing.T) {
 		{"EPRT |1|192.0.2.7|65536|", "", "", ""},
 		{"EPRT |1|not|1055|", "", "", ""},
 		{"EPRT |1|192.0.2.7", "", "", ""},
+		{"EPRT |1|192.0.2.7|" + strings.Repeat("0", 200) + "1|", "", "", ""},
 		{"EPRT", "", "", ""},
 		{"PASV", "227 Entering Passive Mode (198,51,100,9,4,31).", "192.0.2.1", "198.51.100.9:1055"},
 		{"PASV", "227 =198,51,100,9,4,31", "192.0.2.1", "198.51.100.9:1055"},
@@ -165,6 +174,8 @@ func TestDataConnectionsAreAnnounced(t *testing.T) {
 		{"EPSV", "229 Extended (|||1055|)", "192.0.2.1", "198.51.100.2:1055"},
 		{"EPSV", "229 Extended (|1|192.0.2.9|1055|)", "192.0.2.1", "192.0.2.9:1055"},
 		{"EPSV", "229 Extended |||1055|", "", ""},
+		{"EPSV", "500 Extended (|||1055|)", "", ""},
+		{"SYST", "229 Extended (|||1055|)", "", ""},
 	} {
 		turns := after(login, Orig(tt.command+"\r\n"))
 		if tt.reply != "" {
@@ -268,6 +279,16 @@ func TestFinalizerIsRegisteredWhileACommandWithARowIsPending(t *testing.T) {
 	assert.Equal(t, protocol.Violation, Play(t, New(o), c, after(login, Orig("DELE f\r\n"), Resp("what\r\n"))...).Next)
 	assert.False(t, conn.Registered(c, finalize), "after a violation")
 	assert.Len(t, o.Rows, 1)
+}
+
+func TestViolation(t *testing.T) {
+	for line, want := range map[string]protocol.Next{
+		"": protocol.More, "100 x": protocol.More, "220": protocol.More, "220-x": protocol.More, "999 x": protocol.More,
+		"099 x": protocol.Violation, "2:0 x": protocol.Violation, "2/0 x": protocol.Violation, "220x": protocol.Violation,
+		"22": protocol.Violation, "x": protocol.Violation,
+	} {
+		assert.Equal(t, want, Play(t, New(&Recorder{}), Conn(), after(login, Resp(line+"\r\n"))...).Next, line)
+	}
 }
 
 func TestConfirmedByACommand(t *testing.T) {

@@ -262,6 +262,8 @@ func TestRequestLines(t *testing.T) {
 		"CONNECT h:25 / HTTP/1.":                {"CONNECT", "h:25 /", "0.0"},
 		"GET /%41%zz%%41%u0042%u0143% HTTP/1.1": {"GET", "/A%zzAB\x01C%", "1.1"},
 		"GET /%4":                               {"GET", "/%4", "0.9"},
+		"GET /%u004 HTTP/1.1":                   {"GET", "/%u004", "1.1"},
+		"GET /%x0041 HTTP/1.1":                  {"GET", "/%x0041", "1.1"},
 		"POST /a|b":                             {"POST", "/a|", "0.9"}, // Zeek's too
 		"GET /a b":                              {"GET", "/a", "0.9"},
 		"GET /a  ":                              {"GET", "/a", "0.9"},
@@ -295,6 +297,7 @@ func TestMatch(t *testing.T) {
 	}{
 		{"", "", protocol.Maybe},
 		{"GE", "", protocol.Maybe},
+		{"\r\n\nGET / HTTP/1.1\r\n", "", protocol.Yes},
 		{"GET / HTTP/1.1", "", protocol.Maybe},
 		{"GET / HTTP/1.1\r\n", "", protocol.Yes},
 		{"GET / HTTP/1.1\r\n", "HTTP/1.1 200", protocol.Yes},
@@ -491,6 +494,16 @@ func TestFlush(t *testing.T) {
 			require.Equal(t, 404, *rows[3].(*Row).StatusCode)
 		}
 	}
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	Play(t, p, c, Orig(get))
+	p.Flush(c)
+	assert.Len(t, o.Rows, 1)
+	assert.False(t, conn.Registered(c, finalize), "nothing is pending")
+	Play(t, p, c, Orig("GET / HTTP/1.1\r\nHost: h\r\n"))
+	p.Flush(c)
+	assert.Equal(t, "h", *o.Rows[1].(*Row).Host, "the field that might have gone on is in the row")
+
 	New(nil).Flush(Conn()) // of a connection that it does not know
 	assert.Zero(t, New(nil).Held(Conn()))
 }
@@ -522,6 +535,7 @@ func TestWeirds(t *testing.T) {
 		"a bad chunk":               {[]Turn{Orig("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")}, []string{"HTTP_bad_chunk_size"}},
 		"chunked and more":          {header("Transfer-Encoding: chunked, gzip"), []string{"HTTP_chunked_multi"}},
 		"chunked and a length":      {header("Transfer-Encoding: chunked\r\nContent-Length: 1"), []string{"HTTP_content_length_and_chunked"}},
+		"no length and chunked":     {header("Content-Length: 0\r\nTransfer-Encoding: chunked"), []string{"HTTP_content_length_and_chunked"}},
 		"a length and chunked":      {header("Content-Length: 1\r\nTransfer-Encoding: chunked"), []string{"HTTP_content_length_and_chunked"}},
 		"a bad length":              {header("Content-Length: x"), []string{"HTTP_bad_content_length"}},
 		"zeros before a length":     {header("Content-Length: 05"), []string{"HTTP_content_length_leading_zeros"}},
@@ -627,11 +641,12 @@ func TestRow(t *testing.T) {
 	o := &Recorder{}
 	c := Conn()
 	Play(t, New(o), c,
-		Orig("GET /\xff HTTP/1.1\r\nHost:\r\nReferer: r\r\nUser-Agent: ua\r\nOrigin: o\r\nVia: 1\r\nVia: 2\r\n"+
+		Orig("GET /\xff HTTP/1.1\r\nHost:\r\nReferer: r\r\nUser-Agent: ua\r\nOrigin: o\r\nVia: 1\r\nVia: 2\r\nVia: 1\r\n"+
 			"Authorization: Basic bWU6c2VjcmV0\r\n\r\n"),
 		Resp("HTTP/1.1 100 Continue\r\n\r\n"+ok),
 	)
 	require.Len(t, o.JSON(t), 1)
+	assert.Zero(t, session.Get(c).size, "nothing is pending")
 	assert.JSONEq(t, `{
 		"_path": "http", "ts": 1715940000.000000, "uid": "CTest",
 		"id.orig_h": "192.0.2.1", "id.orig_p": 40000, "id.resp_h": "198.51.100.2", "id.resp_p": 80,

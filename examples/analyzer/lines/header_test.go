@@ -63,6 +63,9 @@ func TestHeader(t *testing.T) {
 			[]string{"Host:" + long, " " + long, " " + long, "Last: b"},
 			[]string{"Host=" + (long + " " + long)[:Max] + " (folded) (long)", "Last=b"},
 		},
+		"a field that just fits": {
+			[]string{"Host:" + long, " " + long[:Max-1-len(long)]}, []string{"Host=" + long + " " + long[:Max-1-len(long)] + " (folded)"},
+		},
 		"nothing": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -137,9 +137,14 @@ func TestConversations(t *testing.T) {
 			}, envelope),
 			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
 		},
+		"a command before the greeting": {[]Turn{Orig("RCPT TO:<b@s.test>\r\n")}, []string{"1///b@s.test/"}},
 		"unknown commands": {
 			join(hello, []Turn{Orig("XYZ\r\n"), Resp("500 What\r\n"), Orig("MAILFROM:<x@y.z>\r\n"), Resp("500 What\r\n")}, envelope),
 			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
+		},
+		"an unknown command before another": { // whose reply the first one takes
+			join(hello, envelope, []Turn{Orig("XYZ\r\nDATA\r\n"), Resp("500 What\r\n"), Orig("MAIL FROM:<n@c.test>\r\n")}),
+			[]string{"1/c.test/a@c.test/b@s.test/500 What", "1/c.test/n@c.test//"},
 		},
 		"a reply that is none": {
 			join(hello, envelope, []Turn{Orig("NOOP\r\n"), Resp("600 Moon\r\n250 ok\r\n")}, envelope),
@@ -216,16 +221,22 @@ func TestFinalizerIsRegisteredWhileAMailIsPending(t *testing.T) {
 }
 
 func TestViolation(t *testing.T) {
-	c := Conn()
-	res := Play(t, New(&Recorder{}), c, join(hello, []Turn{Resp("?\r\n")})...)
-	assert.Equal(t, protocol.Violation, res.Next)
-	assert.False(t, conn.Registered(c, finalize))
+	for line, want := range map[string]protocol.Next{
+		"?": protocol.Violation, "": protocol.Violation, "25": protocol.Violation, "2:0 x": protocol.Violation,
+		"2/0 x": protocol.Violation, "099 x": protocol.Violation, "600 x": protocol.Violation,
+		"100": protocol.More, "599-x": protocol.More,
+	} {
+		c := Conn()
+		res := Play(t, New(&Recorder{}), c, join(hello, []Turn{Resp(line + "\r\n")})...)
+		assert.Equal(t, want, res.Next, line)
+		assert.False(t, conn.Registered(c, finalize))
+	}
 }
 
 func TestConfirmedByACommand(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
-	Play(t, p, c, hello[0], Resp("?\r\n"), Orig("XYZ\r\n"))
+	Play(t, p, c, hello[0], Orig("XYZ\r\n"), Resp("?\r\n"))
 	assert.False(t, o.Confirmed)
 	Play(t, p, c, hello[1])
 	assert.True(t, o.Confirmed)
@@ -252,7 +263,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-const header = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nX-Originating-IP: [2001:db8::7]\r\n" +
+const header = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nX-Originating-IP: [2001:db8::7], 192.0.2.9\r\n" +
 	"Received: from x ([203.0.113.7]) by s\r\n\t(192.0.2.1); now\r\n" +
 	"Received: from y (203.0.113.8) by x\r\n" +
 	"From: A <a@c.test>\r\nTo: \"B, b\" <b@s.test>,\r\n c@s.test, c@s.test\r\nCc: d@s.test\r\nReply-To: r@c.test\r\n" +
@@ -290,6 +301,25 @@ func TestRow(t *testing.T) {
 			require.Len(t, rows, 1)
 			assert.JSONEq(t, want, rows[0])
 		})
+	}
+}
+
+func TestHeadersThatAreCutShort(t *testing.T) {
+	for name, turns := range map[string][]Turn{
+		"by the end of the connection": {Orig("DATA\r\nSubject: s\r\n")},
+		"by the end of a chunk":        {Orig("BDAT 12\r\nSubject: s\r\n"), Resp("250 ok\r\n")},
+		"inside a line":                {Orig("BDAT 10\r\nSubject: s"), Resp("250 ok\r\n")},
+		"by a refusal":                 {Orig("DATA\r\nSubject: s\r\n"), Resp("554 no\r\n")},
+		"by a gap":                     {{FromOrig: true, Data: "BDAT 20\r\nSubject: s", Lost: 10}},
+		"by another mail":              {Orig("BDAT 2\r\n\r\nNOOP\r\nBDAT 14 LAST\r\nSubject: s\r\n\r\n")},
+		"and a dot that was added":     {Orig("DATA\r\n.Subject: s\r\n")},
+		"not, but by a zero byte":      {Orig("DATA\r\nSubject: s\r\n\x00\r\nSubject: not\r\n\r\n")},
+	} {
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, join(hello, envelope, turns)...)
+		conn.StateRemove(c)
+		require.Len(t, o.Rows, 1, name)
+		assert.Equal(t, "s", o.Rows[0].(*Row).Subject, name)
 	}
 }
 
