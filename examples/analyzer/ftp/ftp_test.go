@@ -281,6 +281,31 @@ func TestFinalizerIsRegisteredWhileACommandWithARowIsPending(t *testing.T) {
 	assert.Len(t, o.Rows, 1)
 }
 
+func TestFileSize(t *testing.T) {
+	for replies, want := range map[string]int64{
+		"SIZE f\r\n213 7": 7, "RETR f\r\n150 Opening (7 bytes)": 7, "MDTM f\r\n213 7": 0, "STOR f\r\n150 7": 0, "RETR f\r\n226 7": 0,
+		"SIZE f\r\n150 7": 0,
+	} {
+		o, c := &Recorder{}, Conn()
+		command, reply, _ := strings.Cut(replies, "\r\n")
+		Play(t, New(o), c, after(login, Orig(command+"\r\n"), Resp(reply+"\r\n"))...)
+		if size := session.Get(c).fileSize; want == 0 {
+			assert.Nil(t, size, replies)
+		} else {
+			assert.Equal(t, want, *size, replies)
+		}
+	}
+}
+
+func TestWithoutTelnet(t *testing.T) {
+	for line, want := range map[string]string{
+		"ABOR": "ABOR", "\xff\xf4\xff\xf2ABOR": "ABOR", "\xff\xfbxABOR": "ABOR", "\xff\xfexABOR": "ABOR", "\xff\xfaxABOR": "xABOR",
+		"a\xff\xffb": "a\xffb", "a\xff": "a", "a\xff\xfb": "a",
+	} {
+		assert.Equal(t, want, string(withoutTelnet([]byte(line))), "%q", line)
+	}
+}
+
 func TestViolation(t *testing.T) {
 	for line, want := range map[string]protocol.Next{
 		"": protocol.More, "100 x": protocol.More, "220": protocol.More, "220-x": protocol.More, "999 x": protocol.More,
@@ -380,6 +405,14 @@ func TestFlush(t *testing.T) {
 		require.Len(t, rows, want, "%d", at)
 	}
 	require.Len(t, account.Check(t, turns, 3, func(int) bool { return true }), want)
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	Play(t, p, c, Orig("DELE "+strings.Repeat("x", 4000)+"\r\n"))
+	p.Flush(c)
+	assert.Len(t, o.Rows, 1)
+	assert.Less(t, p.Held(c), 1000)
+	assert.False(t, conn.Registered(c, finalize))
+
 	New(nil).Flush(Conn()) // of a connection that it does not know
 	assert.Zero(t, New(nil).Held(Conn()))
 }

@@ -210,7 +210,7 @@ func TestConversations(t *testing.T) {
 		"cruft late in a connection ends one side": {
 			[]Turn{
 				get, Resp("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("x", 20000)),
-				get, Orig("?!\r\n"), Resp(ok),
+				get, Orig("?!\r\n" + get.Data), Resp(ok),
 			},
 			[]string{"1 GET h /a 1.1 0 20000 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
 		},
@@ -431,6 +431,13 @@ func TestGaps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, play(t, tt.turns...)) })
 	}
+}
+
+func TestNothingMoreIsLookedAtAfterAGapInBothSides(t *testing.T) {
+	c, gap := Conn(), Turn{FromOrig: true, Lost: 1}
+	res := Play(t, New(&Recorder{}), c, Orig(get), Resp("HTTP/1.1 200 OK\r\n"), gap)
+	assert.Equal(t, protocol.Stop, res.Next)
+	assert.False(t, conn.Registered(c, finalize))
 }
 
 func TestManyPendingRequestsAreLogged(t *testing.T) {
@@ -655,6 +662,20 @@ func TestRow(t *testing.T) {
 		"status_code": 200, "status_msg": "OK", "info_code": 100, "info_msg": "Continue",
 		"tags": [], "username": "me", "proxied": ["VIA -> 1", "VIA -> 2"]
 	}`, o.JSON(t)[0])
+}
+
+func TestUsername(t *testing.T) {
+	for value, want := range map[string]string{
+		"Basic bWU6c2VjcmV0": "me", "BASIC   bWU6c2VjcmV0": "me", "Basic bWU6YTpi": "me", "Basic Og==": "",
+		"Basic ": "<problem-decoding> ()", "Basic bWU=": "<problem-decoding> (bWU=)", "Basic !": "<problem-decoding> (!)",
+		"Basic": "", "Digest bWU6c2VjcmV0": "",
+	} {
+		for _, name := range []string{"Authorization", "Proxy-Authorization"} {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, Orig("GET / HTTP/1.1\r\n"+name+": "+value+"\r\n\r\n"), Resp(ok))
+			assert.Equal(t, want, o.Rows[0].(*Row).Username, value)
+		}
+	}
 }
 
 func TestLongTextsAreCut(t *testing.T) {

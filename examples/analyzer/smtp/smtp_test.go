@@ -323,6 +323,13 @@ func TestHeadersThatAreCutShort(t *testing.T) {
 	}
 }
 
+func TestHeaderOfALastChunkWithoutAReply(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	Play(t, New(o), c, join(hello, envelope, []Turn{Orig("BDAT 12 LAST\r\nSubject: s\r\n")}, envelope[:1])...)
+	require.Len(t, o.Rows, 1)
+	assert.Equal(t, "s", o.Rows[0].(*Row).Subject)
+}
+
 func TestAddresses(t *testing.T) {
 	for arg, want := range map[string][]string{
 		"<a@b> SIZE=1":                   {"a@b"},
