@@ -111,7 +111,7 @@ func rdpStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	case side == protocol.Orig && s.stage == begun && data[5] == request:
 		s.stage = asked
 		return size, protocol.More
-	case side == protocol.Orig && s.stage == refused && size > 4+len(mcs) && string(data[4:4+len(mcs)]) == mcs:
+	case side == protocol.Orig && s.stage == refused && hasPrefix(data[4:size], mcs):
 		s.confirmed = true
 		return size, protocol.Stop
 	case side == protocol.Orig || s.stage != asked || data[5] != confirm:

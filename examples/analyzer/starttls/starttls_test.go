@@ -141,6 +141,8 @@ var conversations = []struct {
 	{"fails", RDP, []Turn{Orig(connectRequest), Resp(connectConfirm(3, 5))}, protocol.Stop, false, ""},
 	{"is not RDP after all", RDP, []Turn{Orig(oldRequest), Resp(tpkt("\x11\xd0\x00\x00\x12\x34\x00\xc1\x02\x01\x00\xc2\x02\x01\x02\xc0\x01\x0a")),
 		Orig(tpkt("\x02\xf0\x80\x32\x01\x00"))}, protocol.Violation, false, ""},
+	{"is not RDP at once", RDP, []Turn{Orig(oldRequest), Resp(tpkt("\x06\xd0\x00\x00\x12\x34\x00")), Orig(tpkt("\x02\xf0\x80"))},
+		protocol.Violation, false, ""},
 	{"is cut", RDP, []Turn{Orig("\x03\x00\x00\x06\xe0\x00")}, protocol.Violation, false, ""},
 	{"is long", RDP, []Turn{Orig("\x03\x00\x10\x01\xe0\x00")}, protocol.Violation, false, ""},
 	{"answers before", RDP, []Turn{Resp(connectConfirm(2, 1))}, protocol.Violation, false, ""},
@@ -308,6 +310,29 @@ func TestMatch(t *testing.T) {
 		{SOCKS, "\x04\x01\x00", "", protocol.Maybe},
 	} {
 		assert.Equal(t, tt.want, New(nil, tt.p).Match([]byte(tt.orig), []byte(tt.resp)), "%v %q %q", tt.p, tt.orig, tt.resp)
+	}
+}
+
+func TestReadLDAP(t *testing.T) {
+	for data, want := range map[string]ldap{
+		"\x30\x07\x02\x02\x01\x02\x60\x01x":                            {9, 0x0102, 0x60, []byte("x")},
+		"\x30\x81\x80\x02\x04\x01\x02\x03\x04\x77\x82\x01\x00":        {3 + 0x80, 0x01020304, 0x77, []byte{}},
+		"\x30\x83\x01\x02\x03\x02\x01\x05\x78\x84\x00\x00\x00\x01xy": {5 + 0x010203, 5, 0x78, []byte("xy")},
+	} {
+		got, ok := readLDAP([]byte(data))
+		assert.True(t, ok)
+		assert.Equal(t, want, got)
+		for n := range len(data) - len(want.body) {
+			_, ok := readLDAP([]byte(data[:n]))
+			assert.False(t, ok, "%d bytes", n)
+		}
+	}
+	for _, data := range []string{
+		"\x31\x07\x02\x02\x01\x02\x60\x01x", "\x30\x07\x03\x02\x01\x02\x60\x01x", "\x30\x07\x02\x00\x60\x01x", "\x30\x80\x02\x01\x01\x60\x01x",
+		"\x30\x85\x00\x00\x00\x00\x07\x02\x01\x01\x60\x01x", "\x30\x07\x02\x05\x01\x01\x01\x01\x01\x60\x01x",
+	} {
+		_, ok := readLDAP([]byte(data))
+		assert.False(t, ok, "%q", data)
 	}
 }
 
