@@ -293,3 +293,30 @@ func TestIdentity(t *testing.T) {
 	assert.Equal(t, conn.TCP, p.Transport())
 	assert.Equal(t, []uint16{443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223}, p.Ports())
 }
+
+func TestMatchSSL2(t *testing.T) {
+	p := New(nil)
+	for data, want := range map[string]protocol.Verdict{
+		"\x80":                 protocol.Maybe,
+		"\x80\x2e\x01":         protocol.Maybe,
+		"\x80\x2e\x02":         protocol.No,
+		"\x80\x2e\x01\x00":     protocol.Maybe,
+		"\x80\x2e\x01\x03":     protocol.Maybe,
+		"\x80\x2e\x01\x04":     protocol.No,
+		"\x80\x2e\x01\x00\x02": protocol.Maybe,
+		"\x80\x2e\x01\x03\x03": protocol.Maybe,
+		"\x80\x2e\x01\x03\x04": protocol.No,
+		"\x80\x02\x01":         protocol.No,
+		"\x80\x03\x01":         protocol.Maybe,
+	} {
+		assert.Equal(t, want, p.Match([]byte(data), nil), "%q", data)
+	}
+	hello := "\x01\x03\x01\x00\x06\x00\x00\x00\x10\x01\x00\x80\x00\x00\x2f" + strings.Repeat("c", 16)
+	assert.Equal(t, protocol.Maybe, p.Match([]byte(v2(hello))[:30], nil))
+	assert.Equal(t, protocol.Yes, p.Match([]byte(v2(hello)), nil))
+	for at, with := range map[int]byte{4: 5, 6: 1} { // ciphers that are not of three bytes, and a short session ID
+		changed := []byte(v2(hello))
+		changed[2+at] = with
+		assert.Equal(t, protocol.No, p.Match(changed, nil), "byte %d", at)
+	}
+}

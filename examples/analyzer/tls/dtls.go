@@ -171,6 +171,8 @@ func (f *piece) sameMessage(g *piece) bool {
 	return f.kind == g.kind && f.seq == g.seq && f.length == g.length
 }
 
+const pieceSize = 2 * 40 // bytes that a piece takes itself in pieces: slices grow to twice what is needed
+
 // pieces are what has come of one message: those of another replace them.
 type pieces struct {
 	list        []piece // by offset, maxPieces at most
@@ -192,7 +194,6 @@ func (p *pieces) add(f piece, number uint64) (whole []byte, ok bool) {
 	if found && p.list[i].end() >= f.end() || len(f.data) == 0 {
 		return nil, true // it came again
 	}
-	const pieceSize = 2 * 48 // bytes; slices grow to twice what is needed
 	if len(p.list) == maxPieces || p.size+pieceSize+len(f.data) > 2*maxMessage {
 		return nil, false
 	}

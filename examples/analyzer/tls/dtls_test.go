@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -319,6 +320,10 @@ func TestMatchDTLS(t *testing.T) {
 }
 
 func TestPiecesAreAccountedFor(t *testing.T) {
+	assert.Equal(t, 2*int(reflect.TypeFor[piece]().Size()), pieceSize)
+	var few pieces
+	few.add(piece{length: 1000, data: make([]byte, 64)}, 0)
+	assert.Equal(t, pieceSize+64, few.size)
 	m := msg(certificate, strings.Repeat("x", maxMessage))
 	o, c := &Recorder{}, Conn()
 	p := NewDTLS(o)
