@@ -8,6 +8,7 @@ package dns
 import (
 	"encoding/binary"
 	"strconv"
+	"time"
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/protocol"
@@ -43,6 +44,14 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return protocol.No 
 
 // Resumes is true: the first bytes that were captured often begin a message. If they do not, no message is found.
 func (p *Parser) Resumes() bool { return true }
+
+// Expired implements protocol.Expirer. Zeek looks every ten seconds (dns_session_timeout) whether a connection was idle for
+// nine, so that a client that keeps its port has many connections.
+func (p *Parser) Expired(c *conn.Connection, last, now time.Time) bool {
+	const period, idle = 10 * time.Second, 9 * time.Second
+	looks := (last.Sub(c.Start) + idle + period - 1) / period // until it was idle long enough
+	return now.Sub(c.Start) >= looks*period
+}
 
 // A state is what is known of a connection. finalize is registered as long as something is pending.
 type state struct {

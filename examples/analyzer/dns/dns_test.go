@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -235,6 +236,18 @@ func TestReplyFirst(t *testing.T) {
 		assert.Equal(t, protocol.More, next, "not later")
 	}
 	assert.Len(t, Rows(t, tcp, framed(Orig(string(reply)))...), 1, "TCP tells who has opened it")
+}
+
+func TestExpired(t *testing.T) {
+	p, c := New(nil, conn.UDP), Conn()
+	after := func(seconds float64) time.Time { return Start.Add(time.Duration(seconds * float64(time.Second))) }
+	for _, tt := range []struct{ last, over float64 }{
+		{0, 10}, {1, 10}, {1.001, 20}, {9, 20}, {11, 20}, {11.5, 30}, {1000, 1010}, {1001, 1010}, {1002, 1020},
+	} {
+		assert.True(t, p.Expired(c, after(tt.last), after(tt.over)), "%v", tt)
+		assert.False(t, p.Expired(c, after(tt.last), after(tt.over-0.001)), "%v", tt)
+	}
+	var _ protocol.Expirer = p
 }
 
 func TestRoundTripNeedsBothWays(t *testing.T) {
