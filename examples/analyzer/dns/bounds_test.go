@@ -134,6 +134,7 @@ func TestHeldCountsTexts(t *testing.T) {
 		Play(t, p, c, turns...)
 		return p.Held(c)
 	}
+	assert.Equal(t, 160+384+40+1, held(query(1, "a")))
 	assert.Equal(t, 8, held(query(1, "nine.byte"))-held(query(1, "a")))
 	assert.Equal(t, 8, held(answer(1, "a", rr("nine.byte", 1, "1234")))-held(answer(1, "a", rr("a", 1, "1234"))))
 	assert.Equal(t, 8, held(answer(1, "a", rr("a", 5, wire("nine.byte"))))-held(answer(1, "a", rr("a", 5, wire("a")))))
