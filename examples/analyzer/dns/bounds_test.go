@@ -89,6 +89,13 @@ func TestOldestQueryStays(t *testing.T) {
 	assert.Equal(t, "NOERROR", rows[maxIDs].RCodeName)
 }
 
+func TestParserKeepsNoMessage(t *testing.T) {
+	p, c := New(&Recorder{}, conn.UDP), Conn()
+	Play(t, p, c, query(1, "a"))
+	assert.Nil(t, p.msg.data)
+	assert.Nil(t, p.msg.conn)
+}
+
 func TestFlush(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := udp(o)

@@ -137,6 +137,7 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) p
 	s.seen += len(data)
 	m := &p.msg
 	*m = message{data: data, at: headerLen, buf: m.buf, text: m.text, owner: p.owner, conn: c}
+	defer func() { m.data, m.conn = nil, nil }()
 	m.netbios = p.transport == conn.UDP && c.ID.Resp.Port() == netbios
 	if len(data) < headerLen {
 		m.weird("DNS_truncated_len_lt_hdr_len", "")
