@@ -94,6 +94,11 @@ func TestHostKeyOfSSH1(t *testing.T) {
 	turns[2] = Resp(packet1(9, body))
 	assert.Empty(t, row(t, turns...).HostKey)
 
+	last := &Recorder{}
+	turns[2] = Resp(packet1(smsgPublicKey, body))
+	assert.Equal(t, protocol.Stop, Play(t, New(last), Conn(), append(turns, Orig(packet1(cmsgSessionKey, "key")))...).Next)
+	assert.Len(t, last.Rows, 1, "the rest is encrypted")
+
 	o, c := &Recorder{}, Conn()
 	assert.Equal(t, protocol.Violation, Play(t, New(o), c, append(turns[:2:2], Resp("\x00\x01\x00\x00"+"pppppppp"+"\x02"))...).Next)
 	assert.Equal(t, []string{"SSH_max_packet_length_exceeded"}, o.Weirds)
@@ -173,6 +178,18 @@ func (discard) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
 func (discard) Log(logs.Row)                           {}
 func (discard) Confirm(*conn.Connection)               {}
 func (discard) Weird(*conn.Connection, string, string) {}
+
+func TestHeldCountsTexts(t *testing.T) {
+	p, c := New(&Recorder{}), Conn()
+	Play(t, p, c, append(inits("ecdh-sha2-nistp256"), Resp(packet(31, str("the key"))))...)
+	r := session.Get(c).row
+	texts := 0
+	for _, text := range []string{r.Client, r.Server, r.CipherAlg, r.MACAlg, r.CompAlg, r.KexAlg, r.HostKeyAlg, r.HostKey} {
+		assert.NotEmpty(t, text)
+		texts += len(text)
+	}
+	assert.Equal(t, 208+320+texts, p.Held(c))
+}
 
 func TestHeldIsWhatIsReachable(t *testing.T) {
 	assert.LessOrEqual(t, unsafe.Sizeof(Row{}), uintptr(320))
