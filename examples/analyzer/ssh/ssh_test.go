@@ -163,6 +163,7 @@ func TestAuthentication(t *testing.T) {
 		"second password":       {[]Turn{request, accept, request, failure, request, failure, request, success}, yes, 2},
 		"wrong passwords":       {[]Turn{request, accept, request, failure, request, failure, request, failure}, no, 2},
 		"banner":                {[]Turn{request, accept, request, sized(800), failure, request, failure, request, success}, yes, 2},
+		"one banner only":       {[]Turn{request, accept, request, sized(800), sized(800), request, sized(800)}, no, 1},
 		"none tried":            {[]Turn{request, accept, request, failure}, nil, 0},
 		"server's last key":     {[]Turn{sized(99), request, accept, request, success}, yes, 1},
 		"rest is passed over":   {[]Turn{request, accept, request, success, failure, failure}, yes, 1},
