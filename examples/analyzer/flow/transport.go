@@ -113,7 +113,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	k := keyOf(src, dst, conn.UDP, false)
 	f := t.flows[k]
 	if f != nil && t.expired(f, p.Time) {
-		t.remove(f)
+		t.remove(f, "timeout")
 		f = nil
 	}
 	f, side := t.join(f, p, k, src, dst)
