@@ -147,7 +147,7 @@ func (f *flow) merit() rankID {
 	return oneSided
 }
 
-// rank gives f the rank it deserves after a packet.
+// promote gives f the rank it deserves after a packet.
 func (t *Table) promote(f *flow) {
 	to := f.merit()
 	switch to {
