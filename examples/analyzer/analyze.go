@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"example.com/conn"
 	"example.com/conn/examples/analyzer/capture"
 	"example.com/conn/examples/analyzer/flow"
 	"example.com/conn/examples/analyzer/logs"
@@ -113,11 +114,13 @@ const (
 // the memory.
 func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 	a := &analysis{frames: newFrames(cfg, out)}
+	cfg.Once = new(sync.Once)
 	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
 	cfg.MaxTotal = max(cfg.MaxTotal/n, 1)
 	for range n {
 		a.workers = append(a.workers, newWorker(cfg, out))
 	}
+	a.decoder.Server = a.workers[0].decoder.Server
 	return a
 }
 
@@ -125,6 +128,7 @@ func newWorker(cfg flow.Config, out *logs.Output) *worker {
 	w := &worker{frames: newFrames(cfg, out)}
 	cfg.Log = w.log
 	w.table = flow.New(cfg)
+	w.decoder.Server = func(port uint16) bool { return w.table.LikelyServer(conn.UDP, port) }
 	w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
 	return w
 }
@@ -335,6 +339,8 @@ type statsRow struct {
 	HooksUnregistered int          `json:"hooks_unregistered"`
 	HooksRun          int          `json:"hooks_run"`
 	DecodeErrors      int          `json:"decode_errors"`
+	BadChecksums      int          `json:"bad_checksums"` // packets that were not believed
+	Evicted           int          `json:"evicted"`       // connections that a full table had no room for
 	Panics            int          `json:"panics"`
 	Duration          logs.Seconds `json:"duration"` // from the first frame to the last
 }
@@ -382,6 +388,8 @@ func (a *analysis) stats() (row statsRow, hookTime time.Duration) {
 		row.HooksUnregistered += s.HooksUnregistered
 		row.HooksRun += s.HooksRun
 		row.DecodeErrors += s.DecodeErrors
+		row.BadChecksums += s.BadChecksums
+		row.Evicted += s.Evicted
 		row.Panics += s.Panics
 		hookTime += s.HookTime
 	}

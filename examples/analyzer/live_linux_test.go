@@ -129,7 +129,7 @@ func whole(row map[string]any) string {
 func services(rows ...map[string]any) (texts []string) {
 	for _, row := range rows {
 		text := whole(row)
-		if s, _ := row["service"].(string); s != "ftp-data" {
+		if s, _ := row["service"].(string); s != "" && s != "ftp-data" {
 			text += " " + s
 		}
 		texts = append(texts, text)

@@ -26,6 +26,10 @@ func set(ports ...uint16) map[uint16]bool {
 	return m
 }
 
+// LikelyServer reports whether a port is likely a server's: that of a protocol that is parsed, or of
+// another that Zeek knows.
+func (t *Table) LikelyServer(proto conn.Proto, port uint16) bool { return t.servers[proto][port] }
+
 // fromServer reports whether the source of a first packet is more likely the responder. syn and ack
 // are the flags of TCP.
 func (t *Table) fromServer(proto conn.Proto, src, dst uint16, syn, ack bool) bool {

@@ -56,7 +56,7 @@ type counter struct{ packets, bytes, begun, ended int }
 func (c *counter) Packet(p *Packet) {
 	c.packets++
 	c.bytes += len(p.Payload)
-	if len(p.Payload) > p.Length || p.Length > p.IPLength || len(p.Tunnels) > maxDepth {
+	if len(p.Payload) > p.Length || p.IPLength > 0 && p.Length > p.IPLength || len(p.Tunnels) > maxDepth {
 		panic("impossible packet")
 	}
 }

@@ -50,7 +50,7 @@ func (d *Decoder) ip4(data []byte) (kind, []byte) {
 		return d.badPacket("bad_IP_checksum", p.Src, p.Dst)
 	}
 	data = d.limit(data, total)
-	p.Payload, p.Length, p.IPLength = data[header:], total-header, total
+	p.Payload, p.Length, p.IPLength = data[header:], total-header, be16(data[2:])
 	if flags := be16(data[6:]); flags&0x3fff != 0 {
 		whole := d.reassemble(&fragment{
 			key:     fragmentKey{p.Src.As16(), p.Dst.As16(), uint32(be16(data[4:])), p.Proto, false},

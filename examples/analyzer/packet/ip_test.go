@@ -74,6 +74,8 @@ func TestIPWithoutLength(t *testing.T) {
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"ip_hdr_len_zero"}, r.names())
 	require.Len(t, r.packets, 1)
+	assert.Zero(t, r.packets[0].IPLength, "it has none")
+	r.packets[0].IPLength = len(inner)
 	assertInner(t, r.packets[0])
 }
 

@@ -30,7 +30,7 @@ type Packet struct {
 	Proto    conn.Proto
 	Payload  []byte    // what was captured of the transport's header and what follows it
 	Length   int       // how long that was on the wire
-	IPLength int       // how long the IP packet was on the wire, with its headers
+	IPLength int       // how long its header says that it is, which may be 0 before a network card divides it
 	Tunnels  []Tunnel  // that it came through, the outermost first; shared by packets, so not to be changed
 	Start    time.Time // of its connection, if that may be a tunnel over UDP; else zero
 }
