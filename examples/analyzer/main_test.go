@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"example.com/conn/conntest"
 	"example.com/conn/examples/analyzer/capture"
 	"example.com/conn/examples/analyzer/logs"
 	"example.com/conn/examples/analyzer/packet"
@@ -32,8 +33,9 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/demo.golden anew")
 
-// runWith runs the program.
-func runWith(args ...string) (status int, stdout, stderr string) {
+// runWith runs the program, and checks that it removes every connection that a parser has registered a hook with.
+func runWith(t testing.TB, args ...string) (status int, stdout, stderr string) {
+	conntest.VerifyRemoved(t)
 	var out, errs bytes.Buffer
 	status = run(context.Background(), args, &out, &errs)
 	return status, out.String(), errs.String()
@@ -42,7 +44,7 @@ func runWith(args ...string) (status int, stdout, stderr string) {
 // The logs of the embedded capture are those that were looked through when they were recorded:
 // go test ./analyzer -run Golden -update writes them.
 func TestGoldenLogsOfDemo(t *testing.T) {
-	status, got, stderr := runWith("-json")
+	status, got, stderr := runWith(t, "-json")
 	assert.Equal(t, 0, status)
 	assert.Empty(t, stderr)
 	const golden = "testdata/demo.golden"
@@ -60,7 +62,7 @@ func TestGoldenLogsOfDemo(t *testing.T) {
 
 // Rows that belong to one connection have its uid, and every connection has one row of conn.log.
 func TestRowsShareUID(t *testing.T) {
-	_, out, _ := runWith("-json")
+	_, out, _ := runWith(t, "-json")
 	conns := make(map[string]string)
 	type row struct {
 		Path  string  `json:"_path"`
@@ -94,7 +96,7 @@ func TestRowsShareUID(t *testing.T) {
 // Rows do not depend on how many workers there are, but for their order.
 func TestWorkersFindTheSame(t *testing.T) {
 	sorted := func(workers string) []string {
-		status, out, _ := runWith("-json", "-workers", workers)
+		status, out, _ := runWith(t, "-json", "-workers", workers)
 		require.Equal(t, 0, status)
 		return slices.Sorted(strings.Lines(out))
 	}
@@ -133,7 +135,7 @@ func TestWorkersShareTheClock(t *testing.T) {
 	file := write(t, b.Bytes())
 	var want []string
 	for _, workers := range []string{"1", "2", "7"} {
-		status, out, _ := runWith("-workers", workers, file)
+		status, out, _ := runWith(t, "-workers", workers, file)
 		require.Equal(t, 0, status)
 		got := slices.Sorted(strings.Lines(out))
 		if want == nil {
@@ -148,9 +150,9 @@ func TestWorkersShareTheClock(t *testing.T) {
 // capture that it is in is analyzed.
 func TestUIDsAgree(t *testing.T) {
 	file := write(t, demo)
-	_, alone, _ := runWith(file)
-	_, twice, _ := runWith("/nonexistent/file", file)
-	_, workers, _ := runWith("-workers", "3", file)
+	_, alone, _ := runWith(t, file)
+	_, twice, _ := runWith(t, "/nonexistent/file", file)
+	_, workers, _ := runWith(t, "-workers", "3", file)
 	uids := func(out string) (uids []string) {
 		for _, m := range regexp.MustCompile(`"uid":"(\w+)"`).FindAllStringSubmatch(out, -1) {
 			uids = append(uids, m[1])
@@ -194,8 +196,8 @@ func TestCompareWithZeek(t *testing.T) {
 
 func TestOutputFolderHasFileForEachLog(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	_, together, _ := runWith("-json")
-	status, out, _ := runWith("-o", dir)
+	_, together, _ := runWith(t, "-json")
+	status, out, _ := runWith(t, "-o", dir)
 	assert.Equal(t, 0, status)
 	assert.Empty(t, out)
 	var apart []string
@@ -246,11 +248,11 @@ func asPcapng(t testing.TB) []byte {
 }
 
 func TestFormats(t *testing.T) {
-	_, want, _ := runWith("-json")
+	_, want, _ := runWith(t, "-json")
 	for name, data := range map[string][]byte{
 		"pcap": demo, "pcap.gz": zipped(t, demo), "pcapng": asPcapng(t), "pcapng.gz": zipped(t, asPcapng(t)),
 	} {
-		status, got, stderr := runWith(write(t, data))
+		status, got, stderr := runWith(t, write(t, data))
 		assert.Equal(t, 0, status, name)
 		assert.Empty(t, stderr, name)
 		assert.Equal(t, want, got, name)
@@ -258,7 +260,7 @@ func TestFormats(t *testing.T) {
 }
 
 func TestStandardInput(t *testing.T) {
-	_, want, _ := runWith("-json")
+	_, want, _ := runWith(t, "-json")
 	for name, data := range map[string][]byte{"pcap": demo, "pcapng.gz": zipped(t, asPcapng(t))} {
 		t.Run(name, func(t *testing.T) {
 			r, w, err := os.Pipe()
@@ -272,7 +274,7 @@ func TestStandardInput(t *testing.T) {
 				_, _ = w.Write(data[len(data)/2:])
 				w.Close()
 			}()
-			status, got, stderr := runWith("-")
+			status, got, stderr := runWith(t, "-")
 			assert.Equal(t, 0, status)
 			assert.Empty(t, stderr)
 			assert.ElementsMatch(t, slices.Collect(strings.Lines(want)), slices.Collect(strings.Lines(got)))
@@ -309,7 +311,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := write(t, c.data)
-			status, out, stderr := runWith(file)
+			status, out, stderr := runWith(t, file)
 			assert.Equal(t, 1, status)
 			assert.Contains(t, stderr, file)
 			assert.Contains(t, stderr, c.want)
@@ -324,7 +326,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"-i", "nonexistent0"}, []string{"nonexistent0"}},
 		{[]string{"-o", "/dev/null/x", "-"}, []string{"/dev/null"}},
 	} {
-		status, _, stderr := runWith(c.args...)
+		status, _, stderr := runWith(t, c.args...)
 		assert.Equal(t, 1, status)
 		for _, want := range c.want {
 			assert.Contains(t, stderr, want)
@@ -337,7 +339,7 @@ func TestBadInput(t *testing.T) {
 func TestUnknownLinkTypeIsSkipped(t *testing.T) {
 	strange := slices.Clone(demo)
 	strange[20] = 147
-	status, out, stderr := runWith(write(t, strange), write(t, demo))
+	status, out, stderr := runWith(t, write(t, strange), write(t, demo))
 	assert.Equal(t, 0, status)
 	assert.Empty(t, stderr)
 	assert.Equal(t, 184, strings.Count(out, `{"_path":"conn"`), "of the other file")
@@ -363,8 +365,8 @@ func TestEveryCutIsNoticed(t *testing.T) {
 }
 
 func TestBadFileDoesNotStopTheNext(t *testing.T) {
-	_, want, _ := runWith("-json")
-	status, got, _ := runWith("/nonexistent/file", write(t, demo))
+	_, want, _ := runWith(t, "-json")
+	status, got, _ := runWith(t, "/nonexistent/file", write(t, demo))
 	assert.Equal(t, 1, status)
 	assert.Equal(t, want, got)
 }
@@ -372,7 +374,7 @@ func TestBadFileDoesNotStopTheNext(t *testing.T) {
 func TestWrongCommandLine(t *testing.T) {
 	for _, args := range [][]string{{"-workers", "0"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-max-total", "0"},
 		{"-tcp-timeout", "-5s"}, {"-udp-timeout", "0"}, {"-i", "x", "y"}, {"-nonsense"}, {"-o"}} {
-		status, out, stderr := runWith(args...)
+		status, out, stderr := runWith(t, args...)
 		assert.Equal(t, 2, status)
 		assert.Empty(t, out)
 		assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
@@ -380,7 +382,7 @@ func TestWrongCommandLine(t *testing.T) {
 }
 
 func TestHelpHasExampleForEachFlag(t *testing.T) {
-	status, out, stderr := runWith("-h")
+	status, out, stderr := runWith(t, "-h")
 	assert.Equal(t, 0, status)
 	assert.Empty(t, out)
 	for _, name := range regexp.MustCompile(`(?m)^  -(\S+)`).FindAllStringSubmatch(stderr, -1) {
@@ -469,9 +471,9 @@ func TestRotateBeginsNewFiles(t *testing.T) {
 		_, _ = w.Write(demo[len(demo)/2:])
 		w.Close()
 	}()
-	status, _, stderr := runWith("-o", dir, "-rotate", "1s", "-")
+	status, _, stderr := runWith(t, "-o", dir, "-rotate", "1s", "-")
 	assert.Equal(t, 0, status, stderr)
-	_, want, _ := runWith("-json")
+	_, want, _ := runWith(t, "-json")
 	var got []string
 	parts, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	require.NoError(t, err)
@@ -502,7 +504,7 @@ func FuzzPackets(f *testing.F) {
 			frames = append(frames, packet.Frame{Data: data[2 : 2+n], Time: at, Link: layers.LinkType(link), Wire: n})
 			data = data[2+n:]
 		}
-		w, out, stderr := analyze(func(w *worker) {
+		w, out, stderr := analyze(t, func(w *worker) {
 			for _, f := range frames {
 				w.decode(f, w)
 			}
@@ -520,7 +522,7 @@ func FuzzCaptures(f *testing.F) {
 		if err != nil {
 			return
 		}
-		w, out, stderr := analyze(func(w *worker) {
+		w, out, stderr := analyze(t, func(w *worker) {
 			for {
 				f, err := s.Next()
 				if err != nil {
@@ -558,7 +560,8 @@ func assertOrderly(t *testing.T, w *worker, out, stderr string) {
 
 // analyze takes the frames that feed gives to a worker to logs, in the caller's goroutine: fuzzing wants every run of an
 // input to be the same.
-func analyze(feed func(w *worker)) (w *worker, stdout, stderr string) {
+func analyze(t testing.TB, feed func(w *worker)) (w *worker, stdout, stderr string) {
+	conntest.VerifyRemoved(t)
 	var rows, errs bytes.Buffer
 	cfg := defaults().flow
 	cfg.Errors = &errs
