@@ -29,7 +29,8 @@ type Decoder struct {
 	now       time.Time // the latest time of a frame: captures may step back, timeouts do not
 	tunnels   tunnels
 	fragments fragments
-	weirds    map[string]int // how often each name was reported, and each name with what was added to it
+	weirds    map[weird]struct{} // that were reported
+	names     map[string]int     // how often each name was
 
 	// What follows is of the frame that is decoded.
 	sink    Sink
@@ -57,7 +58,7 @@ var (
 
 // NewDecoder returns a Decoder that has seen no frames.
 func NewDecoder() *Decoder {
-	return &Decoder{tunnels: newTunnels(), fragments: newFragments(), weirds: make(map[string]int)}
+	return &Decoder{tunnels: newTunnels(), fragments: newFragments(), weirds: make(map[weird]struct{}), names: make(map[string]int)}
 }
 
 // A kind is a protocol that the Decoder reads the header of.
@@ -255,9 +256,9 @@ func (d *Decoder) unknown(registry string, number int) kind {
 	if d.err == nil {
 		d.err = ErrUnknown
 	}
-	const name = "no_suitable_analyzer_found"
-	if d.weirds[name] < maxWeirds {
-		d.weird(name, fmt.Sprintf("%s %#x", registry, number))
+	w := weird{name: "no_suitable_analyzer_found", registry: registry, number: number}
+	if d.reports(w) {
+		d.sink.Weird(d.at, w.name, fmt.Sprintf("%s %#x", registry, number))
 	}
 	return done
 }
@@ -266,7 +267,7 @@ func (d *Decoder) unknown(registry string, number int) kind {
 // return.
 func (d *Decoder) bad(name string) (kind, []byte) {
 	d.err = ErrMalformed
-	d.weird(name, "")
+	d.weird(name)
 	return done, nil
 }
 
@@ -280,21 +281,38 @@ func (d *Decoder) badPacket(name string, src, dst netip.Addr) (kind, []byte) {
 // maxWeirds is how many rows there are for each name: they tell what is to be looked at.
 const maxWeirds = 100
 
-// weird reports a weird, unless the same was reported before. Callers with something to add look at
-// how many there were, before they take the time to say it.
-func (d *Decoder) weird(name, addl string) {
-	key := name + " " + addl
-	if d.weirds[key] > 0 {
-		return
+// A weird is what tells one from others with the same name. It is no text, so that noticing that
+// something was reported before takes little: a frame may have thousands of the same.
+type weird struct {
+	name     string
+	src, dst netip.Addr // of a packet; not valid if there is none
+	registry string     // of what is unknown
+	number   int        // in that registry
+}
+
+// reports reports whether w is to be reported: it was not before, and few with its name were.
+func (d *Decoder) reports(w weird) bool {
+	if d.names[w.name] >= maxWeirds {
+		return false
 	}
-	d.weirds[key]++
-	d.weirds[name]++
-	d.sink.Weird(d.at, name, addl)
+	if _, ok := d.weirds[w]; ok {
+		return false
+	}
+	d.weirds[w] = struct{}{}
+	d.names[w.name]++
+	return true
+}
+
+// weird reports a weird that belongs to no packet.
+func (d *Decoder) weird(name string) {
+	if d.reports(weird{name: name}) {
+		d.sink.Weird(d.at, name, "")
+	}
 }
 
 // weirdPacket reports a weird of a packet.
 func (d *Decoder) weirdPacket(name string, src, dst netip.Addr) {
-	if d.weirds[name] < maxWeirds {
-		d.weird(name, src.String()+" > "+dst.String())
+	if d.reports(weird{name: name, src: src, dst: dst}) {
+		d.sink.Weird(d.at, name, src.String()+" > "+dst.String())
 	}
 }

@@ -214,8 +214,10 @@ func (d *Decoder) destination(options []byte, seen *extensions) {
 			switch {
 			case len(value) != 16:
 				d.weirdPacket("bad_home_addr_len", p.Src, p.Dst)
+				return // a host drops it
 			case seen.home:
 				d.weirdPacket("multiple_home_addr_opts", p.Src, p.Dst)
+				return
 			default:
 				seen.home = true
 				p.Src = netip.AddrFrom16([16]byte(value))

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net"
 	"slices"
@@ -222,4 +223,27 @@ func TestMobility(t *testing.T) {
 	r, err := decode(d, layers.LinkTypeRaw, ip6(135, a6, b6, bad))
 	assert.NoError(t, err)
 	assert.Empty(t, r.weirds)
+}
+
+// A frame has room for thousands of headers and options that are not right.
+func TestWeirdAgainAllocatesNothing(t *testing.T) {
+	for name, header := range map[string][]byte{
+		"routing":          cat(43, 0, 4, 0, 0, 0, 0, 0),
+		"deprecated":       cat(43, 0, 0, 0, 0, 0, 0, 0),
+		"bad home address": cat(60, 0, 201, 0, 201, 0, 201, 0),
+	} {
+		data := ip6(layers.IPProtocol(header[0]), a6, b6, cat(bytes.Repeat(header, 4000), 59, 0, 4, 0, 0, 0, 0, 0))
+		d, f := NewDecoder(), Frame{Data: data, Link: layers.LinkTypeRaw, Wire: len(data)}
+		var r recorder
+		assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { _ = d.Decode(f, &r) }), 1.0, name)
+		assert.NotEmpty(t, r.weirds, name)
+	}
+}
+
+// The first bad home address is the last that is looked at.
+func TestBadHomeAddressesTakeNoTime(t *testing.T) {
+	r, err := decode(NewDecoder(), layers.LinkTypeRaw, extended(60, 6, 2, 201, 0, 201, 16, home, 1, 0))
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"bad_home_addr_len 2001:db8::1 > 2001:db8::2"}, r.weirds)
+	assert.Equal(t, net.IP(a6).String(), r.packets[0].Src.String())
 }
