@@ -15,8 +15,8 @@ const maxWeirds = 16
 // Weird implements protocol.Owner.
 func (t *Table) Weird(c *conn.Connection, name, addl string) {
 	f := t.flowOf(c)
-	if f == nil {
-		return
+	if f == nil || f.knownFor(name) {
+		return // a parser may find the same in every byte
 	}
 	source := ""
 	if len(f.services) > 0 {
@@ -25,12 +25,17 @@ func (t *Table) Weird(c *conn.Connection, name, addl string) {
 	t.weird(f, name, addl, source)
 }
 
+// knownFor reports whether no row with name is wanted any more for f.
+func (f *flow) knownFor(name string) bool {
+	return f.rare != nil && (len(f.weirds) >= maxWeirds || slices.Contains(f.weirds, name))
+}
+
 // weird notes something in f that should not be, once for each name.
 func (t *Table) weird(f *flow, name, addl, source string) {
-	r := f.more()
-	if len(r.weirds) >= maxWeirds || slices.Contains(r.weirds, name) {
+	if f.knownFor(name) {
 		return
 	}
+	r := f.more()
 	r.weirds = append(r.weirds, name)
 	if t.weirds.Allow(name, t.now) {
 		t.Log(logs.NewWeird(&f.Connection, t.now, name, addl, source))

@@ -204,3 +204,19 @@ func TestPrivateNetworks(t *testing.T) {
 	h.close()
 	assert.Equal(t, 2, strings.Count(h.rows.String(), `"local_orig":false,"local_resp":true`))
 }
+
+// What a parser may find in every byte allocates nothing but the first time.
+func TestWeirdAgainAllocatesNothing(t *testing.T) {
+	p := &fake{name: "hello"}
+	allocs := -1.0
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		allocs = testing.AllocsPerRun(10, func() { p.owner.Weird(c, "odd", "") })
+		return len(data), protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	assert.Zero(t, allocs)
+	assert.Equal(t, []string{"odd"}, h.weirds())
+	h.close()
+}
