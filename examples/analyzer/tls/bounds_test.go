@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"net"
+	"net/url"
 	"reflect"
 	"runtime"
 	"strings"
@@ -124,6 +126,55 @@ func TestCertificates(t *testing.T) {
 	broken := chain(common)
 	broken = msg(certificate, broken[messageHeader:len(broken)-1])
 	assert.Nil(t, row(t, client(), server(), Resp(inRecords(broken))).CertChain)
+}
+
+// TestCertificateThatIsMadeToBeSlow has a hundred thousand names, of all kinds. It makes nothing of those that are not meant.
+func TestCertificateThatIsMadeToBeSlow(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	for name, entry := range map[string]string{"DNS": "\x82\x01a", "URI": "\x86\x02a:", "mail": "\x81\x01a", "address": "\x87\x04abcd"} {
+		list := strings.Repeat(entry, 300_000/len(entry)) + "\x82\x0cHOST.example"
+		list = "\x30\x83" + string([]byte{byte(len(list) >> 16), byte(len(list) >> 8), byte(len(list))}) + list
+		template := x509.Certificate{
+			SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+			ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29, 17}, Value: []byte(list)}},
+		}
+		der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+		require.NoError(t, err)
+		assert.Equal(t, new(true), matches(der, "host.example"), name)
+		assert.Equal(t, new(false), matches(der, "x.example"), name)
+		assert.LessOrEqual(t, testing.AllocsPerRun(2, func() { matches(der, "host.example") }), 50.0, name)
+	}
+}
+
+// TestNamesOfCertificates compares with what package x509 makes of whole certificates.
+func TestNamesOfCertificates(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	for _, template := range []x509.Certificate{
+		{Subject: pkix.Name{CommonName: "host.example", Organization: []string{"an.example"}}},
+		{Subject: pkix.Name{CommonName: "*.example"}, DNSNames: []string{"*.a.example", "b.example", "*", "x.*.example", "*b.example"}},
+		{DNSNames: []string{"Host.Example"}, URIs: []*url.URL{{Scheme: "http", Host: "an.example"}}, EmailAddresses: []string{"m@mail.example"}},
+		{IPAddresses: []net.IP{{192, 0, 2, 1}, net.ParseIP("2001:db8::1")}},
+		{},
+	} {
+		template.SerialNumber, template.NotAfter = big.NewInt(1), time.Now().Add(time.Hour)
+		template.IsCA, template.BasicConstraintsValid = true, true
+		der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+		require.NoError(t, err)
+		cert, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		common := x509.Certificate{DNSNames: []string{cert.Subject.CommonName}}
+		for _, host := range strings.Fields("host.example HOST.example host.example. a.example x.a.example y.x.a.example b.example " +
+			"an.example mail.example example . * *.example x.*.example bb.example 192.0.2.1 192.0.2.2 [192.0.2.1] 2001:db8::1 [2001:db8::1] a_b.example a..example") {
+			want := cert.VerifyHostname(host) == nil || common.VerifyHostname(host) == nil
+			assert.Equal(t, &want, matches(der, host), "%v for %q", template, host)
+		}
+		for n := range der { // cut off anywhere, there is no certificate
+			assert.NotPanics(t, func() { matches(der[:n], "host.example") })
+		}
+		assert.Nil(t, matches(der[:len(der)-1], "host.example"))
+	}
 }
 
 // TestLongMessages has messages at the limits of what is read.

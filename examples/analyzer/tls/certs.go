@@ -1,12 +1,17 @@
 package tls
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"net"
+	"net/netip"
+	"strings"
 
 	"example.com/conn"
 	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 const (
@@ -15,7 +20,7 @@ const (
 )
 
 // certificates notes the fingerprints of the certificates in a message, and whether the first that the server sends is for the
-// name that the client wants. That one alone is parsed.
+// name that the client wants. That one alone is read.
 func (s *state) certificates(c *conn.Connection, client bool, body cryptobyte.String) {
 	var list, der cryptobyte.String
 	if !body.ReadUint24LengthPrefixed(&list) {
@@ -46,11 +51,108 @@ func (s *state) certificates(c *conn.Connection, client bool, body cryptobyte.St
 
 // matches reports whether a certificate is for a host, as Zeek's x509_check_cert_hostname has it: by its alternative names or
 // by its common name. It returns nil if der is no certificate.
-func matches(der []byte, host string) *bool {
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
+func matches(der cryptobyte.String, host string) *bool {
+	n, ok := readNames(der)
+	if !ok {
 		return nil
 	}
-	common := x509.Certificate{DNSNames: []string{cert.Subject.CommonName}}
-	return new(cert.VerifyHostname(host) == nil || common.VerifyHostname(host) == nil)
+	// Of the names, package x509 is asked about those only that may be meant.
+	var cert x509.Certificate
+	_, parent, _ := strings.Cut(host, ".")
+	host = strings.TrimSuffix(host, ".")
+	addr, _ := netip.ParseAddr(strings.Trim(host, "[]"))
+	var exact, wild bool
+	consider := func(name []byte) {
+		switch domain, isWild := bytes.CutPrefix(name, []byte("*.")); {
+		case isWild && !wild && equalFold(domain, strings.TrimSuffix(parent, ".")):
+			wild = true
+		case !isWild && !exact && equalFold(name, host):
+			exact = true
+		default:
+			return
+		}
+		cert.DNSNames = append(cert.DNSNames, string(name))
+	}
+	consider(n.common)
+	for !n.alternative.Empty() {
+		var name cryptobyte.String
+		var tag asn1.Tag
+		if !n.alternative.ReadAnyASN1(&name, &tag) {
+			return nil
+		}
+		switch {
+		case tag == asn1.Tag(2).ContextSpecific():
+			consider(name)
+		case tag == asn1.Tag(7).ContextSpecific() && addr.IsValid() && bytes.Equal(name, addr.AsSlice()):
+			cert.IPAddresses = []net.IP{net.IP(name)}
+		}
+	}
+	return new(cert.VerifyHostname(host) == nil)
+}
+
+func equalFold(a []byte, b string) bool { return len(a) == len(b) && strings.EqualFold(string(a), b) }
+
+// names are the names of who a certificate is for.
+type names struct {
+	common      []byte            // the last of them, nil if there is none
+	alternative cryptobyte.String // a list of GeneralName
+}
+
+// OIDs, in DER.
+const (
+	oidCommonName = "\x55\x04\x03"
+	oidSAN        = "\x55\x1d\x11"
+)
+
+// readNames reads the names in a certificate, and reports whether there is one. Package x509 reads all of a certificate,
+// and takes memory for each thing in it, of which a hundred thousand fit into one.
+func readNames(der cryptobyte.String) (n names, ok bool) {
+	var cert, tbs, subject, extensions cryptobyte.String
+	var present bool
+	version, extensionList := asn1.Tag(0).Constructed().ContextSpecific(), asn1.Tag(3).Constructed().ContextSpecific()
+	if !der.ReadASN1(&cert, asn1.SEQUENCE) || !cert.ReadASN1(&tbs, asn1.SEQUENCE) ||
+		!tbs.SkipOptionalASN1(version) ||
+		!tbs.SkipASN1(asn1.INTEGER) || // serial number
+		!tbs.SkipASN1(asn1.SEQUENCE) || // algorithm
+		!tbs.SkipASN1(asn1.SEQUENCE) || // issuer
+		!tbs.SkipASN1(asn1.SEQUENCE) || // validity
+		!tbs.ReadASN1(&subject, asn1.SEQUENCE) ||
+		!tbs.SkipASN1(asn1.SEQUENCE) || // public key
+		!tbs.SkipOptionalASN1(asn1.Tag(1).ContextSpecific()) || !tbs.SkipOptionalASN1(asn1.Tag(2).ContextSpecific()) ||
+		!tbs.ReadOptionalASN1(&extensions, &present, extensionList) {
+		return n, false
+	}
+	for !subject.Empty() {
+		var set, attribute, oid, value cryptobyte.String
+		var tag asn1.Tag
+		if !subject.ReadASN1(&set, asn1.SET) {
+			return n, false
+		}
+		for !set.Empty() {
+			if !set.ReadASN1(&attribute, asn1.SEQUENCE) || !attribute.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) ||
+				!attribute.ReadAnyASN1(&value, &tag) {
+				return n, false
+			}
+			if string(oid) == oidCommonName {
+				n.common = value
+			}
+		}
+	}
+	if !present {
+		return n, true
+	}
+	if !extensions.ReadASN1(&extensions, asn1.SEQUENCE) {
+		return n, false
+	}
+	for !extensions.Empty() {
+		var extension, oid, value cryptobyte.String
+		if !extensions.ReadASN1(&extension, asn1.SEQUENCE) || !extension.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) ||
+			!extension.SkipOptionalASN1(asn1.BOOLEAN) || !extension.ReadASN1(&value, asn1.OCTET_STRING) {
+			return n, false
+		}
+		if string(oid) == oidSAN && !value.ReadASN1(&n.alternative, asn1.SEQUENCE) {
+			return n, false
+		}
+	}
+	return n, true
 }
