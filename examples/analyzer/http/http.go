@@ -126,6 +126,9 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 			took = int(min(d.left, int64(len(data)-n)))
 			next = s.bodyBytes(c, pkt.Side, took)
 		default:
+			if took = d.idle(data[n:]); took > 0 {
+				break
+			}
 			var line lines.Line
 			if line, took, whole = s.lines[pkt.Side].Next(data[n:], lines.EndCR); whole {
 				line.Note(p.owner, c)

@@ -763,3 +763,18 @@ func BenchmarkParser(b *testing.B) {
 		b.Run(bm.name, func(b *testing.B) { account.Bench(b, bm.turns...) })
 	}
 }
+
+// What a client can send most of for a byte costs least.
+func TestRepetitionIsCheap(t *testing.T) {
+	for data, want := range map[string]int{"": 0, "\n": 0, "\n\n": 1, "\n\n\nG": 2, "\n\r\n": 0, "G\n\n": 0, "\r\n\r\n": 0} {
+		assert.Equal(t, want, (&side{}).idle([]byte(data)), "%q", data)
+		assert.Zero(t, (&side{expect: headers}).idle([]byte(data)), "%q", data)
+	}
+	o := &Recorder{}
+	c, p := Conn(), New(o)
+	Play(t, p, c, Orig("GET / HTTP/1.1\r\nVia: a\r\nVia: b\r\nX: y\r\n"))
+	s := session.Get(c)
+	r := s.at(c, s.request).row
+	assert.Zero(t, testing.AllocsPerRun(10, func() { s.onProxyField(c, r, "VIA -> ", []byte("a")) }))
+	assert.Equal(t, []string{"VIA -> a", "VIA -> b"}, r.Proxied)
+}

@@ -200,7 +200,11 @@ func (s *state) onProxyField(c *conn.Connection, r *Row, name string, value []by
 		s.parser.owner.Weird(c, "log_container_field_truncated", "HTTP::LOG")
 		return
 	}
-	v := s.text(c, r, append([]byte(name), value[:min(len(value), logs.MaxText)]...), "")
+	raw := append([]byte(name), value[:min(len(value), logs.MaxText)]...)
+	if slices.ContainsFunc(r.Proxied, func(p string) bool { return p == string(raw) }) {
+		return // most that come again need not be made a text to be known
+	}
+	v := s.text(c, r, raw, "")
 	if slices.Contains(r.Proxied, v) {
 		r.texts -= len(v)
 		s.size -= len(v)

@@ -22,6 +22,15 @@ func (d *side) ongoing() bool {
 	return d.expect != startLine && d.expect != reply09 && d.expect != nothing
 }
 
+// idle returns how many empty lines data begins with that mean no more than the one behind them does. One byte each, they
+// would take more time than any other line.
+func (d *side) idle(data []byte) (n int) {
+	for d.expect == startLine && n+1 < len(data) && data[n] == '\n' && data[n+1] == '\n' {
+		n++
+	}
+	return n
+}
+
 // expect is what comes next.
 type expect int
 
