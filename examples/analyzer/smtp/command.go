@@ -44,10 +44,16 @@ const maxVerb = len("X-ANONYMOUSTLS")
 // parseCommand takes a command apart.
 func parseCommand(line []byte) (v verb, arg []byte) {
 	word, arg := lines.Word(line)
-	if len(word) > maxVerb {
+	if len(word) == 0 || len(word) > maxVerb {
 		return unknown, nil
 	}
-	return verbs[string(bytes.ToUpper(word))], arg
+	var upper [maxVerb]byte // for clients that send nothing else: it allocates nothing
+	for i, b := range word {
+		if upper[i] = b; 'a' <= b && b <= 'z' {
+			upper[i] -= 'a' - 'A'
+		}
+	}
+	return verbs[string(upper[:len(word)])], arg
 }
 
 func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) protocol.Next {

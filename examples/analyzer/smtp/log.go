@@ -14,6 +14,7 @@ import (
 const (
 	maxAddrs   = 1000      // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses and its like
 	maxAddr    = 512       // bytes of one of them
+	maxList    = 64 << 10  // bytes of one list in which there is still room for another address
 	maxRow     = 256 << 10 // bytes of a row in which there is still room for another text
 	maxInvalid = 25        // commands out of order, after which the rest is not looked at; Zeek's SMTP::max_invalid_mail_transactions
 )
@@ -47,6 +48,7 @@ type mail struct {
 	row      *Row
 	texts    int                 // bytes of what row refers to, about: less than maxRow and what one line adds
 	sets     map[member]struct{} // what the lists of row have
+	listed   map[byte]int        // how many bytes each of them has
 	active   bool                // the client did something that is worth a row
 	muted    bool                // the row was logged before its time: what follows is of no row
 	helo     string              // of all mails to come
@@ -77,7 +79,7 @@ func (m *mail) held() (n int) {
 // current returns the row of the mail at hand, which it makes if there is none.
 func (s *state) current(c *conn.Connection) *Row {
 	if s.row == nil {
-		s.muted, s.texts, s.sets = false, 0, nil
+		s.muted, s.texts, s.sets, s.listed = false, 0, nil, nil
 		s.row = &Row{
 			Header:     logs.NewHeader("smtp", c, s.now),
 			TransDepth: s.messages + 1,
@@ -216,13 +218,14 @@ func (s *state) add(c *conn.Connection, list []string, kind byte, raw []byte) []
 	switch _, ok := s.sets[m]; {
 	case ok:
 		return list
-	case len(list) >= maxAddrs || s.texts > maxRow:
+	case len(list) >= maxAddrs || s.listed[kind] > maxList || s.texts > maxRow:
 		s.weird(c, tooMany[kind], "")
 		return list
 	case s.sets == nil:
-		s.sets = make(map[member]struct{})
+		s.sets, s.listed = make(map[member]struct{}), make(map[byte]int)
 	}
 	s.sets[m] = struct{}{}
+	s.listed[kind] += len(m.addr)
 	s.texts += len(m.addr) + memberSize
 	return append(list, m.addr)
 }

@@ -510,6 +510,7 @@ func TestStateIsBounded(t *testing.T) {
 	assert.LessOrEqual(t, len(s.waiting), maxWaiting)
 	assert.Len(t, s.row.RcptTo[0], maxAddr)
 	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
+	assert.LessOrEqual(t, len(strings.Join(s.row.RcptTo, "")), maxList+maxAddr)
 	header := "Date: " + long + "\r\nTo: " + strings.Repeat("a@b,", 1000) + "\r\nReceived: " + long + "\r\n"
 	Play(t, p, c, Orig("DATA\r\n"+strings.Repeat(header, 100)))
 	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
@@ -596,4 +597,14 @@ func BenchmarkParser(b *testing.B) {
 	} {
 		b.Run(bm.name, func(b *testing.B) { account.Bench(b, bm.turns...) })
 	}
+}
+
+func TestParsingCommandsAllocatesNothing(t *testing.T) {
+	assert.Zero(t, testing.AllocsPerRun(10, func() {
+		for line, want := range map[string]verb{"": unknown, "x": unknown, "noop": other, "StartTLS": startTLS, "x-anonymoustls y": xAnonymousTLS} {
+			if v, _ := parseCommand([]byte(line)); v != want {
+				t.Error(line)
+			}
+		}
+	}))
 }
