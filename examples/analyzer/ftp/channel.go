@@ -31,9 +31,12 @@ type channel struct {
 // expect announces a data connection.
 func (s *state) expect(c *conn.Connection, orig netip.Addr, resp netip.AddrPort, passive bool) {
 	s.dataChannel = &DataChannel{Passive: passive, OrigH: orig, RespH: resp.Addr(), RespP: resp.Port()}
-	s.channels = slices.DeleteFunc(s.channels, func(ch *channel) bool {
-		return !ch.open && s.now.Sub(ch.announced) > lapse
-	})
+	if s.swept != s.now { // once a packet, however many it announces
+		s.swept = s.now
+		s.channels = slices.DeleteFunc(s.channels, func(ch *channel) bool {
+			return !ch.open && s.now.Sub(ch.announced) > lapse
+		})
+	}
 	if len(s.channels) == maxChannels {
 		s.parser.owner.Weird(c, "FTP_too_many_data_channels", "")
 		return

@@ -50,6 +50,7 @@ type state struct {
 
 	log
 	channels []*channel // that are announced or open, at most maxChannels
+	swept    time.Time  // when channels were looked through for those that have lapsed
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { ftp: Info &optional; };

@@ -606,3 +606,24 @@ func BenchmarkParser(b *testing.B) {
 		b.Run(bm.name, func(b *testing.B) { account.Bench(b, bm.turns...) })
 	}
 }
+
+func TestReplyOfNoCommandAllocatesNothing(t *testing.T) {
+	var l log
+	assert.Zero(t, testing.AllocsPerRun(10, func() { l.match(220, "x") }))
+	assert.Equal(t, &command{verb: "<unknown>"}, l.match(257, `"/a"`))
+}
+
+// However many connections a packet announces, it is looked once for those that have lapsed.
+func TestLapsedAnnouncementsAreDroppedOnceAPacket(t *testing.T) {
+	c, p := Conn(), New(&Recorder{})
+	s := p.begin(c, protocol.Packet{Time: time.Unix(1000, 0)})
+	expect := func() { s.expect(c, c.ID.Resp.Addr(), c.ID.Orig, false) }
+	expect()
+	s.channels[0].announced = s.now.Add(-lapse - 1)
+	expect()
+	assert.Len(t, s.channels, 2)
+	s.now = s.now.Add(1)
+	expect()
+	assert.Len(t, s.channels, 2)
+	assert.Equal(t, s.now, s.channels[1].announced)
+}

@@ -9,10 +9,13 @@ import (
 // instructions of all processors, so that a long reply to many commands costs little.
 const maxNamed = 63
 
+// none stands for the command of a reply that is of no command. It is nobody's to change.
+var none = &command{verb: "<unknown>"}
+
 // match returns the pending command that a reply is most likely of: one that may have such a reply, or that the text
 // names; among equals, the oldest.
 func (l *log) match(code int, text string) *command {
-	best, most := &command{verb: "<unknown>"}, -1
+	best, most := none, -1
 	for _, cmd := range l.pending {
 		score := 0
 		if code == 500 || slices.Contains(replies[cmd.verb], code) {
