@@ -230,11 +230,14 @@ func (s *state) short(c *conn.Connection, pkt protocol.Packet, kind byte, body [
 }
 
 func (s *state) alerts(c *conn.Connection, client bool, body []byte) {
-	for ; len(body) >= 2; body = body[2:] {
+	n := len(body) / 2
+	if isTLS13(s.version) {
+		n = min(n, 1)
+	}
+	for range n {
 		s.history(c, client, 'l')
-		s.row.LastAlert = alertName(body[1])
-		if isTLS13(s.version) {
-			return
-		}
+	}
+	if n > 0 {
+		s.row.LastAlert = alertName(body[2*n-1])
 	}
 }

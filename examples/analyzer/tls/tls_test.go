@@ -454,3 +454,17 @@ func FuzzParser(f *testing.F) {
 		assert.LessOrEqual(t, cost, maxAllocated(len(input)))
 	})
 }
+
+// Of the alerts in a record, the last is the one that is named.
+func TestAlertsInRecord(t *testing.T) {
+	c, p := Conn(), New(&Recorder{})
+	s := p.state(c)
+	s.row.History = strings.Repeat("l", maxHistory)
+	assert.LessOrEqual(t, testing.AllocsPerRun(10, func() { s.alerts(c, false, []byte(strings.Repeat("\x01\xc8", 9)+"\x02\xc9\x01")) }), 3.0)
+	assert.Equal(t, "unknown-201", s.row.LastAlert)
+	s.alerts(c, false, []byte{1})
+	assert.Equal(t, "unknown-201", s.row.LastAlert)
+	s.version = tls13
+	s.alerts(c, false, []byte("\x01\x00\x02\x28"))
+	assert.Equal(t, "close_notify", s.row.LastAlert)
+}
