@@ -122,12 +122,13 @@ type flow struct {
 
 // rare is the part of a flow that few need.
 type rare struct {
-	holding node       // in one of Table.holders
-	size    int8       // which of them
-	missed  int64      // bytes in gaps
-	corrupt [2]counter // packets with a bad checksum
-	weirds  []string   // names that were logged, at most maxWeirds
-	parents []string   // UIDs of tunnels that packets came through, at most maxParents
+	holding node           // in one of Table.holders
+	size    int8           // which of them
+	missed  int64          // bytes in gaps
+	corrupt [2]counter     // packets with a bad checksum
+	weirds  []string       // names that were logged, at most maxWeirds
+	syn     *packet.Packet // that is doubted, with its header only; nil if there is none
+	parents []string       // UIDs of tunnels that packets came through, at most maxParents
 }
 
 // more returns the rare part of f, for writing.

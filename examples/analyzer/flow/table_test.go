@@ -404,8 +404,29 @@ func TestNewSYNOnOldEndpointsIsAnotherConnection(t *testing.T) {
 	h.tcp(client, server, "S", 100, 0, "") // the same again
 	assert.Empty(t, h.conns())
 	h.tcp(client, server, "S", 9000, 0, "")
-	assert.Len(t, h.conns(), 1)
-	assert.Len(t, h.close(), 2)
+	assert.Empty(t, h.conns(), "the server has not accepted it")
+	h.tcp(server, client, "SA", 7000, 9001, "")
+	assert.Equal(t, []string{"40000>7000 S1 ShA 0/0"}, h.conns())
+	h.tcp(client, server, "A", 9001, 7001, "hello")
+	assert.Equal(t, []string{"40000>7000 S1 ShA 0/0", "40000>7000 S1 ShD 5/0"}, h.close())
+	assert.Contains(t, h.rows.String(), `"orig_pkts":2,"orig_ip_bytes":`)
+}
+
+// Anybody can send a SYN in another's name. Hosts do not believe it as long as a connection is
+// established, and nor does the table.
+func TestConnectionSurvivesSYNsInItsName(t *testing.T) {
+	h := newHarness(t, nil)
+	h.handshake()
+	for i := uint32(1); i < 100; i++ {
+		h.tcp(server, client, "S", 8000*i+7, 0, "x")
+		h.tcp(client, server, "S", 9000*i+7, 0, "")
+		h.tcp(server, client, "SA", 7000*i+7, 5, "")
+		h.tcp(client, server, "SA", 6000*i+7, 9000*i+8, "") // answers a SYN of its own
+	}
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(server, client, "A", 501, 106, "hi")
+	assert.Equal(t, []string{"40000>7000 S1 ShADd 5/2"}, h.close())
+	assert.Equal(t, []string{"active_connection_reuse", "SYN_seq_jump"}, h.weirds())
 }
 
 func TestICMPPairsRequestsWithReplies(t *testing.T) {

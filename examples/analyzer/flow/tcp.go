@@ -1,11 +1,15 @@
 package flow
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/gopacket/gopacket/layers"
 
+	"example.com/conn/examples/analyzer/packet"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
@@ -91,6 +95,42 @@ func (c *counter) add() bool {
 // farAway is how far the sequence number of a SYN or RST may be off before it is not believed; also
 // an ACK of 0.
 const farAway = 1 << 20
+
+// doubts reports whether a segment begins another connection although f is established on both
+// sides. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in another's
+// name; if the connection was really forgotten, the other side accepts the new one, which is then
+// believed: see answered.
+func (f *flow) doubts(tcp *layers.TCP) bool {
+	orig, resp := &f.ends[0], &f.ends[1]
+	return tcp.SYN && orig.state == established && resp.state == established && tcp.Seq != orig.start && tcp.Seq != resp.start
+}
+
+// doubt notes a segment that is doubted, and does nothing else with it.
+func (t *Table) doubt(f *flow, p *packet.Packet, src netip.AddrPort) {
+	side := protocol.Orig
+	if f.ID.Orig != src {
+		side = protocol.Resp
+	}
+	f.count(p, side)
+	if t.tcp.ACK {
+		t.weird(f, "SYN_seq_jump", "", "TCP")
+		return
+	}
+	t.weird(f, "active_connection_reuse", "", "TCP")
+	syn := *p
+	syn.Payload, syn.Length = bytes.Clone(t.tcp.Contents), len(t.tcp.Contents)
+	f.more().syn = &syn
+}
+
+// answered returns the SYN that a segment to dst accepts, nil if it does not accept the latest that
+// was doubted.
+func (f *flow) answered(dst netip.Addr, tcp *layers.TCP) *packet.Packet {
+	if f.rare == nil || f.syn == nil || !tcp.ACK || f.syn.Src != dst ||
+		binary.BigEndian.Uint16(f.syn.Payload) != uint16(tcp.DstPort) || binary.BigEndian.Uint32(f.syn.Payload[4:])+1 != tcp.Ack {
+		return nil
+	}
+	return f.syn
+}
 
 // reused reports whether a SYN on f is that of another connection between the same endpoints.
 func (t *Table) reused(f *flow, tcp *layers.TCP) bool {

@@ -77,9 +77,28 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 		t.offload.tcp++
 		return
 	}
+	t.follow(p, src, dst)
+}
+
+// follow follows a segment, which t.tcp was decoded from.
+func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
+	tcp := &t.tcp
 	k := keyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
-	if f != nil && t.reused(f, tcp) {
+	switch {
+	case f == nil:
+	case f.doubts(tcp):
+		syn := f.answered(p.Dst, tcp)
+		if syn == nil {
+			t.doubt(f, p, src)
+			return
+		}
+		t.remove(f, "endpoints in use again")
+		_ = tcp.DecodeFromBytes(syn.Payload, gopacket.NilDecodeFeedback) // as it was before
+		t.follow(syn, dst, src)
+		_ = tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback)
+		f = t.flows[k]
+	case t.reused(f, tcp):
 		t.remove(f, "endpoints in use again")
 		f = nil
 	}
