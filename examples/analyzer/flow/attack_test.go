@@ -509,3 +509,34 @@ func TestDroppedAnnouncementLeavesWeird(t *testing.T) {
 func TestFlowsAreSmall(t *testing.T) {
 	assert.LessOrEqual(t, int(flow.FlowSize), 704, "a size class of the allocator")
 }
+
+// When too much is held, a flood of connections that hold little pays for it, not those before it,
+// whether they hold more than each of the flood or as much.
+func TestFloodThatHoldsLittlePaysForIt(t *testing.T) {
+	for _, size := range []int{1100, 3000} {
+		p := &fake{name: "hello"}
+		flushed := map[uint16]bool{}
+		p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+			n := 1100
+			if c.ID.Orig.Port() <= 10 {
+				n = size
+			}
+			p.hold(c, n)
+			return len(data), protocol.More
+		}
+		p.flush = func(c *conn.Connection) {
+			flushed[c.ID.Orig.Port()] = true
+			p.hold(c, 0)
+		}
+		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxTotal = 100_000 }, p)
+		for i := range uint16(500) {
+			h.tcp(h.establish(i+1), server, "A", 101, 501, "hello")
+			assert.NoError(t, h.table.Invariants())
+		}
+		assert.Greater(t, len(flushed), 100)
+		for i := range uint16(10) {
+			assert.False(t, flushed[i+1], "%d of %d bytes", i, size)
+		}
+		h.close()
+	}
+}

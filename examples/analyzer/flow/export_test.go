@@ -29,6 +29,7 @@ func Sum64(data []byte, sum uint64) uint16 {
 // Invariants returns what is wrong with the table between two packets: nil if nothing is.
 func (t *Table) Invariants() error {
 	held, queued, ranked, holders := 0, 0, 0, 0
+	var heldBy [numSizes]int
 	for k, f := range t.flows {
 		if k != keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay) {
 			return fmt.Errorf("%v has another key", f.ID)
@@ -57,6 +58,9 @@ func (t *Table) Invariants() error {
 			}
 		}
 		held += f.held
+		if f.held > 0 {
+			heldBy[f.size] += f.held
+		}
 		if len(f.history) > maxHistory+1 || len(f.services) > maxHandOvers+1 {
 			return fmt.Errorf("%v: %d letters, %d services", f.ID, len(f.history), len(f.services))
 		}
@@ -73,6 +77,8 @@ func (t *Table) Invariants() error {
 	switch {
 	case held != t.held:
 		return fmt.Errorf("%d held, counted %d", held, t.held)
+	case heldBy != t.heldBy:
+		return fmt.Errorf("sizes hold %v, counted %v", heldBy, t.heldBy)
 	case t.held > t.cfg.MaxTotal:
 		return fmt.Errorf("%d held", t.held)
 	case queued != len(t.flows) || ranked != len(t.flows) || holders != 0:

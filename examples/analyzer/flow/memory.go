@@ -41,10 +41,12 @@ func (t *Table) charge(f *flow, n int) {
 	r := f.more()
 	if f.held > 0 {
 		t.holders[r.size].remove(f, holding)
+		t.heldBy[r.size] -= f.held
 	}
 	if f.held = n; n > 0 {
 		r.size = int8(min(bits.Len(uint(n))-1, numSizes-1))
 		t.holders[r.size].push(f, holding)
+		t.heldBy[r.size] += n
 	}
 }
 
@@ -108,14 +110,18 @@ func (t *Table) relieve(f *flow) {
 	t.remove(f, "memory full")
 }
 
-// biggest returns a connection that holds more than half of what any other does.
+// biggest returns the latest of those connections that together hold most: of similar ones, which
+// hold up to twice of what another of them does. A flood of many that hold little is found by it as
+// well as a few that hold much, and what was there before, holding more than each of the flood, is
+// not. It returns nil if nothing is held.
 func (t *Table) biggest() *flow {
-	for i := numSizes - 1; i >= 0; i-- {
-		if f := t.holders[i].first; f != nil {
-			return f
+	most := 0
+	for i, n := range t.heldBy {
+		if n > t.heldBy[most] {
+			most = i
 		}
 	}
-	return nil
+	return t.holders[most].last
 }
 
 // flush has the parsers of f let go of what they keep.

@@ -75,6 +75,7 @@ type Table struct {
 	queues   [numQueues]list // by timeout
 	ranks    [numRanks]list  // by worth
 	holders  [numSizes]list  // by what they hold
+	heldBy   [numSizes]int   // bytes that those in each of holders hold
 	held     int             // bytes that all flows hold
 	current  *flow           // that a parser or hook was called with, or nil
 	ending   string          // why the connection whose hooks run at the moment was removed
