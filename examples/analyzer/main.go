@@ -90,20 +90,8 @@ func defaults() options {
 		UDPTimeout:     time.Minute,
 		AttemptTimeout: 5 * time.Second,
 		CloseTimeout:   5 * time.Second,
-		Local:          privateNets,
 		Parsers:        slices.Clone(parsers),
 	}}
-}
-
-// privateNets are the networks that are local unless -local says otherwise: Zeek's Site::private_address_space.
-var privateNets = mustPrefixes("10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10,::1/128")
-
-func mustPrefixes(text string) []netip.Prefix {
-	nets, err := parsePrefixes(text)
-	if err != nil {
-		panic(err)
-	}
-	return nets
 }
 
 func parsePrefixes(text string) (nets []netip.Prefix, err error) {

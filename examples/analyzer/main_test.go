@@ -10,6 +10,7 @@ import (
 	"flag"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,6 +193,14 @@ func TestCompareWithZeek(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(share(pattern)), &got))
 		assert.GreaterOrEqual(t, got, least, pattern)
 	}
+}
+
+// Without -local, those of package flow are: more than the private networks proper.
+func TestLocalNetworks(t *testing.T) {
+	assert.Nil(t, defaults().flow.Local)
+	o, err := parse([]string{"-local", "192.0.2.7/24,2001:db8::/32"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}, o.flow.Local)
 }
 
 func TestOutputFolderHasFileForEachLog(t *testing.T) {
