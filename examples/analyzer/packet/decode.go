@@ -176,9 +176,11 @@ var (
 		4:        ipInIP,
 		conn.UDP: udp,
 		41:       ipInIP,
-		47:       gre,
+		protoGRE: gre,
 	}
 )
+
+const protoGRE = conn.Proto(layers.IPProtocolGRE)
 
 // Decode gives sink the IP packets in a frame. There is none if the frame holds something else, or
 // a fragment that does not complete its packet, or what cannot be decoded, which is ErrUnknown or

@@ -310,6 +310,29 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
+// GRE is a tunnel between hosts also if it comes in UDP, whose packets are a connection.
+func TestGREInUDP(t *testing.T) {
+	wrapped := udp4(50000, 4754, cat(0, 0, 0x08, 0x00, inner))
+	r, err := decode(NewDecoder(), layers.LinkTypeRaw, wrapped, reverse(wrapped), gre4(0, 0x0800, inner))
+	require.NoError(t, err)
+	require.Empty(t, r.weirds)
+	require.Len(t, r.packets, 5)
+	for _, i := range []int{0, 2} {
+		assert.Equal(t, conn.UDP, r.packets[i].Proto)
+		assert.Empty(t, r.packets[i].Tunnels)
+		assertInner(t, r.packets[i+1])
+		require.Len(t, r.packets[i+1].Tunnels, 1)
+		assert.Equal(t, "Tunnel::GRE", r.packets[i+1].Tunnels[0].Type)
+		assert.Zero(t, r.packets[i+1].Tunnels[0].ID.Orig.Port())
+	}
+	assert.Equal(t, r.packets[1].Tunnels, r.packets[4].Tunnels)
+	assert.Len(t, r.tunnels, 1)
+
+	r, err = decode(NewDecoder(), layers.LinkTypeRaw, udp4(50000, 4754, []byte{0, 0, 8}))
+	require.ErrorIs(t, err, ErrMalformed)
+	assert.Equal(t, []string{"truncated_GRE"}, r.names())
+}
+
 func TestSixInFour(t *testing.T) {
 	for _, outer := range [][]byte{ip4(41, c4, d4, inner6), ip6(41, a6, b6, inner6)} {
 		r, err := decode(NewDecoder(), layers.LinkTypeRaw, outer)

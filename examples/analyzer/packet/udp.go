@@ -9,7 +9,7 @@ import (
 
 // A udpTunnel is a protocol that puts packets into UDP.
 type udpTunnel struct {
-	name  string // Zeek's Tunnel::Type
+	name  string // Zeek's Tunnel::Type; empty for GRE, which is a tunnel of its own
 	empty string // the weird if there is nothing inside
 
 	// open takes the header off the payload of a packet.
@@ -41,6 +41,7 @@ var udpTunnels = map[uint16]*udpTunnel{
 	2123: openedGTP,
 	2152: openedGTP,
 	3544: openedTeredo,
+	4754: {"", "truncated_GRE", (*Decoder).greInUDP},
 	4789: {"Tunnel::VXLAN", "vxlan_empty_packet", (*Decoder).vxlan},
 	5072: openedAYIYA,
 	6081: {"Tunnel::GENEVE", "geneve_empty_packet", (*Decoder).geneve},
@@ -56,7 +57,13 @@ func (d *Decoder) udp(data []byte) (kind, []byte) {
 		d.packet.Start = t.Start
 	}
 	d.emit()
-	if u == nil || !d.enter(t, u.name) {
+	switch {
+	case u == nil:
+		return done, nil
+	case next == gre: // which is between the hosts, whatever the ports are
+		d.packet.Proto = protoGRE
+		return gre, inner
+	case !d.enter(t, u.name):
 		return done, nil
 	}
 	return next, inner
@@ -75,7 +82,7 @@ func mayBeTunnel(data []byte) bool {
 // map takes longer.
 func isTunnelPort(port int) bool {
 	switch port {
-	case 2123, 2152, 3544, 4789, 5072, 6081:
+	case 2123, 2152, 3544, 4754, 4789, 5072, 6081:
 		return true
 	}
 	return false
@@ -146,6 +153,9 @@ func (d *Decoder) dropsUDP(data []byte) bool {
 	return !d.IgnoreChecksums && d.missing == 0 && be16(data[6:]) != 0 &&
 		!checksumIsRight(d.packet.Src, d.packet.Dst, conn.UDP, data)
 }
+
+// greInUDP opens GRE as RFC 8086 has it: nothing is put before it.
+func (d *Decoder) greInUDP(data []byte) (kind, []byte, finding) { return gre, data, inside }
 
 func (d *Decoder) vxlan(data []byte) (kind, []byte, finding) {
 	if len(data) < 8 || data[0]&8 == 0 { // says that there is a network identifier
