@@ -302,3 +302,65 @@ func TestDifferentRetransmissionLeavesWeird(t *testing.T) {
 		})
 	}
 }
+
+// Of two segments with the same numbers, one is perhaps a decoy. Which of them the host got cannot
+// be known: the first is taken, and it is said.
+func TestDeliveredBytesThatDiffer(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	for name, c := range map[string]struct {
+		first  string
+		seq    uint32
+		second string
+		weird  bool
+	}{
+		"the same":              {"GET /a", 101, "GET /a", false},
+		"others":                {"GET /a", 101, "GET /b", true},
+		"the same and more":     {"GET /a", 101, "GET /a HTTP", false},
+		"others and more":       {"GET /a", 101, "GET /b HTTP", true},
+		"long":                  {long, 101, long, false},
+		"long, other beginning": {long, 101, "y" + long[1:], true},
+		"long, other end":       {long, 101, long[1:] + "y", true},
+		"only a part of it":     {"GET /a", 103, "T", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: c.first[:1]}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, c.first)
+			h.tcp(client, server, "A", c.seq, 501, c.second)
+			if c.weird {
+				assert.Equal(t, []string{"rexmit_inconsistency"}, h.weirds())
+			} else {
+				assert.Empty(t, h.weirds())
+			}
+			assert.True(t, strings.HasPrefix(p.got.String(), ">"+c.first), p.got.String())
+			h.close()
+		})
+	}
+}
+
+// Windows keeps connections alive with a byte of garbage where one was acknowledged.
+func TestKeepAliveIsNotInconsistent(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello"})
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 501, "x")
+	h.tcp(server, client, "A", 501, 107, "")
+	h.tcp(client, server, "A", 106, 501, "\x00")
+	assert.Empty(t, h.weirds())
+	h.close()
+}
+
+// Once established, hosts drop what has no ACK.
+func TestDataWithoutACK(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "", 106, 0, "decoy")
+	h.tcp(client, server, "F", 106, 0, "decoy")
+	h.tcp(client, server, "A", 106, 501, "truth")
+	assert.Equal(t, ">hello>truth", p.got.String())
+	assert.Equal(t, []string{"data_without_ACK"}, h.weirds())
+	h.close()
+}

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"bytes"
+	"hash/maphash"
 	"slices"
 )
 
@@ -19,6 +20,8 @@ type stream struct {
 	next    int64     // the byte that is expected next
 	pending []segment // bytes above next: sorted, disjoint
 	size    int       // what pending takes
+	latest  int32     // how long the latest segment was, 0 if it is not known
+	hash    uint32    // of its bytes
 }
 
 // A segment is a piece of a stream that came too early. It has no data if nobody wants it.
@@ -104,7 +107,7 @@ func (s *stream) ready() (x segment, ok bool) {
 		s.pending = nil
 	}
 	s.size -= cap(x.data) + segmentCost
-	s.next = x.end
+	s.next, s.latest = x.end, 0
 	return x, true
 }
 
@@ -123,6 +126,31 @@ func (s *stream) skip(seq int64) int64 {
 		seq = min(seq, s.pending[0].seq)
 	}
 	n := max(seq-s.next, 0)
-	s.next += n
+	if n > 0 {
+		s.next, s.latest = s.next+n, 0
+	}
 	return n
+}
+
+// sampled is how many bytes at either end of a segment are looked at: all of what is short, such as
+// commands and requests.
+const sampled = 128
+
+var sampleSeed = maphash.MakeSeed()
+
+func hashOf(data []byte) uint32 {
+	if len(data) <= 2*sampled {
+		return uint32(maphash.Bytes(sampleSeed, data))
+	}
+	return uint32(maphash.Bytes(sampleSeed, data[:sampled]) + 3*maphash.Bytes(sampleSeed, data[len(data)-sampled:]))
+}
+
+// sample notes that data was delivered, the bytes before next. To keep the bytes themselves until
+// they are acknowledged, as Zeek does, would take a packet's size for each side of a connection.
+func (s *stream) sample(data []byte) { s.latest, s.hash = int32(len(data)), hashOf(data) }
+
+// differs reports whether x has all the numbers of the latest segment, but other bytes.
+func (s *stream) differs(x segment) bool {
+	seq := s.next - int64(s.latest)
+	return s.latest > 0 && x.seq <= seq && s.next <= x.end && hashOf(x.data[seq-x.seq:s.next-x.seq]) != s.hash
 }

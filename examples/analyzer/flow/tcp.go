@@ -195,9 +195,15 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if tcp.Window == 0 && !tcp.RST && peer.state != closed && e.state != reset && e.zeroes.add() {
 		f.record(side, 'W')
 	}
-	if e.shookHands() && peer.shookHands() && !e.accepted(peer, tcp, seq, span) {
-		t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
-		return
+	if e.shookHands() && peer.shookHands() {
+		switch {
+		case length > 0 && !tcp.ACK && !tcp.SYN && !tcp.RST: // as every host does: RFC 9293, 3.10.7.4
+			t.weird(f, "data_without_ACK", "", "TCP")
+			return
+		case !e.accepted(peer, tcp, seq, span):
+			t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
+			return
+		}
 	}
 	if !e.done || !peer.done { // the last ACK is not part of the duration
 		f.last = now
@@ -515,8 +521,12 @@ func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length 
 
 // receive takes payload that starts at seq.
 func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, data []byte) {
-	s := &f.ends[side].stream
+	e := &f.ends[side]
+	s := &e.stream
 	x := segment{seq: seq, end: seq + int64(len(data)), data: data}
+	if x.seq < s.next && x.end > e.ack && s.differs(x) { // later than its ACK, no host takes it
+		t.weird(f, "rexmit_inconsistency", "", "TCP")
+	}
 	if x.end <= s.next {
 		return
 	}
@@ -525,6 +535,9 @@ func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, d
 	}
 	if x.seq == s.next && len(s.pending) == 0 {
 		s.next = x.end
+		if !f.ignored {
+			s.sample(x.data)
+		}
 		t.feed(f, event{side: side, time: now, data: x.data})
 	} else {
 		if f.ignored {
