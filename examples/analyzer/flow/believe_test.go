@@ -364,3 +364,43 @@ func TestDataWithoutACK(t *testing.T) {
 	assert.Equal(t, []string{"data_without_ACK"}, h.weirds())
 	h.close()
 }
+
+// An ACK of what was never sent would have everything pass by that comes until then.
+func TestACKOutsideWindow(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 60_000_501, "")
+	h.tcp(server, client, "A", 501, 106, "reply")
+	assert.Equal(t, ">hello<reply", p.got.String())
+	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
+	assert.Regexp(t, ` 5/5 hello$`, h.close()[0])
+}
+
+func TestStreamGoesOnAfterHoleInCapture(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(server, client, "A", 501, 106, "reply")
+	h.tcp(server, client, "A", 10_000_506, 106, "after") // not yet believed
+	h.tcp(client, server, "A", 106, 10_000_511, "")
+	h.tcp(server, client, "A", 10_000_511, 106, "more")
+	h.tcp(client, server, "A", 106, 10_000_515, "")
+	assert.Equal(t, ">hello<reply<[10000005]<more", p.got.String())
+	h.close()
+}
+
+// A RST that acknowledges something else than the SYN is no refusal.
+func TestRSTBeforeSYNACK(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.tcp(client, server, "S", 100, 0, "")
+	h.tcp(server, client, "RA", 0, 9999, "")
+	h.tcp(server, client, "SA", 500, 101, "")
+	h.tcp(client, server, "A", 101, 501, "hello")
+	assert.Equal(t, ">hello", p.got.String())
+	assert.Contains(t, h.weirds(), "SYN_after_reset")
+	h.close()
+}

@@ -87,6 +87,7 @@ func (f *flow) flip() {
 	f.seen[0], f.seen[1] = f.seen[1], f.seen[0]
 	if f.rare != nil {
 		f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
+		f.beyond[0], f.beyond[1] = f.beyond[1], f.beyond[0]
 	}
 	f.history = append(f.history, '^')
 }

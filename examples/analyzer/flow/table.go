@@ -126,6 +126,7 @@ type rare struct {
 	holding node           // in one of Table.holders
 	size    int8           // which of them
 	missed  int64          // bytes in gaps
+	beyond  [2]int64       // of each side's stream, what an ACK beyond the window said; see goesOn
 	corrupt [2]counter     // packets with a bad checksum
 	weirds  []string       // names that were logged, at most maxWeirds
 	syn     *packet.Packet // that is doubted, with its header only; nil if there is none

@@ -180,7 +180,8 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		span++
 	}
 
-	if f.packets[side] == 1 && (side == protocol.Orig || !f.partial) {
+	refused := side == protocol.Resp && tcp.RST // perhaps by somebody else: then the SYN-ACK is still to come
+	if f.packets[side] == 1 && (side == protocol.Orig || !f.partial && !refused) {
 		f.partial = !tcp.SYN || side == protocol.Orig && tcp.ACK
 	}
 	t.synchronize(f, e, tcp, span)
@@ -200,7 +201,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		case length > 0 && !tcp.ACK && !tcp.SYN && !tcp.RST: // as every host does: RFC 9293, 3.10.7.4
 			t.weird(f, "data_without_ACK", "", "TCP")
 			return
-		case !e.accepted(peer, tcp, seq, span):
+		case !f.goesOn(side, seq) && !e.accepted(peer, tcp, seq, span):
 			t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
 			return
 		}
@@ -350,6 +351,15 @@ func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP) int64 {
 	if tcp.RST || tcp.Ack == 0 && ack-peer.ack > farAway {
 		return 0
 	}
+	side := protocol.Orig // of peer
+	if peer == &f.ends[protocol.Resp] {
+		side = protocol.Resp
+	}
+	if e.window.scaled && e.window.edge > 0 && ack > max(e.window.edge, peer.last)+slack && !f.goesOn(side, ack) {
+		f.more().beyond[side] = ack
+		t.weird(f, "ack_outside_window", fmt.Sprintf("%d of %d", ack, peer.last), "TCP")
+		return 0
+	}
 	peer.ack = max(peer.ack, ack)
 	return ack
 }
@@ -424,6 +434,17 @@ func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bo
 		return false
 	}
 	return !(tcp.FIN || tcp.RST) || seq+span >= e.ack
+}
+
+// goesOn reports whether seq is where an ACK said that the stream of side is, beyond the window.
+// The ACK alone is not believed, and neither is data there alone; together they are what comes after
+// a hole in the capture.
+func (f *flow) goesOn(side protocol.Side, seq int64) bool {
+	if f.rare == nil || f.beyond[side] == 0 {
+		return false
+	}
+	far := seq - f.beyond[side]
+	return -slack <= far && far <= slack
 }
 
 // transition moves a side of f to the state that the segment puts it in, sometimes also the other
