@@ -17,6 +17,7 @@ import (
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/flow"
 	"example.com/conn/examples/analyzer/packet"
+	"example.com/conn/examples/analyzer/protocol"
 )
 
 func TestSumIsThatOfGopacket(t *testing.T) {
@@ -347,6 +348,19 @@ func TestKeepAliveIsNotInconsistent(t *testing.T) {
 	h.tcp(client, server, "A", 106, 501, "x")
 	h.tcp(server, client, "A", 501, 107, "")
 	h.tcp(client, server, "A", 106, 501, "\x00")
+	assert.Empty(t, h.weirds())
+	h.close()
+}
+
+// What nobody listens to is not looked at.
+func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		return len(data), protocol.Stop
+	}})
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 501, "again and again")
+	h.tcp(client, server, "A", 106, 501, "again and again")
 	assert.Empty(t, h.weirds())
 	h.close()
 }

@@ -555,8 +555,7 @@ func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, d
 		x = x.from(s.next)
 	}
 	if x.seq == s.next && len(s.pending) == 0 {
-		s.next = x.end
-		if !f.ignored {
+		if s.next, s.latest = x.end, 0; !f.ignored {
 			s.sample(x.data)
 		}
 		t.feed(f, event{side: side, time: now, data: x.data})
