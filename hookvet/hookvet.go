@@ -25,8 +25,7 @@ var Analyzer = &analysis.Analyzer{
 	Name: "hookvet",
 	Doc: `report removal hooks that are certainly new where a known one is meant
 
-Unregister and Registered of example.com/conn never find a hook that has just been made, such as a
-method value. Register, given such a hook in a loop, adds another in each iteration.`,
+Unregister and Registered never find a hook that was just made. Register adds another in each iteration.`,
 	URL:       "https://pkg.go.dev/" + connPath + "/hookvet",
 	Requires:  []*analysis.Analyzer{inspect.Analyzer, ctrlflow.Analyzer},
 	FactTypes: []analysis.Fact{new(fact)},

@@ -153,7 +153,8 @@ func (l *loop) same(e ast.Expr) bool {
 			return true // a function or variable of a package
 		}
 		fn, isMethod := sel.Obj().(*types.Func) // a receiver that is no pointer is copied
-		return l.same(e.X) && !(isMethod && deref(fn.Signature().Recv().Type()) == fn.Signature().Recv().Type())
+		return l.same(e.X) && !(isMethod && !types.IsInterface(fn.Signature().Recv().Type()) &&
+			deref(fn.Signature().Recv().Type()) == fn.Signature().Recv().Type())
 	case *ast.CallExpr:
 		sel, ok := e.Fun.(*ast.SelectorExpr)
 		return ck.callee(e).Alike && !e.Ellipsis.IsValid() && (!ok || l.same(sel)) &&

@@ -264,3 +264,15 @@ func spread(c *conn.Connection, hooks, bodies []conn.RemovalHook) {
 		conn.Register(c, conn.Chain(bodies...))
 	}
 }
+
+type finalizer interface{ finalize(*conn.Connection) bool }
+
+func ofInterfaces(c *conn.Connection, fs []finalizer, f finalizer) {
+	for _, f := range fs {
+		conn.Register(c, f.finalize)
+	}
+	for i := range fs {
+		f = fs[i]
+		conn.Register(c, f.finalize)
+	}
+}
