@@ -91,7 +91,7 @@ func parseConn(c *conn.Connection, k int) {
 type hooksConn struct {
 	conn.Hooks[hooksConn]
 	payload
-	session *session // in place of a Connection's fields
+	_ *session // in place of a Connection's fields
 }
 
 func (c *hooksConn) hook0() bool { return true }

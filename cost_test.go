@@ -66,7 +66,7 @@ func (g *genericLayer[T]) layer() bool { return g != nil }
 type (
 	decoder             struct{ packets int }
 	dissector           struct{ depth int }
-	genericLayer[T any] struct{ value T }
+	genericLayer[T any] struct{ _ T }
 	layered             interface{ layer() bool }
 )
 
@@ -561,7 +561,7 @@ func TestNamesOfThisCompiler(t *testing.T) {
 	}
 	type inner struct {
 		decoder
-		n int
+		_ int
 	}
 	for _, test := range []struct {
 		what string

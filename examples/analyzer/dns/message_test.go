@@ -79,7 +79,7 @@ func TestNamesInAnswers(t *testing.T) {
 	assert.True(t, o.Confirmed)
 
 	m.an = []string{pointer(headerLen+100) + short(1) + strings.Repeat("\x00", 100), a("b")}
-	rows, o = observe(t, server, Resp(m.encode()))
+	_, o = observe(t, server, Resp(m.encode()))
 	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "also where nobody asks for the name")
 }
 
