@@ -127,11 +127,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	})
 	set.IntVar(&o.workers, "workers", o.workers, "spread connections over `N` workers; rows are then in no particular order")
 	set.IntVar(&o.flow.MaxConnections, "max-connections", o.flow.MaxConnections,
-		"follow `N` connections at once; before one more, that which has been idle longest is removed")
+		"follow `N` connections at once; before one more, the one that is worth least is removed, attempts first")
 	set.IntVar(&o.flow.MaxBuffered, "max-buffered", o.flow.MaxBuffered,
 		"hold `BYTES` for a side of a connection; then what they wait for is given up")
 	set.IntVar(&o.flow.MaxTotal, "max-total", o.flow.MaxTotal,
-		"hold `BYTES` for all connections; beyond that, those that have been idle longest are removed")
+		"hold `BYTES` for all connections; beyond that, those that hold most give up what they wait for")
 	set.DurationVar(&o.flow.TCPTimeout, "tcp-timeout", o.flow.TCPTimeout, "remove a TCP connection after this idle `TIME`")
 	set.DurationVar(&o.flow.UDPTimeout, "udp-timeout", o.flow.UDPTimeout, "the same for UDP and ICMP, and for TCP handshakes, as `TIME`")
 	set.DurationVar(&o.flow.AttemptTimeout, "attempt-timeout", o.flow.AttemptTimeout, "remove an attempt that is unanswered after this `TIME`")
