@@ -35,8 +35,8 @@ func WhileFull(f func()) {
 	f()
 }
 
-// SharesAfterWaiting reports whether a set is made by a goroutine that waited for the lock while the
-// last room was taken.
+// SharesAfterWaiting reports whether a set is made by a goroutine that waited for the lock while
+// the last room was taken.
 func SharesAfterWaiting(hk RemovalHook) bool {
 	var list atomic.Pointer[hookSet]
 	shared := make(chan bool)

@@ -16,18 +16,18 @@ import (
 	"example.com/conn/examples/analyzer/packet"
 )
 
-// An analysis distributes the connections of a capture, or of an interface, over workers. Each worker has a flow table of
-// its own and shares nothing with other workers but the output.
+// An analysis distributes the connections of a capture, or of an interface, over workers. Each
+// worker has a flow table of its own and shares nothing with other workers but the output.
 //
-// One goroutine reads a recording and hands frames on by a hash of the addresses in them, so that each connection's packets
-// come to one worker in their order; the workers decode. On an interface each worker has a ring of its own, and the kernel
-// does what the reader does.
+// One goroutine reads a recording and hands frames on by a hash of the addresses in them, so that
+// each connection's packets come to one worker in their order; the workers decode. On an interface
+// each worker has a ring of its own, and the kernel does what the reader does.
 type analysis struct {
 	workers []*worker
 	wait    sync.WaitGroup
 
-	// Of the reader, which also decodes what Plain does not know: tunnels and fragments, for what is in them may belong to
-	// another worker than what is around them.
+	// Of the reader, which also decodes what Plain does not know: tunnels and fragments, for what
+	// is in them may belong to another worker than what is around them.
 	frames
 	clock  time.Time // the latest time of a frame
 	ticked time.Time // when all workers were told
@@ -89,7 +89,8 @@ type worker struct {
 	drained chan *batch // and back
 }
 
-// A batch is frames on their way to a worker, with their bytes. It goes back to the reader to be filled again.
+// A batch is frames on their way to a worker, with their bytes. It goes back to the reader to be
+// filled again.
 type batch struct {
 	items []item
 	bytes []byte
@@ -110,8 +111,8 @@ const (
 	batchBytes = 128 << 10
 )
 
-// newAnalysis returns an analysis with n workers, each with its own table of the given configuration and its share of the connections and
-// the memory.
+// newAnalysis returns an analysis with n workers, each with its own table of the given
+// configuration and its share of the connections and the memory.
 func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 	a := &analysis{frames: newFrames(cfg, out)}
 	cfg.Once = new(sync.Once)
@@ -186,7 +187,8 @@ func (a *analysis) start() {
 	}
 }
 
-// read takes the frames of one recording until it ends, or ctx does. tick is called every thousand frames.
+// read takes the frames of one recording until it ends, or ctx does. tick is called every thousand
+// frames.
 func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) error {
 	for {
 		f, err := s.Next()
@@ -230,7 +232,8 @@ func (a *analysis) frame(f packet.Frame) {
 	}
 }
 
-// Packet makes a a packet.Sink: it gives a packet that the reader has decoded to the worker that has its connection.
+// Packet makes a a packet.Sink: it gives a packet that the reader has decoded to the worker that
+// has its connection.
 func (a *analysis) Packet(p *packet.Packet) {
 	b := a.batchFor(p.Src, p.Dst)
 	kept := *p
@@ -238,7 +241,8 @@ func (a *analysis) Packet(p *packet.Packet) {
 	b.items = append(b.items, item{clock: a.clock, packet: &kept})
 }
 
-// batchFor returns the batch of the worker that has the connections between two addresses, with room for one more.
+// batchFor returns the batch of the worker that has the connections between two addresses, with
+// room for one more.
 func (a *analysis) batchFor(src, dst netip.Addr) *batch {
 	w := a.workers[0]
 	if len(a.workers) > 1 {
@@ -269,8 +273,9 @@ func (a *analysis) tick(flush bool) {
 	}
 }
 
-// live takes the frames of one ring of an interface for each worker, until ctx ends or a ring fails. It returns what the
-// first of them failed with. report is told of packets that the kernel has dropped, now and then.
+// live takes the frames of one ring of an interface for each worker, until ctx ends or a ring
+// fails. It returns what the first of them failed with. report is told of packets that the kernel
+// has dropped, now and then.
 func (a *analysis) live(ctx context.Context, rings []*capture.Ring, report func(dropped uint64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -289,7 +294,8 @@ func (a *analysis) live(ctx context.Context, rings []*capture.Ring, report func(
 	return nil
 }
 
-// housekeeping is how often a worker on an interface writes its rows and asks for the kernel's count of drops.
+// housekeeping is how often a worker on an interface writes its rows and asks for the kernel's
+// count of drops.
 const housekeeping = time.Second
 
 // follow takes the frames of a ring until ctx ends, or the ring fails.

@@ -46,7 +46,8 @@ func decodeEager(t testing.TB, data []byte) (n int) {
 	return n
 }
 
-// decodeInPlace is the fastest way that gopacket has: no copies, no allocation, and only the layers that are asked for.
+// decodeInPlace is the fastest way that gopacket has: no copies, no allocation, and only the layers
+// that are asked for.
 func decodeInPlace(t testing.TB, data []byte) (n int) {
 	r, err := pcapgo.NewReader(bytes.NewReader(data))
 	require.NoError(t, err)
@@ -75,8 +76,8 @@ func decodeInPlace(t testing.TB, data []byte) (n int) {
 	}
 }
 
-// BenchmarkAnalyzer gives the packets a second of the whole analyzer, beside decoding the same packets and counting them,
-// and the share of the time that hooks take, with what they log.
+// BenchmarkAnalyzer gives the packets a second of the whole analyzer, beside decoding the same
+// packets and counting them, and the share of the time that hooks take, with what they log.
 func BenchmarkAnalyzer(b *testing.B) {
 	var flood bytes.Buffer
 	writeFlood(b, &flood, 200_000)

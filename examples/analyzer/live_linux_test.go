@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A link is two interfaces that are connected: what is replayed at "tap-in" in one network namespace comes out at "tap" in
-// another. Neither leads anywhere else.
+// A link is two interfaces that are connected: what is replayed at "tap-in" in one network
+// namespace comes out at "tap" in another. Neither leads anywhere else.
 type link struct{ sender, receiver string }
 
 // newLink makes a link, or skips t with a word where it cannot be made.
@@ -124,8 +124,8 @@ func whole(row map[string]any) string {
 		row["orig_pkts"], row["resp_pkts"], row["orig_bytes"], row["resp_bytes"], row["history"])
 }
 
-// services returns the rows with their services, but for those of FTP's data connections: the one that it is announced to
-// may be another worker's.
+// services returns the rows with their services, but for those of FTP's data connections: the one
+// that it is announced to may be another worker's.
 func services(rows ...map[string]any) (texts []string) {
 	for _, row := range rows {
 		text := whole(row)
@@ -141,8 +141,9 @@ func services(rows ...map[string]any) (texts []string) {
 // demoFile is the demo capture as a file.
 func demoFile(t *testing.T) string { return write(t, demo) }
 
-// Two processes, and the workers of one, share an interface: each connection comes to one of them, with all its packets.
-// What is lost is the service ftp-data of connections that come to another worker than the one that announced them.
+// Two processes, and the workers of one, share an interface: each connection comes to one of them,
+// with all its packets. What is lost is the service ftp-data of connections that come to another
+// worker than the one that announced them.
 func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -208,7 +209,8 @@ func TestInterfaceThatGoesAwayEndsTheRun(t *testing.T) {
 	assert.Len(t, rows["stats"], 1)
 }
 
-// SIGHUP begins a file anew where logrotate has moved it away, and goes on in one that is still there.
+// SIGHUP begins a file anew where logrotate has moved it away, and goes on in one that is still
+// there.
 func TestHangupBeginsNewFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

@@ -1,11 +1,14 @@
-// Analyzer reads captures or an interface, follows every connection, parses DNS, FTP, HTTP, SMTP, SSH and TLS, and writes
-// logs as Zeek does. It shows how removal hooks carry the parsers of a network analyzer.
+// Analyzer reads captures or an interface, follows every connection, parses DNS, FTP, HTTP, SMTP,
+// SSH and TLS, and writes logs as Zeek does. It shows how removal hooks carry the parsers of a
+// network analyzer.
 //
-// Where to start reading: http/http.go is a parser, flow/table.go the owner of the connections, analyze.go the way of
-// packets to workers. protocol/protocol.go is what parsers and owner agree on.
+// Where to start reading: http/http.go is a parser, flow/table.go the owner of the connections,
+// analyze.go the way of packets to workers. protocol/protocol.go is what parsers and owner agree
+// on.
 //
-// A protocol is added with a package that implements protocol.Parser, keeps what it knows of a connection in a conn.Field,
-// registers its finalizer when it makes that, and unregisters it when nothing is pending; and with a line in parsers.go.
+// A protocol is added with a package that implements protocol.Parser, keeps what it knows of a
+// connection in a conn.Field, registers its finalizer when it makes that, and unregisters it when
+// nothing is pending; and with a line in parsers.go.
 package main
 
 import (
@@ -171,8 +174,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, err
 }
 
-// run is the program. It returns the exit status: 0, or 1 after trouble with a capture or the output, or 2 if the command
-// line is wrong.
+// run is the program. It returns the exit status: 0, or 1 after trouble with a capture or the
+// output, or 2 if the command line is wrong.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -255,8 +258,8 @@ func (l *lockedWriter) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// onSignals calls hangup at every SIGHUP and, if every is not 0, rotate after that time, until the function that it returns
-// is called.
+// onSignals calls hangup at every SIGHUP and, if every is not 0, rotate after that time, until the
+// function that it returns is called.
 func onSignals(hangup, rotate func(), every time.Duration) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
@@ -285,8 +288,8 @@ func onSignals(hangup, rotate func(), every time.Duration) (stop func()) {
 	}
 }
 
-// runFiles analyzes files, or the embedded capture if there are none, as parts of one capture. It reports whether one
-// could be opened.
+// runFiles analyzes files, or the embedded capture if there are none, as parts of one capture. It
+// reports whether one could be opened.
 func (a *analysis) runFiles(ctx context.Context, files []string, stderr io.Writer, fail func(error)) (opened bool) {
 	a.start()
 	defer a.finish()
@@ -313,7 +316,8 @@ func (a *analysis) runFiles(ctx context.Context, files []string, stderr io.Write
 	return opened
 }
 
-// runLive analyzes what passes at an interface, until ctx ends. It reports whether it could be opened.
+// runLive analyzes what passes at an interface, until ctx ends. It reports whether it could be
+// opened.
 func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr io.Writer, fail func(error)) bool {
 	if len(a.workers) > 1 && cfg.Fanout < 0 {
 		cfg.Fanout = os.Getpid() & 0xffff // a group of the workers' own

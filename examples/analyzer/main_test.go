@@ -34,7 +34,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/demo.golden anew")
 
-// runWith runs the program, and checks that it removes every connection that a parser has registered a hook with.
+// runWith runs the program, and checks that it removes every connection that a parser has
+// registered a hook with.
 func runWith(t testing.TB, args ...string) (status int, stdout, stderr string) {
 	conntest.VerifyRemoved(t)
 	var out, errs bytes.Buffer
@@ -106,8 +107,9 @@ func TestWorkersFindTheSame(t *testing.T) {
 	assert.Equal(t, want, sorted("7"))
 }
 
-// A worker that gets no packets for long knows what time it is all the same: when it gets one again, and what times out
-// meanwhile, is as with one worker. Here the capture's clock steps back in between.
+// A worker that gets no packets for long knows what time it is all the same: when it gets one
+// again, and what times out meanwhile, is as with one worker. Here the capture's clock steps back
+// in between.
 func TestWorkersShareTheClock(t *testing.T) {
 	var b bytes.Buffer
 	w := pcapgo.NewWriter(&b)
@@ -147,8 +149,8 @@ func TestWorkersShareTheClock(t *testing.T) {
 	assert.Len(t, want, 50+1+1, "each host's three packets are one connection")
 }
 
-// Logs of captures that were analyzed on their own can be put together: a connection has the same UID however the
-// capture that it is in is analyzed.
+// Logs of captures that were analyzed on their own can be put together: a connection has the same
+// UID however the capture that it is in is analyzed.
 func TestUIDsAgree(t *testing.T) {
 	file := write(t, demo)
 	_, alone, _ := runWith(t, file)
@@ -401,7 +403,8 @@ func TestHelpHasExampleForEachFlag(t *testing.T) {
 	assert.Equal(t, len(examples), strings.Count(stderr, "example: "))
 }
 
-// An interrupt while the input has nothing more to say ends the program with all connections removed.
+// An interrupt while the input has nothing more to say ends the program with all connections
+// removed.
 func TestInterruptRemovesConnections(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -496,8 +499,8 @@ func TestRotateBeginsNewFiles(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(strings.Lines(want)), got)
 }
 
-// FuzzPackets takes the bytes of frames all the way to logs. Whatever they are, no parser panics, every connection is
-// removed, every hook runs or was taken back, and every row is JSON.
+// FuzzPackets takes the bytes of frames all the way to logs. Whatever they are, no parser panics,
+// every connection is removed, every hook runs or was taken back, and every row is JSON.
 func FuzzPackets(f *testing.F) {
 	for _, seed := range conversations(f) {
 		f.Add(uint16(layers.LinkTypeEthernet), seed)
@@ -567,8 +570,8 @@ func assertOrderly(t *testing.T, w *worker, out, stderr string) {
 	assert.Equal(t, stats.Removed, conns)
 }
 
-// analyze takes the frames that feed gives to a worker to logs, in the caller's goroutine: fuzzing wants every run of an
-// input to be the same.
+// analyze takes the frames that feed gives to a worker to logs, in the caller's goroutine: fuzzing
+// wants every run of an input to be the same.
 func analyze(t testing.TB, feed func(w *worker)) (w *worker, stdout, stderr string) {
 	conntest.VerifyRemoved(t)
 	var rows, errs bytes.Buffer
@@ -580,7 +583,8 @@ func analyze(t testing.TB, feed func(w *worker)) (w *worker, stdout, stderr stri
 	return w, rows.String(), errs.String()
 }
 
-// conversations returns the connections of the demo capture in the form that FuzzPackets takes, the short ones.
+// conversations returns the connections of the demo capture in the form that FuzzPackets takes, the
+// short ones.
 func conversations(t testing.TB) [][]byte {
 	r, err := pcapgo.NewReader(bytes.NewReader(demo))
 	require.NoError(t, err)

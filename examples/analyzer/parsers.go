@@ -12,7 +12,8 @@ import (
 	"example.com/conn/examples/analyzer/tls"
 )
 
-// parsers makes one parser a worker of each protocol. The first that is sure of a connection gets it.
+// parsers makes one parser a worker of each protocol. The first that is sure of a connection gets
+// it.
 var parsers = []func(protocol.Owner) protocol.Parser{
 	func(o protocol.Owner) protocol.Parser { return http.New(o) },
 	func(o protocol.Owner) protocol.Parser { return tls.New(o) },

@@ -23,8 +23,8 @@ const (
 	size   = vg.Length(11) // of the text
 )
 
-// The colours of what is measured are seen on white and on black. That of text is not, so a style of
-// the SVG has another one for it where pages are dark.
+// The colours of what is measured are seen on white and on black. That of text is not, so a style
+// of the SVG has another one for it where pages are dark.
 var (
 	ink    = color.RGBA{0x57, 0x60, 0x6A, 0xFF}
 	colors = map[string]color.Color{

@@ -4,8 +4,8 @@
 //		go -C examples run ./chart >examples/chart/chart.svg
 //
 // It has two panels: what the teardown of a connection without hooks costs in a program of so many
-// protocols, and what it costs to register hooks and to run them. Of the times that a benchmark took
-// it shows the median, as benchstat does.
+// protocols, and what it costs to register hooks and to run them. Of the times that a benchmark
+// took it shows the median, as benchstat does.
 package main
 
 import (
@@ -42,8 +42,8 @@ func run(r io.Reader, w io.Writer) error {
 	return drawChart(w, teardown, hooks)
 }
 
-// times has the measured times of each benchmark in nanoseconds a connection, by the benchmark's name
-// without the number of CPUs.
+// times has the measured times of each benchmark in nanoseconds a connection, by the benchmark's
+// name without the number of CPUs.
 type times map[string][]float64
 
 // read reads what go test -bench prints.

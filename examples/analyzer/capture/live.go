@@ -17,8 +17,8 @@ type LiveConfig struct {
 	Buffer    int                  // bytes of a ring, in memory that the kernel shares; rounded up
 }
 
-// ParseFilter reads a filter program as "tcpdump -ddd" prints it: how many instructions there are, then four numbers for
-// each. They are divided by commas or line ends.
+// ParseFilter reads a filter program as "tcpdump -ddd" prints it: how many instructions there are,
+// then four numbers for each. They are divided by commas or line ends.
 func ParseFilter(text string) ([]bpf.RawInstruction, error) {
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '\n' })
 	const usage = `want what "tcpdump -ddd EXPRESSION" prints`

@@ -17,7 +17,8 @@ import (
 	"example.com/conn/examples/analyzer/packet"
 )
 
-// A Ring is a buffer that the kernel fills with what passes at an interface: TPACKET_V3. It belongs to one goroutine.
+// A Ring is a buffer that the kernel fills with what passes at an interface: TPACKET_V3. It belongs
+// to one goroutine.
 type Ring struct {
 	name   string
 	ring   *afpacket.TPacket
@@ -33,7 +34,8 @@ const (
 	minBlocks  = 2
 )
 
-// Live opens a ring at an interface. It sees what passes there from now on, also what is meant for others.
+// Live opens a ring at an interface. It sees what passes there from now on, also what is meant for
+// others.
 func Live(cfg LiveConfig) (r *Ring, err error) {
 	defer func() {
 		if err != nil {
@@ -69,7 +71,8 @@ func Live(cfg LiveConfig) (r *Ring, err error) {
 func prepare(ring *afpacket.TPacket, i *net.Interface, cfg LiveConfig) error {
 	filter := cfg.Filter
 	if i.Flags&net.FlagLoopback != 0 {
-		// There each packet is sent and received: see it once. The jumps of what follows are relative.
+		// There each packet is sent and received: see it once. The jumps of what follows are
+		// relative.
 		once, err := bpf.Assemble([]bpf.Instruction{
 			bpf.LoadExtension{Num: bpf.ExtType},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipFalse: 1},
@@ -122,8 +125,8 @@ func linkType(i *net.Interface) (layers.LinkType, error) {
 	return 0, fmt.Errorf("frames of hardware type %d are not supported", n)
 }
 
-// Next returns the next frame, whose data is good until the next call; or ErrIdle if none has come for a while; or an
-// error that names the interface, after which there is nothing more to be read.
+// Next returns the next frame, whose data is good until the next call; or ErrIdle if none has come
+// for a while; or an error that names the interface, after which there is nothing more to be read.
 func (r *Ring) Next() (packet.Frame, error) {
 	for {
 		data, ci, err := r.ring.ZeroCopyReadPacketData()

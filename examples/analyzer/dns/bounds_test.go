@@ -112,7 +112,8 @@ func TestFlush(t *testing.T) {
 	assert.Len(t, o.Rows, 3)
 }
 
-// reachable returns how many bytes of the heap the state of n connections takes that get the given turns.
+// reachable returns how many bytes of the heap the state of n connections takes that get the given
+// turns.
 func reachable(t *testing.T, n int, turns ...Turn) (real, held int) {
 	conns := make([]conn.Connection, n)
 	p := New(discard{}, conn.UDP)
@@ -231,8 +232,8 @@ func noise(n int) []byte {
 	return b
 }
 
-// maxAlloc is how many bytes may be allocated for a message of n bytes, whatever it has: those of the rows, and some for
-// each byte.
+// maxAlloc is how many bytes may be allocated for a message of n bytes, whatever it has: those of
+// the rows, and some for each byte.
 func maxAlloc(n int) int { return 2048 + 40*n }
 
 func TestAllocationIsBounded(t *testing.T) {

@@ -1,8 +1,9 @@
-// Package dns follows DNS over UDP and TCP, with mDNS, LLMNR and the NetBIOS name service: the log dns has a row for each
-// query and its reply, as Zeek's.
+// Package dns follows DNS over UDP and TCP, with mDNS, LLMNR and the NetBIOS name service: the log
+// dns has a row for each query and its reply, as Zeek's.
 //
-// The files: dns.go has the parser, pending.go pairs queries and replies, row.go makes rows of messages, message.go reads
-// messages and rdata.go the data of their records, names.go has the names of numbers.
+// The files: dns.go has the parser, pending.go pairs queries and replies, row.go makes rows of
+// messages, message.go reads messages and rdata.go the data of their records, names.go has the
+// names of numbers.
 package dns
 
 import (
@@ -39,14 +40,16 @@ func (p *Parser) Ports() []uint16 {
 	return []uint16{53, netbios, 5353, 5355}
 }
 
-// Match is No: only the port tells, as in Zeek. Many datagrams of other protocols can be read as DNS.
+// Match is No: only the port tells, as in Zeek. Many datagrams of other protocols can be read as
+// DNS.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return protocol.No }
 
-// Resumes is true: the first bytes that were captured often begin a message. If they do not, no message is found.
+// Resumes is true: the first bytes that were captured often begin a message. If they do not, no
+// message is found.
 func (p *Parser) Resumes() bool { return true }
 
-// Expired implements protocol.Expirer. Zeek looks every ten seconds (dns_session_timeout) whether a connection was idle for
-// nine, so that a client that keeps its port has many connections.
+// Expired implements protocol.Expirer. Zeek looks every ten seconds (dns_session_timeout) whether a
+// connection was idle for nine, so that a client that keeps its port has many connections.
 func (p *Parser) Expired(c *conn.Connection, last, now time.Time) bool {
 	const period, idle = 10 * time.Second, 9 * time.Second
 	looks := (last.Sub(c.Start) + idle + period - 1) / period // until it was idle long enough
@@ -115,8 +118,8 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	return n, protocol.More
 }
 
-// repliesFirst reports whether the first message of a connection is a reply, so that its sides have been mistaken for each
-// other. A multicast group never replies.
+// repliesFirst reports whether the first message of a connection is a reply, so that its sides have
+// been mistaken for each other. A multicast group never replies.
 func repliesFirst(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
 	first := pkt.Side == protocol.Orig && session.Get(c) == nil && len(data) >= headerLen
 	return first && (&message{data: data}).reply() && !c.ID.Resp.Addr().IsMulticast()

@@ -89,7 +89,8 @@ func answer(id uint16, name string, answers ...string) Turn {
 	return Resp(msg{id: id, flags: isReply | aaRA, q: []string{question(name, 1)}, an: answers}.encode())
 }
 
-// play returns the rows of turns over UDP, a datagram each, in which the responder has the given address.
+// play returns the rows of turns over UDP, a datagram each, in which the responder has the given
+// address.
 func play(t testing.TB, resp string, turns ...Turn) (rows []*Row) {
 	t.Helper()
 	rows, _ = observe(t, resp, turns...)

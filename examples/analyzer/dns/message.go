@@ -23,10 +23,10 @@ const (
 	opUpdate = 5 // of NetBIOS, a registration
 )
 
-// A message is one DNS message that is read from the front to the back, once: names that nobody asks for are passed over,
-// and those that are wanted are put together in one buffer. Neither gopacket nor x/net's dnsmessage can be used: they give
-// up at damage behind which Zeek goes on, and they expand all names, which takes 30 ns for each byte of a message that is
-// made for it.
+// A message is one DNS message that is read from the front to the back, once: names that nobody
+// asks for are passed over, and those that are wanted are put together in one buffer. Neither
+// gopacket nor x/net's dnsmessage can be used: they give up at damage behind which Zeek goes on,
+// and they expand all names, which takes 30 ns for each byte of a message that is made for it.
 //
 // Where a message is damaged, this reads what Zeek reads, and leaves the weird rows that it leaves.
 type message struct {
@@ -82,8 +82,8 @@ func (m *message) uint32() (v uint32) {
 	return v
 }
 
-// name reads a name and returns it as logs have it, in lower case and without the last dot. If it is damaged, that is what
-// comes before the damage. The result is good until the next call.
+// name reads a name and returns it as logs have it, in lower case and without the last dot. If it
+// is damaged, that is what comes before the damage. The result is good until the next call.
 func (m *message) name() []byte {
 	m.buf = m.buf[:0]
 	m.walk(true)
@@ -105,8 +105,9 @@ func (m *message) nameAt(offset int) string {
 	return name
 }
 
-// walk reads a name, and puts its labels into buf if expand is set, each with a dot behind it. If not, it does not look at
-// what pointers point to, so that the time it takes is bounded by the bytes that it reads.
+// walk reads a name, and puts its labels into buf if expand is set, each with a dot behind it. If
+// not, it does not look at what pointers point to, so that the time it takes is bounded by the
+// bytes that it reads.
 func (m *message) walk(expand bool) {
 	at, end := m.at, len(m.data)
 	next := &m.at // where the message goes on: behind the first pointer, if there is one
@@ -159,8 +160,8 @@ func lower(b byte) byte {
 	return b
 }
 
-// readQuestions reads the questions. It returns the offset of the last that is whole, 0 if there is none, and whether all
-// are.
+// readQuestions reads the questions. It returns the offset of the last that is whole, 0 if there is
+// none, and whether all are.
 func (m *message) readQuestions() (last int, ok bool) {
 	for range m.questions() {
 		start := m.at

@@ -14,8 +14,8 @@ const (
 	maxHeld   = 64 << 10 // bytes that one side's rows take; Zeek has no such limit
 )
 
-// pending has the rows of the queries of a connection, or of its replies, that have no counterpart yet. At one of its
-// limits, what is pending is logged as it is: it will never be matched.
+// pending has the rows of the queries of a connection, or of its replies, that have no counterpart
+// yet. At one of its limits, what is pending is logged as it is: it will never be matched.
 type pending struct {
 	queues []queue // at most maxIDs+1, the oldest first
 	size   int     // bytes that the rows take
@@ -76,8 +76,8 @@ func (p *pending) add(r *Row, o protocol.Owner) (limited bool) {
 	return limited
 }
 
-// flush logs all but the oldest IDs, of which it keeps as many as given. Zeek keeps one query apart, which its limit does
-// not concern.
+// flush logs all but the oldest IDs, of which it keeps as many as given. Zeek keeps one query
+// apart, which its limit does not concern.
 func (p *pending) flush(o protocol.Owner, keep int) {
 	for _, q := range p.queues[keep:] {
 		for _, r := range q.rows {

@@ -10,12 +10,13 @@ import (
 	"example.com/conn/examples/analyzer/logs"
 )
 
-// An rdataReader reads the data of r, which is what m has next. text is what Zeek's log has for it: the gist of it, not
-// all. logged is false for those that Zeek passes over; ok is false if the message cannot be read any further.
+// An rdataReader reads the data of r, which is what m has next. text is what Zeek's log has for it:
+// the gist of it, not all. logged is false for those that Zeek passes over; ok is false if the
+// message cannot be read any further.
 //
-// Where the data is damaged, ok tells what Zeek makes of it, so some readers go on behind a name that is longer than the
-// record says: they leave m at the end of the name. The others leave m where they like, and the next record begins at
-// m.record.end.
+// Where the data is damaged, ok tells what Zeek makes of it, so some readers go on behind a name
+// that is longer than the record says: they leave m at the end of the name. The others leave m
+// where they like, and the next record begins at m.record.end.
 type rdataReader func(m *message) (text string, logged, ok bool)
 
 // readers has what is not [unknown].
@@ -42,7 +43,8 @@ func (m *message) rdata() (text string, logged, ok bool) {
 	return text, logged, ok
 }
 
-// endsWithName has the types whose records end where a name ends, or what follows it, whatever the length says.
+// endsWithName has the types whose records end where a name ends, or what follows it, whatever the
+// length says.
 var endsWithName = map[uint16]bool{2: true, 5: true, 6: true, 12: true, 15: true, 33: true}
 
 func unknown(m *message) (string, bool, bool) {
@@ -54,7 +56,8 @@ func unknown(m *message) (string, bool, bool) {
 func notLogged(*message) (string, bool, bool)     { return "", false, true }
 func nothingToTell(*message) (string, bool, bool) { return "", true, true }
 
-// fixed is for records of which it is only said that they are there. They have least bytes at least.
+// fixed is for records of which it is only said that they are there. They have least bytes at
+// least.
 func fixed(least int, text string) rdataReader {
 	return func(m *message) (string, bool, bool) { return text, m.left() >= least, m.left() >= least }
 }
@@ -271,8 +274,8 @@ func readCAA(m *message) (string, bool, bool) {
 	return "", false, true
 }
 
-// readOPT looks at the options of EDNS. They are only read where they do not belong, among the answers: Zeek does not read
-// the additional records.
+// readOPT looks at the options of EDNS. They are only read where they do not belong, among the
+// answers: Zeek does not read the additional records.
 func readOPT(m *message) (string, bool, bool) {
 	rest := m.rest()
 	for len(rest) >= 4 {

@@ -58,8 +58,8 @@ func (r *Row) held() int {
 	return rowSize + r.texts + 16*cap(r.Answers) + 8*cap(r.TTLs)
 }
 
-// read reads the message into r, which is nil for a message that is not logged. It reports whether the questions and answers
-// are whole.
+// read reads the message into r, which is nil for a message that is not logged. It reports whether
+// the questions and answers are whole.
 func (m *message) read(r *Row, now time.Time) bool {
 	if r != nil {
 		r.header(m)
@@ -116,8 +116,9 @@ func (r *Row) ask(query string) {
 	r.query, r.Query = query, &r.query
 }
 
-// readSection reads n records, and what they say into r if m is a reply. Those of a dynamic update are prerequisites in the
-// first section, and changes in the second. It reports whether all were whole.
+// readSection reads n records, and what they say into r if m is a reply. Those of a dynamic update
+// are prerequisites in the first section, and changes in the second. It reports whether all were
+// whole.
 func (m *message) readSection(r *Row, now time.Time, n int, prerequisites bool) bool {
 	for range n {
 		if !m.readRecord() {
@@ -206,8 +207,8 @@ func (m *message) deletion() string {
 	return "del: RRSet " + typeName(r.kind)
 }
 
-// netbiosName decodes the first level encoding of RFC 1001, which writes each half of a byte as a letter; nil if domain is
-// not of that kind.
+// netbiosName decodes the first level encoding of RFC 1001, which writes each half of a byte as a
+// letter; nil if domain is not of that kind.
 func netbiosName(domain []byte) (plain []byte) {
 	label, _, _ := bytes.Cut(domain, []byte("."))
 	if len(label) != 32 {

@@ -6,8 +6,9 @@ import (
 	"example.com/conn"
 )
 
-// A key is what the two directions of a connection have in common. It has no pointers, as a netip.Addr has: the garbage
-// collector need not look at the table's map, and comparing keys is comparing bytes.
+// A key is what the two directions of a connection have in common. It has no pointers, as a
+// netip.Addr has: the garbage collector need not look at the table's map, and comparing keys is
+// comparing bytes.
 type key struct {
 	addrs  [2][16]byte // the lower endpoint first
 	ports  [2]uint16

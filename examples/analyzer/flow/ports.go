@@ -26,8 +26,8 @@ func set(ports ...uint16) map[uint16]bool {
 	return m
 }
 
-// LikelyServer reports whether a port is likely a server's: that of a protocol that is parsed, or of
-// another that Zeek knows.
+// LikelyServer reports whether a port is likely a server's: that of a protocol that is parsed, or
+// of another that Zeek knows.
 func (t *Table) LikelyServer(proto conn.Proto, port uint16) bool { return t.servers[proto][port] }
 
 // fromServer reports whether the source of a first packet is more likely the responder. syn and ack

@@ -269,7 +269,8 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 	}
 }
 
-// remove ends a connection, and says why: its hooks run, its row is written, and the table forgets it.
+// remove ends a connection, and says why: its hooks run, its row is written, and the table forgets
+// it.
 func (t *Table) remove(f *flow, why string) {
 	t.conclude(f)
 	if t.ending = why; f.queue == closing {

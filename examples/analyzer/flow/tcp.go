@@ -97,9 +97,9 @@ func (c *counter) add() bool {
 const farAway = 1 << 20
 
 // doubts reports whether a segment begins another connection although f is established on both
-// sides. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in another's
-// name; if the connection was really forgotten, the other side accepts the new one, which is then
-// believed: see answered.
+// sides. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in
+// another's name; if the connection was really forgotten, the other side accepts the new one, which
+// is then believed: see answered.
 func (f *flow) doubts(tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
 	return tcp.SYN && orig.state == established && resp.state == established && tcp.Seq != orig.start && tcp.Seq != resp.start
@@ -437,8 +437,8 @@ func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bo
 }
 
 // goesOn reports whether seq is where an ACK said that the stream of side is, beyond the window.
-// The ACK alone is not believed, and neither is data there alone; together they are what comes after
-// a hole in the capture.
+// The ACK alone is not believed, and neither is data there alone; together they are what comes
+// after a hole in the capture.
 func (f *flow) goesOn(side protocol.Side, seq int64) bool {
 	if f.rare == nil || f.beyond[side] == 0 {
 		return false

@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// maxChannels is how many data connections of one control connection may be announced or open. More are not
-	// announced, for they would take the place of other connections' announcements.
+	// maxChannels is how many data connections of one control connection may be announced or open.
+	// More are not announced, for they would take the place of other connections' announcements.
 	maxChannels = 32
 
 	// lapse is how long the analyzer waits for a connection that was announced.
 	lapse = 5 * time.Minute
 )
 
-// channelSize is what a channel takes: also the functions that are made for it, and its place in the owner's list.
+// channelSize is what a channel takes: also the functions that are made for it, and its place in
+// the owner's list.
 const channelSize = 256
 
 // A channel is a data connection that is announced or open.
@@ -45,9 +46,9 @@ func (s *state) expect(c *conn.Connection, orig netip.Addr, resp netip.AddrPort,
 	s.channels = append(s.channels, ch)
 	s.parser.owner.Expect(orig, resp, "ftp-data", func(data *conn.Connection) {
 		ch.open = true
-		// A hook of one connection that works on the state of another: it is a closure, made for this one data
-		// connection. The control connection may be gone by then; its state is still there. Both connections belong to
-		// the same worker.
+		// A hook of one connection that works on the state of another: it is a closure, made for
+		// this one data connection. The control connection may be gone by then; its state is still
+		// there. Both connections belong to the same worker.
 		s.parser.owner.Register(data, func(*conn.Connection) bool {
 			s.channels = slices.DeleteFunc(s.channels, func(other *channel) bool { return other == ch })
 			return true
@@ -55,8 +56,8 @@ func (s *state) expect(c *conn.Connection, orig netip.Addr, resp netip.AddrPort,
 	})
 }
 
-// parsePort finds the address and port in the argument of PORT, or in the reply to PASV: h1,h2,h3,h4,p1,p2, the first six
-// numbers with commas between them.
+// parsePort finds the address and port in the argument of PORT, or in the reply to PASV:
+// h1,h2,h3,h4,p1,p2, the first six numbers with commas between them.
 func parsePort(text []byte) (addr netip.AddrPort, ok bool) {
 	var b [6]byte
 	n, value, digits := 0, 0, false // numbers that are complete, and the one at hand
@@ -84,8 +85,8 @@ func parsePort(text []byte) (addr netip.AddrPort, ok bool) {
 	}
 }
 
-// parseExtended takes apart the argument of EPRT, or what is in parentheses in the reply to EPSV: |2|address|port| with
-// any byte in place of |. If there is no address, host has it.
+// parseExtended takes apart the argument of EPRT, or what is in parentheses in the reply to EPSV:
+// |2|address|port| with any byte in place of |. If there is no address, host has it.
 func parseExtended(text []byte, host netip.Addr) (addr netip.AddrPort, ok bool) {
 	const longest = 128 // an address and a port take less
 	text = text[:min(len(text), longest)]

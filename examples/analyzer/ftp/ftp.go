@@ -1,8 +1,9 @@
-// Package ftp follows the control connections of FTP until they go over to TLS, and announces their data connections: the
-// log ftp has a row for each command that moves files or says where data connections go.
+// Package ftp follows the control connections of FTP until they go over to TLS, and announces their
+// data connections: the log ftp has a row for each command that moves files or says where data
+// connections go.
 //
-// The files: ftp.go is the parser, match.go finds the command that a reply is of, log.go makes rows of them, channel.go is
-// about data connections, path.go about the working directory.
+// The files: ftp.go is the parser, match.go finds the command that a reply is of, log.go makes rows
+// of them, channel.go is about data connections, path.go about the working directory.
 package ftp
 
 import (
@@ -18,7 +19,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// maxVerb is how many bytes a command may have without its argument; Zeek's FTP::max_command_length.
+// maxVerb is how many bytes a command may have without its argument; Zeek's
+// FTP::max_command_length.
 const maxVerb = 100
 
 // A Parser is a protocol.Parser.
@@ -36,7 +38,8 @@ func (p *Parser) Ports() []uint16 { return []uint16{21, 2811} }
 // Resumes is true, for any command and any reply can be understood on its own.
 func (p *Parser) Resumes() bool { return true }
 
-// A state is what is known of a control connection. finalize is registered as long as a command is pending that has a row.
+// A state is what is known of a control connection. finalize is registered as long as a command is
+// pending that has a row.
 type state struct {
 	parser    *Parser
 	now       time.Time // of the latest packet
@@ -64,7 +67,8 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + s.log.held() + cap(s.channels)*channelSize
 }
 
-// Flush logs the commands that are pending. Replies to them that are still to come are of no command.
+// Flush logs the commands that are pending. Replies to them that are still to come are of no
+// command.
 func (p *Parser) Flush(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		s.logAll(c)

@@ -20,7 +20,8 @@ import (
 
 func parser(o protocol.Owner) protocol.Parser { return New(o) }
 
-// play returns the rows of turns: user, command, arg, reply_code and reply_msg, with a blank between them.
+// play returns the rows of turns: user, command, arg, reply_code and reply_msg, with a blank
+// between them.
 func play(t *testing.T, turns ...Turn) (rows []string) {
 	t.Helper()
 	Rows(t, parser, turns...)
@@ -202,7 +203,8 @@ func TestDataConnectionsAreAnnounced(t *testing.T) {
 	}
 }
 
-// The finalizer that counts is registered on another connection than the one whose state it changes.
+// The finalizer that counts is registered on another connection than the one whose state it
+// changes.
 func TestOpenDataConnectionsAreBounded(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
@@ -557,7 +559,8 @@ func FuzzParser(f *testing.F) {
 		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
 		require.GreaterOrEqual(t, len(flushed), len(rows), "rows with Flush in between")
 
-		// Data connections come up for all announcements, and go before and after the control connection.
+		// Data connections come up for all announcements, and go before and after the control
+		// connection.
 		o, c := &Recorder{}, Conn()
 		Play(t, New(o), c, turns...)
 		var data []*conn.Connection

@@ -117,8 +117,8 @@ func (l *log) done(cmd *command) bool {
 	return i >= 0
 }
 
-// onCommand logs the command that the latest reply is of, for no more replies to it are to come, and makes a new one
-// pending.
+// onCommand logs the command that the latest reply is of, for no more replies to it are to come,
+// and makes a new one pending.
 func (s *state) onCommand(c *conn.Connection, verb string, arg []byte) {
 	if s.replyCode != nil && s.done(s.current) {
 		s.write(c)
@@ -154,7 +154,8 @@ func (s *state) settle(c *conn.Connection) {
 	}
 }
 
-// onReply takes the first or the last line of a reply and returns the verb of the command that it is of.
+// onReply takes the first or the last line of a reply and returns the verb of the command that it
+// is of.
 func (s *state) onReply(code int, text []byte) (verb string) {
 	msg := string(text[:min(len(text), maxText)])
 	s.current = s.match(code, msg)
@@ -162,8 +163,9 @@ func (s *state) onReply(code int, text []byte) (verb string) {
 	return s.current.verb
 }
 
-// onReplyLine takes a line inside a reply. Some servers send other replies before the end of a reply of several lines:
-// what looks like one, a code and at least ten more characters, counts as in Zeek, without a code.
+// onReplyLine takes a line inside a reply. Some servers send other replies before the end of a
+// reply of several lines: what looks like one, a code and at least ten more characters, counts as
+// in Zeek, without a code.
 func (s *state) onReplyLine(line []byte) {
 	const least = len("226 Transfer c")
 	if len(line) < least || replyCode(line) < 100 || line[3] != ' ' {

@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// maxNamed is how many bytes of an argument are looked for in a reply. It is what package strings finds with the vector
-// instructions of all processors, so that a long reply to many commands costs little.
+// maxNamed is how many bytes of an argument are looked for in a reply. It is what package strings
+// finds with the vector instructions of all processors, so that a long reply to many commands costs
+// little.
 const maxNamed = 63
 
 // none stands for the command of a reply that is of no command. It is nobody's to change.
 var none = &command{verb: "<unknown>"}
 
-// match returns the pending command that a reply is most likely of: one that may have such a reply, or that the text
-// names; among equals, the oldest.
+// match returns the pending command that a reply is most likely of: one that may have such a reply,
+// or that the text names; among equals, the oldest.
 func (l *log) match(code int, text string) *command {
 	best, most := none, -1
 	for _, cmd := range l.pending {
@@ -43,7 +44,8 @@ var (
 	info  = []int{213, 501, 550}
 )
 
-// replies has the codes that the reply to a command may have, besides 500: RFC 959, and RFC 2228 to 3659.
+// replies has the codes that the reply to a command may have, besides 500: RFC 959, and RFC 2228 to
+// 3659.
 var replies = map[string][]int{
 	greeting: {120, 220, 421, 0},
 	"USER":   {230, 331, 332, 421, 501, 530},

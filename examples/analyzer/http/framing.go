@@ -10,8 +10,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// framing is what a message's header says of where the message ends and of what follows it. Each field counts when its
-// line comes, so nothing of the header is kept.
+// framing is what a message's header says of where the message ends and of what follows it. Each
+// field counts when its line comes, so nothing of the header is kept.
 type framing struct {
 	code       int   // of a reply
 	length     int64 // of the body, -1 if it is not known
@@ -86,8 +86,8 @@ func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
 	}
 }
 
-// contentLength takes a length. A bad one is 0. Of a length and the length of a range, the longer counts: a client may go
-// by either.
+// contentLength takes a length. A bad one is 0. Of a length and the length of a range, the longer
+// counts: a client may go by either.
 func (s *state) contentLength(c *conn.Connection, d *framing, token []byte) {
 	if d.chunked {
 		s.weird(c, "HTTP_content_length_and_chunked")

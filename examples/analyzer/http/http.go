@@ -1,7 +1,8 @@
 // Package http follows HTTP/1 and HTTP/0.9: the log http has a row for each request and its reply.
 //
-// The files: http.go is the parser, message.go finds where messages begin and end, framing.go what their headers say of
-// that, start.go takes request lines and status lines apart, log.go matches replies with requests.
+// The files: http.go is the parser, message.go finds where messages begin and end, framing.go what
+// their headers say of that, start.go takes request lines and status lines apart, log.go matches
+// replies with requests.
 package http
 
 import (
@@ -27,7 +28,8 @@ func (p *Parser) Transport() conn.Proto { return conn.TCP }
 // Ports has where Zeek takes everything for HTTP, so that damaged requests are logged too.
 func (p *Parser) Ports() []uint16 { return []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888} }
 
-// A state is what is known of a connection. finalize is registered as long as there is something for it to do.
+// A state is what is known of a connection. finalize is registered as long as there is something
+// for it to do.
 type state struct {
 	parser *Parser
 	now    time.Time // of the latest packet
@@ -58,7 +60,8 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + s.transactions.held() + s.sides[0].header.Held() + s.sides[1].header.Held()
 }
 
-// Flush logs the rows that are pending. The replies to their requests are still matched with them, but not logged.
+// Flush logs the rows that are pending. The replies to their requests are still matched with them,
+// but not logged.
 func (p *Parser) Flush(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {
@@ -71,8 +74,8 @@ func (p *Parser) Flush(c *conn.Connection) {
 	s.settleHook(c)
 }
 
-// Match wants a request line with a version, or the beginning of a status line: one side is enough, as the other may not
-// have been captured. Whether anything else is HTTP, only the port can tell.
+// Match wants a request line with a version, or the beginning of a status line: one side is enough,
+// as the other may not have been captured. Whether anything else is HTTP, only the port can tell.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	if n := min(len(resp), len(keyword)); !strings.EqualFold(string(resp[:n]), keyword[:n]) {
 		return protocol.No
@@ -96,7 +99,8 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// begin returns the state of c, which it makes or, where HTTP goes on inside another HTTP, such as after CONNECT, renews.
+// begin returns the state of c, which it makes or, where HTTP goes on inside another HTTP, such as
+// after CONNECT, renews.
 func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created || s.over {
@@ -143,8 +147,9 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	return n, s.settle(c, next)
 }
 
-// Gap goes on where all that is missing is of one body. Else what follows on that side is lost and, after a gap in the
-// requests, the reply at hand is too: whether it has a body may depend on its request.
+// Gap goes on where all that is missing is of one body. Else what follows on that side is lost and,
+// after a gap in the requests, the reply at hand is too: whether it has a body may depend on its
+// request.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
 	d := &s.sides[pkt.Side]
@@ -171,15 +176,16 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 // weird notes something odd in c.
 func (s *state) weird(c *conn.Connection, name string) { s.parser.owner.Weird(c, name, "") }
 
-// violation is what Data returns after a line that is not HTTP: what follows on that side is not looked at. It ends HTTP
-// if the connection was known for HTTP, unless that was long ago: then it may carry much that was.
+// violation is what Data returns after a line that is not HTTP: what follows on that side is not
+// looked at. It ends HTTP if the connection was known for HTTP, unless that was long ago: then it
+// may carry much that was.
 func (s *state) violation(d *side) protocol.Next {
 	d.expect = nothing
 	return protocol.Violated(s.confirmed, s.seen)
 }
 
-// settle returns what is next, given what the parser would have it. Where that is the end of HTTP, it ends what is at
-// hand.
+// settle returns what is next, given what the parser would have it. Where that is the end of HTTP,
+// it ends what is at hand.
 func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 	if next == protocol.More && s.sides[0].expect == nothing && s.sides[1].expect == nothing {
 		next = protocol.Stop
@@ -193,8 +199,8 @@ func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 	return next
 }
 
-// settleHook takes finalize back if it would do nothing: no row is pending, and no message is at hand whose end might make
-// one. It was registered when the first row became pending.
+// settleHook takes finalize back if it would do nothing: no row is pending, and no message is at
+// hand whose end might make one. It was registered when the first row became pending.
 func (s *state) settleHook(c *conn.Connection) {
 	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
 		s.parser.owner.Unregister(c, finalize)

@@ -19,8 +19,8 @@ import (
 
 func parser(o protocol.Owner) protocol.Parser { return New(o) }
 
-// play returns the rows of turns, a line each: depth, method, host, uri, version, both body lengths and status, with "-"
-// for what is unset.
+// play returns the rows of turns, a line each: depth, method, host, uri, version, both body lengths
+// and status, with "-" for what is unset.
 func play(t *testing.T, turns ...Turn) (rows []string) {
 	t.Helper()
 	for _, line := range Rows(t, parser, turns...) {
@@ -464,8 +464,8 @@ func TestManyPendingRequestsAreLogged(t *testing.T) {
 	}
 }
 
-// More replies than requests, while requests do not end: rows for what is left of requests are pending at places that
-// replies have left behind.
+// More replies than requests, while requests do not end: rows for what is left of requests are
+// pending at places that replies have left behind.
 func TestRequestsThatNeverEndArePendingAtMost(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
@@ -586,7 +586,8 @@ func header(fields string) []Turn { return []Turn{Orig("POST / HTTP/1.1\r\n" + f
 // partial returns a reply with a part of something, and some fields.
 func partial(fields string) []Turn { return []Turn{Resp("HTTP/1.1 206 OK\r\n" + fields + "\r\n\r\n")} }
 
-// What the framing of a message depends on counts, however much comes before it, and however it is written.
+// What the framing of a message depends on counts, however much comes before it, and however it is
+// written.
 func TestFraming(t *testing.T) {
 	const body = "GET /not HTTP/1.1\r\n\r\n" // 22 bytes
 	long := strings.Repeat("x", 40000)
@@ -625,7 +626,8 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// A request line that is too long to be seen as a whole is not one of HTTP/0.9, whose reply is not looked at.
+// A request line that is too long to be seen as a whole is not one of HTTP/0.9, whose reply is not
+// looked at.
 func TestLongRequestLine(t *testing.T) {
 	long := strings.Repeat("x", 100000)
 	o, c := &Recorder{}, Conn()
@@ -731,8 +733,8 @@ var conversations = [][]Turn{
 	},
 }
 
-// ns/byte is what the rules for all parsers are about: what is friendly must be quick, and what is hostile must not take
-// much longer.
+// ns/byte is what the rules for all parsers are about: what is friendly must be quick, and what is
+// hostile must not take much longer.
 func BenchmarkParser(b *testing.B) {
 	request := "GET /index.html HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n" +
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en\r\n" +

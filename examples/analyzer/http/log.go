@@ -53,8 +53,9 @@ type transaction struct {
 	head  bool // the method is HEAD
 }
 
-// transactions has the rows that are not complete. Requests and replies are matched by their places. That is how Zeek
-// matches them, and what it does with requests and replies that are missing follows from it: they have rows of their own.
+// transactions has the rows that are not complete. Requests and replies are matched by their
+// places. That is how Zeek matches them, and what it does with requests and replies that are
+// missing follows from it: they have rows of their own.
 type transactions struct {
 	pending           []transaction // sorted by place, at most maxPending and one
 	size              int           // bytes that their rows take, at most maxHeld and what one row takes
@@ -68,7 +69,8 @@ func (t *transactions) index(place int) (i int, ok bool) {
 	return slices.BinarySearchFunc(t.pending, place, func(t transaction, place int) int { return t.place - place })
 }
 
-// find returns the transaction at a place, nil if there is none. It is good until transactions are added or dropped.
+// find returns the transaction at a place, nil if there is none. It is good until transactions are
+// added or dropped.
 func (t *transactions) find(place int) *transaction {
 	if i, ok := t.index(place); ok {
 		return &t.pending[i]

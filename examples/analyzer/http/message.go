@@ -22,8 +22,8 @@ func (d *side) ongoing() bool {
 	return d.expect != startLine && d.expect != reply09 && d.expect != nothing
 }
 
-// idle returns how many empty lines data begins with that mean no more than the one behind them does. One byte each, they
-// would take more time than any other line.
+// idle returns how many empty lines data begins with that mean no more than the one behind them
+// does. One byte each, they would take more time than any other line.
 func (d *side) idle(data []byte) (n int) {
 	for d.expect == startLine && n+1 < len(data) && data[n] == '\n' && data[n+1] == '\n' {
 		n++
@@ -217,7 +217,8 @@ func (s *state) endMessage(c *conn.Connection, d protocol.Side) protocol.Next {
 	return protocol.More
 }
 
-// interrupt ends the message at hand, if there is one, before its end. Nothing more is expected then.
+// interrupt ends the message at hand, if there is one, before its end. Nothing more is expected
+// then.
 func (s *state) interrupt(c *conn.Connection, side protocol.Side) {
 	d := &s.sides[side]
 	if d.ongoing() {

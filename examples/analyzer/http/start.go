@@ -16,7 +16,8 @@ const (
 	maxMethod = 32        // bytes of a method that Match believes in
 )
 
-// A requestLine is a request line. Its method and its uri, which still has its escapes, are those of the line.
+// A requestLine is a request line. Its method and its uri, which still has its escapes, are those
+// of the line.
 type requestLine struct {
 	method, uri []byte
 	version     string
@@ -24,8 +25,9 @@ type requestLine struct {
 	noURI       bool // "HTTP/" is where the URI should be
 }
 
-// parseRequestLine is as liberal as Zeek's parser: anything may follow the method, and a line without a version is
-// HTTP/0.9, if that can be. A line that was too long to be seen as a whole had one.
+// parseRequestLine is as liberal as Zeek's parser: anything may follow the method, and a line
+// without a version is HTTP/0.9, if that can be. A line that was too long to be seen as a whole had
+// one.
 func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
 	line := l.Text
 	n := tokenLen(line)
@@ -172,8 +174,9 @@ func parseStatusLine(line []byte) (r statusLine, ok bool) {
 	return r, true
 }
 
-// unescape replaces the escapes in a URI, %41 and %u0041, as Zeek does: what is no escape stays, of two percent signs one
-// goes. It also returns what Zeek calls the oddest thing about them, empty if nothing is odd.
+// unescape replaces the escapes in a URI, %41 and %u0041, as Zeek does: what is no escape stays, of
+// two percent signs one goes. It also returns what Zeek calls the oddest thing about them, empty if
+// nothing is odd.
 func unescape(uri []byte) (text []byte, odd string) {
 	if bytes.IndexByte(uri, '%') < 0 {
 		return uri, ""

@@ -2,7 +2,8 @@ package lines
 
 import "bytes"
 
-// Names are the names of header fields that a protocol wants, as it writes them, by their lower case.
+// Names are the names of header fields that a protocol wants, as it writes them, by their lower
+// case.
 type Names map[string]string
 
 // maxName is longer than the names that anybody wants.
@@ -17,8 +18,8 @@ func NewNames(names ...string) Names {
 	return n
 }
 
-// field returns the name of the field that a line begins, empty if it is not wanted or if the line begins none, and what
-// follows the colon.
+// field returns the name of the field that a line begins, empty if it is not wanted or if the line
+// begins none, and what follows the colon.
 func (n Names) field(line []byte) (name string, value []byte) {
 	var lower [maxName]byte
 	i := 0
@@ -68,9 +69,10 @@ var tokenChars = func() (t [256]bool) {
 	return t
 }()
 
-// A Header finds the wanted fields in a block of header fields, as HTTP and mail have them, while its lines come. A field
-// is complete when its last line is: the next does not begin with a blank. Until then it is kept, if it is wanted;
-// nothing else is. The zero value is at the begin of a block.
+// A Header finds the wanted fields in a block of header fields, as HTTP and mail have them, while
+// its lines come. A field is complete when its last line is: the next does not begin with a blank.
+// Until then it is kept, if it is wanted; nothing else is. The zero value is at the begin of a
+// block.
 type Header struct {
 	begun bool
 	name  string // of the field that may go on
@@ -79,8 +81,9 @@ type Header struct {
 	long  bool
 }
 
-// Line takes a line of the block, which ends with an empty line that is not for it. after is what has already come after
-// the line. Fields that are complete are given to yield: that of a line that is too long does not go on.
+// Line takes a line of the block, which ends with an empty line that is not for it. after is what
+// has already come after the line. Fields that are complete are given to yield: that of a line that
+// is too long does not go on.
 func (h *Header) Line(l Line, after []byte, names Names, yield func(Field)) {
 	line := l.Text
 	if blank(line[0]) && h.begun {
@@ -106,7 +109,8 @@ func (h *Header) Line(l Line, after []byte, names Names, yield func(Field)) {
 	h.name, h.field = name, append(h.field[:0], value...)
 }
 
-// Ahead tells what has come of the line after the latest one. A field that does not go on with it is given to yield.
+// Ahead tells what has come of the line after the latest one. A field that does not go on with it
+// is given to yield.
 func (h *Header) Ahead(line []byte, yield func(Field)) {
 	if len(line) > 0 && !blank(line[0]) {
 		h.Finish(yield)

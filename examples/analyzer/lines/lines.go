@@ -1,5 +1,6 @@
-// Package lines has what the protocols that talk in lines of text share: the cutting of a stream into lines, and blocks
-// of header fields. It takes bytes as Zeek's analyzers for content lines and for MIME do.
+// Package lines has what the protocols that talk in lines of text share: the cutting of a stream
+// into lines, and blocks of header fields. It takes bytes as Zeek's analyzers for content lines and
+// for MIME do.
 package lines
 
 import (
@@ -9,8 +10,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// Max is at how many bytes a line is too long. What follows them up to its end is dropped: nothing in it is taken for
-// another line.
+// Max is at how many bytes a line is too long. What follows them up to its end is dropped: nothing
+// in it is taken for another line.
 const Max = 32 << 10
 
 // Rules are what a protocol makes of bytes that have no business in a line.
@@ -29,7 +30,8 @@ type Line struct {
 	singleCR, nul bool // it ends in a carriage return alone, or has one inside; it has zero bytes
 }
 
-// Note tells o what is odd about l, a line of c. The names are those of Zeek's content line analyzer.
+// Note tells o what is odd about l, a line of c. The names are those of Zeek's content line
+// analyzer.
 func (l Line) Note(o protocol.Owner, c *conn.Connection) {
 	if l.Long {
 		o.Weird(c, "contentline_size_exceeded", "")
@@ -42,15 +44,17 @@ func (l Line) Note(o protocol.Owner, c *conn.Connection) {
 	}
 }
 
-// A Splitter cuts what one side of a connection sends into lines. It remembers how much of a line that is not complete it
-// has looked at, so that a line that comes in many small packets is looked at once. The zero value is ready to use.
+// A Splitter cuts what one side of a connection sends into lines. It remembers how much of a line
+// that is not complete it has looked at, so that a line that comes in many small packets is looked
+// at once. The zero value is ready to use.
 type Splitter struct {
 	scanned  int  // bytes at the front of what will be offered that have no end of a line
 	dropping bool // what follows is the rest of a line that was too long
 }
 
-// Next returns the first line of data, and how many bytes of data it is done with. ok is false if the line is not complete
-// yet: then the rest of data is to be offered again, in front of the bytes that follow it.
+// Next returns the first line of data, and how many bytes of data it is done with. ok is false if
+// the line is not complete yet: then the rest of data is to be offered again, in front of the bytes
+// that follow it.
 func (s *Splitter) Next(data []byte, rules Rules) (l Line, n int, ok bool) {
 	if s.dropping {
 		i, size := lineEnd(data, 0, rules)
@@ -84,14 +88,15 @@ func (s *Splitter) Next(data []byte, rules Rules) (l Line, n int, ok bool) {
 // Partial reports whether a line has begun.
 func (s *Splitter) Partial() bool { return s.scanned > 0 || s.dropping }
 
-// Skip forgets the line that has begun. It is for a gap: what comes next is at the begin of nothing, but that is not known.
+// Skip forgets the line that has begun. It is for a gap: what comes next is at the begin of
+// nothing, but that is not known.
 func (s *Splitter) Skip() { *s = Splitter{} }
 
-// lineEnd looks from a byte of data on for the end of a line: size bytes at i. If size is 0, there is none before i, where
-// the search is to go on when there is more.
+// lineEnd looks from a byte of data on for the end of a line: size bytes at i. If size is 0, there
+// is none before i, where the search is to go on when there is more.
 func lineEnd(data []byte, from int, rules Rules) (i, size int) {
-	// Byte by byte at first and then piece by piece, since what ends a short line must not be looked for in all that
-	// follows it.
+	// Byte by byte at first and then piece by piece, since what ends a short line must not be
+	// looked for in all that follows it.
 	const short, piece = 16, 256
 	for i = from; i < min(from+short, len(data)); i++ {
 		if data[i] == '\n' || data[i] == '\r' && rules&EndCR != 0 {

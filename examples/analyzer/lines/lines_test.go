@@ -11,8 +11,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol/protocoltest"
 )
 
-// split offers data to a Splitter in packets of some size, as the flow table does, and returns the lines. Oddities follow
-// the text of a line. The last one is what is left.
+// split offers data to a Splitter in packets of some size, as the flow table does, and returns the
+// lines. Oddities follow the text of a line. The last one is what is left.
 func split(t testing.TB, data string, size int, rules Rules) (texts []string) {
 	t.Helper()
 	var s Splitter
@@ -110,7 +110,8 @@ func TestSkipForgetsTheLine(t *testing.T) {
 	assert.Equal(t, 2, n)
 }
 
-// A line that comes a byte at a time is looked at once: what was looked at may change, and nobody notices.
+// A line that comes a byte at a time is looked at once: what was looked at may change, and nobody
+// notices.
 func TestNothingIsLookedAtTwice(t *testing.T) {
 	var s Splitter
 	data := []byte(strings.Repeat("x", 1000))

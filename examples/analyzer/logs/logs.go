@@ -1,4 +1,5 @@
-// Package logs has the shape of the analyzer's log rows, Zeek's field names as JSON lines, and writes them.
+// Package logs has the shape of the analyzer's log rows, Zeek's field names as JSON lines, and
+// writes them.
 package logs
 
 import (
@@ -11,8 +12,9 @@ import (
 	"example.com/conn"
 )
 
-// A Header starts every row that belongs to a connection. Rows embed it. Their other fields have Zeek's names in their
-// json tags and are left out when unset: omitempty, or pointers where zero is a value.
+// A Header starts every row that belongs to a connection. Rows embed it. Their other fields have
+// Zeek's names in their json tags and are left out when unset: omitempty, or pointers where zero is
+// a value.
 type Header struct {
 	Path  string     `json:"_path"` // the log's name
 	TS    Seconds    `json:"ts"`
@@ -29,7 +31,8 @@ func (h *Header) LogName() string { return h.Path }
 // A Row is a pointer to a struct that embeds a [Header].
 type Row interface{ LogName() string }
 
-// NewHeader returns the header of a row about c in the log named path, of something that happened at ts.
+// NewHeader returns the header of a row about c in the log named path, of something that happened
+// at ts.
 func NewHeader(path string, c *conn.Connection, ts time.Time) Header {
 	return Header{
 		Path:  path,
@@ -42,7 +45,8 @@ func NewHeader(path string, c *conn.Connection, ts time.Time) Header {
 	}
 }
 
-// Seconds is a time since 1970 or an interval, in JSON a number with microseconds, as Zeek writes both.
+// Seconds is a time since 1970 or an interval, in JSON a number with microseconds, as Zeek writes
+// both.
 type Seconds float64
 
 // Time returns t as rows have it.
@@ -59,8 +63,9 @@ func (s Seconds) append(b []byte) []byte { return strconv.AppendFloat(b, float64
 // MaxText is how many bytes of a text from the network a row keeps.
 const MaxText = 4096
 
-// Text returns bytes from the network, at most MaxText of them, as a string that JSON can carry: what is not UTF-8 is
-// written \xNN, as Zeek does. The string has memory of its own, so that it keeps no packet or line alive.
+// Text returns bytes from the network, at most MaxText of them, as a string that JSON can carry:
+// what is not UTF-8 is written \xNN, as Zeek does. The string has memory of its own, so that it
+// keeps no packet or line alive.
 func Text[T ~string | ~[]byte](raw T) string {
 	s := strings.Clone(string(raw[:min(len(raw), MaxText)]))
 	if utf8.ValidString(s) {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// An Output is where all rows go in the end: one stream, or a folder with a file for each log. Workers reach it through
-// a [Writer] each. Its methods may be called from any goroutine.
+// An Output is where all rows go in the end: one stream, or a folder with a file for each log.
+// Workers reach it through a [Writer] each. Its methods may be called from any goroutine.
 type Output struct {
 	stream io.Writer // nil if rows go to dir
 	dir    string
@@ -26,13 +26,15 @@ type Output struct {
 	err   error     // the first that writing met: nothing is written after it
 }
 
-// NewOutput returns an Output that writes all rows to w. failed, which may be nil, is called at the first error.
+// NewOutput returns an Output that writes all rows to w. failed, which may be nil, is called at the
+// first error.
 func NewOutput(w io.Writer, failed func(error)) *Output {
 	return &Output{stream: w, failed: failed}
 }
 
-// NewDir returns an Output that writes a file for each log, such as conn.log, in the folder dir. It makes dir, and
-// replaces files that have the logs' names. failed, which may be nil, is called at the first error.
+// NewDir returns an Output that writes a file for each log, such as conn.log, in the folder dir. It
+// makes dir, and replaces files that have the logs' names. failed, which may be nil, is called at
+// the first error.
 func NewDir(dir string, failed func(error)) (*Output, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
@@ -78,8 +80,8 @@ func (o *Output) do(f func() error) {
 	}
 }
 
-// Reopen opens the files in the folder anew, by name: what was moved away in the meantime, as logrotate does, is begun
-// anew, and what is still there is continued. It does nothing to a stream.
+// Reopen opens the files in the folder anew, by name: what was moved away in the meantime, as
+// logrotate does, is begun anew, and what is still there is continued. It does nothing to a stream.
 func (o *Output) Reopen() {
 	o.do(func() error {
 		for path, f := range o.files {
@@ -115,7 +117,8 @@ func (o *Output) Rotate() {
 	})
 }
 
-// Close closes the files and returns the first error that writing met. All Writers must be flushed before.
+// Close closes the files and returns the first error that writing met. All Writers must be flushed
+// before.
 func (o *Output) Close() error {
 	o.do(func() error {
 		var err error
@@ -127,8 +130,8 @@ func (o *Output) Close() error {
 	return o.err
 }
 
-// A Writer turns one worker's rows into lines. It gathers them, so that workers meet at the Output once in some hundred
-// rows.
+// A Writer turns one worker's rows into lines. It gathers them, so that workers meet at the Output
+// once in some hundred rows.
 type Writer struct {
 	out     *Output
 	pending map[string]*bytes.Buffer // by log; under "" if the Output is a stream, which keeps their order
@@ -139,7 +142,8 @@ func NewWriter(out *Output) *Writer {
 	return &Writer{out: out, pending: make(map[string]*bytes.Buffer)}
 }
 
-// An Appender is a row that writes itself, without its newline. The log that has a row for every connection needs it.
+// An Appender is a row that writes itself, without its newline. The log that has a row for every
+// connection needs it.
 type Appender interface {
 	AppendJSON(b []byte) []byte
 }
@@ -147,8 +151,8 @@ type Appender interface {
 // flushSize is how many bytes a Writer gathers before it writes them.
 const flushSize = 64 << 10
 
-// Write writes row, a struct with json tags or an Appender, to the log that it names. It panics if row cannot be JSON, a
-// caller's bug.
+// Write writes row, a struct with json tags or an Appender, to the log that it names. It panics if
+// row cannot be JSON, a caller's bug.
 func (w *Writer) Write(row Row) {
 	path := row.LogName()
 	file := path

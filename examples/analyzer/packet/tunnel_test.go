@@ -54,7 +54,8 @@ func TestTunnelsHaveOneNameInBothDirections(t *testing.T) {
 	assert.Empty(t, end.tunnels)
 }
 
-// Tunnels without ports are no connections, and do not end when the capture does; but they are forgotten.
+// Tunnels without ports are no connections, and do not end when the capture does; but they are
+// forgotten.
 func TestCloseForgetsTunnels(t *testing.T) {
 	d := NewDecoder()
 	for range 2 {

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// addresses returns the parts of a command's argument that look like mail addresses, as Zeek's extract_email_addrs_set
-// does.
+// addresses returns the parts of a command's argument that look like mail addresses, as Zeek's
+// extract_email_addrs_set does.
 func addresses(arg []byte) iter.Seq[[]byte] {
 	// What ends the part before the at sign, and what ends the part after it.
 	const before, after = "<,: \t", ">,; \t"
@@ -30,8 +30,8 @@ func addresses(arg []byte) iter.Seq[[]byte] {
 	}
 }
 
-// withoutSeparators returns an address without the bytes that cannot be part of it, and without the type that RFC 3461 has
-// before an original recipient.
+// withoutSeparators returns an address without the bytes that cannot be part of it, and without the
+// type that RFC 3461 has before an original recipient.
 func withoutSeparators(addr []byte) []byte {
 	text := make([]byte, 0, len(addr))
 	for _, b := range addr {
@@ -51,8 +51,8 @@ func oneOf(set string, b byte) bool {
 	return false
 }
 
-// mailboxes returns the mailboxes in the value of a header field, with their names: what is between commas, if it has an at
-// sign. Commas in quotes do not count.
+// mailboxes returns the mailboxes in the value of a header field, with their names: what is between
+// commas, if it has an at sign. Commas in quotes do not count.
 func mailboxes(value []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		lastQuote := bytes.LastIndexByte(value, '"')

@@ -8,8 +8,8 @@ import (
 	"example.com/conn/examples/analyzer/protocol"
 )
 
-// maxWaiting is how many commands may wait for their replies; Zeek's max_pending_cmd_q_size. A client that sends more does
-// not wait for replies at all.
+// maxWaiting is how many commands may wait for their replies; Zeek's max_pending_cmd_q_size. A
+// client that sends more does not wait for replies at all.
 const maxWaiting = 1000
 
 // A verb is a command that is matched with replies.

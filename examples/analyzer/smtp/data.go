@@ -9,8 +9,8 @@ import (
 	"example.com/conn/examples/analyzer/lines"
 )
 
-// maxChunkLine is how many bytes of a line in a chunk are kept until the rest of it comes. It is longer than Zeek's
-// SMTP::bdat_max_line_length.
+// maxChunkLine is how many bytes of a line in a chunk are kept until the rest of it comes. It is
+// longer than Zeek's SMTP::bdat_max_line_length.
 const maxChunkLine = 8 << 10
 
 // transfer is where a mail stands that is being sent.
@@ -51,8 +51,8 @@ func (s *state) endHeader(c *conn.Connection) {
 	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, last: s.last}
 }
 
-// beginChunk takes the argument of BDAT. There is no chunk if its size is not a number, or something other than LAST
-// follows it.
+// beginChunk takes the argument of BDAT. There is no chunk if its size is not a number, or
+// something other than LAST follows it.
 func (s *state) beginChunk(c *conn.Connection, arg []byte) {
 	size, last, hasLast := bytes.Cut(arg, []byte(" "))
 	n, err := strconv.ParseUint(string(size[:min(len(size), 25)]), 10, 64)

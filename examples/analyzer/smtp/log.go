@@ -66,7 +66,8 @@ type member struct {
 	addr string
 }
 
-// memberSize is what a member of a list takes besides its text, in the list and in the map, with the room that they make.
+// memberSize is what a member of a list takes besides its text, in the list and in the map, with
+// the room that they make.
 const memberSize = 2*int(unsafe.Sizeof("")) + 3*int(unsafe.Sizeof(member{}))
 
 func (m *mail) held() (n int) {
@@ -112,7 +113,8 @@ func (s *state) log(c *conn.Connection) {
 	s.current(c)
 }
 
-// flush logs the row of the mail at hand as log does. The mail goes on, in a row that is not logged.
+// flush logs the row of the mail at hand as log does. The mail goes on, in a row that is not
+// logged.
 func (s *state) flush(c *conn.Connection) {
 	if s.active {
 		s.log(c)

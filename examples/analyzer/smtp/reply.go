@@ -28,7 +28,8 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	return protocol.More
 }
 
-// onReplyTo finds out which command a new reply is of, and what it means for what comes from the client.
+// onReplyTo finds out which command a new reply is of, and what it means for what comes from the
+// client.
 func (s *state) onReplyTo(c *conn.Connection, code int) {
 	s.replying = unknown
 	if len(s.waiting) > 0 {

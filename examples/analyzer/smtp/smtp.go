@@ -1,8 +1,9 @@
-// Package smtp follows SMTP until it goes over to TLS: the log smtp has a row for each mail, and for each attempt to send
-// one.
+// Package smtp follows SMTP until it goes over to TLS: the log smtp has a row for each mail, and
+// for each attempt to send one.
 //
-// The files: smtp.go is the parser, command.go and reply.go take the lines of the two sides, data.go the mail itself,
-// log.go keeps the row of the mail at hand, address.go finds addresses in texts.
+// The files: smtp.go is the parser, command.go and reply.go take the lines of the two sides,
+// data.go the mail itself, log.go keeps the row of the mail at hand, address.go finds addresses in
+// texts.
 package smtp
 
 import (

@@ -16,7 +16,8 @@ import (
 
 func parser(o protocol.Owner) protocol.Parser { return New(o) }
 
-// play returns the rows of turns: depth, helo, mailfrom, rcptto and last_reply, with a slash between them.
+// play returns the rows of turns: depth, helo, mailfrom, rcptto and last_reply, with a slash
+// between them.
 func play(t *testing.T, turns ...Turn) (rows []string) {
 	t.Helper()
 	Rows(t, parser, turns...)

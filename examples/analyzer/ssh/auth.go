@@ -2,12 +2,14 @@ package ssh
 
 import "example.com/conn/examples/analyzer/protocol"
 
-// auth guesses from the sizes of the server's first encrypted packets whether the user got in, as Zeek does.
+// auth guesses from the sizes of the server's first encrypted packets whether the user got in, as
+// Zeek does.
 //
-// The server's first answer accepts the request for user authentication. It is as long as a packet of 17 bytes gets, a
-// success is as long as one of a single byte: 16 bytes less. A failure lists what the user may try, so all failures of a
-// server are of one size. What comes before the first and is much longer is a banner. This takes each segment for a
-// packet, which holds while the two sides take turns.
+// The server's first answer accepts the request for user authentication. It is as long as a packet
+// of 17 bytes gets, a success is as long as one of a single byte: 16 bytes less. A failure lists
+// what the user may try, so all failures of a server are of one size. What comes before the first
+// and is much longer is a banner. This takes each segment for a packet, which holds while the two
+// sides take turns.
 type auth struct {
 	client  bool // has sent something encrypted: what came before that is part of the key exchange
 	accept  int  // size of the server's answer to the request

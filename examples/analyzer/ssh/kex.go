@@ -53,7 +53,8 @@ func (s *state) packet(c *conn.Connection, from protocol.Side, data []byte) (int
 	return s.packet2(c, me, data, int(size))
 }
 
-// packet1 takes a packet of SSH 1: its size, padding, its type, its body and a checksum. Each side sends one in the clear.
+// packet1 takes a packet of SSH 1: its size, padding, its type, its body and a checksum. Each side
+// sends one in the clear.
 func (s *state) packet1(c *conn.Connection, me *side, data []byte, size int) (int, protocol.Next) {
 	header := 4 + 8 - size%8 + 1
 	if len(data) < header {
@@ -82,7 +83,8 @@ func (s *state) tooLong(c *conn.Connection, size, most int) protocol.Next {
 	return protocol.Violation
 }
 
-// packet2 takes a packet of SSH 2: its size, the size of its padding, its type, its body and the padding.
+// packet2 takes a packet of SSH 2: its size, the size of its padding, its type, its body and the
+// padding.
 func (s *state) packet2(c *conn.Connection, me *side, data []byte, size int) (int, protocol.Next) {
 	const header = 6
 	if size < header-4 {
@@ -130,7 +132,8 @@ type kexInitMsg struct {
 	Rest                           []byte `ssh:"rest"`
 }
 
-// kexInit takes one side's KEXINIT. With the other's, it tells what they agree on. It reports whether both can be read.
+// kexInit takes one side's KEXINIT. With the other's, it tells what they agree on. It reports
+// whether both can be read.
 func (s *state) kexInit(c *conn.Connection, me *side, body []byte) bool {
 	if s.row.KexAlg != "" || me.init != nil {
 		return true // keys are exchanged anew
@@ -185,7 +188,8 @@ func both(toServer, toClient string) string {
 	return fmt.Sprintf("To server: %s, to client: %s", toServer, toClient)
 }
 
-// hostKeyMessage returns the type of the message of a key exchange that has the server's key, 0 if there is none.
+// hostKeyMessage returns the type of the message of a key exchange that has the server's key, 0 if
+// there is none.
 func hostKeyMessage(kexAlg string) (kind byte, known bool) {
 	for _, x := range []struct {
 		prefix string
@@ -236,7 +240,8 @@ func publicKey1(body []byte) string {
 	return fingerprint(modulus, exponent)
 }
 
-// fingerprint returns the first 24 bytes of the SHA-256 of a key, as Zeek has it; OpenSSH shows all.
+// fingerprint returns the first 24 bytes of the SHA-256 of a key, as Zeek has it; OpenSSH shows
+// all.
 func fingerprint(key ...[]byte) string {
 	h := sha256.New()
 	for _, part := range key {

@@ -1,7 +1,8 @@
-// Package ssh follows SSH 1 and 2 up to where they encrypt, and guesses from the sizes of what follows whether the user got
-// in: the log ssh has a row for each connection, as Zeek's.
+// Package ssh follows SSH 1 and 2 up to where they encrypt, and guesses from the sizes of what
+// follows whether the user got in: the log ssh has a row for each connection, as Zeek's.
 //
-// The files: ssh.go has the parser and the greeting, row.go the row, kex.go the key exchange, auth.go the guess.
+// The files: ssh.go has the parser and the greeting, row.go the row, kex.go the key exchange,
+// auth.go the guess.
 package ssh
 
 import (
@@ -199,7 +200,8 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	return n, protocol.More
 }
 
-// common returns the version of the protocol that both sides can do, 0 if there is none or one side has not spoken.
+// common returns the version of the protocol that both sides can do, 0 if there is none or one side
+// has not spoken.
 func common(client, server byte) int {
 	switch {
 	case client == 0 || server == 0:

@@ -275,7 +275,8 @@ func (t tap) Write(b []byte) (int, error) {
 	return t.Conn.Write(b)
 }
 
-// converse lets package ssh of x/crypto log in with a password, and returns what was said and the server's key.
+// converse lets package ssh of x/crypto log in with a password, and returns what was said and the
+// server's key.
 func converse(t testing.TB, password string) (turns []Turn, key ssh.PublicKey) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -364,8 +365,8 @@ func FuzzParser(f *testing.F) {
 	})
 }
 
-// rows plays turns and returns the rows, without what depends on how the bytes are cut into packets: the times, which
-// count turns, and the guess.
+// rows plays turns and returns the rows, without what depends on how the bytes are cut into
+// packets: the times, which count turns, and the guess.
 func rows(t *testing.T, turns []Turn) (rows []Row) {
 	o, c := &Recorder{}, Conn()
 	Play(t, New(o), c, turns...)

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// PostgreSQL gives way to TLS when the server answers S to a client's request, and may be asked for GSSAPI before.
+// PostgreSQL gives way to TLS when the server answers S to a client's request, and may be asked for
+// GSSAPI before.
 var PostgreSQL = &Protocol{
 	name: "postgresql", ports: []uint16{5432},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -16,7 +17,8 @@ var PostgreSQL = &Protocol{
 	step: postgresStep,
 }
 
-// postgresRequest has what the bytes of a request may be: the length, and the number of TLS or of GSSAPI.
+// postgresRequest has what the bytes of a request may be: the length, and the number of TLS or of
+// GSSAPI.
 var postgresRequest = []string{"\x00", "\x00", "\x00", "\x08", "\x04", "\xd2", "\x16", "\x2f\x30"}
 
 func postgresStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
@@ -131,7 +133,8 @@ func rdpStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	return size, protocol.HandOver
 }
 
-// LDAP gives way to TLS when the server grants the extended request for that: RFC 4511, section 4.14.
+// LDAP gives way to TLS when the server grants the extended request for that: RFC 4511, section
+// 4.14.
 var LDAP = &Protocol{
 	name: "ldap_tcp", ports: []uint16{389, 3268},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -202,7 +205,8 @@ func readLDAP(data []byte) (m ldap, ok bool) {
 	return m, ok
 }
 
-// readBER reads a tag and a length. cryptobyte/asn1 has those of DER alone, in which lengths are as short as can be.
+// readBER reads a tag and a length. cryptobyte/asn1 has those of DER alone, in which lengths are as
+// short as can be.
 func readBER(in *cryptobyte.String) (tag byte, size int, ok bool) {
 	var b uint8
 	if !in.ReadUint8(&tag) || !in.ReadUint8(&b) {

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// SOCKS gives way to whatever the client speaks with the server that it asks for: versions 4, 4a and 5.
+// SOCKS gives way to whatever the client speaks with the server that it asks for: versions 4, 4a
+// and 5.
 var SOCKS = &Protocol{
 	name: "socks", ports: []uint16{1080},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -25,7 +26,8 @@ var SOCKS = &Protocol{
 	},
 }
 
-// matchSOCKS5 judges whether data is a client's first message of version 5, after which it waits for an answer.
+// matchSOCKS5 judges whether data is a client's first message of version 5, after which it waits
+// for an answer.
 func matchSOCKS5(data []byte) protocol.Verdict {
 	switch {
 	case len(data) > 0 && data[0] != 5 || len(data) > 1 && data[1] == 0:
@@ -36,7 +38,8 @@ func matchSOCKS5(data []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// matchBytes judges whether each byte of data is one of those that are given for its place; empty are all.
+// matchBytes judges whether each byte of data is one of those that are given for its place; empty
+// are all.
 func matchBytes(data []byte, places ...string) protocol.Verdict {
 	for i, b := range data[:min(len(data), len(places))] {
 		if places[i] != "" && strings.IndexByte(places[i], b) < 0 {
@@ -85,7 +88,8 @@ func socksRequest(s *state, data []byte) (int, protocol.Next) {
 	return len(data) - len(in), protocol.More
 }
 
-// socks4Request takes a request of version 4: the command, a port and an address, a user, and in version 4a a name.
+// socks4Request takes a request of version 4: the command, a port and an address, a user, and in
+// version 4a a name.
 func socks4Request(s *state, data []byte) (int, protocol.Next) {
 	const header = 8
 	end := header

@@ -1,8 +1,10 @@
-// Package starttls follows protocols that lead to another, which is most often TLS, only as far as that begins: STARTTLS
-// in IMAP, POP3, IRC, XMPP and LDAP, the negotiations of RDP, MySQL and PostgreSQL, and SOCKS, behind which anything may be. They
-// have no logs, but for their names in conn.log.
+// Package starttls follows protocols that lead to another, which is most often TLS, only as far as
+// that begins: STARTTLS in IMAP, POP3, IRC, XMPP and LDAP, the negotiations of RDP, MySQL and
+// PostgreSQL, and SOCKS, behind which anything may be. They have no logs, but for their names in
+// conn.log.
 //
-// The files: starttls.go has the parser, text.go and binary.go a Protocol for each of the protocols.
+// The files: starttls.go has the parser, text.go and binary.go a Protocol for each of the
+// protocols.
 package starttls
 
 import (
@@ -23,8 +25,8 @@ type Protocol struct {
 	// match is as of protocol.Parser.
 	match func(orig, resp []byte) protocol.Verdict
 
-	// step takes one message of a side, or its line, or what is to be skipped. It takes nothing if that is not all there; how
-	// much it waits for is bounded.
+	// step takes one message of a side, or its line, or what is to be skipped. It takes nothing if
+	// that is not all there; how much it waits for is bounded.
 	step func(s *state, side protocol.Side, data []byte) (int, protocol.Next)
 }
 
@@ -139,7 +141,8 @@ func (p *Parser) Gap(c *conn.Connection, _ protocol.Packet, _ int) protocol.Next
 // End has nothing to do.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// done is what step returns when there is nothing more to learn: if this is the protocol, it will not give way any more.
+// done is what step returns when there is nothing more to learn: if this is the protocol, it will
+// not give way any more.
 func (s *state) done() (int, protocol.Next) {
 	if s.confirmed {
 		return 0, protocol.Stop

@@ -67,7 +67,8 @@ func pop3Line(s *state, side protocol.Side, line []byte) protocol.Next {
 	return protocol.More
 }
 
-// IRC gives way to TLS when the server says 670 to STARTTLS. Its ports are as often a client's, so it has none here.
+// IRC gives way to TLS when the server says 670 to STARTTLS. Its ports are as often a client's, so
+// it has none here.
 var IRC = &Protocol{
 	name: "irc",
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -77,7 +78,8 @@ var IRC = &Protocol{
 	step: byLine(ircLine),
 }
 
-// ircServer judges whether a server has sent numbers with its name before them. Notices may come before that, and pings.
+// ircServer judges whether a server has sent numbers with its name before them. Notices may come
+// before that, and pings.
 func ircServer(resp []byte) protocol.Verdict {
 	for {
 		line, rest, whole := bytes.Cut(resp, []byte("\n"))
@@ -208,7 +210,8 @@ func byLine(f func(s *state, side protocol.Side, line []byte) protocol.Next) fun
 	}
 }
 
-// firstWord returns the first word of a line in capital letters, if it is of a length that commands have.
+// firstWord returns the first word of a line in capital letters, if it is of a length that commands
+// have.
 func firstWord(line []byte) string {
 	const longest = 16
 	word, _, _ := bytes.Cut(bytes.TrimLeft(line, " "), []byte(" "))

@@ -33,7 +33,8 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// maxAllocated is how many bytes may be allocated for an input: the first part is for the state, and what tests do besides.
+// maxAllocated is how many bytes may be allocated for an input: the first part is for the state,
+// and what tests do besides.
 func maxAllocated(input int) uint64 { return uint64(256<<10 + 64*input) }
 
 // maxHeld is how many bytes may be held for an input.
@@ -44,7 +45,8 @@ func TestStateSize(t *testing.T) {
 	assert.Greater(t, int(reflect.TypeFor[state]().Size()), stateSize/2)
 }
 
-// makeCertificate makes a certificate that has a common name and, if any are given, alternative names.
+// makeCertificate makes a certificate that has a common name and, if any are given, alternative
+// names.
 func makeCertificate(t *testing.T, common string, names ...string) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -128,7 +130,8 @@ func TestCertificates(t *testing.T) {
 	assert.Nil(t, row(t, client(), server(), Resp(inRecords(broken))).CertChain)
 }
 
-// TestCertificateThatIsMadeToBeSlow has a hundred thousand names, of all kinds. It makes nothing of those that are not meant.
+// TestCertificateThatIsMadeToBeSlow has a hundred thousand names, of all kinds. It makes nothing of
+// those that are not meant.
 func TestCertificateThatIsMadeToBeSlow(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)

@@ -19,8 +19,8 @@ const (
 	fingerprintSize = 2*sha256.Size + 2*8 // bytes that one takes in the row, with its string header
 )
 
-// certificates notes the fingerprints of the certificates in a message, and whether the first that the server sends is for the
-// name that the client wants. That one alone is read.
+// certificates notes the fingerprints of the certificates in a message, and whether the first that
+// the server sends is for the name that the client wants. That one alone is read.
 func (s *state) certificates(c *conn.Connection, client bool, body cryptobyte.String) {
 	var list, der cryptobyte.String
 	if !body.ReadUint24LengthPrefixed(&list) {
@@ -49,8 +49,8 @@ func (s *state) certificates(c *conn.Connection, client bool, body cryptobyte.St
 	}
 }
 
-// matches reports whether a certificate is for a host, as Zeek's x509_check_cert_hostname has it: by its alternative names or
-// by its common name. It returns nil if der is no certificate.
+// matches reports whether a certificate is for a host, as Zeek's x509_check_cert_hostname has it:
+// by its alternative names or by its common name. It returns nil if der is no certificate.
 func matches(der cryptobyte.String, host string) *bool {
 	n, ok := readNames(der)
 	if !ok {
@@ -104,8 +104,9 @@ const (
 	oidSAN        = "\x55\x1d\x11"
 )
 
-// readNames reads the names in a certificate, and reports whether there is one. Package x509 reads all of a certificate,
-// and takes memory for each thing in it, of which a hundred thousand fit into one.
+// readNames reads the names in a certificate, and reports whether there is one. Package x509 reads
+// all of a certificate, and takes memory for each thing in it, of which a hundred thousand fit into
+// one.
 func readNames(der cryptobyte.String) (n names, ok bool) {
 	var cert, tbs, subject, extensions cryptobyte.String
 	var present bool

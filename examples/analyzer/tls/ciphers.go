@@ -2,10 +2,11 @@ package tls
 
 import "strings"
 
-// cipherRuns has the cipher suites of IANA's registry "TLS Cipher Suites", written by hand: the names of suites with
-// successive numbers, the first of which is given, without the TLS_ before them. A minus is a number without a name. Where
-// IANA writes anon, Zeek has capital letters. Suites that were deployed from drafts are here too (export ciphers of 56 bits, the
-// first ChaCha20).
+// cipherRuns has the cipher suites of IANA's registry "TLS Cipher Suites", written by hand: the
+// names of suites with successive numbers, the first of which is given, without the TLS_ before
+// them. A minus is a number without a name. Where IANA writes anon, Zeek has capital letters.
+// Suites that were deployed from drafts are here too (export ciphers of 56 bits, the first
+// ChaCha20).
 var cipherRuns = []struct {
 	first uint16
 	names string

@@ -47,7 +47,8 @@ func matchDTLS(data []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// isDTLS reports whether the two bytes of a version are those of DTLS 1.0, 1.2 or 1.3. Versions count down.
+// isDTLS reports whether the two bytes of a version are those of DTLS 1.0, 1.2 or 1.3. Versions
+// count down.
 func isDTLS(major, minor byte) bool {
 	return major == 0xfe && (minor == 0xff || minor == 0xfd || minor == 0xfc)
 }
@@ -114,8 +115,9 @@ func (s *state) datagramRecord(c *conn.Connection, pkt protocol.Packet, data []b
 	return end, protocol.More
 }
 
-// unified returns where a record with DTLS 1.3's header for encrypted records ends: RFC 9147, section 4. The length may be
-// left out, and where it is follows from that of a connection ID, which is not known: then it is the last of the datagram.
+// unified returns where a record with DTLS 1.3's header for encrypted records ends: RFC 9147,
+// section 4. The length may be left out, and where it is follows from that of a connection ID,
+// which is not known: then it is the last of the datagram.
 func unified(data []byte) int {
 	const hasID, longNumber, hasLength = 1 << 4, 1 << 3, 1 << 2
 	at := 2
@@ -128,8 +130,8 @@ func unified(data []byte) int {
 	return min(at+2+int(binary.BigEndian.Uint16(data[at:])), len(data))
 }
 
-// fragments takes the body of a handshake record, which has pieces of messages. It reports false when they are nothing of the
-// kind.
+// fragments takes the body of a handshake record, which has pieces of messages. It reports false
+// when they are nothing of the kind.
 func (s *state) fragments(c *conn.Connection, pkt protocol.Packet, number uint64, body cryptobyte.String) bool {
 	for !body.Empty() {
 		var f piece
@@ -180,8 +182,8 @@ type pieces struct {
 	size        int     // bytes that list takes: 2*maxMessage at most, for they may overlap
 }
 
-// add keeps a piece that came in the record with a number. It returns the message when that is whole, and reports false
-// if the records are too far from one another, or too many.
+// add keeps a piece that came in the record with a number. It returns the message when that is
+// whole, and reports false if the records are too far from one another, or too many.
 func (p *pieces) add(f piece, number uint64) (whole []byte, ok bool) {
 	if len(p.list) == 0 || !p.list[0].sameMessage(&f) {
 		*p = pieces{first: number, last: number}

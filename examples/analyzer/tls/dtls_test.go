@@ -79,7 +79,8 @@ func serverNameExt(names ...string) string {
 	return ext(extServerName, string(binary.BigEndian.AppendUint16(nil, uint16(len(list))))+list)
 }
 
-// datagrams plays datagrams and returns the only row, or nil if there is none, once the connection is removed.
+// datagrams plays datagrams and returns the only row, or nil if there is none, once the connection
+// is removed.
 func datagrams(t *testing.T, turns ...Turn) (*Row, Result, *Recorder) {
 	t.Helper()
 	o, c := &Recorder{}, Conn()

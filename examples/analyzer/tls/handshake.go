@@ -57,8 +57,8 @@ type message struct {
 // drop lets go of the body, which will not be read.
 func (m *message) drop() { m.body, m.read = nil, false }
 
-// take takes the next bytes, and reports whether the message is whole with the first n of them. Its body is good until the
-// next call.
+// take takes the next bytes, and reports whether the message is whole with the first n of them. Its
+// body is good until the next call.
 func (m *message) take(data []byte) (n int, body []byte, whole bool) {
 	if m.have < messageHeader {
 		n = copy(m.head[m.have:], data)
@@ -96,8 +96,8 @@ func maxLength(kind byte) int {
 	return 0
 }
 
-// handshake takes a part of a handshake record: messages, the first and last of which may be parts. It reports false when
-// they are nothing of the kind.
+// handshake takes a part of a handshake record: messages, the first and last of which may be parts.
+// It reports false when they are nothing of the kind.
 func (s *state) handshake(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
 	m := &s.sides[pkt.Side].message
 	for len(data) > 0 {
@@ -273,7 +273,8 @@ func (s *state) serverKeyExchange(body cryptobyte.String) {
 	}
 }
 
-// extensions calls f for each extension at the end of a hello. There may be none, and not even their length.
+// extensions calls f for each extension at the end of a hello. There may be none, and not even
+// their length.
 func extensions(body cryptobyte.String, f func(kind uint16, ext cryptobyte.String)) bool {
 	if body.Empty() {
 		return true

@@ -25,8 +25,8 @@ type Row struct {
 	SNIMatchesCert  *bool    `json:"sni_matches_cert,omitempty"`     // unset without both a server name and a certificate
 }
 
-// A state is what is known of a connection until it is established. finalize is registered as long as the row has
-// something to log.
+// A state is what is known of a connection until it is established. finalize is registered as long
+// as the row has something to log.
 type state struct {
 	owner protocol.Owner
 	row   Row     // has something to log if its path is set
@@ -58,7 +58,8 @@ type side struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { ssl: Info &optional; };
 
-// An account is what the parsers of TLS and of DTLS have in common: how they account for what they keep.
+// An account is what the parsers of TLS and of DTLS have in common: how they account for what they
+// keep.
 type account struct{ owner protocol.Owner }
 
 // state returns the state of c, which it makes if there is none.
@@ -84,7 +85,8 @@ func (a account) Held(c *conn.Connection) int {
 	return n
 }
 
-// Flush drops the parts of messages. What is in the row already stays: it is a few kilobytes at most.
+// Flush drops the parts of messages. What is in the row already stays: it is a few kilobytes at
+// most.
 func (a account) Flush(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		for i := range s.sides {
@@ -108,7 +110,8 @@ func (s *state) finish(c *conn.Connection) {
 	s.owner.Unregister(c, finalize)
 }
 
-// finalize logs a handshake, which was cut short if finish does not call it. There is nothing to say if there is no row.
+// finalize logs a handshake, which was cut short if finish does not call it. There is nothing to
+// say if there is no row.
 func finalize(c *conn.Connection) bool {
 	s := session.Get(c)
 	if s.row.Path != "" {
@@ -118,7 +121,8 @@ func finalize(c *conn.Connection) bool {
 	return true
 }
 
-// history notes that a side has sent something, as long as there is room: capital letters are the client's.
+// history notes that a side has sent something, as long as there is room: capital letters are the
+// client's.
 func (s *state) history(c *conn.Connection, client bool, letter byte) {
 	if len(s.row.History) >= maxHistory {
 		return
@@ -133,8 +137,8 @@ func (s *state) history(c *conn.Connection, client bool, letter byte) {
 
 func (s *state) isClient(pkt protocol.Packet) bool { return (pkt.Side == protocol.Orig) != s.flipped }
 
-// beforeTLS13 reports whether the server chose a version in which ChangeCipherSpec means what it says. Of a version that
-// is not known, or not known yet, only TLS 1.3 can send application data.
+// beforeTLS13 reports whether the server chose a version in which ChangeCipherSpec means what it
+// says. Of a version that is not known, or not known yet, only TLS 1.3 can send application data.
 func (s *state) beforeTLS13() bool {
 	return s.version == ssl2 || s.version>>8 == 3 && s.version < tls13
 }

@@ -1,7 +1,9 @@
-// Package tls follows the handshakes of TLS, SSL and DTLS: the log ssl has a row for each connection.
+// Package tls follows the handshakes of TLS, SSL and DTLS: the log ssl has a row for each
+// connection.
 //
-// The files: tls.go has the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go has what is known of a
-// connection and its row, handshake.go the messages, certs.go the certificates; names.go and ciphers.go have names.
+// The files: tls.go has the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go
+// has what is known of a connection and its row, handshake.go the messages, certs.go the
+// certificates; names.go and ciphers.go have names.
 package tls
 
 import (
@@ -64,7 +66,8 @@ func match(data []byte) protocol.Verdict {
 	return v
 }
 
-// matchHello judges whether data begins with a hello of the given kind, however short the records are that it is cut into.
+// matchHello judges whether data begins with a hello of the given kind, however short the records
+// are that it is cut into.
 func matchHello(data []byte, kind byte) protocol.Verdict {
 	var hello [messageHeader + 2]byte
 	for have := 0; have < len(hello); {
@@ -90,7 +93,8 @@ func matchHello(data []byte, kind byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// Data takes what it can of records as it comes. Headers, and bodies that are short, it wants whole.
+// Data takes what it can of records as it comes. Headers, and bodies that are short, it wants
+// whole.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	s := p.state(c)
 	for taken := 0; ; {
@@ -132,8 +136,8 @@ type record struct {
 	left int // bytes of the body that are still to come
 }
 
-// step takes a part of a record. It takes nothing if there is too little. When the connection is established, or when this is
-// not TLS, Next is not More.
+// step takes a part of a record. It takes nothing if there is too little. When the connection is
+// established, or when this is not TLS, Next is not More.
 func (s *state) step(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	r := &s.sides[pkt.Side].record
 	switch {

@@ -267,7 +267,8 @@ func ext(kind uint16, body string) string {
 	return string(binary.BigEndian.AppendUint16(b, uint16(len(body)))) + body
 }
 
-// hello makes a handshake message: a ClientHello or ServerHello that chooses TLS_AES_128_GCM_SHA256.
+// hello makes a handshake message: a ClientHello or ServerHello that chooses
+// TLS_AES_128_GCM_SHA256.
 func hello(kind byte, version uint16, id string, exts ...string) string {
 	b := cryptobyte.NewBuilder([]byte{kind})
 	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
@@ -338,7 +339,8 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// TestChangeCipherSpecMeansNothingInTLS13 has an alert in the clear after it, as clients send that refuse the server.
+// TestChangeCipherSpecMeansNothingInTLS13 has an alert in the clear after it, as clients send that
+// refuse the server.
 func TestChangeCipherSpecMeansNothingInTLS13(t *testing.T) {
 	chosen := ext(extSupportedVersions, "\x03\x04")
 	ccs := rec(changeCipherSpec, "\x01")

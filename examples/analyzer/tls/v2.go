@@ -8,7 +8,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Old clients say hello in SSL 2, whatever version they can do. A server that can do SSL 3 or TLS answers in that.
+// Old clients say hello in SSL 2, whatever version they can do. A server that can do SSL 3 or TLS
+// answers in that.
 
 // Types of SSL 2 messages.
 const (
@@ -35,7 +36,8 @@ func readV2Hello(body cryptobyte.String) (h v2Hello, ok bool) {
 // v2Record returns the end of the record that data begins with, which has a two-byte header.
 func v2Record(data []byte) int { return 2 + int(binary.BigEndian.Uint16(data)&0x7fff) }
 
-// matchV2 judges whether data begins with a client's hello. It is strict, since there is no magic number.
+// matchV2 judges whether data begins with a client's hello. It is strict, since there is no magic
+// number.
 func matchV2(data []byte) protocol.Verdict {
 	if len(data) > 0 && data[0]&0x80 == 0 || len(data) > 2 && data[2] != v2ClientHello ||
 		len(data) > 3 && data[3] != 0 && data[3] != 3 || len(data) > 4 && data[4] > 3 {

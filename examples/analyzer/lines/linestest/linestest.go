@@ -1,5 +1,5 @@
-// Package linestest checks the accounts of the parsers of text protocols: what they say that they hold, what they let go of,
-// and what they allocate.
+// Package linestest checks the accounts of the parsers of text protocols: what they say that they
+// hold, what they let go of, and what they allocate.
 package linestest
 
 import (
@@ -23,9 +23,10 @@ type Account struct {
 	PerByte int                        // bytes that may be allocated for a byte of input
 }
 
-// Check plays turns to a parser and compares what it says that it holds with what can be reached from its state, after each
-// packet. Where flush tells it to, before the nth packet, it calls Flush, and checks that little is held then. It returns
-// the rows, and checks that none is left when the connection is removed.
+// Check plays turns to a parser and compares what it says that it holds with what can be reached
+// from its state, after each packet. Where flush tells it to, before the nth packet, it calls
+// Flush, and checks that little is held then. It returns the rows, and checks that none is left
+// when the connection is removed.
 func (a Account) Check(t testing.TB, turns []protocoltest.Turn, size int, flush func(n int) bool) []any {
 	t.Helper()
 	o, c := &protocoltest.Recorder{}, protocoltest.Conn()
@@ -85,7 +86,8 @@ func (a Account) play(p protocol.Parser, c *conn.Connection, turns []protocoltes
 	a.playIn(nil, p, c, turns, size, after)
 }
 
-// playIn plays turns as the flow table does. What the parser leaves is kept in held, which has room for all.
+// playIn plays turns as the flow table does. What the parser leaves is kept in held, which has room
+// for all.
 func (a Account) playIn(
 	held []byte, p protocol.Parser, c *conn.Connection, turns []protocoltest.Turn, size int, after func(),
 ) {
@@ -123,8 +125,9 @@ func (a Account) playIn(
 	}
 }
 
-// Size returns how many bytes of memory can be reached from the value that v points to, but for what it shares with other
-// connections: interfaces and functions are not followed, nor pointers to parsers.
+// Size returns how many bytes of memory can be reached from the value that v points to, but for
+// what it shares with other connections: interfaces and functions are not followed, nor pointers to
+// parsers.
 func Size(v any) int {
 	s := sizer{}
 	return s.of(reflect.ValueOf(v))
