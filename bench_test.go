@@ -366,7 +366,8 @@ func BenchmarkTeardown(b *testing.B) {
 			var cs ring[hooksConn]
 			for b.Loop() {
 				for i := range cs {
-					cs[i].StateRemove(&cs[i])
+					c := &cs[i]
+					c.StateRemove(c)
 				}
 			}
 			reportPerConn(b, len(cs))
