@@ -54,12 +54,16 @@ func sum64(data []byte, sum uint64) uint64 {
 		sum += carry
 		data = data[32:]
 	}
-	for len(data) > 0 {
+	for len(data) >= 8 {
+		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(data), 0)
+		sum += carry
+		data = data[8:]
+	}
+	if len(data) > 0 {
 		var word [8]byte
-		n := copy(word[:], data)
+		copy(word[:], data)
 		sum, carry = bits.Add64(sum, binary.LittleEndian.Uint64(word[:]), 0)
 		sum += carry
-		data = data[n:]
 	}
 	return sum
 }
