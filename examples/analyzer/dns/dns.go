@@ -138,14 +138,14 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) p
 		s.parser = p
 	}
 	s.seen += len(data)
+	if len(data) < headerLen {
+		p.owner.Weird(c, "DNS_truncated_len_lt_hdr_len", "")
+		return protocol.More
+	}
 	m := &p.msg
 	*m = message{data: data, at: headerLen, buf: m.buf, text: m.text, owner: p.owner, conn: c}
 	defer func() { m.data, m.conn = nil, nil }()
 	m.netbios = p.transport == conn.UDP && c.ID.Resp.Port() == netbios
-	if len(data) < headerLen {
-		m.weird("DNS_truncated_len_lt_hdr_len", "")
-		return protocol.More
-	}
 	var r *Row
 	op := m.opcode()
 	switch {

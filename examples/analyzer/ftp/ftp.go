@@ -119,9 +119,11 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 			return n, next
 		}
 		line.Note(p.owner, c)
-		if text := withoutTelnet(line.Text); pkt.Side == protocol.Orig {
+		switch text := withoutTelnet(line.Text); {
+		case len(text) == 0:
+		case pkt.Side == protocol.Orig:
 			s.clientLine(c, text)
-		} else {
+		default:
 			next = s.serverLine(c, text)
 		}
 	}
@@ -163,12 +165,11 @@ func finalize(c *conn.Connection) bool {
 }
 
 func (s *state) clientLine(c *conn.Connection, line []byte) {
-	line = bytes.TrimLeft(line, " \t")
-	if len(line) == 0 {
+	if line = lines.SkipBlanks(line); len(line) == 0 {
 		return
 	}
 	word, arg := lines.Word(line)
-	if len(word) < 3 || bytes.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if len(word) < 3 || !printable(word) {
 		if s.confirmed {
 			s.weird(c, "FTP_invalid_command", "")
 		}
@@ -200,9 +201,6 @@ func (s *state) clientLine(c *conn.Connection, line []byte) {
 
 // serverLine takes a line of a reply: 227 text; or 227-text, any lines, and 227 text.
 func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
-	if len(line) == 0 {
-		return protocol.More
-	}
 	code, rest := replyCode(line), line
 	if code > 0 {
 		rest = line[3:]
@@ -217,10 +215,10 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 		return protocol.Violated(s.confirmed, s.seen)
 	case len(rest) > 0 && rest[0] == '-':
 		s.more = code
-		s.onReply(code, bytes.TrimLeft(rest[1:], " \t"))
+		s.onReply(code, lines.SkipBlanks(rest[1:]))
 		return protocol.More
 	}
-	text := bytes.TrimLeft(rest, " \t")
+	text := lines.SkipBlanks(rest)
 	verb := s.onReply(code, text)
 	switch {
 	case code == 227 && (verb == "PASV" || verb == "EPSV"):
@@ -255,12 +253,22 @@ func replyCode(line []byte) (code int) {
 	return code
 }
 
+// printable reports whether text has nothing but ASCII characters that can be seen.
+func printable(text []byte) bool {
+	for _, b := range text {
+		if b <= ' ' || b > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
 // withoutTelnet returns line without the Telnet commands that clients send before ABOR.
 func withoutTelnet(line []byte) []byte {
 	const iac, will, dont = 255, 251, 254
-	if bytes.IndexByte(line, iac) < 0 {
+	if len(line) == 0 || bytes.IndexByte(line, iac) < 0 {
 		return line
 	}
 	text := make([]byte, 0, len(line))

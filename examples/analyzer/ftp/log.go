@@ -238,13 +238,13 @@ func (s *state) write(c *conn.Connection) {
 	if cmd.hasRow() {
 		row := &Row{
 			Header:      logs.NewHeader("ftp", c, cmd.time),
-			User:        logs.Text(s.user),
-			Password:    logs.Text(s.password),
+			User:        logs.Text([]byte(s.user)),
+			Password:    logs.Text([]byte(s.password)),
 			Command:     cmd.verb,
-			Arg:         logs.Text(arg),
+			Arg:         logs.Text([]byte(arg)),
 			FileSize:    s.fileSize,
 			ReplyCode:   s.replyCode,
-			ReplyMsg:    logs.Text(s.replyMsg),
+			ReplyMsg:    logs.Text([]byte(s.replyMsg)),
 			DataChannel: s.dataChannel,
 		}
 		if s.password != "" && !slices.Contains(guests, strings.ToLower(s.user)) {

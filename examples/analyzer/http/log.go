@@ -157,10 +157,10 @@ func (s *state) onReply(c *conn.Connection, line statusLine) {
 		return
 	}
 	r.StatusCode, r.Version = new(line.code), line.version
-	r.StatusMsg = s.text(c, r, []byte(line.reason), r.StatusMsg)
+	r.StatusMsg = s.text(c, r, line.reason, r.StatusMsg)
 	if informational(line.code) {
 		r.InfoCode = line.code
-		r.InfoMsg = s.text(c, r, []byte(line.reason), r.InfoMsg)
+		r.InfoMsg = s.text(c, r, line.reason, r.InfoMsg)
 	}
 }
 
@@ -168,6 +168,15 @@ func (s *state) onReply(c *conn.Connection, line statusLine) {
 var proxyFields = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-From", "Client-Ip", "Via", "Xroxy-Connection", "Proxy-Connection",
 }
+
+// proxyLabels are what values of proxyFields have in front of them in a row.
+var proxyLabels = func() map[string]string {
+	labels := make(map[string]string)
+	for _, name := range proxyFields {
+		labels[name] = strings.ToUpper(name) + " -> "
+	}
+	return labels
+}()
 
 // onRequestField takes a field of a request's header that goes into the row.
 func (s *state) onRequestField(c *conn.Connection, f lines.Field) {
@@ -193,16 +202,17 @@ func (s *state) onRequestField(c *conn.Connection, f lines.Field) {
 			r.Username = s.text(c, r, username(f.Value[len(basic):]), r.Username)
 		}
 	default:
-		s.onProxyField(c, r, strings.ToUpper(f.Name)+" -> ", f.Value)
+		s.onProxyField(c, r, proxyLabels[f.Name], f.Value)
 	}
 }
 
-func (s *state) onProxyField(c *conn.Connection, r *Row, name string, value []byte) {
+func (s *state) onProxyField(c *conn.Connection, r *Row, label string, value []byte) {
 	if r.texts > maxProxied || len(r.Proxied) == maxProxies {
 		s.parser.owner.Weird(c, "log_container_field_truncated", "HTTP::LOG")
 		return
 	}
-	raw := append([]byte(name), value[:min(len(value), logs.MaxText)]...)
+	var short [64]byte // most labels and values need no more
+	raw := append(append(short[:0], label...), value[:min(len(value), logs.MaxText)]...)
 	if slices.ContainsFunc(r.Proxied, func(p string) bool { return p == string(raw) }) {
 		return // most that come again need not be made a text to be known
 	}

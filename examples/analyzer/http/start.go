@@ -12,8 +12,7 @@ import (
 const (
 	version09 = "0.9"
 	version11 = "1.1"
-	noReason  = "<empty>" // for a missing reason phrase, as in Zeek
-	maxMethod = 32        // bytes of a method that Match believes in
+	maxMethod = 32 // bytes of a method that Match believes in
 )
 
 // A requestLine is a request line. Its method and its uri, which still has its escapes, are those
@@ -31,7 +30,7 @@ type requestLine struct {
 func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
 	line := l.Text
 	n := tokenLen(line)
-	rest := bytes.TrimLeft(line[n:], " \t")
+	rest := lines.SkipBlanks(line[n:])
 	if n == 0 || n+len(rest) == len(line) {
 		return r, false
 	}
@@ -143,11 +142,15 @@ func parseVersion(data []byte) string {
 	}
 }
 
-// A statusLine is a status line, with code 0 for a code that is not a number.
+// noReason stands for a missing reason phrase, as in Zeek.
+var noReason = []byte("<empty>")
+
+// A statusLine is a status line, with code 0 for a code that is not a number. Its reason is that of
+// the line.
 type statusLine struct {
 	version string
 	code    int
-	reason  string
+	reason  []byte
 }
 
 func parseStatusLine(line []byte) (r statusLine, ok bool) {
@@ -160,7 +163,7 @@ func parseStatusLine(line []byte) (r statusLine, ok bool) {
 	if i < 0 {
 		return r, false
 	}
-	rest = bytes.TrimLeft(rest[i:], " \t")
+	rest = lines.SkipBlanks(rest[i:])
 	if len(rest) < 3 {
 		return r, false
 	}
@@ -169,7 +172,7 @@ func parseStatusLine(line []byte) (r statusLine, ok bool) {
 	}
 	r.reason = noReason
 	if i := bytes.IndexAny(rest[3:], " \t"); i >= 0 {
-		r.reason = string(bytes.TrimLeft(rest[3+i:], " \t"))
+		r.reason = lines.SkipBlanks(rest[3+i:])
 	}
 	return r, true
 }

@@ -32,10 +32,7 @@ func (n Names) field(line []byte) (name string, value []byte) {
 			lower[i] += 'a' - 'A'
 		}
 	}
-	rest := line[i:]
-	for len(rest) > 0 && blank(rest[0]) {
-		rest = rest[1:]
-	}
+	rest := SkipBlanks(line[i:])
 	if len(rest) == 0 || rest[0] != ':' {
 		return "", nil
 	}
@@ -98,12 +95,12 @@ func (h *Header) Line(l Line, after []byte, names Names, yield func(Field)) {
 		h.Finish(yield)
 	}
 	h.begun = true
-	name, value := names.field(bytes.TrimLeft(line, " \t"))
+	name, value := names.field(SkipBlanks(line))
 	if name == "" {
 		return
 	}
 	if l.Long || len(after) > 0 && !blank(after[0]) {
-		yield(Field{Name: name, Value: bytes.TrimLeft(value, " \t")})
+		yield(Field{Name: name, Value: SkipBlanks(value)})
 		return
 	}
 	h.name, h.field = name, append(h.field[:0], value...)
@@ -120,12 +117,10 @@ func (h *Header) Ahead(line []byte, yield func(Field)) {
 // Finish gives the field that may go on to yield. Lines that would belong to it are dropped.
 func (h *Header) Finish(yield func(Field)) {
 	if h.name != "" {
-		yield(Field{Name: h.name, Value: bytes.TrimLeft(h.field, " \t"), Folded: h.fold, Long: h.long})
+		yield(Field{Name: h.name, Value: SkipBlanks(h.field), Folded: h.fold, Long: h.long})
 	}
 	*h = Header{begun: h.begun}
 }
 
 // Held returns how many bytes of memory h keeps.
 func (h *Header) Held() int { return cap(h.field) }
-
-func blank(b byte) bool { return b == ' ' || b == '\t' }

@@ -140,5 +140,15 @@ func Word(line []byte) (word, rest []byte) {
 	for i < len(line) && line[i] != 0 && line[i] != ' ' && (line[i] < '\t' || line[i] > '\r') {
 		i++
 	}
-	return line[:i], bytes.TrimLeft(line[i:], " \t")
+	return line[:i], SkipBlanks(line[i:])
 }
+
+// SkipBlanks returns text without the spaces and tabs that it begins with.
+func SkipBlanks(text []byte) []byte {
+	for len(text) > 0 && blank(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
+
+func blank(b byte) bool { return b == ' ' || b == '\t' }

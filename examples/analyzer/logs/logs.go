@@ -5,7 +5,6 @@ package logs
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -66,20 +65,21 @@ const MaxText = 4096
 // Text returns bytes from the network, at most MaxText of them, as a string that JSON can carry:
 // what is not UTF-8 is written \xNN, as Zeek does. The string has memory of its own, so that it
 // keeps no packet or line alive.
-func Text[T ~string | ~[]byte](raw T) string {
-	s := strings.Clone(string(raw[:min(len(raw), MaxText)]))
-	if utf8.ValidString(s) {
-		return s
+func Text(raw []byte) string {
+	raw = raw[:min(len(raw), MaxText)]
+	if utf8.Valid(raw) {
+		return string(raw)
 	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
+	const hex = "0123456789abcdef"
+	b := make([]byte, 0, 2*len(raw))
+	for len(raw) > 0 {
+		r, n := utf8.DecodeRune(raw)
 		if r == utf8.RuneError && n == 1 {
-			b.WriteString(`\x` + strconv.FormatUint(uint64(s[0])|0x100, 16)[1:])
+			b = append(b, '\\', 'x', hex[raw[0]>>4], hex[raw[0]&0xf])
 		} else {
-			b.WriteString(s[:n])
+			b = append(b, raw[:n]...)
 		}
-		s = s[n:]
+		raw = raw[n:]
 	}
-	return b.String()
+	return string(b)
 }

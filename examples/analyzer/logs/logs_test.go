@@ -50,9 +50,9 @@ func TestConnLeavesUnsetFieldsOut(t *testing.T) {
 }
 
 func TestTextKeepsUTF8AndEscapesOtherBytes(t *testing.T) {
-	assert.Equal(t, "grün", logs.Text("grün"))
-	assert.Equal(t, `a\xffb\xc3`, logs.Text([]byte("a\xffb\xc3")))
-	assert.Equal(t, "a\ufffd", logs.Text("a\ufffd"), "which is a letter of its own")
+	assert.Equal(t, "grün", logs.Text([]byte("grün")))
+	assert.Equal(t, "a\\xffb\\xc3\a", logs.Text([]byte("a\xffb\xc3\x07")))
+	assert.Equal(t, "a\ufffd", logs.Text([]byte("a\ufffd")), "which is a letter of its own")
 }
 
 type row struct {

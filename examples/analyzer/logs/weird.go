@@ -18,7 +18,7 @@ type Weird struct {
 
 // NewWeird returns a row about c, which is nil for what is of no connection.
 func NewWeird(c *conn.Connection, ts time.Time, name, addl, source string) *Weird {
-	w := &Weird{Name: name, Addl: Text(addl), Source: source}
+	w := &Weird{Name: name, Addl: Text([]byte(addl)), Source: source}
 	if c != nil {
 		w.Header = NewHeader("weird", c, ts)
 	} else {

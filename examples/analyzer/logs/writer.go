@@ -134,12 +134,18 @@ func (o *Output) Close() error {
 // once in some hundred rows.
 type Writer struct {
 	out     *Output
-	pending map[string]*bytes.Buffer // by log; under "" if the Output is a stream, which keeps their order
+	pending map[string]*buffer // by log; under "" if the Output is a stream, which keeps their order
+}
+
+// A buffer has lines that are to be written, and what adds rows to them.
+type buffer struct {
+	bytes.Buffer
+	enc *json.Encoder
 }
 
 // NewWriter returns a Writer to out. It belongs to one goroutine.
 func NewWriter(out *Output) *Writer {
-	return &Writer{out: out, pending: make(map[string]*bytes.Buffer)}
+	return &Writer{out: out, pending: make(map[string]*buffer)}
 }
 
 // An Appender is a row that writes itself, without its newline. The log that has a row for every
@@ -161,17 +167,15 @@ func (w *Writer) Write(row Row) {
 	}
 	b := w.pending[file]
 	if b == nil {
-		b = new(bytes.Buffer)
+		b = new(buffer)
+		b.enc = json.NewEncoder(b)
+		b.enc.SetEscapeHTML(false)
 		w.pending[strings.Clone(file)] = b
 	}
 	if a, ok := row.(Appender); ok {
 		b.Write(append(a.AppendJSON(b.AvailableBuffer()), '\n'))
-	} else {
-		enc := json.NewEncoder(b)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(row); err != nil {
-			panic("logs: a row of " + path + " is not JSON: " + err.Error())
-		}
+	} else if err := b.enc.Encode(row); err != nil {
+		panic("logs: a row of " + path + " is not JSON: " + err.Error())
 	}
 	if b.Len() >= flushSize {
 		w.out.write(file, b.Bytes())

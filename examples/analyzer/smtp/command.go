@@ -39,12 +39,15 @@ var verbs = map[string]verb{
 	"SOML": other, "SAML": other, "TURN": other, "ETRN": other,
 }
 
-const maxVerb = len("X-ANONYMOUSTLS")
+const (
+	minVerb = len("AUTH")
+	maxVerb = len("X-ANONYMOUSTLS")
+)
 
 // parseCommand takes a command apart.
 func parseCommand(line []byte) (v verb, arg []byte) {
 	word, arg := lines.Word(line)
-	if len(word) == 0 || len(word) > maxVerb {
+	if len(word) < minVerb || len(word) > maxVerb {
 		return unknown, nil
 	}
 	var upper [maxVerb]byte // for clients that send nothing else: it allocates nothing

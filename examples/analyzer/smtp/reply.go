@@ -1,10 +1,10 @@
 package smtp
 
 import (
-	"bytes"
 	"slices"
 
 	"example.com/conn"
+	"example.com/conn/examples/analyzer/lines"
 	"example.com/conn/examples/analyzer/protocol"
 )
 
@@ -71,5 +71,5 @@ func parseReply(line []byte) (code int, text []byte, more, ok bool) {
 	if more = len(rest) > 0 && rest[0] == '-'; more {
 		rest = rest[1:]
 	}
-	return code, bytes.TrimLeft(rest, " \t"), more, true
+	return code, lines.SkipBlanks(rest), more, true
 }

@@ -174,7 +174,7 @@ func agree(client, server []byte) string {
 	}
 	for name := range strings.SplitSeq(string(client), ",") {
 		if name != "" && offered[name] {
-			return logs.Text(name)
+			return logs.Text([]byte(name))
 		}
 	}
 	return disagree
