@@ -58,7 +58,7 @@ func newFragments() fragments {
 type datagram struct {
 	key    fragmentKey
 	born   time.Time
-	place  *list.Element
+	elem   *list.Element
 	pages  []*page
 	end    int // of the part that ends last
 	size   int // of the whole, 0 as long as it is unknown
@@ -159,7 +159,7 @@ func (fs *fragments) find(f *fragment, now time.Time) *datagram {
 	g := fs.datagrams[f.key]
 	if g == nil {
 		g = &datagram{key: f.key, born: now, header: f.header, next: f.next}
-		g.place = fs.order.PushBack(g)
+		g.elem = fs.order.PushBack(g)
 		fs.datagrams[f.key] = g
 		fs.account(g)
 	}
@@ -183,7 +183,7 @@ func (fs *fragments) account(g *datagram) {
 
 func (fs *fragments) remove(g *datagram) {
 	delete(fs.datagrams, g.key)
-	fs.order.Remove(g.place)
+	fs.order.Remove(g.elem)
 	fs.size -= g.cost
 }
 

@@ -32,7 +32,7 @@ type tunnel struct {
 	Tunnel   // its Type and its UID are empty until something was found inside
 	key      tunnelKey
 	last     time.Time     // of its latest packet
-	place    *list.Element // in the list of its protocol
+	elem     *list.Element // in the list of its protocol
 	violated bool          // it was found not to be a tunnel
 	noted    bool          // its beginning is in tunnel.log
 
@@ -78,11 +78,11 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 		if proto == conn.UDP && d.server(src.Port()) && !d.server(dst.Port()) && dst.Addr() != broadcast {
 			t.ID.Orig, t.ID.Resp = dst, src // as the flow table has it
 		}
-		t.place = order.PushBack(t)
+		t.elem = order.PushBack(t)
 		d.tunnels.known[key] = t
 	}
 	t.last = d.now
-	order.MoveToBack(t.place)
+	order.MoveToBack(t.elem)
 	return t
 }
 
@@ -148,7 +148,7 @@ func (d *Decoder) logTunnel(t *tunnel, action string, at time.Time) {
 // endTunnel forgets t, for which there is an action of tunnel.log unless that is empty.
 func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
 	delete(d.tunnels.known, t.key)
-	d.tunnels.order(t.key.proto).Remove(t.place)
+	d.tunnels.order(t.key.proto).Remove(t.elem)
 	if t.noted && action != "" {
 		d.logTunnel(t, action, at)
 	}

@@ -57,8 +57,8 @@ func (d *Decoder) amsdu(data []byte) (kind, []byte) {
 		return d.bad("truncated_802_11_amsdu_packet")
 	}
 	first := data[14 : 14+n]
-	if following := (14 + n + 3) &^ 3; following < len(data) {
-		d.pending = append(d.pending, rest{amsdu, data[following:], d.missing, len(d.chain)})
+	if next := (14 + n + 3) &^ 3; next < len(data) {
+		d.pending = append(d.pending, rest{amsdu, data[next:], d.missing, len(d.chain)})
 	}
 	d.missing = 0
 	return llc, first
