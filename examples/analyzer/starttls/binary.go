@@ -189,6 +189,7 @@ func readLDAP(data []byte) (m ldap, ok bool) {
 	if !ok || tag != ldapMessage {
 		return m, false
 	}
+	in = in[:min(size, len(in))] // what follows is the next message's
 	tag, size, ok = readBER(&in)
 	if !ok || tag != ldapID || size < 1 || size > 4 {
 		return m, false
