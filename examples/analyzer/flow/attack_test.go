@@ -442,6 +442,18 @@ func TestParserFlipsConnectionOnce(t *testing.T) {
 	assert.Equal(t, []string{"7000>40000 SHR D^ 0/10 hello"}, h.close())
 }
 
+func TestParserDoesNotFlipWhatThePortHasFlipped(t *testing.T) {
+	p := &fake{name: "hello", udp: true, ports: []uint16{53}}
+	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+		p.note(pkt, string(data))
+		return len(data), protocol.Flip
+	}
+	h := newHarness(t, nil, p)
+	h.udp(netip.AddrPortFrom(server.Addr(), 53), client, "hello")
+	assert.Equal(t, "<hello", p.got.String())
+	assert.Equal(t, []string{"40000>53 SHR ^d - hello"}, h.close())
+}
+
 func TestNestedProtocolsAreBounded(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) {

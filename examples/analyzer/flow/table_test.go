@@ -360,6 +360,21 @@ func TestTimeouts(t *testing.T) {
 			h.tcp(client, server, "S", 100, 0, "")
 			h.tcp(server, client, "RA", 0, 101, "")
 		}, 5 * time.Second},
+		"reset where it is due": {func(h *harness) {
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			h.tcp(client, server, "R", 106, 0, "")
+		}, 5 * time.Second},
+		"reset where it was acknowledged": {func(h *harness) {
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			h.tcp(client, server, "R", 101, 0, "")
+		}, 5 * time.Second},
+		"reset elsewhere in the window": {func(h *harness) {
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			h.tcp(client, server, "R", 104, 0, "")
+		}, 5 * time.Minute},
 		"UDP": {func(h *harness) { h.udp(client, server, "x") }, time.Minute},
 		"ICMP": {func(h *harness) {
 			h.icmp(client, server, 8, 0, "")
@@ -646,6 +661,16 @@ func TestHandOverBeginsSearchAnew(t *testing.T) {
 	assert.Equal(t, ">other one<fine", second.got.String())
 	assert.Equal(t, []string{"40000>7000 S1 ShADd 14/4 hello,other"}, h.close())
 	assert.Equal(t, 2, p.ran+second.ran)
+}
+
+func TestHandOverOfOneByte(t *testing.T) {
+	p, second := &fake{name: "hello"}, &fake{name: "o"}
+	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 5, protocol.HandOver }
+	h := newHarness(t, nil, p, second)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "helloo")
+	assert.Equal(t, ">o", second.got.String())
+	h.close()
 }
 
 func TestPortDoesNotDecideAfterHandOver(t *testing.T) {
