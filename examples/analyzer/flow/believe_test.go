@@ -241,6 +241,74 @@ func TestConnectionThatGoesOnAfterRST(t *testing.T) {
 	assert.Equal(t, 1, h.table.Stats.Removed, "which ends the connection otherwise")
 }
 
+// What ends a connection is taken only from where the next byte is due, or when the other side
+// acknowledges it: otherwise a SYN would have the next request begin a connection of its own.
+func TestSYNAfterDoubtfulEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		end      func(h *harness)
+		believed bool
+	}{
+		"RST in window":        {func(h *harness) { h.tcp(client, server, "R", 300, 0, "") }, false},
+		"RST that is due":      {func(h *harness) { h.tcp(client, server, "R", 106, 0, "") }, true},
+		"RST, but it goes on":  {func(h *harness) { h.tcp(client, server, "R", 106, 0, ""); h.tcp(client, server, "A", 106, 501, "-") }, false},
+		"FIN of one side":      {func(h *harness) { h.tcp(client, server, "FA", 106, 501, "") }, false},
+		"FINs in window":       {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 700, 106, "") }, false},
+		"FINs, one in window":  {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 700, 107, "") }, false},
+		"FINs that are due":    {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 501, 107, "") }, true},
+		"FINs, one is ACKed":   {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 501, 301, "") }, true},
+		"FIN, and the RST due": {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "R", 501, 0, "") }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil, &fake{name: "hello"})
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			c.end(h)
+			h.tcp(client, server, "S", 9_000_000, 0, "")
+			assert.Equal(t, c.believed, h.table.Stats.Connections == 2)
+			h.close()
+		})
+	}
+}
+
+// A side of which nothing but the SYN and the FIN was captured tells by the FIN how much it has
+// sent, unless the other side's segments tell how much it may have been.
+func TestFarFINAfterSYN(t *testing.T) {
+	h := newHarness(t, nil)
+	h.tcp(client, server, "S", 100, 0, "")
+	h.tcp(server, client, "SA", 500, 101, "")
+	h.tcp(client, server, "FA", 3_000_000_101, 501, "")
+	assert.Empty(t, h.weirds())
+	assert.Equal(t, []string{"40000>7000 S2 ShF 3000000000/0"}, h.close())
+
+	h = newHarness(t, nil)
+	h.handshake()
+	h.tcp(server, client, "A", 501, 101, "hello")
+	h.tcp(client, server, "FA", 3_000_000_101, 501, "")
+	assert.Equal(t, []string{"TCP_seq_underflow_or_misorder", "segment_outside_window"}, h.weirds())
+	h.close()
+}
+
+// What lies before the window acknowledges nothing, or the bytes that are still missing would be
+// given up.
+func TestACKOfOldSegment(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	seq := uint32(501)
+	for range 70 { // the server goes on beyond the slack
+		h.tcp(server, client, "A", seq, 106, strings.Repeat("x", 1000))
+		seq += 1000
+		h.tcp(client, server, "A", 106, seq, "")
+	}
+	p.got.Reset()
+	h.tcp(server, client, "A", 501, 206, "") // the client has not sent so much
+	h.tcp(client, server, "A", 106, seq, "again")
+	assert.Equal(t, ">again", p.got.String())
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
+	h.close()
+}
+
 // A stream whose ACKs were not captured goes on beyond the window that was seen.
 func TestWindowOfUnseenACKs(t *testing.T) {
 	p := &fake{name: "hello"}

@@ -33,7 +33,8 @@ func (s tcpState) handshaking() bool { return s <= synAckSent }
 type endpoint struct {
 	state, prev tcpState
 	finished    bool   // has sent a FIN
-	done        bool   // has closed or reset, and that was acted upon
+	done        bool   // has sent a FIN or RST where its state allows one
+	over        bool   // and a host believes that: see flow.over
 	ended       bool   // the parser knows that no more will come
 	start       uint32 // the SYN's sequence number, or that before the first byte seen
 	last        int64  // one past the highest that was sent
@@ -51,6 +52,10 @@ type endpoint struct {
 func (e *endpoint) shookHands() bool {
 	return e.state == established || (e.state == closed || e.state == reset) && e.prev == established
 }
+
+// onlySYN reports whether nothing but SYNs and FINs seems to be captured: then the FIN of e tells
+// how much it has sent, however far away that is.
+func (e *endpoint) onlySYN(peer *endpoint) bool { return e.last == 1 && !peer.window.known }
 
 // relative returns seq as a relative number: that which is nearest to the last one sent.
 func (e *endpoint) relative(seq uint32) int64 {
@@ -96,13 +101,14 @@ func (c *counter) add() bool {
 // an ACK of 0.
 const farAway = 1 << 20
 
-// doubts reports whether a segment begins another connection although f is established on both
-// sides. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in
-// another's name; if the connection was really forgotten, the other side accepts the new one, which
-// is then believed: see answered.
+// doubts reports whether a segment begins another connection although f is established and not
+// over. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in another's
+// name; if the connection was really forgotten, the other side accepts the new one, which is then
+// believed: see answered.
 func (f *flow) doubts(tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
-	return tcp.SYN && orig.state == established && resp.state == established && tcp.Seq != orig.start && tcp.Seq != resp.start
+	return tcp.SYN && orig.shookHands() && resp.shookHands() && !f.over() &&
+		tcp.Seq != orig.start && tcp.Seq != resp.start
 }
 
 // doubt notes a segment that is doubted, and does nothing else with it.
@@ -186,8 +192,8 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	}
 	t.synchronize(f, e, tcp, span)
 	seq := e.relative(tcp.Seq)
-	if tcp.FIN && e.last == 1 && seq < 0 {
-		seq += 1 << 32 // nothing but the SYN and the FIN was captured: the FIN has the size, however far away
+	if tcp.FIN && seq < 0 && e.onlySYN(peer) {
+		seq += 1 << 32
 	}
 	if seq < 0 && !tcp.RST {
 		t.weird(f, "TCP_seq_underflow_or_misorder", "", "TCP")
@@ -218,7 +224,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	}
 	acked := int64(0)
 	if tcp.ACK {
-		acked = t.acknowledge(f, e, peer, tcp)
+		acked = t.acknowledge(f, e, peer, tcp, seq)
 	}
 	if e.window.update(tcp, acked) && e.state != closed && e.state != reset {
 		t.weird(f, "window_recision", "", "")
@@ -259,14 +265,20 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	}
 	t.finish(f, side, now)
 	t.finish(f, side.Other(), now)
-	if closes && !e.done {
-		e.done = true
-		switch {
-		case e.state == reset && e.prev == established && !exact: // perhaps nothing comes of it
-		case e.state == reset || peer.done || peer.state == inactive:
-			t.requeue(f, closing)
-		}
+	e.done = e.done || closes
+	e.over = e.over || closes && (exact || e.prev != established)
+	peer.over = peer.over || peer.finished && peer.ack >= peer.fin
+	if (closes || tcp.ACK) && f.over() && f.queue != closing {
+		t.requeue(f, closing)
 	}
+}
+
+// over reports whether f has come to its end. A RST or FIN that is not where the next byte is due
+// may be of somebody else: such a FIN counts when the other side acknowledges it, such a RST never.
+func (f *flow) over() bool {
+	orig, resp := &f.ends[0], &f.ends[1]
+	return orig.over && (orig.state == reset || resp.over || resp.state == inactive) ||
+		resp.over && (resp.state == reset || orig.state == inactive)
 }
 
 // flags returns the flags of a segment as their initial letters.
@@ -332,9 +344,9 @@ func (t *Table) synchronize(f *flow, e *endpoint, tcp *layers.TCP, span int64) {
 	}
 }
 
-// acknowledge takes an ACK from e of what peer sent and returns the number acknowledged, 0 if it is
-// not to be believed.
-func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP) int64 {
+// acknowledge takes an ACK from e, in a segment that starts at seq, of what peer sent. It returns
+// the number acknowledged, 0 if it is not to be believed.
+func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP, seq int64) int64 {
 	if peer.state == inactive {
 		if !tcp.SYN && !tcp.FIN && !tcp.RST && (f.rare == nil || len(f.weirds) == 0) &&
 			(e.state == synSent || e.state == synAckSent || e.state == established) {
@@ -350,6 +362,10 @@ func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP) int64 {
 	}
 	if tcp.RST || tcp.Ack == 0 && ack-peer.ack > farAway {
 		return 0
+	}
+	if seq < e.ack-slack && ack > peer.ack && e.shookHands() && peer.shookHands() {
+		t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
+		return 0 // a host takes no ACK from what lies before its window
 	}
 	side := protocol.Orig // of peer
 	if peer == &f.ends[protocol.Resp] {
@@ -428,7 +444,7 @@ func (w *window) update(tcp *layers.TCP, acked int64) (shrank bool) {
 // that goes on beyond the window is believed: then peer's ACKs were not captured.
 func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bool {
 	switch {
-	case tcp.FIN && e.last == 1: // all that it sent was not captured
+	case tcp.FIN && e.onlySYN(peer):
 		return true
 	case peer.window.scaled && peer.window.edge > 0 && seq > max(peer.window.edge, e.last)+slack:
 		return false
@@ -571,8 +587,9 @@ func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, d
 			t.giveUpGap(f, side)
 		}
 	}
-	if f.queue == closing && f.ends[side].state == reset {
-		t.requeue(f, long) // it goes on: the RST was of somebody else
+	if e.state == reset && e.over { // it goes on: the RST was of somebody else
+		e.over = false
+		t.requeue(f, long)
 	}
 }
 
