@@ -81,6 +81,7 @@ var conversations = []struct {
 	{"answers something else", IMAP, []Turn{Orig("a STARTTLS\r\n"), Resp("b OK\r\n"), Resp("a2 OK\r\n")}, protocol.More, true, ""},
 	{"logs in", IMAP, []Turn{Resp("* OK hi\r\n"), Orig("a LOGIN joe secret\r\n")}, protocol.Stop, true, ""},
 	{"has long tags", IMAP, []Turn{Resp("* OK hi\r\n"), Orig(strings.Repeat("t", maxTag+1) + " STARTTLS\r\n")}, protocol.Stop, true, ""},
+	{"has empty lines", IMAP, []Turn{Resp("* OK hi\r\n"), Orig("\na STARTTLS\r\n"), Resp("a OK\r\n")}, protocol.HandOver, true, ""},
 	{"has the longest tag", IMAP, []Turn{Orig(strings.Repeat("t", maxTag) + " STARTTLS\r\n"), Resp(strings.Repeat("t", maxTag) + " OK\r\n")},
 		protocol.HandOver, true, ""},
 	{"has long lines", IMAP, []Turn{Resp("* OK hi\r\n* OK " + strings.Repeat("x", maxLine))}, protocol.Stop, true, ""},
@@ -94,6 +95,8 @@ var conversations = []struct {
 		protocol.HandOver, true, ""},
 	{"refuses", POP3, []Turn{Resp("+OK\r\n"), Orig("STLS\r\n"), Resp("-ERR no\r\n"), Orig("QUIT\r\n"), Resp("+OK bye\r\n")}, protocol.More, true, ""},
 	{"is asked what it can", POP3, []Turn{Orig("CAPA\r\n"), Resp("+OK\r\n")}, protocol.More, true, ""},
+	{"says something before it grants", POP3, []Turn{Orig("STLS\r\n"), Resp("* wait\r\n+OK\r\n")}, protocol.HandOver, true, ""},
+	{"errs and goes on", POP3, []Turn{Orig("CAPA\r\n"), Resp("-ERR\r\n+OK\r\n")}, protocol.More, true, ""},
 	{"is asked in vain what it can", POP3, []Turn{Orig("CAPA\r\n"), Resp("-ERR\r\n"), Orig("\r\n")}, protocol.More, false, ""},
 	{"is asked for mechanisms", POP3, []Turn{Resp("+OK\r\n"), Orig("AUTH\r\n"), Resp("+OK\r\nPLAIN\r\n.\r\n"), Orig("STLS\r\n"), Resp("+OK\r\n")},
 		protocol.HandOver, true, ""},
@@ -105,6 +108,7 @@ var conversations = []struct {
 		protocol.More, true, ""},
 	{"welcomes", IRC, []Turn{Orig("NICK joe\r\nUSER joe 0 * :Joe\r\n"), Resp(":irc.example NOTICE * :***\r\n:irc.example 001 joe :Welcome\r\n")},
 		protocol.Stop, true, ""},
+	{"welcomes nobody", IRC, []Turn{Orig("NICK joe\r\n"), Resp(":x 001 \r\n")}, protocol.Stop, true, ""},
 	{"has no numbers", IRC, []Turn{Orig("NICK joe\r\n"), Resp("NOTICE AUTH :***\r\n:a b c\r\n: 670 x\r\n:a 67\r\n:a 6x0 b\r\n:a 6700\r\n:a\r\n")},
 		protocol.More, false, ""},
 
@@ -113,6 +117,8 @@ var conversations = []struct {
 	{"refuses", XMPP, []Turn{Orig(stream + "<starttls/>"), Resp("<failure/><proceed/>")}, protocol.More, true, "XMPP: proceed without starttls"},
 	{"is the server's", XMPP, []Turn{Resp(stream + "<starttls\n/>")}, protocol.More, false, ""},
 	{"goes on without", XMPP, []Turn{Orig(stream), Resp("<success/>")}, protocol.Stop, true, ""},
+	{"has an empty tag", XMPP, []Turn{Orig(">" + stream + "<starttls/>"), Resp("<proceed/>")}, protocol.HandOver, true, ""},
+	{"verifies a server", XMPP, []Turn{Orig(stream + "<db:verify>")}, protocol.Stop, true, ""},
 	{"has long tags", XMPP, []Turn{Orig(stream + "<" + strings.Repeat("x", maxLine))}, protocol.Stop, true, ""},
 	{"has the longest tag", XMPP, []Turn{Orig(stream + "<" + strings.Repeat("x", maxLine-2) + ">")}, protocol.More, true, ""},
 
@@ -130,6 +136,7 @@ var conversations = []struct {
 	{"refuses", LDAP, []Turn{Orig(startTLSRequest), Resp(denied), Resp(granted)}, protocol.More, true, ""},
 	{"answers something else", LDAP, []Turn{Orig(startTLSRequest), Resp(ber(0x30, "\x02\x01\x06", ber(0x78, "\x0a\x01\x00"))),
 		Resp(ber(0x30, "\x02\x01\x05", ber(0x61, "\x0a\x01\x00")))}, protocol.More, true, ""},
+	{"answers before", LDAP, []Turn{Resp(granted + granted)}, protocol.More, false, ""},
 	{"asks for something else", LDAP, []Turn{Orig(ber(0x30, "\x02\x01\x05", ber(0x77, ber(0x80, "1.3.6.1.4.1.4203.1.11.3")))), Resp(granted)}, protocol.More, true, ""},
 	{"wraps", LDAP, []Turn{Orig(ber(0x30, "\x02\x01\x01", ber(0x60, "x"))), Resp(granted), Orig("\x00\x00\x01\x00")}, protocol.Stop, true, ""},
 	{"has no ID", LDAP, []Turn{Orig("\x30\x05\x04\x01\x01" + strings.Repeat("\x60", ldapEnough))}, protocol.Violation, false, ""},
@@ -145,13 +152,17 @@ var conversations = []struct {
 		protocol.Violation, false, ""},
 	{"is cut", RDP, []Turn{Orig("\x03\x00\x00\x06\xe0\x00")}, protocol.Violation, false, ""},
 	{"is long", RDP, []Turn{Orig("\x03\x00\x10\x01\xe0\x00")}, protocol.Violation, false, ""},
+	{"is short", RDP, []Turn{Orig("\x03\x00\x00\x07\x02\xe0\x00"), Resp(connectConfirm(2, 1))}, protocol.HandOver, true, ""},
 	{"answers before", RDP, []Turn{Resp(connectConfirm(2, 1))}, protocol.Violation, false, ""},
 
 	{"uses TLS", MySQL, []Turn{Resp(greeting), Orig(sslLogin)}, protocol.HandOver, true, ""},
 	{"does without", MySQL, []Turn{Resp(greeting), Orig(login)}, protocol.Stop, true, ""},
+	{"has a long greeting", MySQL, []Turn{Resp(packet(0, "\x0a8.0.36\x00"+strings.Repeat("s", 600))), Orig(sslLogin)}, protocol.HandOver, true, ""},
+	{"sends a long login", MySQL, []Turn{Resp(greeting), Orig("\x20\x00\x01" + sslLogin[3:])}, protocol.Stop, true, ""},
 	{"logs in with the flag of TLS", MySQL, []Turn{Resp(greeting), Orig(packet(1, "\x85\xae\xff\x19"+strings.Repeat("x", 60)))}, protocol.Stop, true, ""},
 	{"is early", MySQL, []Turn{Orig(sslLogin)}, protocol.More, false, ""},
 	{"sends an error", MySQL, []Turn{Resp(packet(0, "\xff\x10\x04Too many connections"))}, protocol.Violation, false, ""},
+	{"sends a short error", MySQL, []Turn{Resp(packet(0, "\xff\x10\x04T"))}, protocol.Violation, false, ""},
 	{"counts wrong", MySQL, []Turn{Resp(greeting), Orig(packet(2, sslLogin[4:]))}, protocol.Violation, false, ""},
 	{"greets twice", MySQL, []Turn{Resp(greeting + greeting)}, protocol.Violation, false, ""},
 
@@ -229,6 +240,16 @@ func TestConversations(t *testing.T) {
 			}
 			rows(t, func(o protocol.Owner) protocol.Parser { return New(o, tt.p) }, turns...)
 		})
+	}
+}
+
+// The last byte of an answer is enough, and nothing need come after it.
+func TestHandsOverAtOnce(t *testing.T) {
+	for _, tt := range conversations {
+		if tt.next == protocol.HandOver && tt.name != "grants the second time" { // which waits for the client's turn
+			res := Play(t, New(&Recorder{}, tt.p), Conn(), tt.turns...)
+			assert.Equal(t, Result{Next: protocol.HandOver}, res, "%v %s", tt.p, tt.name)
+		}
 	}
 }
 
@@ -311,6 +332,13 @@ func TestMatch(t *testing.T) {
 	} {
 		assert.Equal(t, tt.want, New(nil, tt.p).Match([]byte(tt.orig), []byte(tt.resp)), "%v %q %q", tt.p, tt.orig, tt.resp)
 	}
+	for kind := range 256 {
+		want := protocol.No
+		if strings.IndexByte("\x4a\x60\x63\x66\x68\x6c\x6e\x77", byte(kind)) >= 0 { // RFC 4511's requests
+			want = protocol.Yes
+		}
+		assert.Equal(t, want, matchLDAP([]byte(ber(0x30, "\x02\x01\x05", ber(byte(kind))))), "%#x", kind)
+	}
 }
 
 func TestReadLDAP(t *testing.T) {
@@ -357,6 +385,13 @@ func TestGapEnds(t *testing.T) {
 	turn.Lost = 1
 	assert.Equal(t, protocol.Stop, Play(t, p, c, turn).Next)
 	assert.Zero(t, p.Held(c))
+}
+
+func TestHeldCountsTheTag(t *testing.T) {
+	c := Conn()
+	p := New(&Recorder{}, IMAP)
+	Play(t, p, c, Orig("tag STARTTLS\r\n"))
+	assert.Equal(t, stateSize+len("tag"), p.Held(c))
 }
 
 // TestClientsDoNotWaitForever has a client that goes on before it is answered.
