@@ -99,6 +99,11 @@ func TestChecksumsThatCannotBeChecked(t *testing.T) {
 			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
 			h.packet(client, server, conn.UDP, append(b, "padding"...))
 		}},
+		"padding after empty UDP": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "")
+			h.packet(client, server, conn.UDP, append(b, "padding"...))
+			h.udp(client, server, "hello")
+		}},
 		"ignored": {func(c *flow.Config) { c.IgnoreChecksums = true }, func(h *harness) {
 			h.damage = true
 			h.udp(client, server, "hello")

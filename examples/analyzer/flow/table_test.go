@@ -453,6 +453,44 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
 
+// What answers what is RFC 792's, 950's and 1256's, and of ICMPv6 RFC 2710's, 4443's, 4620's, 4861's
+// and 6275's.
+func TestICMPAnswers(t *testing.T) {
+	for _, pair := range [][2]uint8{{8, 0}, {13, 14}, {15, 16}, {10, 9}, {17, 18}} {
+		h := newHarness(t, nil)
+		h.icmp(client, server, pair[0], 0, "x")
+		h.icmp(server, client, pair[1], 0, "x")
+		assert.Equal(t, []string{fmt.Sprintf("%d>%d OTH  1/1", pair[0], pair[1])}, h.close())
+	}
+	v6client, v6server := netip.MustParseAddrPort("[2001:db8::1]:0"), netip.MustParseAddrPort("[2001:db8::2]:0")
+	for _, pair := range [][2]uint8{{128, 129}, {133, 134}, {135, 136}, {130, 131}, {139, 140}, {144, 145}} {
+		h := newHarness(t, nil)
+		message := func(src, dst netip.AddrPort, typ uint8) {
+			icmp := layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
+			h.packet(src, dst, conn.ICMPv6, serialize(t, src, dst, &icmp, "12345"))
+		}
+		message(v6client, v6server, pair[0])
+		message(v6server, v6client, pair[1])
+		assert.Equal(t, []string{fmt.Sprintf("%d>%d OTH  1/1", pair[0], pair[1])}, h.close())
+	}
+}
+
+func TestLikelyServers(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello", ports: []uint16{7000}})
+	for proto, want := range map[conn.Proto][]uint16{
+		conn.TCP: {88, 110, 135, 139, 143, 389, 445, 502, 1434, 1883, 3268, 3306, 3389, 5222, 5269, 5432, 7000, 20000},
+		conn.UDP: {67, 68, 88, 123, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3544, 4011, 4789, 5060, 5072, 6081, 20000},
+	} {
+		var got []uint16
+		for port := range 1 << 16 {
+			if h.table.LikelyServer(proto, uint16(port)) {
+				got = append(got, uint16(port))
+			}
+		}
+		assert.Equal(t, want, got, proto)
+	}
+}
+
 // Any order, any cuts, any overlaps, across the wrap of sequence numbers: the parser gets the bytes
 // as they were sent.
 func TestStreamIsPutInOrder(t *testing.T) {
