@@ -33,8 +33,8 @@ func newModule(t *testing.T, files map[string]string) (dir string) {
 	return dir
 }
 
-// runGo runs the go command in dir, a new module, and returns what it prints. What the module needs is
-// here or was needed to build this test.
+// runGo runs the go command in dir, a new module, and returns what it prints. What the module needs
+// is here or was needed to build this test.
 func runGo(dir string, args ...string) (output string, err error) {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir

@@ -91,7 +91,8 @@ func (ck *checker) check(cur inspector.Cursor) {
 	ck.pass.ReportRangef(s.hook, "%s %s: %s; %s", types.ExprString(call.Fun), what, cause, advice)
 }
 
-// methodExpr returns the method expression to use for a method value of the connection's type, else "".
+// methodExpr returns the method expression to use for a method value of the connection's type, else
+// "".
 func (ck *checker) methodExpr(value *ast.SelectorExpr) string {
 	sig := ck.info.Uses[value.Sel].(*types.Func).Signature()
 	c := sig.Params().At(0).Type()
@@ -341,8 +342,8 @@ func (ck *checker) straight(v *types.Var, cur inspector.Cursor) bool {
 	return ck.uses[v][0].Parent().ParentEdgeKind() != edge.ForStmt_Init
 }
 
-// onlyNew returns what makes the hook in v, a local variable, before end, nil if nothing is assigned
-// to it. It is not ok if something else may be, or if anything but how is done with it.
+// onlyNew returns what makes the hook in v, a local variable, before end, nil if nothing is
+// assigned to it. It is not ok if something else may be, or if anything but how is done with it.
 func (ck *checker) onlyNew(v *types.Var, how use, end token.Pos) (made ast.Expr, ok bool) {
 	for _, id := range ck.uses[v] {
 		if id.Node().Pos() >= end {
@@ -372,8 +373,8 @@ const (
 	other
 )
 
-// useOf returns what happens to a local variable where id names it, with the value that is assigned,
-// nil if that is not known, or the call.
+// useOf returns what happens to a local variable where id names it, with the value that is
+// assigned, nil if that is not known, or the call.
 func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 	cur := id
 	for e, ok := cur.Parent().Node().(ast.Expr); ok && ck.strip(e) == id.Node(); {

@@ -8,8 +8,8 @@ import (
 	"example.com/conn/hookvet"
 )
 
-// The packages under testdata say in comments what is reported. What has no comment is right, or may
-// be.
+// The packages under testdata say in comments what is reported. What has no comment is right, or
+// may be.
 
 func TestFactsAboutFunctions(t *testing.T) {
 	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, ".", "./helpers")

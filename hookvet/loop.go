@@ -24,8 +24,8 @@ type loop struct {
 	seen     map[*types.Func]bool // functions that the loop may call
 }
 
-// madeInLoop returns what makes the hook of s, which the call at cur registers, if each iteration of
-// a loop certainly registers another that does the same for the same connection; else nil.
+// madeInLoop returns what makes the hook of s, which the call at cur registers, if each iteration
+// of a loop certainly registers another that does the same for the same connection; else nil.
 func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 	made := ck.newHook(s.hook)
 	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // where it is assigned, and here
@@ -228,7 +228,8 @@ func (l *loop) calls(fn *types.Func) bool {
 	return !slices.Contains(quiet, fn.Pkg().Path()) && (!ok || l.disturbs(decl.Node().(*ast.FuncDecl).Body, true))
 }
 
-// replaces reports whether an assignment to e may replace the connection or what it is found through.
+// replaces reports whether an assignment to e may replace the connection or what it is found
+// through.
 func (l *loop) replaces(e ast.Expr) bool {
 	t := l.ck.info.TypeOf(e)
 	if t == nil {

@@ -86,8 +86,8 @@ func (t *table) New(net, tcp gopacket.Flow, _ *layers.TCP, _ reassembly.Assemble
 	return c
 }
 
-// remove ends c. The recover is here, and not around Assemble or FlushAll: they call this under a lock
-// of the assembler, which a panic would leave locked.
+// remove ends c. The recover is here, and not around Assemble or FlushAll: they call this under a
+// lock of the assembler, which a panic would leave locked.
 func (t *table) remove(c *tcpConn) {
 	delete(t.live, c)
 	c.ended = t.why
@@ -144,8 +144,9 @@ type context struct{ info gopacket.CaptureInfo }
 
 func (c *context) GetCaptureInfo() gopacket.CaptureInfo { return c.info }
 
-// The hooks log the requests without a reply: of a connection that was closed, of one that went silent,
-// and of one that still waits for a lost packet when the capture ends. The fourth has nothing to log.
+// The hooks log the requests without a reply: of a connection that was closed, of one that went
+// silent, and of one that still waits for a lost packet when the capture ends. The fourth has
+// nothing to log.
 func Example() {
 	count, err := analyze(capture())
 	fmt.Println(count, "connections, error:", err)

@@ -453,8 +453,8 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
 
-// What answers what is RFC 792's, 950's and 1256's, and of ICMPv6 RFC 2710's, 4443's, 4620's, 4861's
-// and 6275's.
+// What answers what is RFC 792's, 950's and 1256's, and of ICMPv6 RFC 2710's, 4443's, 4620's,
+// 4861's and 6275's.
 func TestICMPAnswers(t *testing.T) {
 	for _, pair := range [][2]uint8{{8, 0}, {13, 14}, {15, 16}, {10, 9}, {17, 18}} {
 		h := newHarness(t, nil)

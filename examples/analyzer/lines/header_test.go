@@ -11,7 +11,8 @@ import (
 
 var names = NewNames("Host", "X-Long", "Last", "A-Z@[", "a-z`{", "DEL\x7f", "~!")
 
-// fields returns the fields in the lines of a header. With ahead, what follows a line is known when it comes.
+// fields returns the fields in the lines of a header. With ahead, what follows a line is known when
+// it comes.
 func fields(t testing.TB, block []string, ahead bool) (got []string) {
 	t.Helper()
 	var h Header
@@ -138,7 +139,8 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// FuzzLines checks that lines and fields do not depend on how they are cut into packets, and that no byte is lost.
+// FuzzLines checks that lines and fields do not depend on how they are cut into packets, and that
+// no byte is lost.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("Host: a\r\nX\n last\rLast:\r\r\n b\n\x00"), uint8(3))
 	f.Fuzz(func(t *testing.T, data []byte, size uint8) {

@@ -20,7 +20,8 @@ import (
 const MaxHeld = 64 << 10
 
 // What Parser.Held may be: heldPerByte for each byte that was offered and heldAlways, and
-// MaxFlushed after Flush: a text that outlives the rows, such as a working directory, and the state.
+// MaxFlushed after Flush: a text that outlives the rows, such as a working directory, and the
+// state.
 const (
 	heldPerByte = 64
 	heldAlways  = 16 << 10
