@@ -234,6 +234,19 @@ func TestAllThatIsHeldCounts(t *testing.T) {
 	}
 }
 
+// After a side's last byte, its parser will not take what it has left.
+func TestUntakenIsDroppedAtTheEnd(t *testing.T) {
+	p := &fake{name: "hello"}
+	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 0, protocol.More }
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	assert.NotZero(t, h.table.Held())
+	h.tcp(client, server, "FA", 106, 501, "")
+	assert.Zero(t, h.table.Held())
+	h.close()
+}
+
 func TestParserStateCounts(t *testing.T) {
 	for name, c := range map[string]struct {
 		flush, hook int // what is held after them

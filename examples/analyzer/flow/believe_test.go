@@ -182,6 +182,20 @@ func TestOffloadingIsSaidOnce(t *testing.T) {
 	}
 	h.close()
 	assert.Empty(t, h.errors.String())
+
+	for good, said := range map[int]bool{18: true, 19: false} { // with the first bad one they are 20
+		h = newHarness(t, nil)
+		for range good {
+			h.udp(client, server, "x")
+		}
+		h.now = h.now.Add(10 * time.Second)
+		h.damage = true
+		for range 30 {
+			h.udp(client, server, "x")
+		}
+		h.close()
+		assert.Equal(t, said, h.errors.String() != "", "after %d good packets", good)
+	}
 }
 
 // What no host accepts since it is outside of the window changes nothing, and what follows is seen.
@@ -330,13 +344,14 @@ func TestWindowOfUnseenACKs(t *testing.T) {
 }
 
 func TestWindowIsScaled(t *testing.T) {
+	scale := byte(7)
 	scaled := func(h *harness, src, dst netip.AddrPort, flags string, seq, ack uint32, window uint16, data string) {
 		l := layers.TCP{
 			SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: seq, Ack: ack, Window: window,
 			SYN: strings.Contains(flags, "S"), ACK: strings.Contains(flags, "A"),
 		}
 		if l.SYN {
-			l.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{7}}}
+			l.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{scale}}}
 		}
 		h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &l, data))
 	}
@@ -352,6 +367,18 @@ func TestWindowIsScaled(t *testing.T) {
 	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
 	scaled(h, server, client, "A", 501, 106, 9999, "")
 	assert.Equal(t, []string{"segment_outside_window", "window_recision"}, h.weirds())
+	h.close()
+
+	scale = 20 // is taken for 14: RFC 7323, section 2.3
+	h = newHarness(t, nil)
+	scaled(h, client, server, "S", 100, 0, 60000, "")
+	scaled(h, server, client, "SA", 500, 101, 60000, "")
+	scaled(h, client, server, "A", 101, 501, 1000, "")
+	scaled(h, server, client, "A", 501, 101, 1000, "") // 16,384,000 bytes
+	scaled(h, client, server, "A", 101+16_384_000, 501, 1000, "in the window")
+	assert.Empty(t, h.weirds())
+	scaled(h, client, server, "A", 101+16_384_000+13+70_000, 501, 1000, "out of it")
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
 	h.close()
 }
 

@@ -453,6 +453,27 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
 
+func TestStatsCountHooksOfConnections(t *testing.T) {
+	p := &fake{name: "hello"}
+	other := func(*conn.Connection) bool { return true }
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		var elsewhere conn.Connection // that the table does not have
+		assert.False(t, p.owner.Register(c, p.hook), "is registered")
+		assert.False(t, p.owner.Unregister(c, other), "is not registered")
+		assert.True(t, p.owner.Register(&elsewhere, other))
+		assert.True(t, p.owner.Unregister(&elsewhere, other))
+		assert.True(t, p.owner.Register(c, other))
+		assert.True(t, p.owner.Unregister(c, other))
+		return len(data), protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.close()
+	s := h.table.Stats
+	assert.Equal(t, [3]int{2, 1, 1}, [3]int{s.HooksRegistered, s.HooksUnregistered, s.HooksRun})
+}
+
 // What answers what is RFC 792's, 950's and 1256's, and of ICMPv6 RFC 2710's, 4443's, 4620's,
 // 4861's and 6275's.
 func TestICMPAnswers(t *testing.T) {

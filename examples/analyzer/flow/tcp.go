@@ -507,8 +507,6 @@ func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length 
 		case !tcp.SYN:
 		case side == protocol.Orig && tcp.ACK && !tcp.FIN && !tcp.RST && e.state != synAckSent:
 			weird("repeated_SYN_with_ack")
-		case side == protocol.Resp && !tcp.ACK && e.state != synSent:
-			weird("repeated_SYN_reply_wo_ack")
 		}
 		if tcp.FIN {
 			if peer.state == inactive || peer.state == synSent {
@@ -608,9 +606,6 @@ func (t *Table) acknowledged(f *flow, side protocol.Side, now time.Time, seq int
 // giveUpGap delivers what waits behind the first gap of a side, since there is too much of it.
 func (t *Table) giveUpGap(f *flow, side protocol.Side) {
 	e := &f.ends[side]
-	if len(e.stream.pending) == 0 {
-		return
-	}
 	name := "excessive_data_without_further_acks"
 	if e.ack <= 1 {
 		name = "above_hole_data_without_any_acks"
