@@ -114,11 +114,15 @@ func (s *state) log(c *conn.Connection) {
 }
 
 // flush logs the row of the mail at hand as log does. The mail goes on, in a row that is not
-// logged.
+// logged. A row that is not worth logging is begun anew.
 func (s *state) flush(c *conn.Connection) {
-	if s.active {
+	switch {
+	case s.active:
 		s.log(c)
 		s.muted = true
+	case !s.muted:
+		s.row = nil
+		s.current(c)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"example.com/conn"
 	"example.com/conn/examples/analyzer/lines/linestest"
+	"example.com/conn/examples/analyzer/logs"
 	"example.com/conn/examples/analyzer/protocol"
 	. "example.com/conn/examples/analyzer/protocol/protocoltest"
 )
@@ -527,6 +528,23 @@ func TestCommandsThatWaitTakeAByteEach(t *testing.T) {
 	assert.LessOrEqual(t, p.Held(c), 4096)
 }
 
+// A mail without a sender is not logged, but its header's fields are held until it has one.
+func TestFlushOfMailThatIsNotLogged(t *testing.T) {
+	c, o := Conn(), &Recorder{}
+	p := New(o)
+	text := strings.Repeat("\x97", logs.MaxText)
+	turns := []Turn{Orig("EHLO " + text + "\r\nDATA\r\nSubject: " + text + "\r\nDate: " + text + "\r\n"), Resp("250 " + text + "\r\n")}
+	Play(t, p, c, turns...)
+	assert.Greater(t, p.Held(c), 16*logs.MaxText)
+	p.Flush(c)
+	assert.Less(t, p.Held(c), MaxFlushed)
+	Play(t, p, c, Orig(".\r\nMAIL FROM:<a@b>\r\n"))
+	conn.StateRemove(c)
+	require.Len(t, o.Rows, 1)
+	assert.Equal(t, "a@b", o.Rows[0].(*Row).MailFrom)
+	assert.Empty(t, o.Rows[0].(*Row).Subject)
+}
+
 func TestFlush(t *testing.T) {
 	turns := join(hello, envelope, content, envelope, []Turn{
 		Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header), header)), Resp("250 ok\r\n"),
@@ -551,7 +569,7 @@ func TestFlush(t *testing.T) {
 }
 
 var account = linestest.Account{
-	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: 4 << 10, PerByte: 128,
+	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: MaxFlushed, PerByte: 128,
 }
 
 func FuzzParser(f *testing.F) {

@@ -20,12 +20,12 @@ import (
 const MaxHeld = 64 << 10
 
 // What Parser.Held may be: heldPerByte for each byte that was offered and heldAlways, and
-// MaxFlushed after Flush: a text that outlives the rows, such as a working directory, and the
-// state.
+// MaxFlushed after Flush: a text that outlives the rows, such as a working directory, whose bytes
+// may each have become \xNN, and the state.
 const (
 	heldPerByte = 64
 	heldAlways  = 16 << 10
-	MaxFlushed  = 8 << 10
+	MaxFlushed  = 4*logs.MaxText + 4<<10
 )
 
 // A Turn is what one side sends, or loses, before the other sends. Of a protocol over UDP, Data is
