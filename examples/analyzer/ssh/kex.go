@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -166,18 +167,24 @@ func (s *state) kexInit(c *conn.Connection, me *side, body []byte) bool {
 
 const disagree = "Algorithm negotiation failed"
 
+// maxNames is how many algorithms of a list count. Hosts take fewer: OpenSSH 40, Dropbear 50.
+const maxNames = 64
+
 // agree returns the first algorithm of the client's list that the server's has too.
 func agree(client, server []byte) string {
-	offered := make(map[string]bool, bytes.Count(server, []byte(","))+1)
-	for name := range strings.SplitSeq(string(server), ",") {
-		offered[name] = true
-	}
-	for name := range strings.SplitSeq(string(client), ",") {
-		if name != "" && offered[name] {
+	offered := names(server)
+	for _, name := range names(client) {
+		if name != "" && slices.Contains(offered, name) {
 			return logs.Text([]byte(name))
 		}
 	}
 	return disagree
+}
+
+// names returns what is between the commas of a list.
+func names(list []byte) []string {
+	all := strings.SplitN(string(list), ",", maxNames+1)
+	return all[:min(len(all), maxNames)]
 }
 
 // both returns what the log has for the two directions.

@@ -108,6 +108,13 @@ func TestAlgorithms(t *testing.T) {
 	other := Resp(kexInit("rsa", "", "", "", "", "", "", ""))
 	assert.Equal(t, "Algorithm negotiation failed", row(t, clientVersion, serverVersion, clientInit, other).KexAlg)
 	assert.Equal(t, "Algorithm negotiation failed", agree(nil, nil))
+	last, late := []byte(strings.Repeat("x,", maxNames-1)+"y"), []byte(strings.Repeat("x,", maxNames)+"y")
+	for _, lists := range [][2][]byte{{last, []byte("y")}, {[]byte("y"), last}} {
+		assert.Equal(t, "y", agree(lists[0], lists[1]))
+	}
+	for _, lists := range [][2][]byte{{late, []byte("y")}, {[]byte("y"), late}} {
+		assert.Equal(t, "Algorithm negotiation failed", agree(lists[0], lists[1]))
+	}
 
 	p, c := New(&Recorder{}), Conn()
 	Play(t, p, c, clientVersion, serverVersion, clientInit, serverInit)
