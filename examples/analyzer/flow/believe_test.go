@@ -128,6 +128,16 @@ func TestChecksumsThatCannotBeChecked(t *testing.T) {
 	h.close()
 }
 
+// A length of UDP that cannot be is not believed: what IP says counts.
+func TestUDPWithoutLength(t *testing.T) {
+	h := newHarness(t, func(cfg *flow.Config) { cfg.IgnoreChecksums = true })
+	b := serialize(t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+	b[4], b[5] = 0, 0
+	h.packet(client, server, conn.UDP, b)
+	h.packet(client, server, conn.UDP, b)
+	assert.Equal(t, []string{"40000>7000 S0 D 10/0"}, h.close())
+}
+
 func TestOffloadingIsSaidOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		bad, good int

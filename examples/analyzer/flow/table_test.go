@@ -453,6 +453,108 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
 
+// windowless is tcp with a window of zero.
+func (h *harness) windowless(src, dst netip.AddrPort, flags string, seq, ack uint32) {
+	tcp := layers.TCP{
+		SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: seq, Ack: ack,
+		ACK: strings.Contains(flags, "A"), RST: strings.Contains(flags, "R"),
+	}
+	h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &tcp, ""))
+}
+
+// The letters of conn.log's history that tell of what is rare.
+func TestRareHistory(t *testing.T) {
+	for want, packets := range map[string]func(h *harness){
+		"ShAW":  func(h *harness) { h.handshake(); h.windowless(client, server, "A", 101, 501) },
+		"ShAaw": func(h *harness) { h.handshake(); h.windowless(server, client, "A", 501, 101) },
+		"ShAf": func(h *harness) { // nobody sends into that window any more
+			h.handshake()
+			h.tcp(server, client, "FA", 501, 101, "")
+			h.windowless(client, server, "A", 101, 502)
+		},
+		"ShAR": func(h *harness) { h.handshake(); h.windowless(client, server, "RA", 101, 501) },
+		"SQ":   func(h *harness) { h.tcp(client, server, "S", 100, 0, ""); h.tcp(client, server, "SF", 100, 0, "") },
+		"Q":    func(h *harness) { h.tcp(client, server, "SR", 100, 0, "") },
+		"I":    func(h *harness) { h.tcp(client, server, "FR", 100, 0, "") },
+	} {
+		h := newHarness(t, nil)
+		packets(h)
+		assert.Equal(t, want, strings.Fields(h.close()[0])[2])
+	}
+}
+
+func TestSYNThatIsOfNoOtherConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		packets func(h *harness)
+		want    int // connections
+	}{
+		"after a bad checksum": {func(h *harness) {
+			h.damaged(client, server, "A", 7, 7, "x")
+			h.tcp(client, server, "S", 100, 0, "")
+		}, 1},
+		"after its SYN-ACK": {func(h *harness) {
+			h.tcp(server, client, "SA", 500, 101, "")
+			h.tcp(client, server, "S", 100, 0, "")
+		}, 1},
+		"after another's SYN-ACK": {func(h *harness) {
+			h.tcp(server, client, "SA", 500, 101, "")
+			h.tcp(client, server, "S", 99, 0, "")
+		}, 2},
+		"of number 0": {func(h *harness) {
+			h.tcp(client, server, "S", 100, 0, "")
+			h.tcp(client, server, "S", 0, 0, "")
+		}, 2},
+		"twice": {func(h *harness) {
+			h.tcp(client, server, "S", 100, 0, "")
+			h.tcp(client, server, "S", 100, 0, "")
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			c.packets(h)
+			assert.Equal(t, c.want, h.table.Stats.Connections)
+			h.close()
+		})
+	}
+}
+
+// A protocol is found however small the pieces are in which its beginning comes.
+func TestSearchInManyPieces(t *testing.T) {
+	p := &fake{name: strings.Repeat("hello", 60)}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	for i := range p.name {
+		h.tcp(client, server, "A", 101+uint32(i), 501, p.name[i:i+1])
+	}
+	h.close() // until then, there might be more
+	assert.Equal(t, p.name, strings.ReplaceAll(p.got.String(), ">", ""))
+}
+
+func TestParserGetsAgainWhatItLeft(t *testing.T) {
+	p := &fake{name: "hello"}
+	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+		p.note(pkt, string(data))
+		return len(data) - 1, protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 501, "-")
+	assert.Equal(t, ">hello>o-", p.got.String())
+	h.close()
+}
+
+// What follows a hole in order is kept as one.
+func TestSegmentsAfterHoleAreOne(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello"})
+	h.handshake()
+	h.tcp(client, server, "A", 201, 501, "7 bytes")
+	held := h.table.Held()
+	h.tcp(client, server, "A", 208, 501, "+")
+	assert.Equal(t, held, h.table.Held(), "which fits where the others are")
+	h.close()
+}
+
 func TestStatsCountHooksOfConnections(t *testing.T) {
 	p := &fake{name: "hello"}
 	other := func(*conn.Connection) bool { return true }
@@ -490,6 +592,8 @@ func TestICMPAnswers(t *testing.T) {
 			icmp := layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 			h.packet(src, dst, conn.ICMPv6, serialize(t, src, dst, &icmp, "12345"))
 		}
+		h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server,
+			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(pair[0], 0)}, "")) // is shorter than the header that counts
 		message(v6client, v6server, pair[0])
 		message(v6server, v6client, pair[1])
 		assert.Equal(t, []string{fmt.Sprintf("%d>%d OTH  1/1", pair[0], pair[1])}, h.close())
