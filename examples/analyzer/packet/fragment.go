@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"math/bits"
+	"slices"
 	"time"
 
 	"example.com/conn"
@@ -59,7 +60,7 @@ type datagram struct {
 	key    fragmentKey
 	born   time.Time
 	elem   *list.Element
-	pages  []*page
+	pages  []*page // in order
 	end    int // of the part that ends last
 	size   int // of the whole, 0 as long as it is unknown
 	header int // of the part that came first
@@ -67,9 +68,10 @@ type datagram struct {
 	cost   int // its share of fragments.size
 }
 
-// A page has the next 512 bytes of a datagram. The offsets of parts are multiples of eight bytes:
-// of these units, there is a bit for each that has come.
+// A page has 512 bytes of a datagram. The offsets of parts are multiples of eight bytes: of these
+// units, there is a bit for each that has come.
 type page struct {
+	at   int // where it begins in the datagram
 	have uint64
 	data [pageSize]byte
 }
@@ -168,12 +170,7 @@ func (fs *fragments) find(f *fragment, now time.Time) *datagram {
 
 // account counts what g takes now, and removes the oldest datagrams if that is too much.
 func (fs *fragments) account(g *datagram) {
-	cost := datagramCost + cap(g.pages)*slotCost
-	for _, p := range g.pages {
-		if p != nil {
-			cost += pageCost
-		}
-	}
+	cost := datagramCost + len(g.pages)*pageCost + cap(g.pages)*slotCost
 	fs.size += cost - g.cost
 	g.cost = cost
 	for fs.size > maxFragments {
@@ -198,29 +195,32 @@ func (fs *fragments) expire(now time.Time) {
 // whether all of it was the same.
 func (g *datagram) insert(offset int, data []byte) (overlap, same bool) {
 	g.end = max(g.end, offset+len(data))
-	if n := (g.end + pageSize - 1) / pageSize; n > len(g.pages) {
-		g.pages = append(g.pages, make([]*page, n-len(g.pages))...)
-	}
 	same = true
 	for len(data) > 0 {
 		at := offset % pageSize
 		n := min(pageSize-at, len(data))
-		pg := &g.pages[offset/pageSize]
-		if *pg == nil {
-			*pg = new(page)
-		}
+		pg := g.page(offset - at)
 		units := (n + unit - 1) / unit
 		mask := (^uint64(0) >> (64 - units)) << (at / unit)
-		if (*pg).have&mask == 0 {
-			copy((*pg).data[at:], data[:n])
+		if pg.have&mask == 0 {
+			copy(pg.data[at:], data[:n])
 		} else {
 			overlap = true
-			same = (*pg).merge(at, data[:n]) && same
+			same = pg.merge(at, data[:n]) && same
 		}
-		(*pg).have |= mask
+		pg.have |= mask
 		data, offset = data[n:], offset+n
 	}
 	return overlap, same
+}
+
+// page returns the page that begins at an offset, a new one if need be.
+func (g *datagram) page(at int) *page {
+	i, ok := slices.BinarySearchFunc(g.pages, at, func(pg *page, at int) int { return pg.at - at })
+	if !ok {
+		g.pages = slices.Insert(g.pages, i, &page{at: at})
+	}
+	return g.pages[i]
 }
 
 // merge adds bytes to a page that has some of them, and reports whether these are the same.
@@ -241,8 +241,8 @@ func (pg *page) merge(at int, data []byte) (same bool) {
 // contiguous returns how many bytes are there from the start on.
 func (g *datagram) contiguous() int {
 	n := 0
-	for _, pg := range g.pages {
-		if pg == nil {
+	for i, pg := range g.pages {
+		if pg.at != i*pageSize {
 			break
 		}
 		n += bits.TrailingZeros64(^pg.have) * unit

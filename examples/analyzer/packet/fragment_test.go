@@ -315,3 +315,22 @@ func TestFragmentsAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// A part at the end of the longest datagram takes what one at its beginning takes.
+func TestFragmentsCostTheSameAnywhere(t *testing.T) {
+	cost := func(offset int) uint64 {
+		d := NewDecoder()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for i := range 1000 {
+			f := piece(i, offset, true, make([]byte, 8))
+			var c counter
+			require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &c))
+		}
+		runtime.ReadMemStats(&after)
+		require.Len(t, d.fragments.datagrams, 1000)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	near, far := cost(8), cost(65_520)
+	assert.InDelta(t, near, far, float64(near/10))
+}
