@@ -185,9 +185,6 @@ func (t *Table) evict() {
 	if f == nil {
 		f = t.leastWorth(0)
 	}
-	if f == nil {
-		f = t.idlest()
-	}
 	if f.rank >= answered && f.ID.Proto == conn.TCP {
 		t.weird(f, "connection_evicted", "", "")
 	}

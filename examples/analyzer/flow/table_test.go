@@ -518,6 +518,36 @@ func TestSYNThatIsOfNoOtherConnection(t *testing.T) {
 	}
 }
 
+// The SYN is captured after its SYN-ACK, and what they have sent is of who sent it: also where the
+// SYN-ACK alone does not tell, since its destination is a server's port.
+func TestSYNAfterItsSYNACK(t *testing.T) {
+	for port, want := range map[uint16]string{40000: "40000>7000 S2 ^hSDdF 4/6", 88: "88>7000 S2 Hs^DdF 4/6"} {
+		h := newHarness(t, nil)
+		client := netip.AddrPortFrom(client.Addr(), port)
+		h.tcp(server, client, "SA", 500, 101, "")
+		h.tcp(client, server, "S", 100, 0, "")
+		h.tcp(client, server, "A", 101, 501, "four")
+		h.tcp(server, client, "A", 501, 105, "sixsix")
+		h.tcp(client, server, "FA", 105, 507, "")
+		assert.Equal(t, []string{want}, h.close())
+	}
+}
+
+// Bytes are missing only between sides that were established: after a RST, nobody sends them.
+func TestGapsAfterRSTDoNotCount(t *testing.T) {
+	for reset, want := range map[bool]string{false: "ShADaG", true: "ShADra"} {
+		h := newHarness(t, nil)
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		h.tcp(client, server, "A", 111, 501, "after a gap")
+		if reset {
+			h.tcp(server, client, "R", 501, 0, "")
+		}
+		h.tcp(server, client, "A", 501, 122, "")
+		assert.Equal(t, want, strings.Fields(h.close()[0])[2])
+	}
+}
+
 // A protocol is found however small the pieces are in which its beginning comes.
 func TestSearchInManyPieces(t *testing.T) {
 	p := &fake{name: strings.Repeat("hello", 60)}

@@ -313,7 +313,6 @@ func (t *Table) synchronize(f *flow, e *endpoint, tcp *layers.TCP, span int64) {
 	case inactive:
 		if !tcp.SYN { // captured from the middle on
 			e.begin(tcp.Seq-1, 1)
-			return
 		}
 	case synSent, synAckSent:
 		if tcp.Seq == e.start {
