@@ -181,10 +181,7 @@ func (t *Table) rerank(f *flow, to rankID) {
 
 // evict removes the connection that is worth least.
 func (t *Table) evict() {
-	f := t.leastWorth(t.cfg.MaxConnections / spared)
-	if f == nil {
-		f = t.leastWorth(0)
-	}
+	f := t.leastWorth()
 	if f.rank >= answered && f.ID.Proto == conn.TCP {
 		t.weird(f, "connection_evicted", "", "")
 	}
@@ -192,13 +189,13 @@ func (t *Table) evict() {
 	t.remove(f, "table full")
 }
 
-// leastWorth returns the next to be evicted. It leaves spare connections to ranks that keep a
-// share.
-func (t *Table) leastWorth(spare int) *flow {
+// leastWorth returns the next to be evicted. The two ranks that keep a share are never all there is
+// in a full table.
+func (t *Table) leastWorth() *flow {
 	for _, e := range evictions {
 		l := &t.ranks[e.rank]
 		switch {
-		case (e.rank == unanswered || e.rank == newQuiet) && l.len <= spare:
+		case (e.rank == unanswered || e.rank == newQuiet) && l.len <= t.cfg.MaxConnections/spared:
 		case e.oldest && l.first != nil:
 			return l.first
 		case l.last != nil:

@@ -28,8 +28,8 @@ import (
 
 // A Config is how a Table is set up. Its timeouts are measured in the time of packets.
 type Config struct {
-	// MaxConnections is how many there may be at once. Before one more, that which is worth least
-	// is removed: see Table.evict.
+	// MaxConnections is how many there may be at once, at least 1. Before one more, that which is
+	// worth least is removed: see Table.evict.
 	MaxConnections int
 
 	// MaxBuffered is how many bytes may be held for one side of a connection, with what its parsers

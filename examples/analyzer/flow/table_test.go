@@ -560,6 +560,29 @@ func TestSearchInManyPieces(t *testing.T) {
 	assert.Equal(t, p.name, strings.ReplaceAll(p.got.String(), ">", ""))
 }
 
+// What both sides send while a protocol is searched is bounded together.
+func TestSearchOfBothSidesIsBounded(t *testing.T) {
+	for resp, searching := range map[int]bool{2095: true, 2096: false} { // with the originator's 2000, 4096 bytes
+		h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 1000)})
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, strings.Repeat("hello", 400))
+		h.tcp(server, client, "A", 501, 2101, strings.Repeat("hello", 420)[:resp])
+		assert.Equal(t, searching, h.table.Held() > 0, "%d bytes", resp)
+		h.close()
+	}
+}
+
+// Of one that only its responder has sent something, nothing came back.
+func TestOneSidedGoesBeforeAnswered(t *testing.T) {
+	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = 2 })
+	h.udp(client, server, "x")
+	h.udp(server, client, "x")
+	h.udp(netip.AddrPortFrom(server.Addr(), 67), client, "x")
+	h.udp(client, netip.AddrPortFrom(server.Addr(), 7001), "x")
+	assert.Equal(t, []string{"40000>67 SHR ^d -"}, h.conns())
+	h.close()
+}
+
 func TestParserGetsAgainWhatItLeft(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {

@@ -370,7 +370,7 @@ func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP, seq int
 	if peer == &f.ends[protocol.Resp] {
 		side = protocol.Resp
 	}
-	if e.window.scaled && e.window.edge > 0 && ack > max(e.window.edge, peer.last)+slack && !f.goesOn(side, ack) {
+	if e.window.scaled && ack > max(e.window.edge, peer.last)+slack && !f.goesOn(side, ack) {
 		f.more().beyond[side] = ack
 		t.weird(f, "ack_outside_window", fmt.Sprintf("%d of %d", ack, peer.last), "TCP")
 		return 0
@@ -445,7 +445,7 @@ func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bo
 	switch {
 	case tcp.FIN && e.onlySYN(peer):
 		return true
-	case peer.window.scaled && peer.window.edge > 0 && seq > max(peer.window.edge, e.last)+slack:
+	case peer.window.scaled && seq > max(peer.window.edge, e.last)+slack:
 		return false
 	}
 	return !(tcp.FIN || tcp.RST) || seq+span >= e.ack

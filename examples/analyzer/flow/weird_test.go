@@ -50,6 +50,8 @@ func TestWeirdTCP(t *testing.T) {
 		"no ACK, but from the middle on": {[]step{{"o", "A", 100, 500, "x"}, {"r", "A", 500, 101, "x"}, {"o", "FA", 101, 501, ""}, {"r", "FA", 501, 102, ""},
 			{"o", "", 102, 0, "x"}}, nil},
 		"FIN instead of SYN-ACK":       {[]step{syn, {"o", "F", 101, 0, ""}}, []string{"inappropriate_FIN"}},
+		"FIN after data":               {[]step{syn, {"r", "A", 500, 101, "x"}, {"o", "F", 101, 0, ""}}, nil},
+		"again after RST":              {up(step{"o", "FA", 101, 501, ""}, step{"r", "R", 501, 0, ""}, step{"o", "S", 9000, 0, ""}), nil},
 		"SYN after partial":            {[]step{{"o", "A", 100, 1, "x"}, {"o", "S", 99, 1, ""}}, []string{"SYN_inside_connection", "SYN_after_partial"}},
 		"SYN after its FIN":            {up(step{"o", "FA", 101, 501, ""}, step{"o", "S", 100, 0, ""}), []string{"SYN_after_close"}},
 		"SYN after RST":                {[]step{syn, {"o", "R", 101, 0, ""}, syn}, []string{"SYN_after_reset"}},
