@@ -83,6 +83,10 @@ type options struct {
 	files   []string
 }
 
+// maxWorkers is more than there are cores anywhere: each worker takes memory and a place in all
+// that is done for each of them.
+const maxWorkers = 1024
+
 // defaults are Zeek's timeouts, and bounds that keep floods below a gigabyte.
 func defaults() options {
 	return options{workers: 1, live: capture.LiveConfig{Fanout: -1, Buffer: 64 << 20}, flow: flow.Config{
@@ -154,6 +158,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	case err != nil:
 	case o.workers < 1:
 		err = fmt.Errorf("-workers %d: at least one is needed", o.workers)
+	case o.workers > maxWorkers:
+		err = fmt.Errorf("-workers %d: more than %d are of no use", o.workers, maxWorkers)
 	case o.flow.MaxConnections < 1:
 		err = fmt.Errorf("-max-connections %d: at least one is needed", o.flow.MaxConnections)
 	case o.flow.MaxBuffered < 1:

@@ -383,7 +383,7 @@ func TestBadFileDoesNotStopTheNext(t *testing.T) {
 }
 
 func TestWrongCommandLine(t *testing.T) {
-	for _, args := range [][]string{{"-workers", "0"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-max-total", "0"},
+	for _, args := range [][]string{{"-workers", "0"}, {"-workers", "1025"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-max-total", "0"},
 		{"-tcp-timeout", "-5s"}, {"-udp-timeout", "0"}, {"-i", "x", "y"}, {"-nonsense"}, {"-o"}} {
 		status, out, stderr := runWith(t, args...)
 		assert.Equal(t, 2, status)
@@ -425,6 +425,37 @@ func TestInterruptRemovesConnections(t *testing.T) {
 	assert.Greater(t, stats.Connections, 10)
 	assert.Equal(t, stats.Connections, stats.Removed)
 	assert.Equal(t, stats.HooksRegistered, stats.HooksUnregistered+stats.HooksRun)
+}
+
+// pipe makes a named pipe.
+func pipe(t *testing.T) (name string) {
+	name = filepath.Join(t.TempDir(), "pipe")
+	if err := exec.Command("mkfifo", name).Run(); err != nil {
+		t.Skip("no mkfifo: ", err)
+	}
+	return name
+}
+
+func TestNamedPipe(t *testing.T) {
+	name := pipe(t)
+	go func() { _ = os.WriteFile(name, demo, 0o666) }()
+	var out, stderr bytes.Buffer
+	assert.Equal(t, 0, run(context.Background(), []string{name}, &out, &stderr))
+	assert.Empty(t, stderr.String())
+	assert.Contains(t, out.String(), `"_path":"http"`)
+}
+
+// A pipe that nobody writes to does not keep the program from ending, with what was there before.
+func TestInterruptBeforePipeIsWritten(t *testing.T) {
+	capture := filepath.Join(t.TempDir(), "demo.pcapng")
+	require.NoError(t, os.WriteFile(capture, demo, 0o666))
+	ctx, interrupt := context.WithCancel(context.Background())
+	time.AfterFunc(500*time.Millisecond, interrupt)
+	var out, stderr bytes.Buffer
+	assert.Equal(t, 0, run(ctx, []string{capture, pipe(t)}, &out, &stderr))
+	assert.Empty(t, stderr.String())
+	assert.Contains(t, out.String(), `"_path":"http"`)
+	assert.Contains(t, out.String(), `"_path":"stats"`)
 }
 
 // brokenWriter fails from some write on, as a full disk does.

@@ -59,39 +59,44 @@ func (s *Source) Progress() float64 {
 func (s *Source) Close() error { return s.close() }
 
 // Open opens the capture file with the given name: pcap or pcapng, gzipped or not; or "-", the
-// standard input.
+// standard input. What is no regular file may have pauses: see [ErrIdle].
 func Open(ctx context.Context, name string) (*Source, error) {
-	f := os.Stdin
-	if name != "-" {
-		var err error
-		if f, err = os.Open(name); err != nil {
-			return nil, err // it has the name
+	info, err := os.Stat(name)
+	open := func() (*os.File, error) { return os.Open(name) }
+	s := &Source{name: name, close: func() error { return nil }}
+	if name == "-" {
+		info, err = os.Stdin.Stat()
+		open = func() (*os.File, error) { return os.Stdin, nil }
+		s.name = "standard input"
+	}
+	switch {
+	case err != nil:
+		return nil, err // it has the name
+	case info.IsDir():
+		return nil, fmt.Errorf("%s: is a directory, not a capture", s.name)
+	case info.Mode().IsRegular():
+		f, err := open()
+		if err != nil {
+			return nil, err
 		}
-	} else {
-		name = "standard input"
+		s.size, s.close = info.Size(), f.Close
+		if s.next, err = s.open(f); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		return s, nil
 	}
-	info, err := f.Stat()
+	// A pipe waits for a writer when it is opened. It is not closed, as it may be waiting when the
+	// Source is.
+	s.next, err = patiently(ctx, func() (func() (packet.Frame, error), error) {
+		f, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return s.open(f)
+	})
 	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		f.Close()
-		return nil, fmt.Errorf("%s: is a directory, not a capture", name)
-	}
-	s := &Source{name: name, close: f.Close}
-	if info.Mode().IsRegular() {
-		s.size = info.Size()
-		err = s.open(f)
-	} else {
-		// What has no end of its own may also have pauses.
-		s.next, err = patiently(ctx, func() (func() (packet.Frame, error), error) {
-			err := s.open(f)
-			return s.next, err
-		})
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	return s, nil
 }
@@ -99,7 +104,8 @@ func Open(ctx context.Context, name string) (*Source, error) {
 // FromBytes returns a Source that reads a capture from memory.
 func FromBytes(name string, capture []byte) (*Source, error) {
 	s := &Source{name: name, size: int64(len(capture)), close: func() error { return nil }}
-	if err := s.open(bytes.NewReader(capture)); err != nil {
+	var err error
+	if s.next, err = s.open(bytes.NewReader(capture)); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
@@ -117,33 +123,31 @@ func (r countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// open reads the beginning of a capture and sets s.next.
-func (s *Source) open(r io.Reader) error {
+// open reads the beginning of a capture and returns what reads the next frame.
+func (s *Source) open(r io.Reader) (next func() (packet.Frame, error), err error) {
 	b := bufio.NewReaderSize(countingReader{r, &s.read}, 1<<16)
 	magic, err := b.Peek(4)
 	if bytes.HasPrefix(magic, []byte{0x1f, 0x8b}) {
 		unzipped, zipErr := gzip.NewReader(b)
 		if zipErr != nil {
-			return zipErr
+			return nil, zipErr
 		}
 		b = bufio.NewReaderSize(unzipped, 1<<16)
 		magic, err = b.Peek(4)
 		if err == io.ErrUnexpectedEOF {
-			return errors.New("is cut off at its beginning")
+			return nil, errors.New("is cut off at its beginning")
 		}
 	}
 	switch {
 	case len(magic) == 0 && err == io.EOF:
-		return errors.New("is empty")
+		return nil, errors.New("is empty")
 	case len(magic) == 0:
-		return err
+		return nil, err
 	}
 	if bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}) {
-		s.next, err = readNg(b)
-	} else {
-		s.next, err = readPcap(b)
+		return readNg(b)
 	}
-	return err
+	return readPcap(b)
 }
 
 // idleTime is how long Next waits before it returns ErrIdle.

@@ -345,7 +345,9 @@ func allocated(t *testing.T, r io.Reader) (bytes uint64, frames []packet.Frame) 
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	s := &Source{name: "test"}
-	require.NoError(t, s.open(r))
+	var err error
+	s.next, err = s.open(r)
+	require.NoError(t, err)
 	for {
 		f, err := s.Next()
 		if err != nil {
