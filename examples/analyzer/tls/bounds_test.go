@@ -7,6 +7,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
+	"hash/fnv"
 	"math/big"
 	"net"
 	"net/url"
@@ -339,6 +341,29 @@ func TestNames(t *testing.T) {
 	assert.Equal(t, "unknown-0", cipherNameV2(0))
 	assert.Equal(t, "unknown-2570", curveName(0x0a0a))
 	assert.Equal(t, "unknown-255", alertName(255))
+
+	// The registries by a sum, so that no name or number changes unnoticed.
+	sum := fnv.New64a()
+	fmt.Fprintln(sum, versions, curves, alerts, ciphers, v2Ciphers) // maps are printed in order
+	assert.Equal(t, uint64(0x15b0e5a1851ed3a7), sum.Sum64())
+}
+
+func TestVersionNumbers(t *testing.T) {
+	var hellos, after12 []string
+	for v := range 1 << 16 {
+		if v>>8 == draft {
+			assert.True(t, versionOK(uint16(v)) && isTLS13(uint16(v)))
+			continue
+		}
+		if versionOK(uint16(v)) {
+			hellos = append(hellos, fmt.Sprintf("%x", v))
+		}
+		if isTLS13(uint16(v)) {
+			after12 = append(after12, fmt.Sprintf("%x", v))
+		}
+	}
+	assert.Equal(t, strings.Fields("2 300 301 302 303 304 fefc fefd feff"), hellos)
+	assert.Equal(t, strings.Fields("304 fefc"), after12)
 }
 
 func TestIdentity(t *testing.T) {
@@ -368,9 +393,19 @@ func TestMatchSSL2(t *testing.T) {
 	hello := "\x01\x03\x01\x00\x06\x00\x00\x00\x10\x01\x00\x80\x00\x00\x2f" + strings.Repeat("c", 16)
 	assert.Equal(t, protocol.Maybe, p.Match([]byte(v2(hello))[:30], nil))
 	assert.Equal(t, protocol.Yes, p.Match([]byte(v2(hello)), nil))
-	for at, with := range map[int]byte{4: 5, 6: 1} { // ciphers that are not of three bytes, and a short session ID
-		changed := []byte(v2(hello))
-		changed[2+at] = with
-		assert.Equal(t, protocol.No, p.Match(changed, nil), "byte %d", at)
+	for _, other := range []string{
+		"\x00" + v2(hello)[1:],
+		"\x01\x03\x01\x00\x00\x00\x00\x00\x10" + strings.Repeat("c", 16),                         // no ciphers
+		"\x01\x03\x01\x00\x05\x00\x00\x00\x10" + strings.Repeat("c", 21),                         // not of three bytes
+		"\x01\x03\x01\x00\x06\x00\x01\x00\x10" + strings.Repeat("c", 23),                         // a short session ID
+		"\x01\x03\x01\x00\x06\x00\x11\x00\x10" + strings.Repeat("c", 39),                         // a long one
+		"\x01\x03\x01\x00\x06\x00\x00\x00\x11\x01\x00\x80\x00\x00\x2f" + strings.Repeat("c", 16), // more than there is
+	} {
+		if other[0] == 1 {
+			other = v2(other)
+		}
+		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), "%q", other)
 	}
+	withID := "\x01\x03\x01\x00\x06\x00\x10\x00\x10\x01\x00\x80\x00\x00\x2f" + strings.Repeat("c", 32)
+	assert.Equal(t, protocol.Yes, p.Match([]byte(v2(withID)), nil))
 }

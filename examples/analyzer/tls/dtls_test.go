@@ -166,6 +166,7 @@ func TestUnifiedHeaders(t *testing.T) {
 		"\x2c\x00\x01\x00\x02abcde": 7,  // a long number and a length
 		"\x24\x00\x00\x02abcde":     6,  // a short number and a length
 		"\x20\x00abcde":             7,  // the last of the datagram
+		"\x20\x00\x00\x01abc":       7,  // also if it looks like a length
 		"\x3c\x00\x01\x00\x02abcde": 10, // a connection ID
 		"\x2c\x00\x01\x00\xffabcde": 10, // cut off
 		"\x2c\x00\x01\x00":          4,
@@ -202,6 +203,7 @@ func TestPieces(t *testing.T) {
 		"overlapping":          {{0, 30, 0}, {20, 50, 1}, {10, 25, 2}, {40, end, 3}},
 		"one inside the other": {{0, 10, 0}, {0, 60, 1}, {20, 30, 2}, {50, end, 3}},
 		"with an empty one":    {{0, 0, 0}, {0, 40, 1}, {40, end, 2}},
+		"late":                 {{0, 40, 1<<47 + 1}, {40, end, 1<<47 + 2}},
 		"as far as may be":     {{0, 40, 100}, {40, end, 100 + maxSpan}},
 		"as far the other way": {{0, 40, 100 + maxSpan}, {40, end, 100}},
 	} {
@@ -258,6 +260,11 @@ func TestDTLSViolations(t *testing.T) {
 	assert.Equal(t, protocol.Violation, res.Next, "a connection ID before there is a connection")
 	_, res, _ = datagrams(t, Orig(datagram(handshake, 0, 0, strings.Join(long[:maxPieces], ""))))
 	assert.Equal(t, protocol.More, res.Next)
+	again := strings.Repeat(fragment(m, 0, 0, 40)+fragment(m, 0, 0, 30), maxPieces)
+	nothing := strings.Repeat(fragment(m, 0, 41, 41), maxPieces+1)
+	row, res, _ = datagrams(t, Orig(datagram(handshake, 0, 0, again+nothing+fragment(m, 0, 40, end))))
+	assert.Equal(t, protocol.More, res.Next, "what comes again is no other piece, and what is empty none")
+	assert.Equal(t, "C", row.History)
 	row, res, _ = datagrams(t, Orig(datagram(handshake, 0, 0, "")))
 	assert.Nil(t, row, "an empty record says nothing")
 	assert.Equal(t, protocol.More, res.Next)

@@ -384,11 +384,55 @@ func TestSSL2(t *testing.T) {
 	assert.Equal(t, "Cs", got.History)
 	assert.True(t, got.Established)
 
+	assert.Equal(t, "SSLv20_CK_RC4_128_WITH_MD5", got.Cipher)
+	for name, turns := range map[string][]Turn{
+		"the server's key":    {greet("\x00\x02"), server, Resp(key.Data)},
+		"an error":            {greet("\x00\x02"), server, Orig(v2("\x00\x00\x01"))},
+		"a key before":        {greet("\x00\x02"), key},
+		"three bytes and one": {greet("\x00\x02"), server, Orig("\x80\x03\x00\x00\x01"), Resp("\x80\x03\x00\x00\x01")},
+	} {
+		assert.False(t, row(t, turns...).Established, name)
+	}
+	for cut, cipher := range map[int]string{2 + 5: "unknown-0", 2 + 10: "unknown-0", 2 + 13: "unknown-0", 2 + 16: "unknown-0", 2 + 17: "SSLv20_CK_RC4_128_WITH_MD5"} {
+		got := row(t, greet("\x00\x02"), Resp(v2(server.Data[2:cut])), key)
+		assert.Equal(t, cipher, got.Cipher, "after %d bytes", cut)
+		assert.True(t, got.Established)
+	}
+	none := Resp(v2("\x04\x00\x01\x00\x02\x00\x03\x00\x02\x00\x10" + "crt" + "\x01\x00\x80" + challenge))
+	assert.Equal(t, "unknown-0", row(t, greet("\x00\x02"), none, key).Cipher, "less than a cipher")
+	c, o := Conn(), &Recorder{}
+	assert.Equal(t, protocol.Violation, Play(t, New(o), c, greet("\x00\x02"), server, Orig("\x01"+key.Data[1:])).Next, "after that, all is of SSL 2")
+
 	answer := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})[1:]
 	got = row(t, append([]Turn{greet("\x03\x03")}, answer...)...)
 	assert.Equal(t, "TLSv12", got.Version, "a hello in SSL 2, the rest in TLS")
 	assert.Equal(t, "CsxknGIi", got.History)
 	assert.True(t, got.Established)
+}
+
+// A record as long as may be is taken, and one that is longer is not.
+func TestLongestRecord(t *testing.T) {
+	for length, next := range map[uint16]protocol.Next{maxRecord: protocol.More, maxRecord + 1: protocol.Violation} {
+		turn := Orig(string(binary.BigEndian.AppendUint16([]byte{heartbeat, 3, 3}, length)))
+		assert.Equal(t, next, Play(t, New(&Recorder{}), Conn(), turn).Next, "%d bytes", length)
+	}
+}
+
+// Of a record that comes in pieces, the first bytes count once.
+func TestShortRecordsInPieces(t *testing.T) {
+	client := Orig(rec(handshake, hello(clientHello, 0x0303, "")))
+	beat := rec(heartbeat, strings.Repeat("x", 100))
+	got := row(t, client, Orig(beat[:40]), Orig(beat[40:80]), Orig(beat[80:]))
+	assert.Equal(t, "CB", got.History)
+}
+
+// A ticket of one byte is one.
+func TestShortTicket(t *testing.T) {
+	for ticket, want := range map[string]bool{"": false, "t": true} {
+		got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, "", ext(extSessionTicket, ticket)))),
+			Resp(rec(handshake, hello(serverHello, 0x0303, ""))+rec(changeCipherSpec, "\x01")), Orig(rec(changeCipherSpec, "\x01")))
+		assert.Equal(t, want, got.Resumed)
+	}
 }
 
 func TestSSL2Violations(t *testing.T) {
