@@ -453,6 +453,21 @@ func TestParserFlipsConnectionOnce(t *testing.T) {
 	h.udp(client, server, "hello")
 	assert.Equal(t, ">hello<hello", p.got.String(), "the second time, nobody listens any more")
 	assert.Equal(t, []string{"7000>40000 SHR D^ 0/10 hello"}, h.close())
+	assert.Contains(t, h.rows.String(), `"orig_pkts":0,"orig_ip_bytes":0,"resp_pkts":2,"resp_ip_bytes":66`)
+}
+
+// What was counted of bad checksums goes with its side.
+func TestFlipAfterBadChecksums(t *testing.T) {
+	p := &fake{name: "hello", udp: true}
+	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 0, protocol.Flip }
+	h := newHarness(t, nil, p)
+	h.udp(client, server, "hello")
+	h.damage = true
+	for range 10 {
+		h.udp(client, server, "x")
+	}
+	h.udp(server, client, "x")
+	assert.Equal(t, []string{"7000>40000 SHR D^ccC - hello"}, h.close())
 }
 
 func TestParserDoesNotFlipWhatThePortHasFlipped(t *testing.T) {
@@ -511,6 +526,20 @@ func TestAnnouncementsInFlood(t *testing.T) {
 	h.now = h.now.Add(5*time.Minute + time.Second)
 	h.tcp(client, netip.AddrPortFrom(server.Addr(), 9999), "S", 1, 0, "")
 	assert.Zero(t, h.table.Expected(), "all have lapsed")
+	h.close()
+}
+
+// An announcement like an earlier one that came true is another.
+func TestAnnouncedAgain(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.udp(client, server, "x") // time is that of packets
+	attached := 0
+	for i := range uint16(3) {
+		p.owner.Expect(client.Addr(), server, "hello-data", func(*conn.Connection) { attached++ })
+		h.tcp(netip.AddrPortFrom(client.Addr(), 100+i), server, "S", 1, 0, "")
+		assert.Equal(t, int(i)+1, attached)
+	}
 	h.close()
 }
 

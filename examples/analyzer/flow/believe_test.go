@@ -236,6 +236,7 @@ func TestSegmentsOutsideWindow(t *testing.T) {
 				return
 			}
 			assert.Equal(t, "segment_outside_window", h.weirds()[0])
+			assert.Contains(t, h.rows.String(), fmt.Sprintf(`"addl":"%s at %d of 6"`, c.flags, c.seq-100))
 			h.tcp(client, server, "A", 106, 506, "again")
 			h.tcp(server, client, "A", 506, 111, "reply")
 			assert.Equal(t, ">hello<reply>again<reply", p.got.String())
@@ -379,6 +380,14 @@ func TestWindowIsScaled(t *testing.T) {
 	assert.Equal(t, []string{"segment_outside_window", "window_recision"}, h.weirds())
 	h.close()
 
+	for beyond, want := range map[uint32][]string{0: nil, 1: {"segment_outside_window"}} {
+		h = newHarness(t, nil) // without the option, a window is what it says
+		h.handshake()
+		h.tcp(client, server, "A", 101+1000+64<<10+beyond, 501, "x") // perhaps before an ACK that opens it
+		assert.Equal(t, want, h.weirds())
+		h.close()
+	}
+
 	scale = 20 // is taken for 14: RFC 7323, section 2.3
 	h = newHarness(t, nil)
 	scaled(h, client, server, "S", 100, 0, 60000, "")
@@ -451,6 +460,18 @@ func TestDeliveredBytesThatDiffer(t *testing.T) {
 }
 
 // Windows keeps connections alive with a byte of garbage where one was acknowledged.
+// Of bytes that came after others that they were waiting for, nothing is known later.
+func TestBytesOutOfOrderAreNotInconsistent(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello"})
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 107, 501, "+")
+	h.tcp(client, server, "A", 106, 501, "-")
+	h.tcp(client, server, "A", 107, 501, "+")
+	assert.Empty(t, h.weirds())
+	h.close()
+}
+
 func TestKeepAliveIsNotInconsistent(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: "hello"})
 	h.handshake()

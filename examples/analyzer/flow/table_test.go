@@ -548,6 +548,119 @@ func TestGapsAfterRSTDoNotCount(t *testing.T) {
 	}
 }
 
+// Letters of what is repeated come at the first, 10th and 100th time.
+func TestCountedHistory(t *testing.T) {
+	h := newHarness(t, nil)
+	h.handshake()
+	for range 112 {
+		h.tcp(client, server, "A", 101, 501, "x")
+		h.tcp(client, server, "A", 102, 501, "") // has nothing to repeat
+	}
+	for range 5 {
+		h.tcp(client, server, "FA", 102, 501, "")
+	}
+	assert.Equal(t, []string{"40000>7000 S2 ShADTTTF 1/0"}, h.close())
+}
+
+// A SYN may have data, which comes after it.
+func TestSYNWithData(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.tcp(client, server, "S", 100, 0, "hell")
+	h.tcp(server, client, "SA", 500, 105, "")
+	h.tcp(client, server, "A", 105, 501, "o")
+	assert.Equal(t, []string{"40000>7000 S1 SThD 5/0 hello"}, h.close())
+	assert.Equal(t, ">hello", strings.ReplaceAll(p.got.String(), "l>", "l"))
+}
+
+// The end is told when all before it was.
+func TestEndAfterMissingByte(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "FA", 107, 501, "")
+	assert.Equal(t, ">hello", p.got.String())
+	h.tcp(client, server, "A", 106, 501, "!")
+	assert.Equal(t, ">hello>!>.", p.got.String())
+	h.close()
+}
+
+// The originator has nothing to say, and says so before the responder speaks.
+func TestSearchAfterEmptySide(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "FA", 101, 501, "")
+	h.tcp(server, client, "A", 501, 102, "hello")
+	assert.Equal(t, ">.<hello", p.got.String())
+	h.close()
+}
+
+// A parser that says it took more than it was given, or less than nothing, took all or nothing.
+func TestParserThatMiscounts(t *testing.T) {
+	for n, want := range map[int]string{1000: ">hello>-", -5: ">hello>hello-"} {
+		p := &fake{name: "hello"}
+		p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+			p.note(pkt, string(data))
+			return n, protocol.More
+		}
+		h := newHarness(t, nil, p)
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		h.tcp(client, server, "A", 106, 501, "-")
+		assert.Equal(t, want, p.got.String())
+		assert.Zero(t, h.table.Stats.Panics)
+		h.close()
+	}
+}
+
+// Who sent what is guessed from the ports when the beginning was not captured: TCP's answers have
+// the lower one when both are a server's.
+func TestSideOfPorts(t *testing.T) {
+	for _, tt := range []struct {
+		proto    conn.Proto
+		src, dst uint16
+		flips    bool
+	}{
+		{conn.TCP, 445, 40000, true},
+		{conn.TCP, 40000, 445, false},
+		{conn.TCP, 139, 445, true},
+		{conn.TCP, 445, 139, false},
+		{conn.TCP, 445, 445, false},
+		{conn.UDP, 123, 40000, true},
+		{conn.UDP, 123, 161, false},
+		{conn.UDP, 161, 123, false},
+	} {
+		h := newHarness(t, nil)
+		src, dst := netip.AddrPortFrom(client.Addr(), tt.src), netip.AddrPortFrom(server.Addr(), tt.dst)
+		if tt.proto == conn.UDP {
+			h.udp(src, dst, "x")
+		} else {
+			h.tcp(src, dst, "A", 100, 500, "x")
+		}
+		assert.Equal(t, tt.flips, strings.Contains(h.close()[0], "^"), "%v", tt)
+	}
+}
+
+// A connection that a parser or hook may still refer to is never used for another one.
+func TestRemovedConnectionIsNotUsedAgain(t *testing.T) {
+	p := &fake{name: "hello", udp: true}
+	var kept *conn.Connection
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		kept = c
+		return len(data), protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.udp(client, server, "hello")
+	uid := kept.UID
+	h.now = h.now.Add(time.Hour)
+	h.udp(server, client, "another")
+	assert.Equal(t, uid, kept.UID)
+	assert.True(t, kept.Removed())
+	h.close()
+}
+
 // A protocol is found however small the pieces are in which its beginning comes.
 func TestSearchInManyPieces(t *testing.T) {
 	p := &fake{name: strings.Repeat("hello", 60)}
@@ -558,6 +671,18 @@ func TestSearchInManyPieces(t *testing.T) {
 	}
 	h.close() // until then, there might be more
 	assert.Equal(t, p.name, strings.ReplaceAll(p.got.String(), ">", ""))
+
+	p = &fake{name: p.name}
+	h = newHarness(t, nil, p)
+	h.handshake()
+	for i := range p.name {
+		if i == 254 { // the last two of the events that are kept apart are of both sides
+			h.tcp(server, client, "A", 501, 101, "<")
+		}
+		h.tcp(client, server, "A", 101+uint32(i), 501, p.name[i:i+1])
+	}
+	h.close()
+	assert.Equal(t, p.name[:254]+"<<"+p.name[254:], strings.ReplaceAll(p.got.String(), ">", ""))
 }
 
 // What both sides send while a protocol is searched is bounded together.
