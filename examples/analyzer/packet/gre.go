@@ -1,6 +1,10 @@
 package packet
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/gopacket/gopacket"
+)
 
 // ipInIP opens IP in IP, IPv6 in IPv4 and so on. As in Zeek, the outer packet is no connection's,
 // and d.packet is of it.
@@ -59,6 +63,9 @@ func (d *Decoder) gre(data []byte) (kind, []byte) {
 		return d.badPacket("unknown_gre_flags", p.Src, p.Dst)
 	case len(data) < header:
 		return d.badPacket("truncated_GRE", p.Src, p.Dst)
+	case flags&greChecksum != 0 && !d.IgnoreChecksums && d.missing == 0 &&
+		gopacket.FoldChecksum(gopacket.ComputeChecksum(data, 0)) != 0:
+		return d.badPacket("bad_GRE_checksum", p.Src, p.Dst)
 	}
 	next, inner := done, data[header:]
 	switch {

@@ -224,9 +224,29 @@ var tunnelled = map[string]struct {
 		"Tunnel::IP Tunnel::GRE Tunnel::VXLAN Tunnel::IP"},
 }
 
-// gre4 is a packet of GRE from c4 to d4.
+// gre4 is a packet of GRE from c4 to d4. If the flags say that there is a checksum, it is made.
 func gre4(flags, typ uint16, parts ...any) []byte {
-	return ip4(47, c4, d4, cat(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, flags), typ), cat(parts...)))
+	b := cat(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, flags), typ), cat(parts...))
+	if flags&greChecksum != 0 {
+		binary.BigEndian.PutUint16(b[4:], gopacket.FoldChecksum(gopacket.ComputeChecksum(b, 0)))
+	}
+	return ip4(47, c4, d4, b)
+}
+
+// A host does not open a tunnel's packet whose checksum is wrong.
+func TestGREChecksum(t *testing.T) {
+	f := gre4(0x8000, 0x0800, make([]byte, 4), inner)
+	f[len(f)-1] ^= 1
+	for ignore, want := range map[bool][]string{false: {"bad_GRE_checksum 198.51.100.1 > 198.51.100.2"}, true: nil} {
+		d := NewDecoder()
+		d.IgnoreChecksums = ignore
+		var r recorder
+		err := d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &r)
+		assert.Equal(t, ignore, err == nil)
+		assert.Equal(t, want, r.weirds)
+		r = recorder{}
+		require.NoError(t, d.Decode(Frame{Data: f[:len(f)-1], Time: now, Link: 101, Wire: len(f)}, &r), "what was not captured whole cannot be checked")
+	}
 }
 
 func assertInner(t *testing.T, p Packet) {
