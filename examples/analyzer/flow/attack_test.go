@@ -141,7 +141,7 @@ func TestNewcomersHaveTimeInFullTable(t *testing.T) {
 		h.tcp(h.establish(52_000+i), server, "A", 101, 501, "hello")
 	}
 	p.got.Reset()
-	h.tcp(server, late, "A", 501, 200, "reply, many requests later")
+	h.tcp(server, late, "A", 501, 101, "reply, many requests later")
 	assert.True(t, strings.Contains(p.got.String(), "reply, many requests later"))
 
 	late = netip.AddrPortFrom(client.Addr(), 60_000)

@@ -546,6 +546,217 @@ func TestRSTBeforeSYNACK(t *testing.T) {
 	h.tcp(server, client, "SA", 500, 101, "")
 	h.tcp(client, server, "A", 101, 501, "hello")
 	assert.Equal(t, ">hello", p.got.String())
-	assert.Contains(t, h.weirds(), "SYN_after_reset")
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
 	h.close()
+}
+
+// A step is a segment of a test: o is from the client, r from the server.
+type step struct {
+	from, flags string
+	seq, ack    uint32
+	data        string
+}
+
+func (h *harness) play(steps ...step) {
+	for _, s := range steps {
+		if s.from == "o" {
+			h.tcp(client, server, s.flags, s.seq, s.ack, s.data)
+		} else {
+			h.tcp(server, client, s.flags, s.seq, s.ack, s.data)
+		}
+	}
+}
+
+// What no host takes changes nothing of what the parser is given, and neither does what a host takes
+// for something that is to come.
+func TestForgedSegments(t *testing.T) {
+	for name, forged := range map[string][]step{
+		"nothing":                   nil,
+		"FIN without ACK":           {{"o", "F", 106, 0, ""}},
+		"reply's FIN without ACK":   {{"r", "F", 506, 0, ""}},
+		"FIN before":                {{"o", "FA", 105, 506, ""}},
+		"reply's FIN before":        {{"r", "FA", 505, 106, ""}},
+		"FIN ahead":                 {{"o", "FA", 107, 506, ""}},
+		"FIN far ahead":             {{"o", "FA", 1106, 506, ""}},
+		"reply's FIN ahead":         {{"r", "FA", 507, 106, ""}},
+		"FIN with early ACK":        {{"o", "FA", 106, 600, ""}},
+		"both FINs ahead":           {{"o", "FA", 107, 506, ""}, {"r", "FA", 507, 106, ""}},
+		"both FINs ahead, SYN":      {{"o", "FA", 107, 506, ""}, {"r", "FA", 507, 106, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"early ACK":                 {{"o", "A", 106, 507, ""}},
+		"much too early ACK":        {{"o", "A", 106, 1506, ""}},
+		"early ACK of the server":   {{"r", "A", 506, 107, ""}},
+		"early ACKs, then a FIN":    {{"r", "A", 506, 107, ""}, {"o", "A", 106, 507, ""}, {"o", "FA", 105, 506, ""}},
+		"early ACK far ahead":       {{"o", "A", 106, 60_000_506, ""}},
+		"data with early ACK":       {{"o", "A", 106, 1506, "decoy"}},
+		"data with ACK far ahead":   {{"o", "A", 106, 60_000_506, "decoy"}},
+		"data with ACK of before":   {{"o", "A", 106, 400, "decoy"}},
+		"data with ACK of 0":        {{"o", "A", 106, 0, "decoy"}},
+		"reply with early ACK":      {{"r", "A", 506, 1106, "decoy"}},
+		"SYN of the server":         {{"r", "S", 500, 0, ""}},
+		"SYN-ACK of the client":     {{"o", "SA", 9_000_000, 506, ""}, {"o", "A", 9_000_001, 506, "decoy"}},
+		"RST ahead":                 {{"o", "R", 107, 0, ""}},
+		"RST ahead, twice":          {{"o", "R", 107, 0, ""}, {"o", "R", 108, 0, ""}},
+		"RST ahead of the server":   {{"r", "R", 507, 0, ""}},
+		"RST ahead, SYN":            {{"o", "R", 107, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"RST ahead, after ACK":      {{"o", "A", 1106, 506, ""}, {"o", "R", 1106, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"RST behind, SYN":           {{"o", "R", 101, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"RST after data ahead, SYN": {{"o", "A", 116, 506, "later"}, {"o", "R", 121, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.play(step{"o", "A", 101, 501, "hello"}, step{"r", "A", 501, 106, "reply"})
+			h.play(forged...)
+			h.now = h.now.Add(time.Minute)
+			h.play(step{"o", "A", 106, 506, "and again"}, step{"r", "A", 506, 115, "another"})
+			h.now = h.now.Add(time.Minute)
+			want := ">hello<reply>and again<another"
+			if name != "RST after data ahead, SYN" { // whose data was ahead of more
+				h.play(step{"o", "FA", 115, 513, ""}, step{"r", "FA", 513, 116, ""}, step{"o", "A", 116, 514, ""})
+				want += ">.<."
+			}
+			assert.Equal(t, want, p.got.String())
+			assert.Len(t, h.close(), 1)
+		})
+	}
+}
+
+// The same before either side has said anything.
+func TestForgedSegmentsAtFirst(t *testing.T) {
+	for name, forged := range map[string]step{
+		"FIN without ACK":     {"o", "F", 101, 0, ""},
+		"FIN before":          {"o", "FA", 100, 501, ""},
+		"FIN long before":     {"o", "FA", 1<<32 - 899, 501, ""},
+		"FIN far away":        {"o", "FA", 101 + 1<<31, 501, ""},
+		"FIN ahead":           {"o", "FA", 102, 501, ""},
+		"reply's FIN before":  {"r", "FA", 1<<32 - 499, 101, ""},
+		"early ACK":           {"o", "A", 101, 502, ""},
+		"data with early ACK": {"o", "A", 101, 502, "decoy"},
+		"SYN of the server":   {"r", "S", 500, 0, ""},
+		"RST ahead":           {"o", "R", 102, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.play(forged)
+			h.now = h.now.Add(time.Minute)
+			h.play(step{"o", "A", 101, 501, "hello there"}, step{"r", "A", 501, 112, "reply"})
+			h.play(step{"o", "FA", 112, 506, ""}, step{"r", "FA", 506, 113, ""}, step{"o", "A", 113, 507, ""})
+			assert.Equal(t, ">hello there<reply>.<.", p.got.String())
+			assert.Len(t, h.close(), 1)
+		})
+	}
+}
+
+// Who does not know the number of a SYN cannot answer it.
+func TestForgedAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		forged step
+		weird  []string
+	}{
+		"SYN-ACK of something before":  {step{"r", "SA", 900, 90, ""}, []string{"bad_SYN_ack"}},
+		"SYN-ACK of what is before it": {step{"r", "SA", 900, 100, ""}, []string{"bad_SYN_ack"}},
+		"SYN-ACK of what is after it":  {step{"r", "SA", 900, 102, ""}, []string{"bad_SYN_ack"}},
+		"RST of something else":        {step{"r", "RA", 0, 100, ""}, []string{"segment_outside_window"}},
+		"RST":                          {step{"r", "R", 900, 0, ""}, []string{"segment_outside_window"}},
+		"FIN":                          {step{"r", "F", 900, 0, ""}, []string{"segment_outside_window"}},
+		"FIN of something else":        {step{"r", "FA", 900, 700, ""}, []string{"segment_outside_window"}},
+		"data":                         {step{"r", "", 900, 0, "decoy"}, []string{"segment_outside_window"}},
+		"data of something else":       {step{"r", "A", 900, 700, "decoy"}, []string{"segment_outside_window"}},
+		"ACK of something else":        {step{"r", "A", 900, 700, ""}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.tcp(client, server, "S", 100, 0, "")
+			h.play(c.forged)
+			assert.Equal(t, c.weird, h.weirds())
+			h.play(step{"r", "SA", 500, 101, ""}, step{"o", "A", 101, 501, "hello"}, step{"r", "A", 501, 106, "reply"})
+			assert.Equal(t, ">hello<reply", p.got.String())
+			assert.Regexp(t, `^40000>7000 S1 .*/5 hello$`, h.close()[0])
+		})
+	}
+}
+
+// An ACK of what was not captured says so when its sender's other side goes on from there, and what
+// was sent with it comes after that.
+func TestACKOfWhatWasNotCaptured(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"}, step{"o", "A", 106, 506, "again"}, step{"o", "A", 111, 506, "+"})
+	assert.Equal(t, ">hello", p.got.String())
+	h.play(step{"r", "A", 506, 112, "reply"})
+	assert.Equal(t, ">hello<[5]>again>+<reply", p.got.String())
+	h.play(step{"o", "FA", 112, 521, ""})
+	assert.Equal(t, ">hello<[5]>again>+<reply", p.got.String())
+	h.play(step{"r", "A", 521, 113, ""})
+	assert.Equal(t, ">hello<[5]>again>+<reply<[10]>.", p.got.String())
+	h.play(step{"r", "FA", 531, 113, ""}, step{"o", "A", 113, 532, ""})
+	assert.Equal(t, ">hello<[5]>again>+<reply<[10]>.<[10]<.", p.got.String())
+	assert.Equal(t, []string{"40000>7000 SF ShADgdFaf 11/30 hello"}, h.close())
+
+	p = &fake{name: "hello"}
+	h = newHarness(t, nil, p)
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"}, step{"o", "A", 106, 506, ""})
+	assert.Equal(t, ">hello", p.got.String())
+	assert.Equal(t, []string{"40000>7000 S1 ShADg 5/5 hello"}, h.close())
+	assert.Equal(t, ">hello<[5]", p.got.String())
+}
+
+// What waits for the other side is bounded, and goes when that does not bear it out.
+func TestUnconfirmedSegmentsAreBounded(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"})
+	for i := range uint32(8) {
+		h.play(step{"o", "A", 106 + 1000*i, 600, strings.Repeat("x", 1000)})
+		assert.Greater(t, h.table.Held(), 1000*int(i+1))
+		require.NoError(t, h.table.Invariants())
+	}
+	h.play(step{"o", "A", 106 + 8000, 600, strings.Repeat("x", 1000)})
+	assert.Zero(t, h.table.Held())
+	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
+	h.play(step{"o", "A", 106, 501, "again"})
+	assert.Equal(t, ">hello>again", p.got.String())
+	h.close()
+
+	h = newHarness(t, nil, &fake{name: "hello"})
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"})
+	for i := range uint32(5000) {
+		h.play(step{"o", "A", 106 + i%100, 600, "x"}, step{"o", "A", 106, 600, ""})
+	}
+	assert.Less(t, h.table.Held(), 1100*(96+8))
+	require.NoError(t, h.table.Invariants())
+	h.close()
+	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
+}
+
+// Where nothing but SYNs and FINs is captured, FINs that fit one another end the connection.
+func TestFINsThatFit(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps   []step
+		timeout time.Duration
+		want    string
+	}{
+		"one":    {[]step{{"o", "FA", 3_000_000_101, 501, ""}}, 5 * time.Minute, "S2 ShF 3000000000/0"},
+		"both":   {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_102, ""}}, 5 * time.Second, "SF ShFf 3000000000/2000000000"},
+		"others": {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_101, ""}}, 5 * time.Minute, "SF ShFf 3000000000/2000000000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			h.play(step{"o", "S", 100, 0, ""}, step{"r", "SA", 500, 101, ""})
+			h.play(c.steps...)
+			h.table.Advance(h.now.Add(c.timeout - time.Millisecond))
+			assert.Zero(t, h.table.Stats.Removed)
+			h.table.Advance(h.now.Add(c.timeout + time.Millisecond))
+			assert.Equal(t, []string{"40000>7000 " + c.want}, h.close())
+			assert.Empty(t, h.weirds())
+		})
+	}
 }

@@ -71,7 +71,7 @@ func (s *search) add(e event) bool {
 // canFollow reports whether p can follow f: in the middle of a stream, what looks like a beginning
 // is none. Zeek's parsers make the same difference.
 func (f *flow) canFollow(p protocol.Parser) bool {
-	if !f.partial {
+	if !f.ends[0].late && !f.ends[1].late {
 		return true
 	}
 	r, ok := p.(protocol.Resumer)
@@ -143,6 +143,10 @@ func (t *Table) byPort(f *flow) protocol.Parser {
 
 // conclude ends the search for a parser when no more will be waited for.
 func (t *Table) conclude(f *flow) {
+	for side := range protocol.Side(2) {
+		t.acknowledged(f, side, t.now, f.ends[side].ack)
+		t.reject(f, side)
+	}
 	s := f.search
 	if s == nil {
 		return

@@ -136,7 +136,7 @@ func (f *flow) merit() rankID {
 		return unanswered
 	case f.queue == closing:
 		return ended
-	case f.ID.Proto == conn.TCP && o.shookHands() && r.shookHands():
+	case f.ID.Proto == conn.TCP && o.up && r.up:
 		if f.parser != nil || f.confirmed() {
 			return speaking
 		}

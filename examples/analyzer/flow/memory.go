@@ -20,6 +20,11 @@ func (f *flow) waiting(side protocol.Side) int {
 	if f.untaken != nil {
 		n += f.untaken[side].size()
 	}
+	if f.rare != nil {
+		for _, x := range f.claims[side] {
+			n += cap(x.data) + claimCost
+		}
+	}
 	return n
 }
 
@@ -75,6 +80,9 @@ func (t *Table) limitSides(f *flow) {
 			t.giveUpGap(f, side)
 		}
 		if over() {
+			t.reject(f, side)
+		}
+		if over() {
 			t.flush(f)
 		}
 		if over() {
@@ -94,6 +102,7 @@ func (t *Table) relieve(f *flow) {
 				for len(f.ends[side].stream.pending) > 0 {
 					t.giveUpGap(f, side)
 				}
+				t.reject(f, side)
 			}
 		},
 		func() { t.flush(f) },

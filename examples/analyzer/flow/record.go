@@ -88,6 +88,8 @@ func (f *flow) flip() {
 	if f.rare != nil {
 		f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
 		f.beyond[0], f.beyond[1] = f.beyond[1], f.beyond[0]
+		f.foretold[0], f.foretold[1] = f.foretold[1], f.foretold[0]
+		f.claims[0], f.claims[1] = f.claims[1], f.claims[0]
 	}
 	f.history = append(f.history, '^')
 }

@@ -111,7 +111,6 @@ type flow struct {
 	ipBytes [2]uint64 // of the same packets, with headers
 	bytes   [2]int64  // payload; of TCP, the ends tell
 	ends    [2]endpoint
-	partial bool     // TCP whose beginning was not captured
 	seen    [2]uint8 // letters that are in the history; see recordOnce
 	letters [12]byte // where most histories have room
 	history []byte   // at most maxHistory
@@ -123,14 +122,16 @@ type flow struct {
 
 // rare is the part of a flow that few need.
 type rare struct {
-	holding node           // in one of Table.holders
-	size    int8           // which of them
-	missed  int64          // bytes in gaps
-	beyond  [2]int64       // of each side's stream, what an ACK beyond the window said; see goesOn
-	corrupt [2]counter     // packets with a bad checksum
-	weirds  []string       // names that were logged, at most maxWeirds
-	syn     *packet.Packet // that is doubted, with its header only; nil if there is none
-	parents []string       // UIDs of tunnels that packets came through, at most maxParents
+	holding  node           // in one of Table.holders
+	size     int8           // which of them
+	missed   int64          // bytes in gaps
+	beyond   [2]int64       // of each side's stream, what an ACK beyond the window said; see goesOn
+	foretold [2]int64       // the ends of gaps in them; see foretell
+	claims   [2][]claim     // of each side
+	corrupt  [2]counter     // packets with a bad checksum
+	weirds   []string       // names that were logged, at most maxWeirds
+	syn      *packet.Packet // that is doubted, with its header only; nil if there is none
+	parents  []string       // UIDs of tunnels that packets came through, at most maxParents
 }
 
 // more returns the rare part of f, for writing.

@@ -271,11 +271,6 @@ func (f *fake) note(p protocol.Packet, s string) {
 
 // What Zeek makes of the ways in which a connection can begin and end.
 func TestConnStates(t *testing.T) {
-	type step struct {
-		from, flags string
-		seq, ack    uint32
-		data        string
-	}
 	fins := func(steps []step, n uint32) []step {
 		for i := range n {
 			steps = append(steps, step{"o", "FA", 101 + i, 501, ""})
@@ -318,13 +313,7 @@ func TestConnStates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil, &fake{name: "any", ports: []uint16{7000}, unsure: true})
-			for _, s := range c.steps {
-				if s.from == "o" {
-					h.tcp(client, server, s.flags, s.seq, s.ack, s.data)
-				} else {
-					h.tcp(server, client, s.flags, s.seq, s.ack, s.data)
-				}
-			}
+			h.play(c.steps...)
 			rows := h.close()
 			require.Len(t, rows, 1)
 			_, got, _ := strings.Cut(rows[0], " ")
@@ -365,11 +354,17 @@ func TestTimeouts(t *testing.T) {
 			h.tcp(client, server, "A", 101, 501, "hello")
 			h.tcp(client, server, "R", 106, 0, "")
 		}, 5 * time.Second},
-		"reset where it was acknowledged": {func(h *harness) {
+		"reset where more was acknowledged than captured": {func(h *harness) {
+			h.handshake()
+			h.tcp(server, client, "A", 501, 106, "")
+			h.tcp(client, server, "A", 106, 501, "")
+			h.tcp(client, server, "R", 106, 0, "")
+		}, 5 * time.Second},
+		"reset before what was sent": {func(h *harness) {
 			h.handshake()
 			h.tcp(client, server, "A", 101, 501, "hello")
 			h.tcp(client, server, "R", 101, 0, "")
-		}, 5 * time.Second},
+		}, 5 * time.Minute},
 		"reset elsewhere in the window": {func(h *harness) {
 			h.handshake()
 			h.tcp(client, server, "A", 101, 501, "hello")

@@ -32,14 +32,18 @@ func (s tcpState) handshaking() bool { return s <= synAckSent }
 // An endpoint is one side of a TCP connection. Sequence numbers are relative to start; see stream.
 type endpoint struct {
 	state, prev tcpState
+	late        bool   // the beginning of what it sent was not captured
+	up          bool   // was established, whatever came then
 	finished    bool   // has sent a FIN
 	done        bool   // has sent a FIN or RST where its state allows one
 	over        bool   // and a host believes that: see flow.over
+	aborted     bool   // by a RST that a host believes
 	ended       bool   // the parser knows that no more will come
 	start       uint32 // the SYN's sequence number, or that before the first byte seen
 	last        int64  // one past the highest that was sent
-	ack         int64  // the highest that the other side acknowledged
+	ack         int64  // the highest that the other side acknowledged, seen or not: see acked
 	fin         int64  // one past the latest FIN
+	far         int64  // one past a FIN far away from all else that was captured, 0 if there is none
 
 	synHist, finHist, rstHist uint32 // sequence numbers of the latest of a kind, for the history
 	retransmits, zeroes, gaps counter
@@ -48,9 +52,17 @@ type endpoint struct {
 	stream stream
 }
 
-// shookHands reports whether e has sent its SYN and the other side something, whatever came then.
-func (e *endpoint) shookHands() bool {
-	return e.state == established || (e.state == closed || e.state == reset) && e.prev == established
+// acked returns the highest number that the other side acknowledged of what e was seen to send. An
+// ACK of more is either of what was not captured or, as a host sees it, of what was never sent.
+func (e *endpoint) acked() int64 { return min(e.ack, e.last) }
+
+// due returns the number that the other side expects next.
+func (e *endpoint) due() int64 {
+	n := max(e.acked(), e.stream.next)
+	if e.ended {
+		n = max(n, e.fin)
+	}
+	return n
 }
 
 // onlySYN reports whether nothing but SYNs and FINs seems to be captured: then the FIN of e tells
@@ -63,6 +75,7 @@ func (e *endpoint) relative(seq uint32) int64 {
 }
 
 func (e *endpoint) set(s tcpState) {
+	e.up = e.up || s == established
 	if s != e.state {
 		e.prev, e.state = e.state, s
 	}
@@ -77,8 +90,8 @@ func (e *endpoint) bytes(peer *endpoint) int64 {
 	if e.prev == synSent && e.state == reset && peer.state == inactive && e.ack > 1 {
 		return 0 // a half-open connection was found and aborted: the RST's number means nothing
 	}
-	n := max(e.last, e.ack) - 1 // without the SYN
-	if e.finished {
+	n := max(e.last, e.ack, e.far) - 1 // without the SYN
+	if e.finished || e.far > 0 {
 		n--
 	}
 	return max(n, 0)
@@ -101,14 +114,19 @@ func (c *counter) add() bool {
 // an ACK of 0.
 const farAway = 1 << 20
 
-// doubts reports whether a segment begins another connection although f is established and not
-// over. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in another's
-// name; if the connection was really forgotten, the other side accepts the new one, which is then
-// believed: see answered.
-func (f *flow) doubts(tcp *layers.TCP) bool {
+// doubts reports whether a segment from src begins another connection although f is established and
+// not over. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in
+// another's name; if the connection was really forgotten, the other side accepts the new one, which
+// is then believed: see answered.
+func (f *flow) doubts(src netip.AddrPort, tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
-	return tcp.SYN && orig.shookHands() && resp.shookHands() && !f.over() &&
-		tcp.Seq != orig.start && tcp.Seq != resp.start
+	if !tcp.SYN || !orig.up || !resp.up || f.over() {
+		return false
+	}
+	if f.ID.Orig == src {
+		return tcp.Seq != orig.start
+	}
+	return tcp.Seq != resp.start || !tcp.ACK
 }
 
 // doubt notes a segment that is doubted, and does nothing else with it.
@@ -186,9 +204,17 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		span++
 	}
 
-	refused := side == protocol.Resp && tcp.RST // perhaps by somebody else: then the SYN-ACK is still to come
-	if f.packets[side] == 1 && (side == protocol.Orig || !f.partial && !refused) {
-		f.partial = !tcp.SYN || side == protocol.Orig && tcp.ACK
+	if side == protocol.Resp && f.refuses(tcp, length) {
+		f.recordFlags(side, tcp, int64(tcp.Seq), length)
+		name := "segment_outside_window"
+		if tcp.SYN {
+			name = "bad_SYN_ack"
+		}
+		t.weird(f, name, "", "TCP")
+		return
+	}
+	if e.state == inactive && (side == protocol.Orig || !tcp.RST) { // a RST is perhaps of somebody else: then the SYN-ACK is still to come
+		e.late = !tcp.SYN || side == protocol.Orig && tcp.ACK
 	}
 	t.synchronize(f, e, tcp, span)
 	seq := e.relative(tcp.Seq)
@@ -202,13 +228,26 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if tcp.Window == 0 && !tcp.RST && peer.state != closed && e.state != reset && e.zeroes.add() {
 		f.record(side, 'W')
 	}
-	if e.shookHands() && peer.shookHands() {
-		switch {
-		case length > 0 && !tcp.ACK && !tcp.SYN && !tcp.RST: // as every host does: RFC 9293, 3.10.7.4
+	up := e.up && peer.up
+	switch {
+	case !up:
+	case !tcp.ACK && !tcp.SYN && !tcp.RST: // no host takes it: RFC 9293, 3.10.7.4
+		if length > 0 || tcp.FIN {
 			t.weird(f, "data_without_ACK", "", "TCP")
-			return
-		case !f.goesOn(side, seq) && !e.accepted(peer, tcp, seq, span):
-			t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
+		}
+		return
+	case f.goesOn(side, seq) || e.accepted(peer, tcp, seq, span):
+	case tcp.FIN && e.onlySYN(peer):
+		t.farFIN(f, side, now, tcp, seq+span)
+		return
+	default:
+		t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
+		return
+	}
+	acked, future := int64(0), int64(0)
+	if tcp.ACK {
+		var ok bool
+		if acked, future, ok = t.acknowledge(f, e, peer, tcp, seq); !ok && up && !tcp.RST {
 			return
 		}
 	}
@@ -218,18 +257,14 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if tcp.SYN {
 		t.synWeirds(f, tcp, length)
 	}
-	if tcp.FIN {
+	if tcp.FIN && future == 0 {
 		e.finished = true
 		e.fin = seq + span
 	}
-	acked := int64(0)
-	if tcp.ACK {
-		acked = t.acknowledge(f, e, peer, tcp, seq)
-	}
-	if e.window.update(tcp, acked) && e.state != closed && e.state != reset {
+	if e.window.update(tcp, min(acked, peer.last)) && e.state != closed && e.state != reset {
 		t.weird(f, "window_recision", "", "")
 	}
-	exact := seq == e.last || seq == e.ack // where a host believes a RST at once: RFC 5961
+	exact := seq == e.due() && future == 0 // where a host believes a RST at once: RFC 5961
 	again, advanced := e.advance(tcp, seq+span, length)
 	if again && e.retransmits.add() {
 		f.record(side, 'T')
@@ -241,7 +276,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if side == protocol.Resp && tcp.SYN && !tcp.ACK && e.state == inactive && peer.state == synAckSent && tcp.Seq == e.start {
 		// The SYN and the SYN-ACK changed places on their way into the capture.
 		f.flip()
-		f.partial = false
+		e.late, peer.late = false, false
 		side, e, peer = protocol.Orig, peer, e
 		e.set(established)
 		peer.set(established)
@@ -249,27 +284,121 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	unseen := e.state == inactive
 	closes := t.transition(f, side, tcp, length)
 	if unseen && !tcp.SYN && e.state == established {
-		f.partial = false // only the SYN is missing
+		e.late, peer.late = false, false // only the SYN is missing
 	}
 
-	t.acknowledged(f, side.Other(), now, acked)
+	t.acknowledged(f, side, now, min(e.ack, seq)) // it was sent after all, as e goes on behind it
+	t.settle(f, side.Other())
+	t.acknowledged(f, side.Other(), now, min(acked, peer.last))
+	if acked > peer.last {
+		t.foretell(f, side.Other(), acked)
+	}
 	if tcp.SYN {
 		seq++
 	}
+	if length > 0 {
+		e.far = 0
+	}
 	switch {
-	case length == 0 || tcp.RST || seq <= 0: // data in a RST is no part of the stream
+	case tcp.RST || seq <= 0: // data in a RST is no part of the stream
 	case len(data) < length: // becomes a gap when it is acknowledged
 		t.weird(f, "truncated_tcp_payload", "", "TCP")
-	default:
+	case future > 0 && up:
+		t.claim(f, side, claim{seq: seq, data: data[:length], fin: tcp.FIN, ack: future, time: now})
+	case length > 0:
 		t.receive(f, side, now, seq, data[:length])
 	}
 	t.finish(f, side, now)
 	t.finish(f, side.Other(), now)
 	e.done = e.done || closes
-	e.over = e.over || closes && (exact || e.prev != established)
-	peer.over = peer.over || peer.finished && peer.ack >= peer.fin
+	e.over = e.over || closes && (exact || !up)
+	e.aborted = e.aborted || closes && tcp.RST && (exact || !up)
+	peer.over = peer.over || peer.finished && peer.acked() >= peer.fin
 	if (closes || tcp.ACK) && f.over() && f.queue != closing {
 		t.requeue(f, closing)
+	}
+}
+
+// refuses reports whether the originator of f, which waits for an answer to its SYN, drops a segment
+// from the responder, so that one who does not know the SYN's number cannot answer in another's
+// name: RFC 9293, 3.10.7.3. ACKs without anything else change nothing.
+func (f *flow) refuses(tcp *layers.TCP, length int) bool {
+	orig, resp := &f.ends[0], &f.ends[1]
+	switch {
+	case orig.state != synSent || resp.state != inactive || orig.window.known:
+		return false
+	case tcp.ACK && (tcp.SYN || tcp.FIN || tcp.RST || length > 0):
+		n := int32(tcp.Ack - orig.start)
+		return n <= 0 || int64(n) > orig.last
+	}
+	return !tcp.ACK && !tcp.SYN
+}
+
+// farFIN takes a FIN that is far away from all else that was captured of a side. If nothing but SYNs
+// and FINs is captured, each side's FIN fits the other's; otherwise data follows, and the FIN was of
+// somebody else.
+func (t *Table) farFIN(f *flow, side protocol.Side, now time.Time, tcp *layers.TCP, fin int64) {
+	e, peer := &f.ends[side], &f.ends[side.Other()]
+	f.last = now
+	e.far = fin
+	e.done = t.transition(f, side, tcp, 0) || e.done
+	if peer.far > 0 && tcp.ACK && tcp.Ack == peer.start+uint32(peer.far) {
+		e.over, peer.over = true, true
+		t.requeue(f, closing)
+	}
+}
+
+// A claim is a segment that acknowledges what its other side was not seen to send. Either that was
+// not captured, which what the other side sends next will show, or the segment is one that no host
+// takes: RFC 9293, 3.10.7.4.
+type claim struct {
+	seq  int64
+	data []byte
+	fin  bool
+	ack  int64
+	time time.Time
+}
+
+const claimCost = 96 // bytes that a claim takes besides its data
+
+// claim keeps a copy of x until settle.
+func (t *Table) claim(f *flow, side protocol.Side, x claim) {
+	r := f.more()
+	if len(x.data) == 0 && !x.fin || len(r.claims[side]) == maxSegments {
+		return
+	}
+	x.data = bytes.Clone(x.data)
+	r.claims[side] = append(r.claims[side], x)
+}
+
+// settle takes those segments of a side whose ACK the other side has borne out by now.
+func (t *Table) settle(f *flow, side protocol.Side) {
+	if f.rare == nil || len(f.claims[side]) == 0 {
+		return
+	}
+	e, peer := &f.ends[side], &f.ends[side.Other()]
+	claims := f.claims[side]
+	for len(claims) > 0 && claims[0].ack <= peer.last {
+		x := claims[0]
+		claims = claims[1:]
+		if x.fin {
+			e.finished, e.fin = true, x.seq+int64(len(x.data))+1
+		}
+		if len(x.data) > 0 {
+			t.receive(f, side, x.time, x.seq, x.data)
+		}
+		t.finish(f, side, x.time)
+	}
+	if f.claims[side] = claims; len(claims) == 0 {
+		f.claims[side] = nil
+	}
+}
+
+// reject drops the segments of a side that settle has not taken.
+func (t *Table) reject(f *flow, side protocol.Side) {
+	if f.rare != nil && len(f.claims[side]) > 0 {
+		f.claims[side] = nil
+		t.weird(f, "ack_outside_window", "", "TCP")
 	}
 }
 
@@ -277,8 +406,8 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 // may be of somebody else: such a FIN counts when the other side acknowledges it, such a RST never.
 func (f *flow) over() bool {
 	orig, resp := &f.ends[0], &f.ends[1]
-	return orig.over && (orig.state == reset || resp.over || resp.state == inactive) ||
-		resp.over && (resp.state == reset || orig.state == inactive)
+	return orig.aborted || resp.aborted ||
+		orig.over && (resp.over || resp.state == inactive) || resp.over && orig.state == inactive
 }
 
 // flags returns the flags of a segment as their initial letters.
@@ -344,27 +473,31 @@ func (t *Table) synchronize(f *flow, e *endpoint, tcp *layers.TCP, span int64) {
 }
 
 // acknowledge takes an ACK from e, in a segment that starts at seq, of what peer sent. It returns
-// the number acknowledged, 0 if it is not to be believed.
-func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP, seq int64) int64 {
+// the number acknowledged, 0 if it is not to be believed, and if peer was not seen to send as much,
+// that number as the future one. It is not ok if no host takes a segment with such an ACK.
+func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP, seq int64) (acked, future int64, ok bool) {
 	if peer.state == inactive {
 		if !tcp.SYN && !tcp.FIN && !tcp.RST && (f.rare == nil || len(f.weirds) == 0) &&
 			(e.state == synSent || e.state == synAckSent || e.state == established) {
 			t.weird(f, "possible_split_routing", "", "")
 		}
 		peer.begin(tcp.Ack-1, 0) // it has been talking, but none of it was captured
-		return 0
+		return 0, 0, true
 	}
 	ack := peer.ack + int64(int32(tcp.Ack-(peer.start+uint32(peer.ack))))
 	if ack < 0 {
 		t.weird(f, "TCP_ack_underflow_or_misorder", "", "TCP")
-		return 0
+		return 0, 0, false
 	}
 	if tcp.RST || tcp.Ack == 0 && ack-peer.ack > farAway {
-		return 0
+		return 0, 0, tcp.RST
 	}
-	if seq < e.ack-slack && ack > peer.ack && e.shookHands() && peer.shookHands() {
+	if seq < e.acked()-slack && ack > peer.ack && e.up && peer.up {
 		t.weird(f, "segment_outside_window", fmt.Sprintf("%s at %d of %d", flags(tcp), seq, e.last), "TCP")
-		return 0 // a host takes no ACK from what lies before its window
+		return 0, 0, false // what lies before its window
+	}
+	if ack > peer.last {
+		future = ack
 	}
 	side := protocol.Orig // of peer
 	if peer == &f.ends[protocol.Resp] {
@@ -373,10 +506,10 @@ func (t *Table) acknowledge(f *flow, e, peer *endpoint, tcp *layers.TCP, seq int
 	if e.window.scaled && ack > max(e.window.edge, peer.last)+slack && !f.goesOn(side, ack) {
 		f.more().beyond[side] = ack
 		t.weird(f, "ack_outside_window", fmt.Sprintf("%d of %d", ack, peer.last), "TCP")
-		return 0
+		return 0, future, true
 	}
 	peer.ack = max(peer.ack, ack)
-	return ack
+	return ack, future, true
 }
 
 // advance notes that e has sent up to end. It reports whether it had sent the payload before, and
@@ -385,7 +518,7 @@ func (e *endpoint) advance(tcp *layers.TCP, end int64, length int) (again, advan
 	ahead := end - e.last
 	switch {
 	case (tcp.SYN || tcp.RST) && (ahead > farAway || ahead < -farAway):
-	case e.state == reset:
+	case e.state == reset && length == 0 && !tcp.FIN: // otherwise it goes on: see receive
 	case ahead > 0:
 		e.last = end
 		return false, true
@@ -397,10 +530,10 @@ func (e *endpoint) advance(tcp *layers.TCP, end int64, length int) (again, advan
 
 // A window is how much one side lets the other send.
 type window struct {
+	edge     int64 // the highest number that the other side was allowed to send, relative to its start
 	scale    int8  // how many bits to shift it, if scaled
 	scaled   bool  // the SYN was seen, and told
 	known    bool  // something of the following was seen
-	edge     int64 // the highest number that the other side was allowed to send, relative to its start
 	seq, ack uint32
 	size     uint32
 }
@@ -443,12 +576,12 @@ func (w *window) update(tcp *layers.TCP, acked int64) (shrank bool) {
 // that goes on beyond the window is believed: then peer's ACKs were not captured.
 func (e *endpoint) accepted(peer *endpoint, tcp *layers.TCP, seq, span int64) bool {
 	switch {
-	case tcp.FIN && e.onlySYN(peer):
-		return true
 	case peer.window.scaled && seq > max(peer.window.edge, e.last)+slack:
 		return false
+	case tcp.FIN:
+		return seq+span > e.due() || e.finished && seq+span == e.fin
 	}
-	return !(tcp.FIN || tcp.RST) || seq+span >= e.ack
+	return !tcp.RST || seq >= e.acked()
 }
 
 // goesOn reports whether seq is where an ACK said that the stream of side is, beyond the window.
@@ -558,7 +691,7 @@ func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, d
 	e := &f.ends[side]
 	s := &e.stream
 	x := segment{seq: seq, end: seq + int64(len(data)), data: data}
-	if x.seq < s.next && x.end > e.ack && s.differs(x) { // later than its ACK, no host takes it
+	if x.seq < s.next && x.end > e.acked() && s.differs(x) { // later than its ACK, no host takes it
 		t.weird(f, "rexmit_inconsistency", "", "TCP")
 	}
 	if x.end <= s.next {
@@ -584,9 +717,8 @@ func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, d
 			t.giveUpGap(f, side)
 		}
 	}
-	if e.state == reset && e.over { // it goes on: the RST was of somebody else
-		e.over = false
-		t.requeue(f, long)
+	if e.state == reset {
+		t.revive(f, e)
 	}
 }
 
@@ -619,14 +751,30 @@ func (t *Table) gap(f *flow, side protocol.Side, now time.Time, seq int64) {
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	if n := e.stream.skip(seq); n > 0 {
 		if e.clean() && peer.clean() {
-			f.more().missed += n
-			if e.gaps.add() {
+			r := f.more()
+			r.missed += n
+			if e.stream.next > r.foretold[side] && e.gaps.add() {
 				f.record(side, 'G')
 			}
 		}
 		t.feed(f, event{side: side, time: now, gap: n})
 	}
 	t.deliver(f, side, now)
+}
+
+// foretell notes a gap up to seq that is known of by an ACK alone. The parser is not told before
+// something comes from behind it.
+func (t *Table) foretell(f *flow, side protocol.Side, seq int64) {
+	e, peer := &f.ends[side], &f.ends[side.Other()]
+	if !e.clean() || !peer.clean() {
+		return
+	}
+	if r := f.more(); seq > r.foretold[side] {
+		r.foretold[side] = seq
+		if e.gaps.add() {
+			f.record(side, 'G')
+		}
+	}
 }
 
 // clean reports whether e was established in full view, so that missing bytes are really missing.
@@ -643,11 +791,25 @@ func (t *Table) deliver(f *flow, side protocol.Side, now time.Time) {
 }
 
 // finish tells the parser, once, when one side has sent its last byte. A RST does not tell it: it
-// may be of somebody else, and then there is more to come.
+// may be of somebody else, and then there is more to come. So may a FIN be behind which there is
+// more: that comes to nothing.
 func (t *Table) finish(f *flow, side protocol.Side, now time.Time) {
 	e := &f.ends[side]
-	if !e.ended && e.finished && e.stream.next >= e.fin-1 {
+	switch {
+	case e.ended || !e.finished:
+	case e.stream.next == e.fin-1:
 		e.ended = true
 		t.feed(f, event{side: side, time: now})
+	case e.stream.next > e.fin-1:
+		e.finished = false
+		t.revive(f, e)
+	}
+}
+
+// revive takes note that e goes on after its end, which was of somebody else.
+func (t *Table) revive(f *flow, e *endpoint) {
+	if e.over {
+		e.over, e.aborted = false, false
+		t.requeue(f, long)
 	}
 }

@@ -87,7 +87,7 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	f := t.flows[k]
 	switch {
 	case f == nil:
-	case f.doubts(tcp):
+	case f.doubts(src, tcp):
 		syn := f.answered(p.Dst, tcp)
 		if syn == nil {
 			t.doubt(f, p, src)
