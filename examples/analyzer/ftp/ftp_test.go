@@ -2,12 +2,14 @@ package ftp
 
 import (
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -339,6 +341,7 @@ func TestMatch(t *testing.T) {
 		{"USER", "220 hi", protocol.Maybe},
 		{"user me", "220 hi", protocol.Yes},
 		{"FEAT\r\n", "120-hi", protocol.Yes},
+		{" \r\nUSER me", "\r\n220 hi", protocol.Yes},
 		{"USER me", "22", protocol.Maybe},
 		{"USER me", "", protocol.Maybe},
 		{"USER me", "2200", protocol.No},
@@ -440,6 +443,8 @@ func TestWeirds(t *testing.T) {
 		"a long path":           {[]Turn{Orig("DELE " + long + "\r\n")}, []string{"FTP_arg_too_long 5021"}},
 		"not too long a path":   {[]Turn{Orig("DELE " + long[:maxText-21] + "\r\n")}, nil},
 		"a path a bit longer":   {[]Turn{Orig("DELE " + long[:maxText-20] + "\r\n")}, []string{"FTP_arg_too_long 4097"}},
+		"a long directory":      {after(login, Orig("CWD /"+long[:maxDir]+"\r\n"), Resp("250 ok\r\n")), []string{"FTP_directory_too_long 513"}},
+		"not too long a one":    {after(login, Orig("CWD /"+long[:maxDir-1]+"\r\n"), Resp("250 ok\r\n")), nil},
 		"a long reply":          {after(login, Orig("ACCT x\r\n"), Resp("230 "+long+"\r\n")), []string{"FTP_reply_msg_too_long 5000"}},
 		"half a command":        {after(login, Turn{FromOrig: true, Data: "QUI", End: true}), []string{"partial_ftp_request"}},
 		"half a reply":          {after(login, Turn{Data: "22", End: true}), nil},
@@ -529,6 +534,33 @@ func TestMatchReplies(t *testing.T) {
 		assert.Same(t, l.pending[want], l.match(code, reply[4:]), reply)
 	}
 	assert.Equal(t, "<unknown>", (&log{}).match(250, "").verb)
+}
+
+// The codes by a sum, so that none changes unnoticed.
+func TestReplyCodes(t *testing.T) {
+	sum := fnv.New64a()
+	fmt.Fprintln(sum, replies) // a map is printed in order
+	assert.Equal(t, uint64(0x95cbbfc3298cccda), sum.Sum64())
+	assert.Equal(t, []uint16{21, 2811}, New(nil).Ports())
+}
+
+// Held counts what a connection's own texts take.
+func TestHeldCountsTexts(t *testing.T) {
+	held := func(turns ...Turn) int {
+		c := Conn()
+		p := New(&Recorder{})
+		Play(t, p, c, append([]Turn{Resp("220 hi\r\n")}, turns...)...)
+		return p.Held(c)
+	}
+	long := strings.Repeat("x", 100)
+	for _, format := range []string{"USER %s\r\n", "PASS %s\r\n", "CWD /%s\r\n"} {
+		short, long := fmt.Sprintf(format, "x"), fmt.Sprintf(format, long)
+		// The text itself, and the command's argument, which counts as that of the current command too.
+		assert.Equal(t, 3*99, held(Orig(long), Resp("250 ok\r\n"))-held(Orig(short), Resp("250 ok\r\n")), format)
+	}
+	assert.Equal(t, 99, held(Resp("250-"+long+"\r\n"))-held(Resp("250-x\r\n")))
+	one, two := held(Orig("ACCT x\r\n")), held(Orig("ACCT x\r\nACCT x\r\n"))
+	assert.Greater(t, two-one, int(unsafe.Sizeof(command{})))
 }
 
 func TestLastNumber(t *testing.T) {

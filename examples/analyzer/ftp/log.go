@@ -16,6 +16,7 @@ const (
 	maxPending = 20  // commands without a reply; Zeek's FTP::max_pending_commands
 	maxName    = 128 // bytes of user names and passwords in a row; Zeek's FTP::max_user_length
 	maxText    = logs.MaxText
+	maxDir     = 512 // bytes of the working directory, which each CWD takes apart
 )
 
 // A Row is a row of the log ftp.
@@ -72,7 +73,7 @@ type log struct {
 	current *command   // the one that the latest reply is of
 
 	user, password string
-	cwd            string // the working directory; relative, and "." at first, if it is not known; at most maxText bytes
+	cwd            string // the working directory; relative, and "." at first, if it is not known; at most maxDir bytes
 	fileSize       *int64
 	replyCode      *int // of the latest reply: a command without a reply is logged with it, too, as in Zeek
 	replyMsg       string
@@ -189,11 +190,11 @@ func (s *state) onReplyEnd(c *conn.Connection, code int, text []byte) {
 		}
 	case cmd.moved:
 	case code == 250 && cmd.verb == "CWD":
-		s.move(join(s.cwd, cmd.arg))
+		s.move(c, join(s.cwd, cmd.arg))
 	case (code == 200 || code == 250) && cmd.verb == "CDUP":
-		s.move(join(s.cwd, ".."))
+		s.move(c, join(s.cwd, ".."))
 	case code == 257 && (cmd.verb == "PWD" || cmd.verb == "XPWD"):
-		s.move(findPath(s.replyMsg))
+		s.move(c, findPath(s.replyMsg))
 	}
 	if len(s.pending) > 1 {
 		s.done(cmd)
@@ -217,9 +218,13 @@ func lastNumber(text []byte) (n int64, ok bool) {
 }
 
 // move makes dir the working directory, by the command at hand.
-func (l *log) move(dir string) {
-	l.cwd = strings.Clone(dir[:min(len(dir), maxText)])
-	l.current.moved = true
+func (s *state) move(c *conn.Connection, dir string) {
+	if n := len(dir); n > maxDir {
+		s.weird(c, "FTP_directory_too_long", strconv.Itoa(n))
+		dir = dir[:maxDir]
+	}
+	s.cwd = strings.Clone(dir)
+	s.current.moved = true
 }
 
 // write logs the command at hand, if its kind is logged.

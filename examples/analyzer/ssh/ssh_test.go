@@ -170,6 +170,8 @@ func TestAuthentication(t *testing.T) {
 		"second password":       {[]Turn{request, accept, request, failure, request, failure, request, success}, yes, 2},
 		"wrong passwords":       {[]Turn{request, accept, request, failure, request, failure, request, failure}, no, 2},
 		"banner":                {[]Turn{request, accept, request, sized(800), failure, request, failure, request, success}, yes, 2},
+		"short banner":          {[]Turn{request, accept, request, sized(44 + 256), failure, request, sized(44 + 256)}, no, 1},
+		"shortest banner":       {[]Turn{request, accept, request, sized(44 + 257), failure, request, failure}, no, 1},
 		"one banner only":       {[]Turn{request, accept, request, sized(800), sized(800), request, sized(800)}, no, 1},
 		"none tried":            {[]Turn{request, accept, request, failure}, nil, 0},
 		"server's last key":     {[]Turn{sized(99), request, accept, request, success}, yes, 1},
@@ -261,10 +263,49 @@ func TestMatch(t *testing.T) {
 	for n := range 6 {
 		assert.Equal(t, protocol.Maybe, p.Match([]byte("SSH-2.0-x"), []byte("SSH-2."[:n])))
 	}
-	for _, other := range []string{"G", "SSH-3.0", "SSH-2,0", "220 mail"} {
+	for _, other := range []string{"G", "SSH-3", "SSH-3.0", "SSH-2,", "SSH-2,0", "220 mail"} {
 		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), other)
 		assert.Equal(t, protocol.No, p.Match([]byte("SSH-2.0-x"), []byte(other)), other)
 	}
+}
+
+func TestPorts(t *testing.T) { assert.Equal(t, []uint16{22}, New(nil).Ports()) }
+
+// What is as long as may be is taken.
+func TestLongest(t *testing.T) {
+	versions := []Turn{clientVersion, serverVersion}
+	frame := func(size uint32, head string) string { return string(binary.BigEndian.AppendUint32(nil, size)) + head }
+	for name, c := range map[string]struct {
+		turns []Turn
+		next  protocol.Next
+	}{
+		"line":           {[]Turn{Resp(strings.Repeat("x", maxLine-1) + "\n")}, protocol.More},
+		"longer line":    {[]Turn{Resp(strings.Repeat("x", maxLine) + "\n")}, protocol.Violation},
+		"packet":         {append(versions, Resp(frame(maxPacket, ""))), protocol.More},
+		"longer packet":  {append(versions, Resp(frame(maxPacket+1, ""))), protocol.Violation},
+		"KEXINIT":        {append(versions, Resp(frame(maxRead-4, "\x04\x14"))), protocol.More},
+		"longer KEXINIT": {append(versions, Resp(frame(maxRead-3, "\x04\x14"))), protocol.Violation},
+	} {
+		assert.Equal(t, c.next, Play(t, New(&Recorder{}), Conn(), c.turns...).Next, name)
+	}
+	assert.Equal(t, []int{1024, 256 << 10, 64 << 10, 64}, []int{maxLine, maxPacket, maxRead, maxNames})
+}
+
+// Which message has the server's key depends on the key exchange: RFC 4253, 4419, 4432, 4462, 5656
+// and their like.
+func TestHostKeyMessages(t *testing.T) {
+	for alg, want := range map[string]byte{
+		"diffie-hellman-group-exchange-sha256": 33, "diffie-hellman-group14-sha256": 31, "ecdh-sha2-nistp256": 31, "ecmqv-sha2": 31,
+		"curve25519-sha256@libssh.org": 31, "curve448-sha512": 31, "sntrup761x25519-sha512": 31, "mlkem768x25519-sha256": 31,
+		"gss-group14-sha256-x": 33, "rsa1024-sha1": 0, "rsa2048-sha256": 0,
+	} {
+		kind, known := hostKeyMessage(alg)
+		assert.True(t, known, alg)
+		assert.Equal(t, want, kind, alg)
+	}
+	kind, known := hostKeyMessage("other")
+	assert.False(t, known)
+	assert.Zero(t, kind)
 }
 
 // A tap records what is written to a connection.
