@@ -666,6 +666,10 @@ func TestForgedAnswers(t *testing.T) {
 		"data":                         {step{"r", "", 900, 0, "decoy"}, []string{"segment_outside_window"}},
 		"data of something else":       {step{"r", "A", 900, 700, "decoy"}, []string{"segment_outside_window"}},
 		"ACK of something else":        {step{"r", "A", 900, 700, ""}, nil},
+		"the client's FIN":             {step{"o", "F", 101, 0, ""}, []string{"inappropriate_FIN"}},
+		"the client's FIN far away":    {step{"o", "F", 9_000_000, 0, ""}, []string{"inappropriate_FIN"}},
+		"the client's data":            {step{"o", "", 101, 0, "decoy"}, []string{"data_before_established"}},
+		"another SYN":                  {step{"o", "S", 9_000_000, 0, ""}, []string{"SYN_seq_jump"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &fake{name: "hello"}

@@ -498,7 +498,18 @@ func TestSYNThatIsOfNoOtherConnection(t *testing.T) {
 		"of number 0": {func(h *harness) {
 			h.tcp(client, server, "S", 100, 0, "")
 			h.tcp(client, server, "S", 0, 0, "")
+		}, 1},
+		"that is answered": {func(h *harness) {
+			h.tcp(client, server, "S", 100, 0, "")
+			h.tcp(client, server, "S", 9000, 0, "")
+			h.tcp(server, client, "SA", 500, 9001, "")
 		}, 2},
+		"whose predecessor is answered": {func(h *harness) {
+			h.tcp(client, server, "S", 100, 0, "")
+			h.tcp(client, server, "S", 9000, 0, "")
+			h.tcp(server, client, "SA", 500, 101, "")
+			h.tcp(server, client, "A", 501, 9001, "")
+		}, 1},
 		"twice": {func(h *harness) {
 			h.tcp(client, server, "S", 100, 0, "")
 			h.tcp(client, server, "S", 100, 0, "")

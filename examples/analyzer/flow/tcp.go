@@ -115,15 +115,19 @@ func (c *counter) add() bool {
 const farAway = 1 << 20
 
 // doubts reports whether a segment from src begins another connection although f is established and
-// not over. A host does not believe that (RFC 5961, section 4), for anybody can send a SYN in
-// another's name; if the connection was really forgotten, the other side accepts the new one, which
-// is then believed: see answered.
+// not over, or on its way. A host does not believe that (RFC 5961, section 4), for anybody can send
+// a SYN in another's name; if the connection was really forgotten, the other side accepts the new
+// one, which is then believed: see answered.
 func (f *flow) doubts(src netip.AddrPort, tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
-	if !tcp.SYN || !orig.up || !resp.up || f.over() {
+	switch {
+	case !tcp.SYN:
 		return false
-	}
-	if f.ID.Orig == src {
+	case orig.state == synSent && resp.state == inactive:
+		return f.ID.Orig == src && !tcp.ACK && tcp.Seq != orig.start
+	case !orig.up || !resp.up || f.over():
+		return false
+	case f.ID.Orig == src:
 		return tcp.Seq != orig.start
 	}
 	return tcp.Seq != resp.start || !tcp.ACK
@@ -136,11 +140,14 @@ func (t *Table) doubt(f *flow, p *packet.Packet, src netip.AddrPort) {
 		side = protocol.Resp
 	}
 	f.count(p, side)
+	name := "active_connection_reuse"
+	if t.tcp.ACK || f.ends[0].state == synSent {
+		name = "SYN_seq_jump"
+	}
+	t.weird(f, name, "", "TCP")
 	if t.tcp.ACK {
-		t.weird(f, "SYN_seq_jump", "", "TCP")
 		return
 	}
-	t.weird(f, "active_connection_reuse", "", "TCP")
 	syn := *p
 	syn.Payload, syn.Length = bytes.Clone(t.tcp.Contents), len(t.tcp.Contents)
 	f.more().syn = &syn
@@ -149,7 +156,7 @@ func (t *Table) doubt(f *flow, p *packet.Packet, src netip.AddrPort) {
 // answered returns the SYN that a segment to dst accepts, nil if it does not accept the latest that
 // was doubted.
 func (f *flow) answered(dst netip.Addr, tcp *layers.TCP) *packet.Packet {
-	if f.rare == nil || f.syn == nil || !tcp.ACK || f.syn.Src != dst ||
+	if f.rare == nil || f.syn == nil || !tcp.SYN || !tcp.ACK || f.syn.Src != dst ||
 		binary.BigEndian.Uint16(f.syn.Payload) != uint16(tcp.DstPort) || binary.BigEndian.Uint32(f.syn.Payload[4:])+1 != tcp.Ack {
 		return nil
 	}
@@ -211,6 +218,12 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 			name = "bad_SYN_ack"
 		}
 		t.weird(f, name, "", "TCP")
+		return
+	}
+	if side == protocol.Orig && e.state == synSent && peer.state == inactive && !tcp.ACK && !tcp.SYN && !tcp.RST {
+		f.last = now
+		f.recordFlags(side, tcp, e.relative(tcp.Seq), length)
+		t.transition(f, side, tcp, length) // the row says what was tried; the other side takes none of it
 		return
 	}
 	if e.state == inactive && (side == protocol.Orig || !tcp.RST) { // a RST is perhaps of somebody else: then the SYN-ACK is still to come
@@ -287,8 +300,10 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		e.late, peer.late = false, false // only the SYN is missing
 	}
 
-	t.acknowledged(f, side, now, min(e.ack, seq)) // it was sent after all, as e goes on behind it
-	t.settle(f, side.Other())
+	if !tcp.RST { // it was sent after all, if e goes on behind it
+		t.acknowledged(f, side, now, min(e.ack, seq))
+		t.settle(f, side.Other())
+	}
 	t.acknowledged(f, side.Other(), now, min(acked, peer.last))
 	if acked > peer.last {
 		t.foretell(f, side.Other(), acked)
@@ -614,7 +629,7 @@ func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length 
 				(int32(tcp.Ack-peer.start) < 0 || int32(tcp.Ack-(peer.start+uint32(peer.last))) > 0) {
 				weird("bad_SYN_ack")
 			}
-			if peer.state == synSent {
+			if peer.state == synSent || peer.state == closed && peer.prev == synSent && !peer.finished {
 				peer.set(established)
 			}
 			e.set(established)

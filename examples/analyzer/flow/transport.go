@@ -87,17 +87,16 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	f := t.flows[k]
 	switch {
 	case f == nil:
-	case f.doubts(src, tcp):
-		syn := f.answered(p.Dst, tcp)
-		if syn == nil {
-			t.doubt(f, p, src)
-			return
-		}
+	case f.answered(p.Dst, tcp) != nil:
+		syn := f.syn
 		t.remove(f, "endpoints in use again")
 		_ = tcp.DecodeFromBytes(syn.Payload, gopacket.NilDecodeFeedback) // as it was before
 		t.follow(syn, dst, src)
 		_ = tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback)
 		f = t.flows[k]
+	case f.doubts(src, tcp):
+		t.doubt(f, p, src)
+		return
 	case t.reused(f, tcp):
 		t.remove(f, "endpoints in use again")
 		f = nil
