@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -128,14 +129,22 @@ func TestChecksumsThatCannotBeChecked(t *testing.T) {
 	h.close()
 }
 
-// A length of UDP that cannot be is not believed: what IP says counts.
-func TestUDPWithoutLength(t *testing.T) {
-	h := newHarness(t, func(cfg *flow.Config) { cfg.IgnoreChecksums = true })
-	b := serialize(t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
-	b[4], b[5] = 0, 0
-	h.packet(client, server, conn.UDP, b)
-	h.packet(client, server, conn.UDP, b)
-	assert.Equal(t, []string{"40000>7000 S0 D 10/0"}, h.close())
+// No host takes a datagram that is said to be longer than the packet, or to have no length. What is
+// behind the datagram is no part of it.
+func TestLengthOfUDP(t *testing.T) {
+	for length, c := range map[uint16]struct{ got, size string }{
+		0: {"", "10/0"}, 13: {">hello>hello", "10/0"}, 14: {"", "12/0"}, 12: {">hell>hell", "8/0"},
+	} {
+		p := &fake{name: "hell", udp: true}
+		h := newHarness(t, func(cfg *flow.Config) { cfg.IgnoreChecksums = true }, p)
+		b := serialize(t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+		binary.BigEndian.PutUint16(b[4:], length)
+		h.packet(client, server, conn.UDP, b)
+		h.packet(client, server, conn.UDP, b)
+		assert.Equal(t, c.got, p.got.String(), "%d bytes", length)
+		assert.Equal(t, length != 13, len(h.weirds()) == 1)
+		assert.Contains(t, h.close()[0], "40000>7000 S0 D "+c.size)
+	}
 }
 
 func TestOffloadingIsSaidOnce(t *testing.T) {

@@ -109,7 +109,7 @@ func serialize(t testing.TB, src, dst netip.AddrPort, l gopacket.SerializableLay
 func (h *harness) packet(src, dst netip.AddrPort, proto conn.Proto, payload []byte) {
 	h.now = h.now.Add(time.Millisecond)
 	if h.damage {
-		payload[4] ^= 1
+		payload[6] ^= 1
 	}
 	h.table.Packet(&packet.Packet{
 		Time: h.now, Src: src.Addr(), Dst: dst.Addr(), Proto: proto,

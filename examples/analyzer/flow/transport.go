@@ -143,16 +143,16 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	}
 	f.last = p.Time
 	length := p.Length - 8
-	if udp.Length >= 8 {
+	if udp.Length > 0 {
 		length = int(udp.Length) - 8
-		if int(udp.Length) != p.Length {
-			t.weird(f, "UDP_datagram_length_mismatch", fmt.Sprintf("%d != %d", udp.Length, p.Length), "UDP")
-		}
+	}
+	if int(udp.Length) != p.Length {
+		t.weird(f, "UDP_datagram_length_mismatch", fmt.Sprintf("%d != %d", udp.Length, p.Length), "UDP")
 	}
 	f.bytes[side] += int64(length)
 	f.recordOnce(side, sawData, 'D')
 	t.requeue(f, brief)
-	if len(udp.Payload) > 0 {
+	if len(udp.Payload) > 0 && udp.Length > 0 && int(udp.Length) <= p.Length { // else no host takes it
 		t.feed(f, event{side: side, time: p.Time, data: udp.Payload})
 	}
 	t.promote(f)
