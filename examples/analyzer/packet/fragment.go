@@ -61,11 +61,12 @@ type datagram struct {
 	born   time.Time
 	elem   *list.Element
 	pages  []*page // in order
-	end    int // of the part that ends last
-	size   int // of the whole, 0 as long as it is unknown
-	header int // of the part that came first
+	end    int     // of the part that ends last
+	size   int     // of the whole, 0 as long as it is unknown
+	header int     // of the part that came first
 	next   conn.Proto
-	cost   int // its share of fragments.size
+	cost   int  // its share of fragments.size
+	dead   bool // nothing comes of it any more
 }
 
 // A page has 512 bytes of a datagram. The offsets of parts are multiples of eight bytes: of these
@@ -108,7 +109,14 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	if end > 0xffff {
 		return false // no host accepts it
 	}
+	if f.key.v6 && f.more && len(f.payload)%unit != 0 { // RFC 8200, section 4.5
+		d.weirdPacket("fragment_size_inconsistency", p.Src, p.Dst)
+		return false
+	}
 	g := d.fragments.find(f, d.now)
+	if g.dead {
+		return false
+	}
 	if f.header != g.header || f.next != g.next {
 		d.weirdPacket("fragment_protocol_inconsistency", p.Src, p.Dst)
 	}
@@ -126,7 +134,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	case f.more && f.total < smallFragment:
 		d.weirdPacket("excessively_small_fragment", p.Src, p.Dst)
 	}
-	if f.more { // only the end may be an odd piece, says Linux
+	if f.more { // only the end may be an odd piece, says Linux of IPv4
 		f.payload = f.payload[:len(f.payload)&^(unit-1)]
 		end = f.offset + len(f.payload)
 		if g.size != 0 && end > g.size {
@@ -136,12 +144,17 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	if g.size != 0 {
 		g.size = max(g.size, end)
 	}
-	overlap, same := g.insert(f.offset, f.payload)
+	overlap, same, added := g.insert(f.offset, f.payload)
 	switch {
 	case overlap && !same:
 		d.weirdPacket("fragment_inconsistency", p.Src, p.Dst)
 	case overlap:
 		d.weirdPacket("fragment_overlap", p.Src, p.Dst)
+	}
+	if f.key.v6 && overlap && added { // what overlaps, but is no copy, ends it all: RFC 8200, section 4.5
+		g.dead, g.pages = true, nil
+		d.fragments.account(g)
+		return false
 	}
 	n := g.contiguous()
 	if g.size == 0 || n < g.size {
@@ -191,9 +204,9 @@ func (fs *fragments) expire(now time.Time) {
 	}
 }
 
-// insert adds bytes. What is there already stays: overlap reports whether there was some, and same
-// whether all of it was the same.
-func (g *datagram) insert(offset int, data []byte) (overlap, same bool) {
+// insert adds bytes. What is there already stays: overlap reports whether there was some, same
+// whether all of it was the same, and added whether there was anything else.
+func (g *datagram) insert(offset int, data []byte) (overlap, same, added bool) {
 	g.end = max(g.end, offset+len(data))
 	same = true
 	for len(data) > 0 {
@@ -208,10 +221,11 @@ func (g *datagram) insert(offset int, data []byte) (overlap, same bool) {
 			overlap = true
 			same = pg.merge(at, data[:n]) && same
 		}
+		added = added || pg.have&mask != mask
 		pg.have |= mask
 		data, offset = data[n:], offset+n
 	}
-	return overlap, same
+	return overlap, same, added
 }
 
 // page returns the page that begins at an offset, a new one if need be.
