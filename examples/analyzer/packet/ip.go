@@ -3,6 +3,7 @@ package packet
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -105,11 +106,20 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 		}
 		extension := data[at : at+n]
 		next, at = conn.Proto(extension[0]), at+n
+		ok := true
 		switch header {
+		case hopByHop:
+			if ok = at == 40+n; !ok {
+				d.weirdPacket("ipv6_hop_by_hop_not_first", p.Src, p.Dst)
+			}
+			ok = ok && d.options(header, extension[2:], &seen)
 		case routing:
-			d.routing(extension, &seen)
+			ok = d.routing(extension, &seen)
 		case destination:
-			d.destination(extension[2:], &seen)
+			ok = d.options(header, extension[2:], &seen)
+		}
+		if !ok {
+			return done, nil
 		}
 		if at > total {
 			return d.badPacket("invalid_IP_header_size", p.Src, p.Dst)
@@ -173,12 +183,13 @@ func extensionLength(header conn.Proto, data []byte) int {
 // extensions is what was seen in the headers of a packet.
 type extensions struct{ home, final bool }
 
-// routing takes the final destination from a routing header.
-func (d *Decoder) routing(header []byte, seen *extensions) {
+// routing takes the final destination from a routing header. It reports whether a host accepts the
+// header.
+func (d *Decoder) routing(header []byte, seen *extensions) bool {
 	p := &d.packet
 	if seen.final {
 		d.weirdPacket("multiple_routing_headers", p.Src, p.Dst)
-		return
+		return true
 	}
 	words, left := header[1], header[3] > 0
 	switch typ := header[2]; {
@@ -195,10 +206,19 @@ func (d *Decoder) routing(header []byte, seen *extensions) {
 	if header[2] == 0 { // deprecated
 		d.weirdPacket("routing0_hdr", p.Src, p.Dst)
 	}
+	// The first is believed as in Zeek; the others are of Mobile IPv6, RPL and segment routing.
+	return !left || header[2] == 0 || header[2] >= 2 && header[2] <= 4
 }
 
-// destination takes the home address of a mobile node from the options for the destination.
-func (d *Decoder) destination(options []byte, seen *extensions) {
+// requiredOptions are those of IANA's "Destination Options and Hop-by-Hop Options" that whoever does
+// not know them has to drop the packet for, but for the home address.
+var requiredOptions = []byte{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xc2, 0xee}
+
+// options takes the home address of a mobile node from the options in a header for the destination
+// or for each hop. It reports whether a host accepts the options; malformed ones are believed as in
+// Zeek.
+func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) bool {
+	const homeAddress = 201
 	p := &d.packet
 	for len(options) > 0 {
 		if options[0] == 0 { // padding
@@ -207,24 +227,28 @@ func (d *Decoder) destination(options []byte, seen *extensions) {
 		}
 		if len(options) < 2 || len(options)-2 < int(options[1]) {
 			d.weirdPacket("bad_ipv6_dest_opt_len", p.Src, p.Dst)
-			return
+			return true
 		}
 		value := options[2 : 2+options[1]]
-		if options[0] == 201 {
+		switch typ := options[0]; {
+		case typ == homeAddress && header == destination:
 			switch {
 			case len(value) != 16:
 				d.weirdPacket("bad_home_addr_len", p.Src, p.Dst)
-				return // a host drops it
+				return true
 			case seen.home:
 				d.weirdPacket("multiple_home_addr_opts", p.Src, p.Dst)
-				return
-			default:
-				seen.home = true
-				p.Src = netip.AddrFrom16([16]byte(value))
+				return true
 			}
+			seen.home = true
+			p.Src = netip.AddrFrom16([16]byte(value))
+		case typ&0xc0 != 0 && !slices.Contains(requiredOptions, typ):
+			d.weirdPacket("unknown_ipv6_option", p.Src, p.Dst)
+			return false
 		}
 		options = options[2+len(value):]
 	}
+	return true
 }
 
 // mobility checks a message of Mobile IPv6. There is nothing behind it.

@@ -119,6 +119,35 @@ func extended(first layers.IPProtocol, headers ...any) []byte {
 
 var home, final = net.ParseIP("2001:db8::a"), net.ParseIP("2001:db8::b")
 
+// What no host accepts is no packet.
+func TestExtensionsThatHostsRefuse(t *testing.T) {
+	padding := []byte{1, 4, 0, 0, 0, 0}
+	for name, c := range map[string]struct {
+		packet []byte
+		weird  string
+	}{
+		"option for all to know":          {extended(60, 6, 0, 0x41, 4, 0, 0, 0, 0), "unknown_ipv6_option"},
+		"option for each hop to know":     {extended(0, 6, 0, 0x81, 4, 0, 0, 0, 0), "unknown_ipv6_option"},
+		"home address for each hop":       {extended(0, 6, 2, 1, 2, 0, 0, 201, 16, []byte(home)), "unknown_ipv6_option"},
+		"hop by hop after others":         {extended(60, 0, 0, padding, 6, 0, padding), "ipv6_hop_by_hop_not_first"},
+		"routing of a type to know":       {extended(43, 6, 2, 9, 1, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
+		"option that some know":           {extended(0, 6, 0, 0xc2, 4, 0, 0, 0, 0), ""},
+		"option that one need not know":   {extended(0, 6, 0, 0x1e, 4, 0, 0, 0, 0), ""},
+		"hop by hop first":                {extended(0, 60, 0, padding, 6, 0, padding), ""},
+		"routing of a type, that is over": {extended(43, 6, 2, 9, 0, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
+	} {
+		r, err := decode(NewDecoder(), layers.LinkTypeRaw, c.packet)
+		assert.NoError(t, err)
+		var weirds []string
+		if c.weird != "" {
+			weirds = []string{c.weird}
+		}
+		assert.Equal(t, weirds, r.names(), name)
+		refused := c.weird != "" && name != "routing of a type, that is over"
+		assert.Equal(t, refused, len(r.packets) == 0, name)
+	}
+}
+
 func TestExtensionsOfIPv6(t *testing.T) {
 	option := func(typ int, value []byte) []byte { return cat(typ, len(value), value) }
 	homeAddress := cat(6, 2, 0, 0, 0, 0, option(201, home)) // padding before
