@@ -69,7 +69,7 @@ func (d *Decoder) mpls(data []byte) (kind, []byte) {
 	return ethernet, data
 }
 
-func (d *Decoder) pppoe(data []byte) (kind, []byte) { return ppp, data[6:] }
+func (d *Decoder) pppoe(data []byte) (kind, []byte) { return ppp, d.limit(data[6:], be16(data[4:])) }
 
 func (d *Decoder) ppp(data []byte) (kind, []byte) {
 	if data[0] == 0xff && data[1] == 0x03 { // framed as in HDLC

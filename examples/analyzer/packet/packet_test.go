@@ -551,3 +551,16 @@ func TestWeirdsAreBounded(t *testing.T) {
 	}
 	assert.Less(t, len(d.weirds), 1000)
 }
+
+// What is behind the length of PPPoE is padding, of which no host makes anything.
+func TestLengthOfPPPoE(t *testing.T) {
+	for length, want := range map[int]string{len(inner) + 2: "", len(inner) + 1: "truncated_IP_len", 1: "truncated_ppp_header", 0: "truncated_ppp_header"} {
+		f := eth(0x8864, cat(0x11, 0, 0, 1, 0, length, 0, 0x21, inner, "padding"))
+		r, err := decode(NewDecoder(), 1, f)
+		assert.Equal(t, want == "", err == nil)
+		if want != "" {
+			assert.Equal(t, []string{want}, r.names(), "%d", length)
+		}
+		assert.Len(t, r.packets, map[bool]int{true: 1}[want == ""])
+	}
+}
