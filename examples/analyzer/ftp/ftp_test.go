@@ -443,7 +443,7 @@ func TestWeirds(t *testing.T) {
 		"a long path":           {[]Turn{Orig("DELE " + long + "\r\n")}, []string{"FTP_arg_too_long 5021"}},
 		"not too long a path":   {[]Turn{Orig("DELE " + long[:maxText-21] + "\r\n")}, nil},
 		"a path a bit longer":   {[]Turn{Orig("DELE " + long[:maxText-20] + "\r\n")}, []string{"FTP_arg_too_long 4097"}},
-		"a long directory":      {after(login, Orig("CWD /"+long[:maxDir]+"\r\n"), Resp("250 ok\r\n")), []string{"FTP_directory_too_long 513"}},
+		"a long directory":      {after(login, Orig("CWD /"+long[:maxDir]+"\r\n"), Resp("250 ok\r\n")), []string{"FTP_directory_too_long 257"}},
 		"not too long a one":    {after(login, Orig("CWD /"+long[:maxDir-1]+"\r\n"), Resp("250 ok\r\n")), nil},
 		"a long reply":          {after(login, Orig("ACCT x\r\n"), Resp("230 "+long+"\r\n")), []string{"FTP_reply_msg_too_long 5000"}},
 		"half a command":        {after(login, Turn{FromOrig: true, Data: "QUI", End: true}), []string{"partial_ftp_request"}},

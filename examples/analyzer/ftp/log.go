@@ -16,7 +16,7 @@ const (
 	maxPending = 20  // commands without a reply; Zeek's FTP::max_pending_commands
 	maxName    = 128 // bytes of user names and passwords in a row; Zeek's FTP::max_user_length
 	maxText    = logs.MaxText
-	maxDir     = 512 // bytes of the working directory, which each CWD takes apart
+	maxDir     = 256 // bytes of the working directory, which each CWD takes apart
 )
 
 // A Row is a row of the log ftp.
