@@ -144,7 +144,7 @@ func (t *Table) byPort(f *flow) protocol.Parser {
 // conclude ends the search for a parser when no more will be waited for.
 func (t *Table) conclude(f *flow) {
 	for side := range protocol.Side(2) {
-		t.acknowledged(f, side, t.now, f.ends[side].ack)
+		t.acknowledged(f, side, f.last, f.ends[side].ack)
 		t.reject(f, side)
 	}
 	s := f.search

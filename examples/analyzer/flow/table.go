@@ -273,10 +273,10 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 // remove ends a connection, and says why: its hooks run, its row is written, and the table forgets
 // it.
 func (t *Table) remove(f *flow, why string) {
-	t.conclude(f)
 	if t.ending = why; f.queue == closing {
 		t.ending = "closed"
 	}
+	t.conclude(f)
 	t.stateRemove(f)
 	t.ending = ""
 	f.describe(&t.row, &t.local)

@@ -124,7 +124,9 @@ func (f *flow) doubts(src netip.AddrPort, tcp *layers.TCP) bool {
 	case !tcp.SYN:
 		return false
 	case orig.state == synSent && resp.state == inactive:
-		return f.ID.Orig == src && !tcp.ACK && tcp.Seq != orig.start
+		return f.ID.Orig == src && tcp.Seq != orig.start
+	case f.ID.Orig != src && tcp.ACK && tcp.Ack == orig.start+1 && resp.last == 1 && !orig.window.known:
+		return false // the first that answers the SYN: what came before was simultaneous, or forged
 	case !orig.up || !resp.up || f.over():
 		return false
 	case f.ID.Orig == src:
@@ -170,6 +172,8 @@ func (t *Table) reused(f *flow, tcp *layers.TCP) bool {
 	switch {
 	case !tcp.SYN:
 		return false
+	case orig.state == synSent && resp.state == inactive: // the originator's is doubted, the responder's an answer
+		return false
 	case tcp.ACK && orig.state != inactive:
 		return false
 	case tcp.ACK:
@@ -211,7 +215,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		span++
 	}
 
-	if side == protocol.Resp && f.refuses(tcp, length) {
+	if f.refuses(side, tcp, length) {
 		f.recordFlags(side, tcp, int64(tcp.Seq), length)
 		name := "segment_outside_window"
 		if tcp.SYN {
@@ -334,19 +338,26 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	}
 }
 
-// refuses reports whether the originator of f, which waits for an answer to its SYN, drops a segment
-// from the responder, so that one who does not know the SYN's number cannot answer in another's
-// name: RFC 9293, 3.10.7.3. ACKs without anything else change nothing.
-func (f *flow) refuses(tcp *layers.TCP, length int) bool {
+// refuses reports whether one side of f drops a segment of the other while the SYN waits for its
+// answer, so that one who does not know its number cannot answer in another's name: RFC 9293,
+// 3.10.7.3. ACKs without anything else change nothing.
+func (f *flow) refuses(side protocol.Side, tcp *layers.TCP, length int) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
 	switch {
-	case orig.state != synSent || resp.state != inactive || orig.window.known:
+	case orig.state != synSent || resp.state != inactive:
 		return false
-	case tcp.ACK && (tcp.SYN || tcp.FIN || tcp.RST || length > 0):
+	case side == protocol.Orig: // somewhere else than where it goes on; a RST means nothing yet
+		seq := orig.relative(tcp.Seq)
+		return !tcp.SYN && !tcp.RST && (seq < 0 || seq > orig.last+slack)
+	case orig.window.known:
+		return false // the answer was not captured
+	case tcp.SYN && (tcp.FIN || tcp.RST && !tcp.ACK):
+		return true
+	case tcp.SYN || tcp.RST:
 		n := int32(tcp.Ack - orig.start)
-		return n <= 0 || int64(n) > orig.last
+		return tcp.ACK && (n <= 0 || int64(n) > orig.last) || tcp.RST && !tcp.ACK
 	}
-	return !tcp.ACK && !tcp.SYN
+	return tcp.FIN || length > 0 || !tcp.ACK
 }
 
 // farFIN takes a FIN that is far away from all else that was captured of a side. If nothing but SYNs
@@ -363,15 +374,24 @@ func (t *Table) farFIN(f *flow, side protocol.Side, now time.Time, tcp *layers.T
 	}
 }
 
-// A claim is a segment that acknowledges what its other side was not seen to send. Either that was
-// not captured, which what the other side sends next will show, or the segment is one that no host
-// takes: RFC 9293, 3.10.7.4.
+// A claim is a segment that acknowledges what the other side was not seen to send. Either that was
+// not captured: then the other side goes on from there, and acknowledges the segment. Or no host
+// takes it: RFC 9293, 3.10.7.4.
 type claim struct {
 	seq  int64
 	data []byte
 	fin  bool
 	ack  int64
 	time time.Time
+}
+
+// end is one past the highest number of x.
+func (x *claim) end() int64 {
+	n := x.seq + int64(len(x.data))
+	if x.fin {
+		n++
+	}
+	return n
 }
 
 const claimCost = 96 // bytes that a claim takes besides its data
@@ -386,18 +406,18 @@ func (t *Table) claim(f *flow, side protocol.Side, x claim) {
 	r.claims[side] = append(r.claims[side], x)
 }
 
-// settle takes those segments of a side whose ACK the other side has borne out by now.
+// settle takes those claims of a side that the other side has borne out by now.
 func (t *Table) settle(f *flow, side protocol.Side) {
 	if f.rare == nil || len(f.claims[side]) == 0 {
 		return
 	}
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	claims := f.claims[side]
-	for len(claims) > 0 && claims[0].ack <= peer.last {
+	for len(claims) > 0 && claims[0].ack <= peer.last && claims[0].end() <= e.ack {
 		x := claims[0]
 		claims = claims[1:]
 		if x.fin {
-			e.finished, e.fin = true, x.seq+int64(len(x.data))+1
+			e.finished, e.fin = true, x.end()
 		}
 		if len(x.data) > 0 {
 			t.receive(f, side, x.time, x.seq, x.data)
@@ -629,7 +649,7 @@ func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length 
 				(int32(tcp.Ack-peer.start) < 0 || int32(tcp.Ack-(peer.start+uint32(peer.last))) > 0) {
 				weird("bad_SYN_ack")
 			}
-			if peer.state == synSent || peer.state == closed && peer.prev == synSent && !peer.finished {
+			if peer.state == synSent || peer.state == closed && peer.prev == synSent {
 				peer.set(established)
 			}
 			e.set(established)

@@ -38,7 +38,11 @@ func (t *Table) weird(f *flow, name, addl, source string) {
 	r := f.more()
 	r.weirds = append(r.weirds, name)
 	if t.weirds.Allow(name, t.now) {
-		t.Log(logs.NewWeird(&f.Connection, t.now, name, addl, source))
+		at := t.now
+		if t.ending != "" {
+			at = f.last // when it ends depends on other connections
+		}
+		t.Log(logs.NewWeird(&f.Connection, at, name, addl, source))
 	}
 }
 

@@ -45,14 +45,14 @@ func TestWeirdTCP(t *testing.T) {
 		"no ACK, but from the middle on": {[]step{{"o", "A", 100, 500, "x"}, {"r", "A", 500, 101, "x"}, {"o", "FA", 101, 501, ""}, {"r", "FA", 501, 102, ""},
 			{"o", "", 102, 0, "x"}}, nil},
 		"FIN instead of SYN-ACK":       {[]step{syn, {"o", "F", 101, 0, ""}}, []string{"inappropriate_FIN"}},
-		"FIN after data":               {[]step{syn, {"r", "A", 500, 101, "x"}, {"o", "F", 101, 0, ""}}, nil},
+		"FIN after data":               {[]step{syn, ack, {"r", "A", 501, 101, "x"}, {"o", "FA", 101, 502, ""}}, []string{"possible_split_routing"}},
 		"again after RST":              {up(step{"o", "FA", 101, 501, ""}, step{"r", "R", 501, 0, ""}, step{"o", "S", 9000, 0, ""}), nil},
 		"SYN after partial":            {[]step{{"o", "A", 100, 1, "x"}, {"o", "S", 99, 1, ""}}, []string{"SYN_inside_connection", "SYN_after_partial"}},
 		"SYN after its FIN":            {up(step{"o", "FA", 101, 501, ""}, step{"o", "S", 100, 0, ""}), []string{"SYN_after_close"}},
 		"SYN after RST":                {[]step{syn, {"o", "R", 101, 0, ""}, syn}, []string{"SYN_after_reset"}},
 		"data after RST":               {up(step{"o", "R", 101, 501, ""}, step{"o", "A", 101, 501, "x"}), []string{"data_after_reset"}},
 		"more after FIN":               {up(step{"o", "FA", 101, 501, ""}, step{"o", "FA", 105, 501, ""}), []string{"FIN_advanced_last_seq"}},
-		"ends before it begins":        {[]step{syn, {"o", "A", 90, 501, ""}}, []string{"TCP_seq_underflow_or_misorder"}},
+		"ends before it begins":        {[]step{syn, {"o", "A", 90, 501, ""}}, []string{"segment_outside_window"}},
 		"acknowledges before it began": {up(step{"o", "A", 101, 490, ""}), []string{"TCP_ack_underflow_or_misorder"}},
 		"again too soon":               {up(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "S", 9000, 0, ""}), []string{"premature_connection_reuse"}},
 	} {
@@ -62,6 +62,23 @@ func TestWeirdTCP(t *testing.T) {
 			assert.Equal(t, c.want, h.weirds())
 			h.close()
 		})
+	}
+}
+
+// What is found at a connection's end has the time of its last packet: when it ends depends on other
+// connections' packets.
+func TestWeirdAtTheEndHasTheTimeOfTheLastPacket(t *testing.T) {
+	for _, after := range []time.Duration{5 * time.Minute, time.Hour} {
+		p := &fake{name: "hello"}
+		p.hook = func(c *conn.Connection) bool { p.owner.Weird(c, "unfinished", ""); return true }
+		h := newHarness(t, nil, p)
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		h.tcp(client, server, "A", 106, 502, "with an ACK of what is not there")
+		h.table.Advance(h.now.Add(after))
+		assert.Equal(t, []string{"ack_outside_window", "unfinished"}, h.weirds())
+		assert.Equal(t, 2, strings.Count(h.rows.String(), fmt.Sprintf(`"weird","ts":%d.005000,`, start.Unix())))
+		h.close()
 	}
 }
 
