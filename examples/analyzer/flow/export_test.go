@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"maps"
 	"unsafe"
 )
 
@@ -12,7 +13,7 @@ const FlowSize = unsafe.Sizeof(flow{})
 func (t *Table) Held() int { return t.held }
 
 // Len returns how many connections there are.
-func (t *Table) Len() int { return len(t.flows) }
+func (t *Table) Len() int { return len(t.flows) + t.displaced }
 
 // Expected returns how many connections are announced.
 func (t *Table) Expected() int { return t.expected.len }
@@ -30,7 +31,18 @@ func Sum64(data []byte, sum uint64) uint16 {
 func (t *Table) Invariants() error {
 	held, queued, ranked, holders := 0, 0, 0, 0
 	var heldBy [numSizes]int
+	all := maps.Clone(t.flows)
 	for k, f := range t.flows {
+		if f.rare != nil && f.prior != nil {
+			if f.prior.by != f {
+				return fmt.Errorf("%v was displaced by something else", f.prior.ID)
+			}
+			k.oneWay = true // as TCP never is
+			all[k] = f.prior
+		}
+	}
+	for k, f := range all {
+		k.oneWay = k.oneWay && f.oneWay
 		if k != keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay) {
 			return fmt.Errorf("%v has another key", f.ID)
 		}
@@ -81,8 +93,8 @@ func (t *Table) Invariants() error {
 		return fmt.Errorf("sizes hold %v, counted %v", heldBy, t.heldBy)
 	case t.held > t.cfg.MaxTotal:
 		return fmt.Errorf("%d held", t.held)
-	case queued != len(t.flows) || ranked != len(t.flows) || holders != 0:
-		return fmt.Errorf("of %d connections, %d are queued, %d ranked, %d too many hold", len(t.flows), queued, ranked, -holders)
+	case t.Len() != len(all) || queued != len(all) || ranked != len(all) || holders != 0:
+		return fmt.Errorf("of %d connections, %d are queued, %d ranked, %d too many hold; %d are known", t.Len(), queued, ranked, -holders, len(all))
 	case t.current != nil:
 		return fmt.Errorf("%v is current", t.current.ID)
 	}

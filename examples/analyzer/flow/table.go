@@ -69,25 +69,26 @@ type Stats struct {
 type Table struct {
 	Stats Stats
 
-	cfg      Config
-	now      time.Time // the latest time of a packet: captures may step back, timeouts do not
-	flows    map[key]*flow
-	queues   [numQueues]list // by timeout
-	ranks    [numRanks]list  // by worth
-	holders  [numSizes]list  // by what they hold
-	heldBy   [numSizes]int   // bytes that those in each of holders hold
-	held     int             // bytes that all flows hold
-	current  *flow           // that a parser or hook was called with, or nil
-	ending   string          // why the connection whose hooks run at the moment was removed
-	spare    *flow           // that was removed, and may be used again; or nil
-	expected expectations
-	weirds   logs.WeirdLimit
-	offload  offloading
-	parsers  map[conn.Proto][]protocol.Parser
-	ports    map[conn.Proto]map[uint16]protocol.Parser
-	servers  map[conn.Proto]map[uint16]bool
-	local    networks
-	row      logs.Conn // of remove
+	cfg       Config
+	now       time.Time // the latest time of a packet: captures may step back, timeouts do not
+	flows     map[key]*flow
+	displaced int             // that another has taken the place of in flows; see displace
+	queues    [numQueues]list // by timeout
+	ranks     [numRanks]list  // by worth
+	holders   [numSizes]list  // by what they hold
+	heldBy    [numSizes]int   // bytes that those in each of holders hold
+	held      int             // bytes that all flows hold
+	current   *flow           // that a parser or hook was called with, or nil
+	ending    string          // why the connection whose hooks run at the moment was removed
+	spare     *flow           // that was removed, and may be used again; or nil
+	expected  expectations
+	weirds    logs.WeirdLimit
+	offload   offloading
+	parsers   map[conn.Proto][]protocol.Parser
+	ports     map[conn.Proto]map[uint16]protocol.Parser
+	servers   map[conn.Proto]map[uint16]bool
+	local     networks
+	row       logs.Conn // of remove
 
 	tcp   layers.TCP // decoded in place, so that packets allocate nothing
 	udp   layers.UDP
@@ -132,6 +133,8 @@ type rare struct {
 	weirds   []string       // names that were logged, at most maxWeirds
 	syn      *packet.Packet // that is doubted, with its header only; nil if there is none
 	parents  []string       // UIDs of tunnels that packets came through, at most maxParents
+	prior    *flow          // that this one displaced, or nil
+	by       *flow          // that displaced this one, or nil
 }
 
 // more returns the rare part of f, for writing.
@@ -199,6 +202,9 @@ func (t *Table) flowOf(c *conn.Connection) *flow {
 		return t.current
 	}
 	f := t.flows[keyOf(c.ID.Orig, c.ID.Resp, c.ID.Proto, false)]
+	if f != nil && f.rare != nil && f.prior != nil && &f.prior.Connection == c {
+		return f.prior
+	}
 	if f == nil || &f.Connection != c {
 		return nil
 	}
@@ -226,7 +232,7 @@ func (t *Table) join(f *flow, p *packet.Packet, k key, src, dst netip.AddrPort) 
 
 // begin adds a connection.
 func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
-	if len(t.flows) >= t.cfg.MaxConnections {
+	if len(t.flows)+t.displaced >= t.cfg.MaxConnections {
 		t.evict()
 	}
 	f := t.spare
@@ -284,12 +290,29 @@ func (t *Table) remove(f *flow, why string) {
 	t.requeue(f, noQueue)
 	t.rerank(f, noRank)
 	t.charge(f, 0)
-	delete(t.flows, keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay))
+	t.forget(f)
 	t.Stats.Removed++
 	if len(f.services) == 0 {
 		// No parser or hook has ever had it. In a flood it is what the next packet needs.
 		*f = flow{}
 		t.spare = f
+	}
+}
+
+// forget takes f out of the table's map. One that it has displaced comes back.
+func (t *Table) forget(f *flow) {
+	k := keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay)
+	switch {
+	case t.flows[k] != f:
+		t.displaced--
+		if f.by != nil {
+			f.by.prior = nil
+		}
+	case f.rare != nil && f.prior != nil:
+		t.displaced--
+		t.flows[k], f.prior.by = f.prior, nil
+	default:
+		delete(t.flows, k)
 	}
 }
 

@@ -416,7 +416,7 @@ func TestNewSYNOnOldEndpointsIsAnotherConnection(t *testing.T) {
 	h.tcp(client, server, "S", 9000, 0, "")
 	assert.Empty(t, h.conns(), "the server has not accepted it")
 	h.tcp(server, client, "SA", 7000, 9001, "")
-	assert.Equal(t, []string{"40000>7000 S1 ShA 0/0"}, h.conns())
+	assert.Equal(t, 2, h.table.Len())
 	h.tcp(client, server, "A", 9001, 7001, "hello")
 	assert.Equal(t, []string{"40000>7000 S1 ShA 0/0", "40000>7000 S1 ShD 5/0"}, h.close())
 	assert.Contains(t, h.rows.String(), `"orig_pkts":2,"orig_ip_bytes":`)
@@ -437,6 +437,80 @@ func TestConnectionSurvivesSYNsInItsName(t *testing.T) {
 	h.tcp(server, client, "A", 501, 106, "hi")
 	assert.Equal(t, []string{"40000>7000 S1 ShADd 5/2"}, h.close())
 	assert.Equal(t, []string{"active_connection_reuse", "SYN_seq_jump"}, h.weirds())
+}
+
+// Not even both sides' SYNs end a connection that goes on, whatever comes after them.
+func TestConnectionSurvivesConnectionsInItsName(t *testing.T) {
+	for _, most := range []int{1, 2, 1000} {
+		p := &fake{name: "hello"}
+		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = most }, p)
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		h.tcp(server, client, "A", 501, 106, "reply")
+		for i := range uint32(20) {
+			h.tcp(client, server, "S", 9000*i+7, 0, "")
+			h.tcp(server, client, "SA", 7000*i+7, 9000*i+8, "")
+			if i%2 == 0 {
+				h.tcp(client, server, "A", 9000*i+8, 7000*i+8, "hello, decoy")
+				h.tcp(server, client, "A", 7000*i+8, 9000*i+20, "decoy")
+			}
+			require.NoError(t, h.table.Invariants())
+			require.LessOrEqual(t, h.table.Len(), most)
+		}
+		p.got.Reset()
+		h.tcp(server, client, "A", 506, 106, "again")
+		require.NoError(t, h.table.Invariants())
+		h.tcp(client, server, "A", 106, 511, "and again")
+		if most > 1 {
+			assert.Equal(t, "<again>and again", p.got.String())
+			assert.Equal(t, 1, h.table.Len())
+			assert.Len(t, h.close(), 21)
+		}
+		h.close()
+	}
+}
+
+// Of a connection that another took the place of, all comes to an end as of any.
+func TestDisplacedConnectionEnds(t *testing.T) {
+	take := func(h *harness, seq uint32) {
+		h.tcp(client, server, "S", seq, 0, "")
+		h.tcp(server, client, "SA", seq, seq+1, "")
+	}
+	for name, c := range map[string]struct {
+		then func(h *harness)
+		want int // connections that are left
+	}{
+		"by its timeout": {func(h *harness) {
+			h.now = h.now.Add(4 * time.Minute)
+			h.tcp(client, server, "A", 9001, 9001, "")
+			h.table.Advance(h.now.Add(2 * time.Minute))
+		}, 1},
+		"after the other": {func(h *harness) {
+			h.tcp(client, server, "R", 9001, 0, "")
+			h.table.Advance(h.now.Add(6 * time.Second))
+			h.tcp(client, server, "A", 106, 501, "again")
+		}, 1},
+		"by a SYN after the other": {func(h *harness) {
+			h.tcp(client, server, "FA", 9001, 9001, "")
+			h.tcp(server, client, "FA", 9001, 9002, "")
+			h.tcp(client, server, "S", 5000, 0, "")
+			h.tcp(server, client, "SA", 5000, 5001, "")
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			take(h, 9000)
+			require.NoError(t, h.table.Invariants())
+			c.then(h)
+			require.NoError(t, h.table.Invariants())
+			assert.Equal(t, c.want, h.table.Len())
+			h.close()
+			assert.Equal(t, 1, p.ran)
+		})
+	}
 }
 
 func TestICMPPairsRequestsWithReplies(t *testing.T) {

@@ -165,6 +165,39 @@ func (f *flow) answered(dst netip.Addr, tcp *layers.TCP) *packet.Packet {
 	return f.syn
 }
 
+// displace makes room for another connection between the endpoints of f, whose key is k. Both SYNs
+// of that may be forged: an established connection is kept, for it may go on, and returned.
+func (t *Table) displace(f *flow, k key) *flow {
+	switch {
+	case f.rare != nil && f.prior != nil: // one is enough
+		t.remove(f, "endpoints in use again")
+		f = t.flows[k]
+	case !f.ends[0].up || !f.ends[1].up:
+		t.remove(f, "endpoints in use again")
+		return nil
+	}
+	if len(t.flows)+t.displaced >= t.cfg.MaxConnections {
+		t.evict()
+	}
+	if t.flows[k] != f {
+		return nil // it was evicted
+	}
+	f.more().syn = nil
+	delete(t.flows, k)
+	t.displaced++
+	return f
+}
+
+// goesOnWith reports whether a segment from src is what comes next in f, which was displaced.
+func (f *flow) goesOnWith(src netip.AddrPort, tcp *layers.TCP) bool {
+	e, peer := &f.ends[0], &f.ends[1]
+	if f.ID.Orig != src {
+		e, peer = peer, e
+	}
+	ack := peer.ack + int64(int32(tcp.Ack-(peer.start+uint32(peer.ack))))
+	return tcp.ACK && !tcp.SYN && !tcp.RST && e.relative(tcp.Seq) == e.due() && peer.acked() <= ack && ack <= peer.last
+}
+
 // reused reports whether a SYN on f is that of another connection between the same endpoints.
 func (t *Table) reused(f *flow, tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]

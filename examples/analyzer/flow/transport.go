@@ -85,21 +85,30 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	tcp := &t.tcp
 	k := keyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
+	if f != nil && f.rare != nil && f.prior != nil && f.prior.goesOnWith(src, tcp) {
+		t.remove(f, "the one before goes on")
+		f = t.flows[k]
+	}
 	switch {
 	case f == nil:
 	case f.answered(p.Dst, tcp) != nil:
 		syn := f.syn
-		t.remove(f, "endpoints in use again")
+		prior := t.displace(f, k)
 		_ = tcp.DecodeFromBytes(syn.Payload, gopacket.NilDecodeFeedback) // as it was before
 		t.follow(syn, dst, src)
 		_ = tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback)
-		f = t.flows[k]
+		if f = t.flows[k]; f != nil && prior != nil {
+			f.more().prior, prior.more().by = prior, f
+		}
 	case f.doubts(src, tcp):
 		t.doubt(f, p, src)
 		return
 	case t.reused(f, tcp):
 		t.remove(f, "endpoints in use again")
-		f = nil
+		if f = t.flows[k]; f != nil { // that it had superseded
+			t.follow(p, src, dst)
+			return
+		}
 	}
 	f, side := t.join(f, p, k, src, dst)
 	f.count(p, side)
