@@ -324,6 +324,7 @@ func TestMatch(t *testing.T) {
 		{SOCKS, "\x05\x01\x00", "\x05\x00", protocol.Yes},
 		{SOCKS, "\x05\x02\x00", "\x05\x00", protocol.Maybe},
 		{SOCKS, "\x05\x00\x00", "\x05\x00", protocol.No},
+		{SOCKS, "\x05\x00", "\x05\x00", protocol.No},
 		{SOCKS, "\x05", "\x05", protocol.Maybe},
 		{SOCKS, "\x05\x01\x00", "\x05\x07", protocol.No},
 		{SOCKS, "\x04\x01\x00", "\x00\x5a", protocol.Yes},
@@ -376,6 +377,15 @@ func TestIdentity(t *testing.T) {
 		assert.True(t, ok)
 		assert.Equal(t, want, parser.Ports())
 	}
+}
+
+// A negotiation of as many bytes as may be goes on, and one of more does not.
+func TestNegotiationIsBounded(t *testing.T) {
+	noop := "a NOOP\r\n"
+	for n, next := range map[int]protocol.Next{16 << 10 / len(noop): protocol.More, 16<<10/len(noop) + 1: protocol.Stop} {
+		assert.Equal(t, next, Play(t, New(&Recorder{}, IMAP), Conn(), Orig(strings.Repeat(noop, n))).Next, "%d bytes", n*len(noop))
+	}
+	assert.Equal(t, 16<<10, maxWaiting)
 }
 
 func TestGapEnds(t *testing.T) {

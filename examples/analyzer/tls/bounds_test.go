@@ -348,6 +348,13 @@ func TestNames(t *testing.T) {
 	assert.Equal(t, uint64(0x15b0e5a1851ed3a7), sum.Sum64())
 }
 
+// The numbers are IANA's, and the bounds Zeek's where it has them.
+func TestNumbers(t *testing.T) {
+	assert.Equal(t, []int{0, 16, 35, 41, 43, 51, 40},
+		[]int{extServerName, extALPN, extSessionTicket, extPreSharedKey, extSupportedVersions, extKeyShare, extKeyShareOld})
+	assert.Equal(t, []int{10, 10, 30, 32, 1<<14 + 2048}, []int{maxJunk, maxAlerts, maxSpan, maxPieces, maxRecord})
+}
+
 func TestVersionNumbers(t *testing.T) {
 	var hellos, after12 []string
 	for v := range 1 << 16 {
