@@ -576,8 +576,8 @@ func (h *harness) play(steps ...step) {
 	}
 }
 
-// What no host takes changes nothing of what the parser is given, and neither does what a host takes
-// for something that is to come.
+// What no host takes changes nothing of what the parser is given, and neither does what a host
+// takes for something that is to come.
 func TestForgedSegments(t *testing.T) {
 	for name, forged := range map[string][]step{
 		"nothing":                   nil,

@@ -118,9 +118,9 @@ func (f *flow) refuses(side protocol.Side, tcp *layers.TCP, length int) bool {
 	return tcp.FIN || length > 0 || !tcp.ACK
 }
 
-// farFIN takes a FIN that is far away from all else that was captured of a side. If nothing but SYNs
-// and FINs is captured, each side's FIN fits the other's; otherwise data follows, and the FIN was of
-// somebody else.
+// farFIN takes a FIN that is far away from all else that was captured of a side. If nothing but
+// SYNs and FINs is captured, each side's FIN fits the other's; otherwise data follows, and the FIN
+// was of somebody else.
 func (t *Table) farFIN(f *flow, side protocol.Side, now time.Time, tcp *layers.TCP, fin int64) {
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	f.last = now

@@ -4,9 +4,9 @@
 //
 // The files: table.go has the connections, lists.go who times out and who goes when the table is
 // full, memory.go what may be held, transport.go the way from a packet to its connection,
-// checksum.go which packets are damaged, tcp.go the states of TCP, doubt.go what its hosts would not
-// take, stream.go the order of its bytes, detect.go how a parser is found, deliver.go what it is
-// given, expect.go announced connections, weird.go what should not be, and record.go the row of
+// checksum.go which packets are damaged, tcp.go the states of TCP, doubt.go what its hosts would
+// not take, stream.go the order of its bytes, detect.go how a parser is found, deliver.go what it
+// is given, expect.go announced connections, weird.go what should not be, and record.go the row of
 // conn.log.
 package flow
 

@@ -65,8 +65,8 @@ func TestWeirdTCP(t *testing.T) {
 	}
 }
 
-// What is found at a connection's end has the time of its last packet: when it ends depends on other
-// connections' packets.
+// What is found at a connection's end has the time of its last packet: when it ends depends on
+// other connections' packets.
 func TestWeirdAtTheEndHasTheTimeOfTheLastPacket(t *testing.T) {
 	for _, after := range []time.Duration{5 * time.Minute, time.Hour} {
 		p := &fake{name: "hello"}
