@@ -813,6 +813,54 @@ func TestSegmentsAfterHoleAreOne(t *testing.T) {
 	h.close()
 }
 
+// Hooks are told why their connection ends.
+func TestEnding(t *testing.T) {
+	for want, end := range map[string]func(h *harness){
+		"timeout":        func(h *harness) { h.table.Advance(h.now.Add(time.Hour)) },
+		"end of capture": func(h *harness) { h.table.Close() },
+		"table full":     func(h *harness) { h.tcp(client, netip.AddrPortFrom(server.Addr(), 7001), "S", 1, 0, "") },
+		"closed": func(h *harness) {
+			h.tcp(client, server, "R", 106, 0, "")
+			h.table.Advance(h.now.Add(time.Hour))
+		},
+	} {
+		p := &fake{name: "hello"}
+		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = 1 }, p)
+		got := ""
+		p.hook = func(*conn.Connection) bool { got = h.table.Ending(); return true }
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		end(h)
+		assert.Equal(t, want, got)
+		assert.Empty(t, h.table.Ending())
+		h.close()
+	}
+}
+
+// A connection that is thrown out leaves a trace if it was more than an attempt; of UDP, its row is
+// enough.
+func TestEvictionLeavesWeird(t *testing.T) {
+	for name, c := range map[string]struct {
+		packets func(h *harness)
+		want    []string
+	}{
+		"attempt":     {func(h *harness) { h.tcp(client, server, "S", 1, 0, "") }, nil},
+		"established": {func(h *harness) { h.handshake() }, []string{"connection_evicted"}},
+		"UDP":         {func(h *harness) { h.udp(client, server, "x"); h.udp(server, client, "x") }, nil},
+	} {
+		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = 1 })
+		c.packets(h)
+		h.tcp(client, netip.AddrPortFrom(server.Addr(), 7001), "S", 1, 0, "")
+		assert.Equal(t, c.want, h.weirds(), name)
+		h.close()
+	}
+}
+
+func TestPrivateNetworksIn6to4(t *testing.T) {
+	assert.Contains(t, flow.PrivateNetworks, netip.MustParsePrefix("2002:a00::/24"))
+	assert.Contains(t, flow.PrivateNetworks, netip.MustParsePrefix("2002:c0a8::/32"))
+}
+
 func TestStatsCountHooksOfConnections(t *testing.T) {
 	p := &fake{name: "hello"}
 	other := func(*conn.Connection) bool { return true }
