@@ -152,12 +152,15 @@ func (x *claim) end() int64 {
 	return n
 }
 
-const claimCost = 96 // bytes that a claim takes besides its data
+const (
+	claimCost = 96  // bytes that a claim takes besides its data
+	maxClaims = 256 // of a side: more than there are between two ACKs; each packet looks at them all
+)
 
 // claim keeps a copy of x until settle.
 func (t *Table) claim(f *flow, side protocol.Side, x claim) {
 	r := f.more()
-	if len(x.data) == 0 && !x.fin || len(r.claims[side]) == maxSegments {
+	if len(x.data) == 0 && !x.fin || len(r.claims[side]) == maxClaims {
 		return
 	}
 	x.data = bytes.Clone(x.data)
@@ -171,9 +174,12 @@ func (t *Table) settle(f *flow, side protocol.Side) {
 	}
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	claims := f.claims[side]
-	for len(claims) > 0 && claims[0].ack <= peer.last && claims[0].end() <= e.ack {
-		x := claims[0]
-		claims = claims[1:]
+	rest := claims[:0]
+	for _, x := range claims {
+		if x.ack > peer.last || x.end() > e.ack {
+			rest = append(rest, x)
+			continue
+		}
 		if x.fin {
 			e.finished, e.fin = true, x.end()
 		}
@@ -182,7 +188,8 @@ func (t *Table) settle(f *flow, side protocol.Side) {
 		}
 		t.finish(f, side, x.time)
 	}
-	if f.claims[side] = claims; len(claims) == 0 {
+	clear(claims[len(rest):])
+	if f.claims[side] = rest; len(rest) == 0 {
 		f.claims[side] = nil
 	}
 }
