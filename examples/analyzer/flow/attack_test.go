@@ -540,6 +540,10 @@ func TestAnnouncedAgain(t *testing.T) {
 		h.tcp(netip.AddrPortFrom(client.Addr(), 100+i), server, "S", 1, 0, "")
 		assert.Equal(t, int(i)+1, attached)
 	}
+	for i := range uint16(1100) {
+		p.owner.Expect(client.Addr(), netip.AddrPortFrom(server.Addr(), 3000+i), "hello-data", func(*conn.Connection) { attached++ })
+	}
+	assert.Equal(t, 1000, h.table.Expected())
 	h.close()
 }
 

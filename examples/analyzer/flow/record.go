@@ -77,7 +77,7 @@ func (f *flow) recordFlags(side protocol.Side, tcp *layers.TCP, seq int64, lengt
 	}
 }
 
-// flip exchanges originator and responder.
+// flip exchanges originator and responder, which happens before there are streams.
 func (f *flow) flip() {
 	f.ID.Orig, f.ID.Resp = f.ID.Resp, f.ID.Orig
 	f.ends[0], f.ends[1] = f.ends[1], f.ends[0]
@@ -87,9 +87,6 @@ func (f *flow) flip() {
 	f.seen[0], f.seen[1] = f.seen[1], f.seen[0]
 	if f.rare != nil {
 		f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
-		f.beyond[0], f.beyond[1] = f.beyond[1], f.beyond[0]
-		f.foretold[0], f.foretold[1] = f.foretold[1], f.foretold[0]
-		f.claims[0], f.claims[1] = f.claims[1], f.claims[0]
 	}
 	f.history = append(f.history, '^')
 }

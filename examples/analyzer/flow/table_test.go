@@ -308,6 +308,9 @@ func TestConnStates(t *testing.T) {
 		"RST of another":                  {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 4899/0"},
 		"RST of half-open connection":     {[]step{syn, {"r", "A", 900, 5000, ""}, {"o", "R", 5000, 0, ""}}, "RSTOS0 SaR 0/0"},
 		"SYN and FIN only":                {[]step{syn, synAck, {"o", "FA", 3_000_000_101, 501, ""}}, "S2 ShF 3000000000/0"},
+		"RST in the middle":               {[]step{{"o", "A", 900, 70, "x"}, {"o", "R", 901, 0, ""}}, "OTH DR 1/0"},
+		"RST of both":                     {with(step{"o", "R", 101, 0, ""}, step{"r", "R", 501, 0, ""}), "REJ ShARr 0/0"},
+		"RST of both, after data":         {with(step{"o", "A", 101, 501, "x"}, step{"o", "R", 102, 0, ""}, step{"r", "R", 501, 0, ""}), "RSTR ShADRr 1/0"},
 		"many FINs":                       {fins(with(), 300), "S2 ShA" + strings.Repeat("F", 125) + " 299/0"},
 		"seen out of order":               {[]step{{"o", "SA", 500, 101, ""}, {"r", "S", 100, 0, ""}}, "S1 Hs^ 0/0"},
 	} {
@@ -458,6 +461,12 @@ func TestConnectionSurvivesConnectionsInItsName(t *testing.T) {
 			require.LessOrEqual(t, h.table.Len(), most)
 		}
 		p.got.Reset()
+		if most == 2 {
+			h.tcp(client, netip.AddrPortFrom(server.Addr(), 7001), "S", 1, 0, "")
+			require.LessOrEqual(t, h.table.Len(), most)
+			h.close()
+			continue
+		}
 		h.tcp(server, client, "A", 506, 106, "again")
 		require.NoError(t, h.table.Invariants())
 		h.tcp(client, server, "A", 106, 511, "and again")
@@ -739,6 +748,37 @@ func TestRemovedConnectionIsNotUsedAgain(t *testing.T) {
 	assert.Equal(t, uid, kept.UID)
 	assert.True(t, kept.Removed())
 	h.close()
+
+	p = &fake{name: "hello", udp: true}
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		kept = c
+		p.owner.Unregister(c, p.hook)
+		return len(data), protocol.More
+	}
+	h = newHarness(t, nil, p)
+	h.udp(client, server, "hello")
+	h.close()
+	assert.True(t, kept.Removed(), "without hooks, too")
+}
+
+func TestEmptyDatagram(t *testing.T) {
+	p := &fake{name: "hello", udp: true}
+	h := newHarness(t, nil, p)
+	h.udp(client, server, "")
+	assert.Zero(t, p.asked)
+	h.udp(client, server, "hello")
+	h.udp(client, server, "")
+	assert.Equal(t, ">hello", p.got.String())
+	h.close()
+}
+
+func TestAnswerOfKnownServer(t *testing.T) {
+	for port, want := range map[uint16][]string{88: nil, 7000: {"connection_originator_SYN_ack"}} {
+		h := newHarness(t, nil)
+		h.tcp(netip.AddrPortFrom(server.Addr(), port), client, "SA", 500, 101, "")
+		assert.Equal(t, want, h.weirds())
+		h.close()
+	}
 }
 
 // A protocol is found however small the pieces are in which its beginning comes.
@@ -902,6 +942,7 @@ func TestICMPAnswers(t *testing.T) {
 			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(pair[0], 0)}, "")) // is shorter than the header that counts
 		message(v6client, v6server, pair[0])
 		message(v6server, v6client, pair[1])
+		defer func() { assert.Contains(t, h.rows.String(), `"proto":"icmp"`) }()
 		assert.Equal(t, []string{fmt.Sprintf("%d>%d OTH  1/1", pair[0], pair[1])}, h.close())
 	}
 }
