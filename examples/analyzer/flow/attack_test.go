@@ -294,6 +294,26 @@ func TestParserStateCounts(t *testing.T) {
 	}
 }
 
+// A parser that lets go of what it holds only at the end comes to it early, when all hold too much;
+// its connection stays.
+func TestParserThatHoldsOnIsDismissed(t *testing.T) {
+	p := &fake{name: "hello", udp: true}
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		p.hold(c, 900)
+		return len(data), protocol.More
+	}
+	p.hook = func(c *conn.Connection) bool { p.ran++; p.hold(c, 0); return true }
+	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxTotal = 5000 }, p)
+	for i := range uint16(20) {
+		h.udp(netip.AddrPortFrom(client.Addr(), 1000+i), server, "hello")
+		require.NoError(t, h.table.Invariants())
+	}
+	assert.Equal(t, 15, p.ran)
+	assert.Zero(t, h.table.Stats.Removed)
+	h.close()
+	assert.Equal(t, 20, p.ran)
+}
+
 // A parser that neither flushes nor lets go at the end loses its connection, when all hold too
 // much.
 func TestConnectionThatHoldsOnIsRemoved(t *testing.T) {

@@ -511,6 +511,8 @@ func TestDataWithoutACK(t *testing.T) {
 	h := newHarness(t, nil, p)
 	h.handshake()
 	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "", 106, 0, "")
+	assert.Empty(t, h.weirds(), "nothing was said")
 	h.tcp(client, server, "", 106, 0, "decoy")
 	h.tcp(client, server, "F", 106, 0, "decoy")
 	h.tcp(client, server, "A", 106, 501, "truth")

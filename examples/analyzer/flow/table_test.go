@@ -308,6 +308,8 @@ func TestConnStates(t *testing.T) {
 		"RST of another":                  {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 4899/0"},
 		"RST of half-open connection":     {[]step{syn, {"r", "A", 900, 5000, ""}, {"o", "R", 5000, 0, ""}}, "RSTOS0 SaR 0/0"},
 		"SYN and FIN only":                {[]step{syn, synAck, {"o", "FA", 3_000_000_101, 501, ""}}, "S2 ShF 3000000000/0"},
+		"RST far away":                    {[]step{syn, {"o", "R", 3_000_000, 0, ""}}, "RSTOS0 SR 0/0"},
+		"FIN again, with less data":       {with(step{"o", "FA", 101, 501, "ab"}, step{"o", "FA", 102, 501, "b"}), "S2 ShAFT 2/0"},
 		"RST in the middle":               {[]step{{"o", "A", 900, 70, "x"}, {"o", "R", 901, 0, ""}}, "OTH DR 1/0"},
 		"RST of both":                     {with(step{"o", "R", 101, 0, ""}, step{"r", "R", 501, 0, ""}), "REJ ShARr 0/0"},
 		"RST of both, after data":         {with(step{"o", "A", 101, 501, "x"}, step{"o", "R", 102, 0, ""}, step{"r", "R", 501, 0, ""}), "RSTR ShADRr 1/0"},
@@ -622,6 +624,19 @@ func TestSYNAfterItsSYNACK(t *testing.T) {
 	}
 }
 
+// What was counted of bad checksums goes with its side when that is known.
+func TestFlipAfterBadChecksumsOfTCP(t *testing.T) {
+	h := newHarness(t, nil)
+	client := netip.AddrPortFrom(client.Addr(), 88)
+	h.damaged(server, client, "A", 7, 7, "x")
+	h.tcp(server, client, "SA", 500, 101, "")
+	h.tcp(client, server, "S", 100, 0, "")
+	for range 9 {
+		h.damaged(server, client, "A", 7, 7, "x")
+	}
+	assert.Equal(t, "CHs^c", strings.Fields(h.close()[0])[2])
+}
+
 // Bytes are missing only between sides that were established: after a RST, nobody sends them.
 func TestGapsAfterRSTDoNotCount(t *testing.T) {
 	for reset, want := range map[bool]string{false: "ShADaG", true: "ShADra"} {
@@ -791,6 +806,15 @@ func TestSearchInManyPieces(t *testing.T) {
 	}
 	h.close() // until then, there might be more
 	assert.Equal(t, p.name, strings.ReplaceAll(p.got.String(), ">", ""))
+
+	p = &fake{name: p.name}
+	h = newHarness(t, nil, p)
+	h.handshake()
+	for i := range p.name {
+		h.tcp(server, client, "A", 501+uint32(i), 101, p.name[i:i+1])
+	}
+	h.close()
+	assert.Equal(t, p.name, strings.ReplaceAll(p.got.String(), "<", ""))
 
 	p = &fake{name: p.name}
 	h = newHarness(t, nil, p)

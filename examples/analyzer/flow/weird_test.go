@@ -44,6 +44,7 @@ func TestWeirdTCP(t *testing.T) {
 		"no flags":                    {[]step{{"o", "", 100, 0, "x"}, {"o", "", 101, 0, "x"}}, nil},
 		"no ACK, but from the middle on": {[]step{{"o", "A", 100, 500, "x"}, {"r", "A", 500, 101, "x"}, {"o", "FA", 101, 501, ""}, {"r", "FA", 501, 102, ""},
 			{"o", "", 102, 0, "x"}}, nil},
+		"SYN with data, then an ACK":   {[]step{{"o", "S", 100, 0, "x"}, {"o", "A", 102, 501, ""}}, []string{"SYN_with_data"}},
 		"FIN instead of SYN-ACK":       {[]step{syn, {"o", "F", 101, 0, ""}}, []string{"inappropriate_FIN"}},
 		"FIN after data":               {[]step{syn, ack, {"r", "A", 501, 101, "x"}, {"o", "FA", 101, 502, ""}}, []string{"possible_split_routing"}},
 		"again after RST":              {up(step{"o", "FA", 101, 501, ""}, step{"r", "R", 501, 0, ""}, step{"o", "S", 9000, 0, ""}), nil},
@@ -80,6 +81,17 @@ func TestWeirdAtTheEndHasTheTimeOfTheLastPacket(t *testing.T) {
 		assert.Equal(t, 2, strings.Count(h.rows.String(), fmt.Sprintf(`"weird","ts":%d.005000,`, start.Unix())))
 		h.close()
 	}
+}
+
+// Bad packets that belong to no connection are many in bad traffic: not each has a row.
+func TestWeirdOfPacketsIsBounded(t *testing.T) {
+	h := newHarness(t, nil)
+	for range 10_000 {
+		h.packet(client, server, conn.TCP, make([]byte, 19))
+	}
+	assert.Equal(t, 10_000, h.table.Stats.DecodeErrors)
+	assert.Less(t, len(h.weirds()), 6000)
+	h.close()
 }
 
 func TestWeirdIsOnceAConnectionAndBounded(t *testing.T) {
