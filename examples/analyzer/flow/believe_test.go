@@ -656,9 +656,22 @@ func TestForgedSegmentsAtFirst(t *testing.T) {
 			h.play(step{"o", "A", 101, 501, "hello there"}, step{"r", "A", 501, 112, "reply"})
 			h.play(step{"o", "FA", 112, 506, ""}, step{"r", "FA", 506, 113, ""}, step{"o", "A", 113, 507, ""})
 			assert.Equal(t, ">hello there<reply>.<.", p.got.String())
-			assert.Len(t, h.close(), 1)
+			rows := h.close()
+			assert.Len(t, rows, 1)
+			if strings.HasPrefix(name, "FIN") {
+				assert.Regexp(t, ` SF .* 11/5 hello$`, rows[0])
+			}
 		})
 	}
+}
+
+// An end that is ahead of what was sent is none when that goes on.
+func TestPartialConnectionGoesOnAfterFINAhead(t *testing.T) {
+	h := newHarness(t, nil)
+	h.play(step{"o", "A", 100, 500, "x"}, step{"o", "FA", 102, 500, ""}, step{"o", "A", 101, 500, "more"})
+	h.now = h.now.Add(time.Minute)
+	h.play(step{"o", "A", 105, 500, "and more"})
+	assert.Len(t, h.close(), 1)
 }
 
 // Who does not know the number of a SYN cannot answer it.

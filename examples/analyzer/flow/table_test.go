@@ -308,6 +308,7 @@ func TestConnStates(t *testing.T) {
 		"RST of another":                  {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 4899/0"},
 		"RST of half-open connection":     {[]step{syn, {"r", "A", 900, 5000, ""}, {"o", "R", 5000, 0, ""}}, "RSTOS0 SaR 0/0"},
 		"SYN and FIN only":                {[]step{syn, synAck, {"o", "FA", 3_000_000_101, 501, ""}}, "S2 ShF 3000000000/0"},
+		"RST with data":                   {with(step{"o", "R", 101, 0, "junk"}), "RSTO ShART 0/0"},
 		"RST far away":                    {[]step{syn, {"o", "R", 3_000_000, 0, ""}}, "RSTOS0 SR 0/0"},
 		"FIN again, with less data":       {with(step{"o", "FA", 101, 501, "ab"}, step{"o", "FA", 102, 501, "b"}), "S2 ShAFT 2/0"},
 		"RST in the middle":               {[]step{{"o", "A", 900, 70, "x"}, {"o", "R", 901, 0, ""}}, "OTH DR 1/0"},
@@ -375,6 +376,12 @@ func TestTimeouts(t *testing.T) {
 			h.tcp(client, server, "A", 101, 501, "hello")
 			h.tcp(client, server, "R", 104, 0, "")
 		}, 5 * time.Minute},
+		"FIN of the originator": {func(h *harness) { h.handshake(); h.tcp(client, server, "FA", 101, 501, "") }, 5 * time.Minute},
+		"FIN of the responder":  {func(h *harness) { h.handshake(); h.tcp(server, client, "FA", 501, 101, "") }, 5 * time.Minute},
+		"FIN of the one that was captured": {func(h *harness) {
+			h.tcp(client, server, "A", 101, 501, "x")
+			h.tcp(client, server, "FA", 102, 501, "")
+		}, 5 * time.Second},
 		"UDP": {func(h *harness) { h.udp(client, server, "x") }, time.Minute},
 		"ICMP": {func(h *harness) {
 			h.icmp(client, server, 8, 0, "")
@@ -451,13 +458,15 @@ func TestConnectionSurvivesConnectionsInItsName(t *testing.T) {
 		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = most }, p)
 		h.handshake()
 		h.tcp(client, server, "A", 101, 501, "hello")
-		h.tcp(server, client, "A", 501, 106, "reply")
+		h.tcp(server, client, "A", 501, 103, "reply")
 		for i := range uint32(20) {
+			p.got.Reset()
 			h.tcp(client, server, "S", 9000*i+7, 0, "")
 			h.tcp(server, client, "SA", 7000*i+7, 9000*i+8, "")
 			if i%2 == 0 {
 				h.tcp(client, server, "A", 9000*i+8, 7000*i+8, "hello, decoy")
 				h.tcp(server, client, "A", 7000*i+8, 9000*i+20, "decoy")
+				assert.Equal(t, ">hello, decoy<decoy", p.got.String(), "nobody knows better yet")
 			}
 			require.NoError(t, h.table.Invariants())
 			require.LessOrEqual(t, h.table.Len(), most)
