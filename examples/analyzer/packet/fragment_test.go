@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ var pieces = map[string]func(id, offset int, more bool, data []byte) []byte{"IPv
 
 // text is what is cut into pieces here; no two places have the same bytes.
 var text = func() []byte {
-	b := make([]byte, 65_000)
+	b := make([]byte, 65_536)
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range b {
 		b[i] = byte(r.Uint32())
@@ -148,6 +149,7 @@ func TestExtensionBehindFragment(t *testing.T) {
 
 func TestFragmentsThatAreWeird(t *testing.T) {
 	x := bytes.Repeat([]byte("x"), 64)
+	small := map[string]int{"IPv4": 64 - 20, "IPv6": 64 - 48} // the headers count
 	for version, piece := range pieces {
 		for name, c := range map[string]struct {
 			frames [][]byte
@@ -182,12 +184,23 @@ func TestFragmentsThatAreWeird(t *testing.T) {
 			"too large": {[][]byte{piece(1, 65_528, false, text[:8]), piece(1, 65_528, false, text[:64])},
 				[]string{"excessively_large_fragment"}, nil},
 			"nothing": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 64, false, nil)}, nil, text[:64]},
-			"odd":     {[][]byte{piece(1, 64, false, text[64:70]), piece(1, 0, true, text[:66])}, nil, text[:70]},
+			"just up to the end": {[][]byte{piece(1, 64, false, text[64:72]), piece(1, 8, true, text[8:72]), piece(1, 0, true, text[:64])},
+				[]string{"fragment_overlap"}, text[:72]},
+			"without a page": {[][]byte{piece(1, 1024, true, text[1024:1536]), piece(1, 512, false, text[512:1024])}, nil, nil},
+			"without a part of a page": {[][]byte{piece(1, 0, true, text[:256]), piece(1, 600, true, text[600:1024]),
+				piece(1, 512, false, text[512:600])}, nil, nil},
+			"small, almost": {[][]byte{piece(1, 0, true, text[:small[version]]), piece(1, small[version]&^7, false, text[small[version]&^7:64])},
+				nil, text[:64]},
+			"large, almost": {[][]byte{piece(1, 63_992, false, text[:8])}, nil, nil},
+			"large, just":   {[][]byte{piece(1, 63_992, false, text[:9])}, []string{"excessively_large_fragment"}, nil},
+			"odd by one":    {[][]byte{piece(1, 0, true, text[:65]), piece(1, 64, false, text[64:70])}, nil, text[:70]},
+			"odd":           {[][]byte{piece(1, 64, false, text[64:70]), piece(1, 0, true, text[:66])}, nil, text[:70]},
 		} {
-			if version == "IPv6" && slices.Contains([]string{"others, across", "others, in pages", "overlap, across", "another end, longer"}, name) {
+			if version == "IPv6" && slices.Contains([]string{"others, across", "others, in pages", "overlap, across", "another end, longer",
+				"just up to the end"}, name) {
 				c.want = nil // RFC 8200, section 4.5: no overlaps
 			}
-			if version == "IPv6" && name == "odd" {
+			if version == "IPv6" && strings.HasPrefix(name, "odd") {
 				c.weirds, c.want = []string{"fragment_size_inconsistency"}, nil
 			}
 			r, err := decode(NewDecoder(), 101, c.frames...)
@@ -232,6 +245,7 @@ func TestFragmentThatWasCut(t *testing.T) {
 		for _, offset := range []int{0, 64} {
 			f := piece(1, offset, true, payload)
 			require.NoError(t, d.Decode(Frame{Data: f[:len(f)-10], Link: 101, Wire: len(f)}, &r))
+			require.Len(t, r.packets, 1, "at %d", offset)
 		}
 		assert.Equal(t, []string{"incompletely_captured_fragment"}, r.names())
 		require.Len(t, r.packets, 1)
@@ -249,9 +263,9 @@ func TestFragmentsAreForgotten(t *testing.T) {
 	}
 	at(piece(1, 0, true, text[:64]), 0)
 	at(piece(2, 0, true, text[:64]), time.Second)
-	at(piece(1, 64, true, text[64:128]), fragmentTimeout-1)
+	at(piece(1, 64, true, text[64:128]), 30*time.Second-1)
 	assert.Len(t, d.fragments.datagrams, 2)
-	at(inner, fragmentTimeout)
+	at(inner, 30*time.Second)
 	assert.Len(t, d.fragments.datagrams, 1)
 	at(piece(1, 128, false, text[128:150]), 0) // captures may step back; time does not
 	at(piece(2, 64, false, text[64:70]), 0)
@@ -273,6 +287,73 @@ func TestFragmentsInTunnels(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, r.packets, 1)
 	assertInner(t, r.packets[0])
+}
+
+// What is behind a fragment in its frame is not part of it.
+func TestFragmentsWithPadding(t *testing.T) {
+	for version, piece := range pieces {
+		r, err := decode(NewDecoder(), 101, cat(piece(1, 0, true, text[:64]), "padding"), cat(piece(1, 64, false, text[64:70]), "padding"))
+		require.NoError(t, err)
+		assert.Empty(t, r.weirds, version)
+		require.Len(t, r.packets, 1, version)
+		assert.Equal(t, text[:70], r.packets[0].Payload)
+	}
+}
+
+func TestLongestPacketOfFragments(t *testing.T) {
+	for length, packets := range map[int]int{65_535: 1, 65_536: 0} {
+		var frames [][]byte
+		for at := 0; at < length; at += 1024 {
+			frames = append(frames, piece6(1, at, at+1024 < length, text[at:min(at+1024, length)]))
+		}
+		r, err := decode(NewDecoder(), 101, frames...)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"excessively_large_fragment"}, r.names())
+		require.Len(t, r.packets, packets, "%d bytes", length)
+		if packets > 0 {
+			assert.Equal(t, text[:length], r.packets[0].Payload)
+		}
+	}
+}
+
+// The packet that gives way to others is the one that began first.
+func TestOldestFragmentsGiveWay(t *testing.T) {
+	d := NewDecoder()
+	var c counter
+	decode := func(f []byte) { require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &c)) }
+	f := piece(1, 64, false, nil) // takes 512 bytes, as it has none
+	const room = 32 << 20 / 512
+	for i := range room {
+		from(f, i)
+		decode(f)
+	}
+	assert.Len(t, d.fragments.datagrams, room)
+	for i, packets := range []int{0, 0, 1} { // the room for the new pages is that of the first two
+		f := piece(1, 0, true, text[:64])
+		from(f, []int{room, 0, room - 1}[i])
+		decode(f)
+		assert.Equal(t, packets, c.packets, i)
+	}
+	assert.LessOrEqual(t, d.fragments.size, 32<<20)
+	assert.Greater(t, d.fragments.size, 32<<20-4096)
+}
+
+// What is counted are a packet, its pages and the room for those.
+func TestFragmentsAreCounted(t *testing.T) {
+	for _, c := range []struct {
+		frames [][]byte
+		size   int
+	}{
+		{[][]byte{piece(1, 8, true, nil)}, 512},
+		{[][]byte{piece(1, 8, true, text[:8])}, 512 + 576 + 8},
+		{[][]byte{piece(1, 504, true, text[:16])}, 512 + 2*(576+8)},
+		{[][]byte{piece(1, 8, true, text[:8]), piece(1, 0, true, text[:8]), piece(2, 8, true, text[:8])}, 2 * (512 + 576 + 8)},
+	} {
+		d := NewDecoder()
+		_, err := decode(d, 101, c.frames...)
+		require.NoError(t, err)
+		assert.Equal(t, c.size, d.fragments.size)
+	}
 }
 
 // floods has fragments of packets that are never completed, and makes the i-th of them.

@@ -159,6 +159,9 @@ func TestExtensionsOfIPv6(t *testing.T) {
 		"several": {extended(0, 60, 0, 1, 4, 0, 0, 0, 0, 43, 0, 1, 4, 0, 0, 0, 0, 51, 0, 2, 0, 0, 0, 0, 0,
 			44, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 9), a6, b6, nil},
 		"home address": {extended(60, homeAddress), home, b6, nil},
+		"empty option": {extended(60, 6, 0, 1, 2, 0, 0, 5, 0), a6, b6, nil},
+		"two home addresses, and nonsense": {extended(60, 6, 4, option(201, home), option(201, final), 5, 9), home, b6,
+			[]string{"multiple_home_addr_opts 2001:db8::a > 2001:db8::2"}},
 		"two home addresses": {extended(60, 60, homeAddress[1:], 6, 2, 0, 0, 0, 0, option(201, final)), home, b6,
 			[]string{"multiple_home_addr_opts 2001:db8::a > 2001:db8::2"}},
 		"bad home address": {extended(60, 6, 0, option(201, make([]byte, 4))), a6, b6,
@@ -173,6 +176,8 @@ func TestExtensionsOfIPv6(t *testing.T) {
 		"routing 0, arrived": {extended(43, 6, 2, 0, 0, 0, 0, 0, 0, []byte(final)), a6, b6,
 			[]string{"routing0_hdr 2001:db8::1 > 2001:db8::2"}},
 		"routing 0, empty": {extended(43, 6, 0, 0, 1, 0, 0, 0, 0), a6, b6,
+			[]string{"routing0_hdr 2001:db8::1 > 2001:db8::2"}},
+		"routing 0, half an address": {extended(43, 6, 1, 0, 1, 0, 0, 0, 0, make([]byte, 8)), a6, b6,
 			[]string{"routing0_hdr 2001:db8::1 > 2001:db8::2"}},
 		"routing 0, odd": {extended(43, 6, 3, 0, 1, 0, 0, 0, 0, []byte(final), make([]byte, 8)), a6, b6,
 			[]string{"odd_routing0_len 2001:db8::1 > 2001:db8::2", "routing0_hdr 2001:db8::1 > 2001:db8::2"}},
@@ -197,6 +202,42 @@ func TestExtensionsOfIPv6(t *testing.T) {
 			assert.Equal(t, c.src.String(), p.Src.String())
 			assert.Equal(t, c.dst.String(), p.Dst.String())
 		})
+	}
+}
+
+// The numbers say what a host does that does not know them, or they are in use.
+func TestWhatHostsKnowOfIPv6(t *testing.T) {
+	var options, headers []int
+	for n := range 256 {
+		if r, _ := decode(NewDecoder(), 101, extended(0, 6, 0, n, 4, 0, 0, 0, 0)); len(r.packets) == 1 && n >= 0x40 {
+			options = append(options, n)
+		} else {
+			assert.Equal(t, n < 0x40, len(r.packets) == 1, n)
+		}
+		if r, _ := decode(NewDecoder(), 101, extended(43, 6, 2, n, 1, 0, 0, 0, 0, []byte(final))); len(r.packets) == 1 {
+			headers = append(headers, n)
+		}
+	}
+	assert.Equal(t, []int{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xc2, 0xee}, options)
+	assert.Equal(t, []int{0, 2, 3, 4}, headers)
+}
+
+// Headers may be all that a packet has.
+func TestPacketsWithoutPayload(t *testing.T) {
+	for name, packet := range map[string][]byte{
+		"IPv4": ip4(6, a4, b4, nil), "IPv6": ip6(6, a6, b6, nil), "extension": ip6(60, a6, b6, cat(6, 0, 1, 4, 0, 0, 0, 0)),
+		"UDP": ip4(17, a4, b4, nil),
+	} {
+		r, err := decode(NewDecoder(), 101, packet)
+		require.NoError(t, err, name)
+		assert.Empty(t, r.weirds, name)
+		require.Len(t, r.packets, 1, name)
+		assert.Empty(t, r.packets[0].Payload, name)
+		assert.Zero(t, r.packets[0].Length, name)
+		r, err = decode(NewDecoder(), 101, udp4(2152, 2152, cat(0x30, 255, 0, len(packet), 0, 0, 0, 1, packet)))
+		require.NoError(t, err, name)
+		assert.Empty(t, r.weirds, name)
+		assert.Len(t, r.packets, 2, name)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,11 +59,17 @@ func TestPlainFrames(t *testing.T) {
 		"loopback IPv6":      {0, cat(30, 0, 0, 0, inner6)},
 		"Linux cooked":       {113, cat(make([]byte, 14), 8, 0, inner)},
 		"Linux cooked, new":  {276, cat(8, 0, make([]byte, 18), inner)},
+		"UDP, no origin":     {1, eth(0x0800, udp4(1234, 53, cat(1, 0, make([]byte, 6), 0x60, make([]byte, 90))))},
+		"UDP, no teredo":     {1, eth(0x0800, udp4(1234, 53, cat(0, 2, make([]byte, 6), 0x60, make([]byte, 90))))},
 		"no payload":         {101, ip4(6, a4, b4, nil)},
+		"no payload, frame":  {1, eth(0x0800, ip4(6, a4, b4, nil))},
+		"no payload, tag":    {1, eth(0x8100, cat(0, 5, 8, 0, ip4(6, a4, b4, nil)))},
+		"no payload, IPv6":   {101, ip6(6, a6, b6, nil)},
+		"no payload, cooked": {113, cat(make([]byte, 14), 0x86, 0xdd, ip6(6, a6, b6, nil))},
 	} {
 		f := Frame{Data: c.frame, Time: now, Link: c.link, Wire: len(c.frame)}
 		assert.True(t, checkPlain(t, f, false), name)
-		if name == "no payload" {
+		if strings.HasPrefix(name, "no payload") {
 			f.Data = f.Data[:len(f.Data)-1]
 			assert.False(t, checkPlain(t, f, false), name)
 		} else {
@@ -81,7 +88,9 @@ func TestFramesThatAreNotPlain(t *testing.T) {
 		frame []byte
 	}{
 		"nothing":             {1, nil},
+		"nothing, raw":        {101, nil},
 		"ARP":                 {1, eth(0x0806, inner)},
+		"ARP like IPv6":       {1, eth(0x0806, inner6)},
 		"version":             {101, changed(inner, 0, 0x55)},
 		"version of IPv6":     {1, eth(0x86dd, inner)},
 		"version of IPv4":     {1, eth(0x0800, inner6)},
@@ -102,6 +111,12 @@ func TestFramesThatAreNotPlain(t *testing.T) {
 		"cooked ARP":          {113, cat(make([]byte, 14), 8, 6, inner)},
 	} {
 		assert.False(t, checkPlain(t, Frame{Data: c.frame, Link: c.link}, true), name)
+	}
+	for _, c := range links { // however short
+		for n := range c.frame {
+			checkPlain(t, Frame{Data: c.frame[:n], Link: c.link, Wire: len(c.frame)}, true)
+			checkPlain(t, Frame{Data: c.frame[:n], Link: c.link, Wire: n}, true)
+		}
 	}
 	for i := range 20 {
 		bad := changed(inner, 0)
@@ -126,16 +141,18 @@ func TestChecksumOfPlainFrames(t *testing.T) {
 }
 
 func TestShardIsSymmetricAndSpreads(t *testing.T) {
-	count := make([]int, 4)
 	server := netip.MustParseAddr("192.0.2.80")
-	for i := range 4000 {
-		a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-		n := Shard(a, server, 4)
-		assert.Equal(t, n, Shard(server, a, 4))
-		count[n]++
-	}
-	for _, n := range count {
-		assert.InDelta(t, 1000, n, 200)
+	for _, net := range []byte{10, 200} { // below and above the server
+		count := make([]int, 4)
+		for i := range 4000 {
+			a := netip.AddrFrom4([4]byte{net, 0, byte(i >> 8), byte(i)})
+			n := Shard(a, server, 4)
+			assert.Equal(t, n, Shard(server, a, 4))
+			count[n]++
+		}
+		for _, n := range count {
+			assert.InDelta(t, 1000, n, 200)
+		}
 	}
 	assert.Zero(t, testing.AllocsPerRun(100, func() { Shard(server, netip.IPv6Loopback(), 7) }))
 }
@@ -146,6 +163,7 @@ func TestUID(t *testing.T) {
 	}
 	names := map[string]bool{UID(id, now): true}
 	assert.Regexp(t, `^C[0-9A-Za-z]{17}$`, UID(id, now))
+	assert.Equal(t, "CpD6qrLlGsM3QgBZKv", UID(id, now), "the same in all releases: their logs may be put together")
 	assert.Equal(t, UID(id, now), UID(id, now.In(time.FixedZone("", 3600))))
 	for _, change := range []func(id *conn.ID, at *time.Time){
 		func(id *conn.ID, at *time.Time) { id.Orig, id.Resp = id.Resp, id.Orig },

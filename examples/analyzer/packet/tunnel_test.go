@@ -95,6 +95,7 @@ func TestResponderOfTunnel(t *testing.T) {
 		&layers.UDP{SrcPort: 4789, DstPort: 50000}))
 	require.NoError(t, err)
 	require.Len(t, r.packets, 1)
+	assert.Empty(t, r.weirds, "it is not VXLAN, which would be violated")
 }
 
 // A connection begins with its first packet, whatever is inside.
@@ -121,11 +122,13 @@ func TestTunnelsAreForgotten(t *testing.T) {
 		frame   []byte
 		timeout time.Duration // of the Decoder
 		after   time.Duration
+		late    time.Duration
 		action  string
 	}{
-		{vxlan(50000, 4789, inner), 0, time.Minute, "CLOSE"},
-		{vxlan(50000, 4789, inner), 5 * time.Second, 5 * time.Second, "CLOSE"},
-		{gre4(0, 0x0800, inner), 5 * time.Second, time.Hour, "EXPIRE"},
+		{vxlan(50000, 4789, inner), 0, time.Minute, 5, "CLOSE"},
+		{vxlan(50000, 4789, inner), 5 * time.Second, 5 * time.Second, 0, "CLOSE"},
+		{gre4(0, 0x0800, inner), 5 * time.Second, time.Hour, 0, "EXPIRE"},
+		{gre4(0, 0x0800, inner), 5 * time.Second, time.Hour, 5, "EXPIRE"},
 	} {
 		d := NewDecoder()
 		d.UDPTimeout = c.timeout
@@ -137,7 +140,7 @@ func TestTunnelsAreForgotten(t *testing.T) {
 		at(c.frame, time.Second) // keeps it
 		at(inner, time.Second+c.after-1)
 		require.Len(t, r.tunnels, 1)
-		at(inner, time.Second+c.after+5)
+		at(inner, time.Second+c.after+c.late)
 		require.Len(t, r.tunnels, 2)
 		assert.Contains(t, r.tunnels[1], "Tunnel::"+c.action)
 		assert.Equal(t, now.Add(time.Second+c.after), r.ended[1], "when it was over, whenever that is noticed")
@@ -149,6 +152,86 @@ func TestTunnelsAreForgotten(t *testing.T) {
 		require.Len(t, last.Tunnels, 1)
 		assert.Len(t, r.tunnels, 3, "discovered anew")
 		assert.Empty(t, d.tunnels.ip.Len()+d.tunnels.udp.Len()-1)
+	}
+}
+
+// A tunnel in use does not keep those that began after it.
+func TestTunnelsAreForgottenByLatestPacket(t *testing.T) {
+	used, idle := vxlan(50000, 4789, inner), vxlan(50001, 4789, inner)
+	d := NewDecoder()
+	var r recorder
+	for i, frame := range [][]byte{used, idle, used, inner} {
+		at := now.Add(time.Duration(i) * 25 * time.Second)
+		require.NoError(t, d.Decode(Frame{Data: frame, Time: at, Link: 101, Wire: len(frame)}, &r))
+	}
+	require.Len(t, r.tunnels, 2, "both began")
+	at := now.Add(25*time.Second + time.Minute)
+	require.NoError(t, d.Decode(Frame{Data: inner, Time: at, Link: 101, Wire: len(inner)}, &r))
+	require.Len(t, r.tunnels, 3)
+	assert.Contains(t, r.tunnels[2], "198.51.100.1:50001")
+}
+
+// The one that gives way to another is that which was idle for longest, of whatever kind it is.
+func TestIdlestTunnel(t *testing.T) {
+	d := NewDecoder()
+	assert.Nil(t, d.tunnels.idlest())
+	var r recorder
+	udp, ip := vxlan(50000, 4789, inner), gre4(0, 0x0800, inner)
+	for i, c := range []struct {
+		frame  []byte
+		idlest string
+	}{{ip, "GRE"}, {udp, "GRE"}, {ip, "VXLAN"}, {udp, "GRE"}} {
+		at := now.Add(time.Duration(i) * time.Second)
+		require.NoError(t, d.Decode(Frame{Data: c.frame, Time: at, Link: 101, Wire: len(c.frame)}, &r))
+		assert.Equal(t, "Tunnel::"+c.idlest, d.tunnels.idlest().Type)
+	}
+	d = NewDecoder()
+	require.NoError(t, d.Decode(Frame{Data: udp, Time: now, Link: 101, Wire: len(udp)}, &r))
+	assert.Equal(t, "Tunnel::VXLAN", d.tunnels.idlest().Type)
+}
+
+// What nothing was found in is in no log.
+func TestConnectionThatIsNoTunnelEnds(t *testing.T) {
+	d := NewDecoder()
+	r, err := decode(d, 101, udp4(2152, 2152, cat(0x30, 1, 0, 0, 0, 0, 0, 0)))
+	require.NoError(t, err)
+	assert.Len(t, d.tunnels.known, 1)
+	d.Close(&r)
+	assert.Empty(t, r.tunnels)
+}
+
+// Peers may have one protocol after the other on the same ports.
+func TestTunnelThatChanges(t *testing.T) {
+	teredo := udp4(50000, 50001, ip6(6, net.ParseIP("2001::1"), b6, payload))
+	ayiya := tunnelled["AYIYA between peers"].packet
+	r, err := decode(NewDecoder(), 101, teredo, ayiya, teredo)
+	require.NoError(t, err)
+	require.Len(t, r.packets, 6)
+	for i, typ := range []string{"TEREDO", "AYIYA", "TEREDO"} {
+		require.Len(t, r.packets[2*i+1].Tunnels, 1)
+		assert.Equal(t, "Tunnel::"+typ, r.packets[2*i+1].Tunnels[0].Type)
+		assert.Equal(t, r.packets[1].Tunnels[0].UID, r.packets[2*i+1].Tunnels[0].UID)
+	}
+}
+
+// A bubble has no payload, and begins the connection that will be Teredo's.
+func TestBubbleBetweenPeers(t *testing.T) {
+	bubble := ip6(59, net.ParseIP("2001::1"), b6, nil)
+	for name, data := range map[string][]byte{
+		"alone": bubble, "origin": cat(make([]byte, 8), bubble), "both": cat(0, 1, make([]byte, 11), make([]byte, 8), bubble),
+	} {
+		r, err := decode(NewDecoder(), 101, udp4(50000, 50001, data))
+		require.NoError(t, err, name)
+		assert.Empty(t, r.weirds, name)
+		require.Len(t, r.packets, 1, name)
+		assert.Equal(t, now, r.packets[0].Start, name)
+	}
+}
+
+// The ports that are looked for are those that there is something for.
+func TestTunnelPorts(t *testing.T) {
+	for port := range 1 << 16 {
+		assert.Equal(t, udpTunnels[uint16(port)] != nil, isTunnelPort(port), "%d", port)
 	}
 }
 
@@ -180,6 +263,7 @@ func TestTunnelsAreBounded(t *testing.T) {
 	var c counter
 	frame := vxlan(50000, 4789, ip4(4, a4, b4, ip4(4, b4, c4, ip4(4, c4, d4, inner))))
 	plain := gre4(0, 0x0800, inner)
+	require.Equal(t, 1<<15, maxTunnels)
 	for i := range 2 * maxTunnels {
 		for _, f := range [][]byte{frame, plain} {
 			from(f, i)
@@ -205,13 +289,13 @@ func TestTunnelsInTunnels(t *testing.T) {
 		}
 		return p
 	}
-	r, err := decode(NewDecoder(), 101, nest(maxDepth))
+	r, err := decode(NewDecoder(), 101, nest(8))
 	require.NoError(t, err)
 	require.Len(t, r.packets, 1)
-	assert.Len(t, r.packets[0].Tunnels, maxDepth)
+	assert.Len(t, r.packets[0].Tunnels, 8)
 	assert.Equal(t, "10.0.0.7:0", r.packets[0].Tunnels[0].ID.Orig.String(), "the outermost")
 
-	r, err = decode(NewDecoder(), 101, nest(maxDepth+1))
+	r, err = decode(NewDecoder(), 101, nest(9))
 	assert.Equal(t, ErrMalformed, err)
 	assert.Equal(t, []string{"exceeded_tunnel_max_depth 10.0.0.0 > 198.51.100.2"}, r.weirds)
 	assert.Empty(t, r.packets)
@@ -255,7 +339,7 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 		weird  string
 	}{
 		"VXLAN, cut":                 {udp4(50000, 4789, []byte{8, 0, 0, 0, 0, 0, 0}), "tunnel_protocol_violation"},
-		"VXLAN without network":      {udp4(50000, 4789, cat(0, make([]byte, 7), eth(0x0800, inner))), "tunnel_protocol_violation"},
+		"VXLAN without network":      {udp4(50000, 4789, cat(0xf7, make([]byte, 7), eth(0x0800, inner))), "tunnel_protocol_violation"},
 		"VXLAN, empty":               {udp4(50000, 4789, []byte{8, 0, 0, 0, 0, 0, 0, 0}), "vxlan_empty_packet"},
 		"Geneve, cut":                {udp4(50000, 6081, []byte{0, 0, 8, 0, 0, 0, 0}), "tunnel_protocol_violation"},
 		"Geneve, options cut":        {udp4(50000, 6081, []byte{1, 0, 8, 0, 0, 0, 0, 0, 1, 2, 3}), "tunnel_protocol_violation"},
@@ -264,7 +348,9 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 		"GTP, cut":                   {udp4(2152, 2152, []byte{0x30, 255, 0, 0, 0, 0, 0}), ""},
 		"GTP, version":               {gtp(0x50, 255, inner), ""},
 		"GTP prime":                  {gtp(0x20, 255, inner), ""},
+		"GTP prime, numbered":        {gtp(0x21, 255, 0, 0, 0, 0, inner), ""},
 		"GTP, echo":                  {gtp(0x30, 1), ""},
+		"GTP, empty":                 {gtp(0x30, 255), ""},
 		"GTP, not IP":                {gtp(0x30, 255, "x", inner), ""},
 		"GTP, short":                 {gtp(0x30, 255, inner[:len(inner)-1]), ""},
 		"GTP, long":                  {gtp(0x30, 255, inner, 0), ""},
@@ -272,6 +358,9 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 		"GTP, cut extension":         {gtp(0x34, 255, 0, 0, 0, 0x85), ""},
 		"GTP, cut extension's end":   {gtp(0x34, 255, 0, 0, 0, 0x85, 2, 0, 0, 0, 0, 0, 0), ""},
 		"GTP, empty extension":       {gtp(0x34, 255, 0, 0, 0, 0x85, 0, 0, 0, 0, inner), ""},
+		"Teredo, nothing":            {teredo(), "tunnel_protocol_violation"},
+		"Teredo, packet and more":    {teredo(ip6(6, a6, b6, nil), payload), "tunnel_protocol_violation"},
+		"Teredo, bubble, long":       {teredo(ip6(59, a6, b6, payload), 0), "tunnel_protocol_violation"},
 		"Teredo, cut":                {teredo(six[:39]), "tunnel_protocol_violation"},
 		"Teredo, IPv4":               {teredo(inner), "tunnel_protocol_violation"},
 		"Teredo, long":               {teredo(six, 0), "tunnel_protocol_violation"},
@@ -288,6 +377,8 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 		"half a header":              {ip4(17, c4, d4, []byte{1, 2, 18, 181, 5, 6, 7}), ""},
 		"like AYIYA":                 {udp4(50000, 50001, cat(0x44, 0x52, 0x11, 6, make([]byte, 4+16+20), inner)), ""},
 		"like Teredo":                {udp4(50000, 50001, cat(six, 0)), ""},
+		"IPv6 in UDP":                {udp4(50000, 50001, inner6), ""},
+		"only an authentication":     {udp4(50000, 50001, cat(0, 1, 25, 0, make([]byte, 9+25), 0, 0)), ""},
 		"like an authentication":     {udp4(50000, 50001, cat(0, 1, 200, 200, make([]byte, 40))), ""},
 		"authentication, no origin": {udp4(50000, 50001, cat(0, 1, 0, 0, make([]byte, 9),
 			ip6(4, net.ParseIP("6000::1"), b6, inner))), ""},
