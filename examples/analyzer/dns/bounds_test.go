@@ -89,6 +89,22 @@ func TestOldestQueryStays(t *testing.T) {
 	assert.Equal(t, "NOERROR", rows[maxIDs].RCodeName)
 }
 
+// With as many IDs as there may be, there still is room for another query of each.
+func TestOldestIDIsNotOneMore(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	p := udp(o)
+	for i := range maxIDs + 1 {
+		Play(t, p, c, query(uint16(i), "q"))
+	}
+	for i := range maxIDs + 1 {
+		Play(t, p, c, query(uint16(i), "q"))
+	}
+	assert.Empty(t, o.Rows)
+	assert.Empty(t, o.Weirds)
+	Play(t, p, c, query(maxIDs+1, "q"))
+	assert.Len(t, o.Rows, 2*maxIDs)
+}
+
 func TestParserKeepsNoMessage(t *testing.T) {
 	p, c := New(&Recorder{}, conn.UDP), Conn()
 	Play(t, p, c, query(1, "a"))
@@ -143,6 +159,7 @@ func TestHeldCountsTexts(t *testing.T) {
 		return p.Held(c)
 	}
 	assert.Equal(t, 160+384+40+1, held(query(1, "a")))
+	assert.Equal(t, 160, held(query(1, "a"), answer(1, "a")), "nothing is left of what is logged")
 	assert.Equal(t, 8, held(query(1, "nine.byte"))-held(query(1, "a")))
 	assert.Equal(t, 8, held(answer(1, "a", rr("nine.byte", 1, "1234")))-held(answer(1, "a", rr("a", 1, "1234"))))
 	assert.Equal(t, 8, held(answer(1, "a", rr("a", 5, wire("nine.byte"))))-held(answer(1, "a", rr("a", 5, wire("a")))))

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,7 +172,9 @@ func TestHeaderBits(t *testing.T) {
 	assert.True(t, r.RA)
 	assert.False(t, r.TC)
 	assert.Zero(t, r.Z)
-	reply.an = nil
+	reply.flags = isReply | 0x0100
+	assert.False(t, play(t, server, Resp(reply.encode()))[0].AA)
+	reply.flags, reply.an = isReply|0x00f0, nil
 	r = play(t, server, Resp(reply.encode()))[0]
 	assert.False(t, r.RA, "it takes an answer")
 }
@@ -215,9 +219,11 @@ func TestReplyFirst(t *testing.T) {
 	at := func(side protocol.Side) protocol.Packet { return protocol.Packet{Time: Start, Side: side} }
 	c := Conn()
 	p := New(&Recorder{}, conn.UDP)
-	n, next := p.Data(c, at(protocol.Orig), reply)
-	assert.Zero(t, n)
-	assert.Equal(t, protocol.Flip, next)
+	for _, data := range [][]byte{reply, reply[:headerLen]} {
+		n, next := p.Data(c, at(protocol.Orig), data)
+		assert.Zero(t, n)
+		assert.Equal(t, protocol.Flip, next)
+	}
 	for i, tt := range []struct {
 		side protocol.Side
 		resp string
@@ -229,11 +235,11 @@ func TestReplyFirst(t *testing.T) {
 		c := Conn()
 		c.ID.Resp = netip.MustParseAddrPort(tt.resp)
 		for range 2 {
-			n, next = p.Data(c, at(tt.side), []byte(tt.data))
+			n, next := p.Data(c, at(tt.side), []byte(tt.data))
 			assert.Equal(t, len(tt.data), n, i)
 			assert.Equal(t, protocol.More, next)
 		}
-		_, next = p.Data(c, at(protocol.Orig), reply)
+		_, next := p.Data(c, at(protocol.Orig), reply)
 		assert.Equal(t, protocol.More, next, "not later")
 	}
 	assert.Len(t, Rows(t, tcp, framed(Orig(string(reply)))...), 1, "TCP tells who has opened it")
@@ -283,7 +289,14 @@ func TestRejected(t *testing.T) {
 		assert.False(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
 		*section = nil
 	}
-	refuse.q = nil
+	refuse.q = []string{question("", 0)}
+	for i := range 3 { // the number's second byte is zero, and what follows it is, too
+		refuse.counts = [4]uint16{1}
+		assert.True(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
+		refuse.counts[1+i] = 256
+		assert.False(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
+	}
+	refuse.q, refuse.counts = nil, [4]uint16{}
 	assert.True(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
 	refuse.flags = isReply
 	assert.False(t, play(t, server, query(1, "a"), Resp(refuse.encode()))[0].Rejected)
@@ -321,6 +334,13 @@ func TestTooManyQuestions(t *testing.T) {
 	p := udp(&Recorder{})
 	assert.Equal(t, protocol.More, Play(t, p, c, Orig(m.encode())).Next, "not yet known to be DNS")
 	assert.Equal(t, protocol.Violation, Play(t, p, c, query(1, "a"), Orig(m.encode())).Next)
+
+	late := []Turn{query(1, "a")}
+	for range 10 {
+		late = append(late, Resp(string(make([]byte, 1024))))
+	}
+	assert.Equal(t, protocol.Violation, Play(t, udp(&Recorder{}), Conn(), append(late[:10:10], Orig(m.encode()))...).Next)
+	assert.Equal(t, protocol.More, Play(t, udp(&Recorder{}), Conn(), append(late, Orig(m.encode()))...).Next)
 }
 
 func TestDamagedMessages(t *testing.T) {
@@ -459,6 +479,13 @@ func TestTCP(t *testing.T) {
 	}
 	turns[0].Lost = 1
 	assert.Len(t, Rows(t, tcp, turns[0], turns[1]), 1, "nothing is read after a gap")
+
+	p := New(&Recorder{}, conn.TCP)
+	for data, want := range map[string]int{"": 0, "\x00": 0, "\x00\x00": 2, "\x00\x00\x00": 2, "\x00\x01": 0, "\x00\x01x": 3} {
+		n, next := p.Data(Conn(), protocol.Packet{Time: Start}, []byte(data))
+		assert.Equal(t, want, n, "%q", data)
+		assert.Equal(t, protocol.More, next)
+	}
 }
 
 func TestTCPViolation(t *testing.T) {
@@ -468,6 +495,48 @@ func TestTCPViolation(t *testing.T) {
 	res := Play(t, tcp(&Recorder{}), c, Orig(turns[0].Data+turns[1].Data+turns[2].Data))
 	assert.Equal(t, protocol.Violation, res.Next)
 	assert.Len(t, Rows(t, tcp, framed(query(1, "a"), many, query(2, "b"))...), 2)
+}
+
+// Zeek's limits decide where its rows end and what is weird, and ours how much memory there is.
+func TestLimits(t *testing.T) {
+	for name, limit := range map[string][2]int{
+		"DNS::max_pending_query_ids":                {50, maxIDs},
+		"DNS::max_pending_msgs":                     {50, maxQueued},
+		"dns_max_queries":                           {25, maxQueries},
+		"dns_max_compression_chain_depth":           {20, maxJumps},
+		"Log::default_max_field_container_elements": {100, maxAnswers},
+		"bytes of answers":                          {32768, maxAnswerBytes},
+		"bytes of pending rows":                     {65536, maxHeld},
+		"bytes of a name":                           {512, maxName},
+		"bytes of a label":                          {63, maxLabel},
+	} {
+		assert.Equal(t, limit[0], limit[1], name)
+	}
+}
+
+// The names of numbers are Zeek's, in all logs there are.
+func TestNamesOfNumbers(t *testing.T) {
+	text := func(names map[uint16]string) string {
+		var all []string
+		for _, n := range slices.Sorted(maps.Keys(names)) {
+			all = append(all, fmt.Sprint(n, " ", names[n]))
+		}
+		return strings.Join(all, ", ")
+	}
+	assert.Equal(t, "0 query, 4 notify, 5 dynamic-update", text(opcodes))
+	assert.Equal(t, "0 netbios-query, 5 netbios-registration", text(netbiosOpcodes))
+	assert.Equal(t, "1 C_INTERNET, 2 C_CSNET, 3 C_CHAOS, 4 C_HESIOD, 254 C_NONE, 255 C_ANY", text(classes))
+	assert.Equal(t, "0 NOERROR, 1 FORMERR, 2 SERVFAIL, 3 NXDOMAIN, 4 NOTIMP, 5 REFUSED, 6 YXDOMAIN, 7 YXRRSET, 8 NXRRSet, "+
+		"9 NOTAUTH, 10 NOTZONE, 11 unassigned-11, 12 unassigned-12, 13 unassigned-13, 14 unassigned-14, 15 unassigned-15", text(rcodes))
+	assert.Equal(t, "1 A, 2 NS, 3 MD, 4 MF, 5 CNAME, 6 SOA, 7 MB, 8 MG, 9 MR, 10 NULL, 11 WKS, 12 PTR, 13 HINFO, "+
+		"14 MINFO, 15 MX, 16 TXT, 17 RP, 18 AFSDB, 19 X25, 20 ISDN, 21 RT, 22 NSAP, 23 NSAP-PTR, 24 SIG, "+
+		"25 KEY, 26 PX, 27 GPOS, 28 AAAA, 29 LOC, 30 NXT, 31 EID, 32 NIMLOC, 33 SRV, 34 ATMA, 35 NAPTR, "+
+		"36 KX, 37 CERT, 38 A6, 39 DNAME, 40 SINK, 41 OPT, 42 APL, 43 DS, 44 SSHFP, 45 IPSECKEY, 46 RRSIG, "+
+		"47 NSEC, 48 DNSKEY, 49 DHCID, 50 NSEC3, 51 NSEC3PARAM, 52 TLSA, 53 SMIMEA, 55 HIP, 56 NINFO, "+
+		"57 RKEY, 58 TALINK, 59 CDS, 60 CDNSKEY, 61 OPENPGPKEY, 62 CSYNC, 63 ZONEMD, 64 SVCB, 65 HTTPS, "+
+		"99 SPF, 100 UINFO, 101 UID, 102 GID, 103 UNSPEC, 104 NID, 105 L32, 106 L64, 107 LP, 108 EUI48, "+
+		"109 EUI64, 249 TKEY, 250 TSIG, 251 IXFR, 252 AXFR, 253 MAILB, 254 MAILA, 255 *, 256 URI, 257 CAA, "+
+		"32768 TA, 32769 DLV, 65281 WINS, 65282 WINS-R, 65422 XPF, 65521 INTEGRITY", text(types))
 }
 
 func TestOnlyThePortTells(t *testing.T) {

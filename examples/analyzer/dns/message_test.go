@@ -99,6 +99,7 @@ func TestDamagedRecords(t *testing.T) {
 	}{
 		"short":            {wire("a") + "\x00\x01\x00", 1, "DNS_truncated_ans_too_short", nil},
 		"no TTL":           {wire("a") + short(12) + short(1) + "\x00\x00\x01", 1, "DNS_zero_rdlength", nil},
+		"no TTL at all":    {wire("a") + short(12) + short(1), 1, "", nil},
 		"data cut":         {wire("a") + short(1) + short(1) + "\x00\x00\x00\x00" + short(4) + "123", 1, "DNS_truncated_RR_rdlength_lt_len", nil},
 		"no data":          {rr("a", 5, "") + a("b"), 2, "DNS_zero_rdlength", nil},
 		"no data, the end": {rr("a", 16, ""), 1, "", nil},

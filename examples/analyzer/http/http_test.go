@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -221,6 +222,17 @@ func TestConversations(t *testing.T) {
 			},
 			[]string{"1 GET h /a 1.1 0 0 200 OK", "2 GET h /a - 28 0 - -"},
 		},
+		"requests after one that says close": {
+			[]Turn{Orig("GET /a HTTP/1.1\r\nConnection: close\r\n\r\n" + get.Data), Resp(ok + ok)},
+			[]string{"1 GET - /a 1.1 0 5 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
+		},
+		"a range of one byte": {
+			[]Turn{
+				get, Resp("HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/9\r\n\r\nx"),
+				get, Resp("HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 0\r\n\r\nhello"),
+			},
+			[]string{"1 GET h /a 1.1 0 1 206 P", "2 GET h /a 1.1 0 5 206 P"},
+		},
 		"a compressed body without a length": {
 			[]Turn{
 				Orig("POST /a HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08"),
@@ -262,6 +274,12 @@ func TestRequestLines(t *testing.T) {
 		"CONNECT h:25 / HTTP/1.":                {"CONNECT", "h:25 /", "0.0"},
 		"GET /%41%zz%%41%u0042%u0143% HTTP/1.1": {"GET", "/A%zzAB\x01C%", "1.1"},
 		"GET /%4":                               {"GET", "/%4", "0.9"},
+		"GET /":                                 {"GET", "/", "0.9"},
+		"GET %41%u0041":                         {"GET", "AA", "0.9"},
+		"GET /%u00ff%u0100%u0000":               {"GET", "/\xff\x01\x00\x00", "0.9"},
+		"GET / HTTP/1.x":                        {"GET", "/", "0.0"},
+		"GET / HTTP/x.1":                        {"GET", "/", "0.0"},
+		"GET / HTTP/1,1":                        {"GET", "/", "0.0"},
 		"GET /%u004 HTTP/1.1":                   {"GET", "/%u004", "1.1"},
 		"GET /%x0041 HTTP/1.1":                  {"GET", "/%x0041", "1.1"},
 		"POST /a|b":                             {"POST", "/a|", "0.9"}, // Zeek's too
@@ -290,6 +308,68 @@ func TestRequestLines(t *testing.T) {
 	assert.Equal(t, "1.1", r.version, "the version is in what was cut off")
 }
 
+func TestUnescape(t *testing.T) {
+	for b := range 0x100 {
+		for _, format := range []string{"%%%02x", "%%%02X", "%%u00%02x"} {
+			text, odd := unescape(fmt.Appendf(nil, format, b))
+			assert.Equal(t, string([]byte{byte(b)}), string(text), format, b)
+			assert.Empty(t, odd)
+		}
+		text, _ := unescape([]byte{'%', byte(b), '0'})
+		assert.Equal(t, strings.IndexByte("0123456789abcdefABCDEF", byte(b)) >= 0, len(text) == 1, "%q", b)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string][2]int64{ // in decimal and in hexadecimal, -1 for none
+		"": {-1, -1}, "0": {0, 0}, "9": {9, 9}, "19;x": {19, 25}, "1a": {1, 26}, "fF": {-1, 255}, "Ag": {-1, 10}, "0G": {0, 0},
+		"/": {-1, -1}, ":": {-1, -1}, "@": {-1, -1}, "`": {-1, -1}, "-1": {-1, -1}, "+1": {-1, -1},
+		"9223372036854775807": {9223372036854775807, -1}, "9223372036854775808": {-1, -1},
+		"7fffffffffffffff": {7, 9223372036854775807}, "8000000000000000": {8000000000000000, -1},
+	} {
+		for i, base := range []int{10, 16} {
+			n, ok := number([]byte(text), base)
+			assert.Equal(t, want[i] >= 0, ok, "%q in %d", text, base)
+			assert.Equal(t, max(want[i], 0), n, "%q in %d", text, base)
+		}
+	}
+}
+
+func TestStatusLines(t *testing.T) {
+	for line, want := range map[string]string{
+		"HTTP/1.1 200": "1.1 200 <empty>", "HTTP/1.0\t404 \tNot Found": "1.0 404 Not Found", "HTTP/1.1 2000 OK": "1.1 200 OK",
+		"HTTP/ 200 OK": "0.0 200 OK", "HTTP/1.1x 999  ": "1.1 999 ", "HTTP/1.1 x00 OK": "1.1 0 OK", "HTTP/1.1 000": "1.1 0 <empty>",
+		"HTTP/1.1 -10 OK": "1.1 0 OK", "HTTP/1.1 20": "", "HTTP/1.1 ": "", "HTTP/1.1": "", "HTTP": "", "SIP/2.0 200 OK": "",
+	} {
+		r, ok := parseStatusLine([]byte(line))
+		assert.Equal(t, want != "", ok, line)
+		if ok {
+			assert.Equal(t, want, fmt.Sprintf("%s %d %s", r.version, r.code, r.reason), line)
+		}
+	}
+}
+
+func TestPorts(t *testing.T) {
+	p := New(nil)
+	assert.Equal(t, "http", p.Name())
+	assert.Equal(t, conn.TCP, p.Transport())
+	assert.Equal(t, []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888}, p.Ports())
+}
+
+// Zeek's limit decides where its rows end, and ours how much memory there is.
+func TestLimits(t *testing.T) {
+	for name, limit := range map[string][2]int{
+		"HTTP::max_pending_requests": {100, maxPending},
+		"bytes of pending rows":      {262144, maxHeld},
+		"bytes of a row":             {32768, maxProxied},
+		"proxies":                    {64, maxProxies},
+		"bytes of a method":          {32, maxMethod},
+		"bytes of what is odd":       {64, maxAddl},
+	} {
+		assert.Equal(t, limit[0], limit[1], name)
+	}
+}
+
 func TestMatch(t *testing.T) {
 	for _, tt := range []struct {
 		orig, resp string
@@ -310,7 +390,14 @@ func TestMatch(t *testing.T) {
 		{"GET /\r\n", "", protocol.No},
 		{"OPTIONS rtsp://h RTSP/1.0\r\n", "", protocol.No},
 		{"\x16\x03\x01", "", protocol.No},
-		{strings.Repeat("A", 100), "", protocol.No},
+		{strings.Repeat("A", 32), "", protocol.Maybe},
+		{strings.Repeat("A", 33), "", protocol.No},
+		{strings.Repeat("A", 32) + " / HTTP/1.1\r\n", "", protocol.Yes},
+		{strings.Repeat("A", 33) + " / HTTP/1.1\r\n", "", protocol.No},
+		{" / HTTP/1.1\r\n", "", protocol.No},
+		{"GET\t/ HTTP/1.1\r\n", "", protocol.No},
+		{"GET HTTP/1.1", "http/1", protocol.Yes},
+		{"", "HTTP/:", protocol.Maybe},
 		{"USER me\r\n", "220 FTP", protocol.No},
 	} {
 		assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)), "%q %q", tt.orig, tt.resp)
@@ -355,6 +442,45 @@ func TestUpgradeHandsOver(t *testing.T) {
 	assert.Len(t, o.Rows, 1)
 }
 
+func TestUpgradeNeedsAll(t *testing.T) {
+	ws := Orig("GET /ws HTTP/1.1\r\n\r\n")
+	const both = "101 S\r\nConnection: upgrade\r\nUpgrade: w"
+	for name, tt := range map[string]struct {
+		before []Turn
+		reply  string
+		want   protocol.Next
+	}{
+		"all":                        {[]Turn{ws}, both, protocol.HandOver},
+		"and another token":          {[]Turn{ws}, both + "\r\nConnection: x", protocol.HandOver},
+		"no protocol":                {[]Turn{ws}, "101 S\r\nConnection: upgrade\r\nUpgrade:", protocol.More},
+		"no field for the protocol":  {[]Turn{ws}, "101 S\r\nConnection: upgrade", protocol.More},
+		"no token":                   {[]Turn{ws}, "101 S\r\nUpgrade: w", protocol.More},
+		"another token":              {[]Turn{ws}, "101 S\r\nConnection: x\r\nUpgrade: w", protocol.More},
+		"another code":               {[]Turn{ws}, "102" + both[3:], protocol.More},
+		"no request":                 {nil, both, protocol.More},
+		"a reply too many before":    {[]Turn{Resp(ok), ws}, both, protocol.HandOver},
+		"a request before":           {[]Turn{ws, Resp(ok), ws}, both, protocol.HandOver},
+		"a pipelined request before": {[]Turn{ws, ws, Resp(ok)}, both, protocol.HandOver},
+		"a reply that is missing":    {[]Turn{ws, ws, ws, Resp(ok)}, both, protocol.More},
+	} {
+		res := Play(t, New(&Recorder{}), Conn(), append(tt.before, Resp("HTTP/1.1 "+tt.reply+"\r\n\r\n"))...)
+		assert.Equal(t, tt.want, res.Next, name)
+	}
+}
+
+// A request without a length has a body if it is compressed.
+func TestCompressedRequests(t *testing.T) {
+	for fields, want := range map[string]uint64{
+		"Content-Encoding: gzip": 3, "Content-Encoding: X-GZIP": 3, "Content-Encoding: deflate": 3, "Content-Encoding: br": 0,
+		"Content-Encoding: gzip\r\nContent-Encoding: br": 3,
+	} {
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, Orig("POST / HTTP/1.1\r\n"+fields+"\r\n\r\n"), Orig("\x1f\x8b\x08"))
+		conn.StateRemove(c)
+		assert.Equal(t, want, o.Rows[0].(*Row).RequestBodyLen, fields)
+	}
+}
+
 func TestUpgradeOfPipelinedRequestsIsNone(t *testing.T) {
 	get := "GET /ws HTTP/1.1\r\n\r\n"
 	assert.Equal(t, []string{"1 GET - /ws 1.1 0 5 200 OK", "2 GET - /ws - 0 0 - -"}, play(t,
@@ -392,9 +518,19 @@ func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
 	assert.Equal(t, protocol.Violation, Play(t, New(&Recorder{}), c, append(turns, Orig("?!\r\n"))...).Next)
 	assert.False(t, conn.Registered(c, finalize), "after a violation")
 
+	o := &Recorder{}
+	c = Conn()
+	Play(t, New(o), c, append(turns, get, Resp("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"), Orig("?!\r\n"))...)
+	assert.False(t, conn.Registered(c, finalize), "which ends the reply at hand")
+	assert.Len(t, o.Rows, 2)
+
 	c = Conn()
 	Play(t, New(&Recorder{}), c, append(turns, Ends()...)...)
 	assert.False(t, conn.Registered(c, finalize), "after both ends")
+
+	c = Conn()
+	Play(t, New(&Recorder{}), c, get, Resp("HTTP/1.0 200 OK\r\n\r\nall"), Turn{End: true})
+	assert.False(t, conn.Registered(c, finalize), "after the end of a reply without a length")
 
 	c = Conn()
 	Play(t, New(&Recorder{}), c, append(turns[:1:1], Ends()...)...)
@@ -524,8 +660,12 @@ func TestWeirds(t *testing.T) {
 		"bad requests": {[]Turn{Orig("\r\n/ HTTP/1.1\r\n")}, []string{
 			"bad_HTTP_request", "empty_http_request", "bad_HTTP_request_with_version",
 		}},
-		"cruft":              {[]Turn{Orig("GET / HTTP/1.0\r\n\r\n?\r\n")}, []string{"bad_HTTP_request"}},
-		"several requests":   {[]Turn{Orig("GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, []string{"unexpected_multiple_HTTP_requests"}},
+		"cruft":            {[]Turn{Orig("GET / HTTP/1.0\r\n\r\n?\r\n")}, []string{"bad_HTTP_request"}},
+		"several requests": {[]Turn{Orig("GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, []string{"unexpected_multiple_HTTP_requests"}},
+		"kept alive by the server": {
+			[]Turn{Orig("GET / HTTP/1.0\r\n\r\n"), Resp("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"), Orig("GET / HTTP/1.0\r\n\r\n")},
+			[]string{"unexpected_multiple_HTTP_requests"},
+		},
 		"kept alive":         {[]Turn{Orig("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, nil},
 		"an unknown method":  {[]Turn{Orig("get / HTTP/1.1\r\n\r\n")}, []string{"unknown_HTTP_method"}},
 		"a method of 0.9":    {[]Turn{Orig("PUT /\r\n\r\n")}, []string{"invalid_http_09_request_method"}},
@@ -544,6 +684,9 @@ func TestWeirds(t *testing.T) {
 		"chunked and a length":      {header("Transfer-Encoding: chunked\r\nContent-Length: 1"), []string{"HTTP_content_length_and_chunked"}},
 		"no length and chunked":     {header("Content-Length: 0\r\nTransfer-Encoding: chunked"), []string{"HTTP_content_length_and_chunked"}},
 		"a length and chunked":      {header("Content-Length: 1\r\nTransfer-Encoding: chunked"), []string{"HTTP_content_length_and_chunked"}},
+		"chunked, and a comma":      {header("Transfer-Encoding: chunked,"), []string{"HTTP_chunked_multi"}},
+		"a zero before one":         {header("Content-Length: 01"), []string{"HTTP_content_length_leading_zeros"}},
+		"zeros":                     {header("Content-Length: 00"), nil},
 		"a bad length":              {header("Content-Length: x"), []string{"HTTP_bad_content_length"}},
 		"zeros before a length":     {header("Content-Length: 05"), []string{"HTTP_content_length_leading_zeros"}},
 		"no length":                 {header("Content-Length: 0\r\nContent-Length:"), nil},
@@ -556,10 +699,25 @@ func TestWeirds(t *testing.T) {
 			header("Host: a\r\n " + strings.Repeat("b", lines.Max-10) + "\r\n " + strings.Repeat("c", 100)),
 			[]string{"HTTP_obsolete_line_folding", "exceeded_mime_max_header_bytes", "log_string_field_truncated"},
 		},
-		"a range and another length":  {partial("Content-Range: bytes 0-4/9\r\nContent-Length: 4"), []string{"HTTP_range_not_matching_len"}},
-		"a length and another range":  {partial("Content-Length: 4\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_range_not_matching_len"}},
-		"a range and its length":      {partial("Content-Length: 5\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5"), nil},
-		"a range and chunks":          {partial("Transfer-Encoding: chunked\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_content_range_and_chunked"}},
+		"a range and another length":        {partial("Content-Range: bytes 0-4/9\r\nContent-Length: 4"), []string{"HTTP_range_not_matching_len"}},
+		"a length and another range":        {partial("Content-Length: 4\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_range_not_matching_len"}},
+		"a range and its length":            {partial("Content-Length: 5\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5"), nil},
+		"a range and chunks":                {partial("Transfer-Encoding: chunked\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_content_range_and_chunked"}},
+		"a range of one byte, and a length": {partial("Content-Range: bytes 0-0/9\r\nContent-Length: 2"), []string{"HTTP_range_not_matching_len"}},
+		"a length of one byte, and a range": {partial("Content-Length: 1\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_range_not_matching_len"}},
+		"no length, and a range":            {partial("Content-Length: 0\r\nContent-Range: bytes 0-4/9"), nil},
+		"words and a length": {
+			partial("Content-Range: words 0-4/x\r\nContent-Length: 2"), []string{"HTTP_content_range_unknown_byte_unit"},
+		},
+		"no range, and a length": {
+			partial("Content-Range: bytes 0-x/x\r\nContent-Length: 2"), []string{"HTTP_content_range_cannot_parse"},
+		},
+		"less than naught of what": {partial("Content-Range: bytes 4-3/x"), []string{"HTTP_non_positive_content_range"}},
+		"all of what": {
+			partial("Content-Range: bytes 0-9223372036854775807/x"), []string{"HTTP_content_range_overflow"},
+		},
+		"nearly all":                  {partial("Content-Range: bytes 1-9223372036854775807/*"), nil},
+		"blanks in a range":           {partial("Content-Range: bytes  0 - 4 / 9\r\nContent-Length: 5"), nil},
 		"a range of something":        {partial("Content-Range: words 0-4/9"), []string{"HTTP_content_range_unknown_byte_unit"}},
 		"a range without a slash":     {partial("Content-Range: bytes 0-4"), []string{"HTTP_content_range_cannot_parse"}},
 		"a range without a hyphen":    {partial("Content-Range: bytes 04/9"), []string{"HTTP_content_range_cannot_parse"}},
@@ -577,6 +735,27 @@ func TestWeirds(t *testing.T) {
 		})
 	}
 }
+
+// What is odd is told in short.
+func TestWeirdsSayWhatIsOdd(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	for request, want := range map[string]string{
+		"x / HTTP/1.1": "x", long + " / HTTP/1.1": long[:64], "PUT /": "PUT", "POST / HTTP/1.1\r\nContent-Length: x": "x",
+		"POST / HTTP/1.1\r\nContent-Length: " + long: long[:64], "GET / HTTP/1.1\r\nHost: a\r\n b": "Host", "GET / http/1.1": "",
+	} {
+		o := &addls{}
+		Play(t, New(o), Conn(), Orig(request+"\r\n\r\n"))
+		assert.Equal(t, []string{want}, o.addls, request)
+	}
+}
+
+// addls keeps what more weirds say.
+type addls struct {
+	Recorder
+	addls []string
+}
+
+func (o *addls) Weird(_ *conn.Connection, _, addl string) { o.addls = append(o.addls, addl) }
 
 const get = "GET / HTTP/1.1\r\n\r\n"
 
@@ -636,6 +815,11 @@ func TestLongRequestLine(t *testing.T) {
 	assert.Equal(t, 200, *o.Rows[0].(*Row).StatusCode)
 	assert.Equal(t, "h", *o.Rows[0].(*Row).Host)
 	assert.Contains(t, o.Weirds, "contentline_size_exceeded")
+
+	o, c = &Recorder{}, Conn()
+	Play(t, New(o), c, Orig("GET /"+long), Orig(long), Orig(" HTTP/1.1\r\nHo"), Orig("st: h\r\n\r\n"), Resp(ok))
+	require.Len(t, o.Rows, 1, "it comes piece by piece")
+	assert.Equal(t, "h", *o.Rows[0].(*Row).Host)
 }
 
 // The version of a request that goes on counts for the reply, too.
@@ -696,6 +880,74 @@ func TestLongTextsAreCut(t *testing.T) {
 		"log_string_field_truncated", "log_container_field_truncated", "contentline_size_exceeded",
 	}, o.Weirds)
 	assert.Equal(t, "h", *row.Host)
+}
+
+func TestTextsThatJustFit(t *testing.T) {
+	uri := "/" + strings.Repeat("x", logs.MaxText-1)
+	for _, tt := range []struct {
+		uri  string
+		want []string
+	}{{uri, nil}, {uri + "y", []string{"log_string_field_truncated"}}} {
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, Orig("GET "+tt.uri+" HTTP/1.1\r\n\r\n"), Resp(ok))
+		assert.Equal(t, uri, *o.Rows[0].(*Row).URI)
+		assert.Equal(t, tt.want, o.Weirds)
+	}
+}
+
+// In a row that has as much as it may, there is no room for another proxy.
+func TestProxiesOfARowAreBounded(t *testing.T) {
+	bytes := func(n int) string { return strings.Repeat("\xff", n) } // each is four in the row
+	full := "Host:" + bytes(4096) + "\r\nReferer:" + bytes(4095)     // with GET and a slash, 32 KB
+	for _, tt := range []struct {
+		uri, fields string
+		want        int
+	}{{"/", full, 1}, {"/x", full, 0}, {"/", "Via: \xff", 2}} {
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, Orig("GET "+tt.uri+" HTTP/1.1\r\n"+tt.fields+"\r\nVia: 1\r\n\r\n"), Resp(ok))
+		assert.Len(t, o.Rows[0].(*Row).Proxied, tt.want)
+	}
+}
+
+// Held counts what grows with what comes: a row with what its pointers point to, texts, and what
+// may go on.
+func TestHeldCounts(t *testing.T) {
+	held := func(turns []Turn) int {
+		p, c := New(&Recorder{}), Conn()
+		Play(t, p, c, turns...)
+		return p.Held(c)
+	}
+	request := func(fields ...string) []Turn { // whose last field is not kept
+		return []Turn{Orig("GET / HTTP/1.1\r\n" + strings.Join(append(fields, "X:"), "\r\n") + "\r\n")}
+	}
+	reply := func(lines string) []Turn { return append(request(), Resp("HTTP/1.1 "+lines)) }
+	several := func(n int, turns ...Turn) []Turn { return append([]Turn{Orig(strings.Repeat(get, n))}, turns...) }
+	const place = 24
+	row := int(unsafe.Sizeof(Row{})) + 2*16 + 8 + len("GET/")
+	x := strings.Repeat("x", 100)
+	for name, tt := range map[string]struct {
+		less, more []Turn
+		want       int
+	}{
+		"a request":                    {[]Turn{Orig("\n")}, several(1), row + place},
+		"another":                      {several(1), several(2), row + place},
+		"requests with their replies":  {[]Turn{Orig("\n")}, several(4, Resp(strings.Repeat(ok, 4))), 4 * place},
+		"many of them":                 {[]Turn{Orig("\n")}, several(5, Resp(strings.Repeat(ok, 5))), 0},
+		"a host":                       {request("Host: h"), request("Host: host"), 3},
+		"a host that is replaced":      {request("Host: h"), request("Host: host", "Host: h"), 0},
+		"a referrer and an agent":      {request(), request("Referer: r", "User-Agent: ua"), 3},
+		"an origin":                    {request(), request("Origin: o"), 1},
+		"a name":                       {request(), request("Authorization: Basic bWU6c2VjcmV0"), 2},
+		"a proxy and its label":        {request(), request("Via: 1"), 8 + 2*16},
+		"a proxy again":                {request("Via: \xff"), request("Via: \xff", "Via: \xff"), 0},
+		"a reply":                      {request(), reply("200 OK\r\n"), 2},
+		"a reply that is not the last": {request(), reply("100 OK\r\n"), 2 * 2},
+		"a field that may go on":       {[]Turn{Orig("GET / HTTP/1.1\r\nHost:" + x[:16] + "\r\n")}, []Turn{Orig("GET / HTTP/1.1\r\nHost:" + x[:64] + "\r\n")}, 48},
+		"also of a reply":              {reply("200 OK\r\nConnection:" + x[:16] + "\r\n"), reply("200 OK\r\nConnection:" + x[:64] + "\r\n"), 48},
+		"nothing of other fields":      {request(), request("Cookie: " + x), 0},
+	} {
+		assert.Equal(t, tt.want, held(tt.more)-held(tt.less), name)
+	}
 }
 
 var account = linestest.Account{

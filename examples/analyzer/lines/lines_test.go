@@ -174,3 +174,15 @@ func TestWord(t *testing.T) {
 		assert.Equal(t, want, [2]string{string(word), string(rest)}, "%q", line)
 	}
 }
+
+func TestSkipBlanks(t *testing.T) {
+	for text, want := range map[string]string{"": "", " ": "", " \t ": "", "a ": "a ", "\t a": "a", "\va": "\va", "\x00 a": "\x00 a"} {
+		assert.Equal(t, want, string(SkipBlanks([]byte(text))), "%q", text)
+	}
+}
+
+// Parsers count on these: how much of a line there is, and how long the names are that they want.
+func TestLimits(t *testing.T) {
+	assert.Equal(t, 32768, Max)
+	assert.Equal(t, 32, maxName)
+}

@@ -3,6 +3,7 @@ package logs_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,16 @@ func TestWeirdWithoutConnection(t *testing.T) {
 	row.OrigH, row.RespH = c.ID.Orig.Addr(), c.ID.Resp.Addr()
 	assert.Equal(t, `{"_path":"weird","ts":1.000000,"id.orig_h":"2001:db8::1","id.orig_p":0,"id.resp_h":"192.0.2.1",`+
 		`"id.resp_p":0,"name":"truncated_header","notice":false}`, string(row.AppendJSON(nil)))
+}
+
+func TestControlCharactersAreEscaped(t *testing.T) {
+	for b := range rune(0x80) {
+		text, raw := "a"+string(b), logs.NewWeird(nil, time.Unix(1, 0), "a"+string(b), "", "").AppendJSON(nil)
+		var got map[string]any
+		require.NoError(t, json.Unmarshal(raw, &got), "%q", text)
+		assert.Equal(t, text, got["name"])
+		assert.Equal(t, b < 0x20 || b == '"' || b == '\\', strings.Contains(string(raw), `"a\`), "%q", text)
+	}
 }
 
 func TestWeirdLimit(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -139,6 +140,52 @@ func TestConversations(t *testing.T) {
 			}, envelope),
 			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
 		},
+		"AUTH before a mail": {
+			join(hello, envelope, []Turn{
+				Orig("AUTH PLAIN x\r\nDATA\r\n"), Resp("334 What\r\n"), Orig("MAIL FROM:<not@a.command>\r\n.\r\n"),
+				Resp("354 go\r\n250 queued\r\n"),
+			}, envelope),
+			[]string{"1/c.test/a@c.test/b@s.test/250 queued", "2/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
+		},
+		"AUTH before a chunk": {
+			join(hello, envelope, []Turn{
+				Orig("AUTH PLAIN x\r\nBDAT 26 LAST\r\n"), Resp("334 What\r\n"), Orig("MAIL FROM:<not@a.command>\n"),
+				Resp("250 done\r\n"),
+			}, envelope),
+			[]string{"1/c.test/a@c.test/b@s.test/250 done", "2/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
+		},
+		"a question to a command that is not AUTH": {
+			join(hello, []Turn{Orig("NOOP\r\n"), Resp("334 What\r\n")}, envelope),
+			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
+		},
+		"a refused AUTH": {
+			join(hello, []Turn{Orig("AUTH PLAIN x\r\n"), Resp("335 no\r\n")}, envelope),
+			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
+		},
+		"several addresses of a sender": {
+			join(hello, []Turn{Orig("MAIL FROM:<a@c.test> AUTH=<x@c.test>\r\n")}),
+			[]string{"1/c.test/a@c.test//250 PIPELINING"},
+		},
+		"nothing after the colon": {
+			join(hello, []Turn{Orig("MAIL FROM:\r\nRCPT TO:\r\n")}), []string{"1/c.test///250 PIPELINING"},
+		},
+		"a reply to nothing": {
+			join(hello, envelope, content, []Turn{Resp("250 again\r\n")}, envelope, content),
+			[]string{"1/c.test/a@c.test/b@s.test/250 2.0.0 queued", "2/c.test/a@c.test/b@s.test/250 2.0.0 queued"},
+		},
+		"a reply with an empty line": {
+			join(hello, envelope, []Turn{
+				Orig("NOOP\r\nNOOP\r\nDATA\r\n"), Resp("250-\r\n250 ok\r\n250 ok\r\n"),
+				Orig("MAIL FROM:<not@a.command>\r\n"), Resp("354 go\r\n"),
+			}),
+			[]string{"1/c.test/a@c.test/b@s.test/354 go"},
+		},
+		"two mails in chunks": {
+			join(hello, envelope, []Turn{Orig("BDAT 2 LAST\r\nhi"), Resp("250 done\r\n")}, envelope, []Turn{
+				Orig("BDAT 2\r\nhi"), Resp("250 ok\r\n"), Orig("BDAT 2 LAST\r\nhi"), Resp("250 done, too\r\n"),
+			}),
+			[]string{"1/c.test/a@c.test/b@s.test/250 done", "2/c.test/a@c.test/b@s.test/250 done, too"},
+		},
 		"a command before the greeting": {[]Turn{Orig("RCPT TO:<b@s.test>\r\n")}, []string{"1///b@s.test/"}},
 		"unknown commands": {
 			join(hello, []Turn{Orig("XYZ\r\n"), Resp("500 What\r\n"), Orig("MAILFROM:<x@y.z>\r\n"), Resp("500 What\r\n")}, envelope),
@@ -177,8 +224,15 @@ func TestConversations(t *testing.T) {
 		"a gap in a chunk": {
 			join(hello, envelope, []Turn{
 				{FromOrig: true, Data: "BDAT 20 LAST\r\nab", Lost: 17}, Orig("."), Resp("250 done\r\n"),
-			}, quit),
-			[]string{"1/c.test/a@c.test/b@s.test/250 done"},
+			}, envelope),
+			[]string{"1/c.test/a@c.test/b@s.test/250 done", "2/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
+		},
+		"a gap up to the end of a chunk": { // after which commands wait for a reply
+			join(hello, envelope, []Turn{
+				{FromOrig: true, Data: "BDAT 20 LAST\r\nab", Lost: 18}, Orig("RCPT TO:<lost@s.test>\r\n"), Resp("250 done\r\n"),
+				Orig("RCPT TO:<c@s.test>\r\n"),
+			}),
+			[]string{"1/c.test/a@c.test/b@s.test,c@s.test/250 done"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, play(t, tt.turns...)) })
@@ -235,6 +289,44 @@ func TestViolation(t *testing.T) {
 	}
 }
 
+func TestReplies(t *testing.T) {
+	type reply struct {
+		code int
+		text string
+		more bool
+	}
+	for line, want := range map[string]reply{
+		"250": {250, "", false}, "250 ok": {250, "ok", false}, "250ok": {250, "ok", false}, "250 \t -ok": {250, "-ok", false},
+		"250-": {250, "", true}, "250-ok": {250, "ok", true}, "250- \tok": {250, "ok", true}, "250--": {250, "-", true},
+	} {
+		code, text, more, ok := parseReply([]byte(line))
+		assert.True(t, ok)
+		assert.Equal(t, want, reply{code, string(text), more}, line)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	p := New(nil)
+	assert.Equal(t, "smtp", p.Name())
+	assert.Equal(t, conn.TCP, p.Transport())
+	assert.Equal(t, []uint16{25, 587}, p.Ports())
+}
+
+// Zeek's limits decide where its rows end and what is weird, and ours how much memory there is.
+func TestLimits(t *testing.T) {
+	for name, limit := range map[string][2]int{
+		"SMTP::max_pending_cmd_q_size":        {1000, maxWaiting},
+		"SMTP::max_invalid_mail_transactions": {25, maxInvalid},
+		"SMTP::max_rcptto_addresses":          {1000, maxAddrs},
+		"bytes of an address":                 {512, maxAddr},
+		"bytes of a list":                     {65536, maxList},
+		"bytes of a row":                      {262144, maxRow},
+		"bytes of a line in a chunk":          {8192, maxChunkLine},
+	} {
+		assert.Equal(t, limit[0], limit[1], name)
+	}
+}
+
 func TestConfirmedByACommand(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
@@ -255,6 +347,11 @@ func TestMatch(t *testing.T) {
 		{"ehlo", "220-hi", protocol.Yes},
 		{"HELO", "220 ", protocol.Yes},
 		{"HELO", "22", protocol.Maybe},
+		{"HELO", "220", protocol.Maybe},
+		{"HEL", "220 ", protocol.Maybe},
+		{"\r\n ehlo", "\t\r\n220 ", protocol.Yes},
+		{"HELX", "220 hi", protocol.No},
+		{"HELO", "23", protocol.No},
 		{"HELO", "", protocol.Maybe},
 		{"HELO", "2201", protocol.No},
 		{"HELO", "554 no", protocol.No},
@@ -289,7 +386,7 @@ func TestRow(t *testing.T) {
 		"in lines":  {Orig("DATA\r\n"), Resp("354 go\r\n"), Orig(header + ".\r\n"), Resp("250 ok\r\n")},
 		"in chunks": {Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header), header)), Resp("250 ok\r\n")},
 		"in chunks that cut lines": {
-			Orig("BDAT 3\r\n" + header[:3]), Resp("250 ok\r\n"), Orig("BDAT 1\r\n" + header[3:4]), Resp("250 ok\r\n"),
+			Orig("BDAT 1\r\n" + header[:1]), Resp("250 ok\r\n"), Orig("BDAT 3\r\n" + header[1:4]), Resp("250 ok\r\n"),
 			Orig(fmt.Sprintf("BDAT %d\r\n%s", at, header[4:4+at])), Resp("250 ok\r\n"),
 			Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header)-4-at, header[4+at:])), Resp("250 ok\r\n"),
 		},
@@ -306,6 +403,32 @@ func TestRow(t *testing.T) {
 	}
 }
 
+// A row is as old as what its mail is told from: the greeting, or the reply to the mail before it.
+func TestRowBeginsWhereTheMailBeforeEnded(t *testing.T) {
+	o := &Recorder{}
+	first := join(hello, envelope, content)
+	Play(t, New(o), Conn(), join(first, []Turn{Resp("421 soon\r\n")}, envelope, content)...)
+	require.Len(t, o.Rows, 2)
+	assert.Equal(t, logs.Time(Start), o.Rows[0].(*Row).TS)
+	assert.Equal(t, logs.Time(Start.Add(time.Duration(len(first)-1)*time.Second)), o.Rows[1].(*Row).TS)
+}
+
+// Of what Received says, the second address is where the mail came from, if there are two.
+func TestPath(t *testing.T) {
+	for value, want := range map[string]string{
+		"no address":                            "[198.51.100.2 192.0.2.1]",
+		"[203.0.113.7]":                         "[198.51.100.2 192.0.2.1 203.0.113.7]",
+		"[203.0.113.7] [192.0.2.7]":             "[198.51.100.2 192.0.2.1 192.0.2.7]",
+		"[203.0.113.7] [192.0.2.7] [192.0.2.8]": "[198.51.100.2 192.0.2.1 192.0.2.7]",
+		"[203.0.113.7] [192.0.2.1]":             "[198.51.100.2 192.0.2.1]", // which is the last one
+	} {
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, join(hello, envelope, []Turn{Orig("DATA\r\nReceived: " + value + "\r\n\r\n")})...)
+		conn.StateRemove(c)
+		assert.Equal(t, want, fmt.Sprint(o.Rows[0].(*Row).Path), value)
+	}
+}
+
 func TestHeadersThatAreCutShort(t *testing.T) {
 	for name, turns := range map[string][]Turn{
 		"by the end of the connection": {Orig("DATA\r\nSubject: s\r\n")},
@@ -316,6 +439,7 @@ func TestHeadersThatAreCutShort(t *testing.T) {
 		"by another mail":              {Orig("BDAT 2\r\n\r\nNOOP\r\nBDAT 14 LAST\r\nSubject: s\r\n\r\n")},
 		"and a dot that was added":     {Orig("DATA\r\n.Subject: s\r\n")},
 		"not, but by a zero byte":      {Orig("DATA\r\nSubject: s\r\n\x00\r\nSubject: not\r\n\r\n")},
+		"not, but by a line feed":      {Orig("BDAT 40\r\nSubject: s\n\n Subject: not\n\n Subject: not\n")},
 	} {
 		o, c := &Recorder{}, Conn()
 		Play(t, New(o), c, join(hello, envelope, turns)...)
@@ -323,6 +447,33 @@ func TestHeadersThatAreCutShort(t *testing.T) {
 		require.Len(t, o.Rows, 1, name)
 		assert.Equal(t, "s", o.Rows[0].(*Row).Subject, name)
 	}
+}
+
+// What is known of a header that is cut short is of its own mail, not of the next.
+func TestHeaderIsOfItsMail(t *testing.T) {
+	next := Orig("MAIL FROM:<n@c.test>\r\n")
+	for name, turns := range map[string][]Turn{
+		"given up for another mail": {Orig("BDAT 12\r\nSubject: s\r\n"), next},
+		"refused":                   {Orig("DATA\r\nSubject: s\r\n"), Resp("554 no\r\n"), next},
+		"sent, before the next one": {Orig("DATA\r\nSubject: s\r\n.\r\n"), next},
+		"done before its end": {
+			Orig("BDAT 2\r\nSuBDAT 99 LAST\r\nbject: s\r\n"), Resp("250 done\r\n"), Orig(strings.Repeat("x", 89)), next,
+		},
+	} {
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, join(hello, envelope, turns)...)
+		conn.StateRemove(c)
+		require.Len(t, o.Rows, 2, name)
+		assert.Equal(t, "s", o.Rows[0].(*Row).Subject, name)
+		assert.Empty(t, o.Rows[1].(*Row).Subject, name)
+		assert.Equal(t, "n@c.test", o.Rows[1].(*Row).MailFrom, name)
+	}
+	o, c := &Recorder{}, Conn()
+	Play(t, New(o), c, join(hello, content, envelope)...)
+	conn.StateRemove(c)
+	require.Len(t, o.Rows, 1, "a mail without a sender has none")
+	assert.Empty(t, o.Rows[0].(*Row).Subject)
+	assert.Equal(t, 2, o.Rows[0].(*Row).TransDepth)
 }
 
 func TestHeaderOfALastChunkWithoutAReply(t *testing.T) {
@@ -341,6 +492,9 @@ func TestAddresses(t *testing.T) {
 		"<a@b>,<c@d>, e@f;g@h":           {"a@b", "c@d", "e@f", "g@h"},
 		"a@[IPv6:2001:db8::1]":           {"a@[IPv62001db81]"}, // Zeek's too
 		"a;b@c":                          {"ab@c"},
+		"a;@b":                           {"a@b"},
+		"a>@b":                           {"a@b"},
+		"@a@b":                           {"a@b"},
 		"a@b@c":                          {"a@b@c"},
 		"a\tb@c\td@e":                    {"b@c", "d@e"},
 		"<>":                             nil,
@@ -401,7 +555,8 @@ func TestIPAddresses(t *testing.T) {
 		"[FFFF:ffff:0:1:2:3:4:5]":                          {"ffff:ffff:0:1:2:3:4:5", "ffff:ffff:0:1:2:3:4:5"},
 		"[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]":  {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
 		"[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.2555]": {"", ""},
-		"": {"", ""},
+		"`192.0.2.1g 192.0.2.2@":                           {"192.0.2.1 192.0.2.2", ""},
+		"":                                                 {"", ""},
 	} {
 		for i, wrapped := range []bool{false, true} {
 			var got []string
@@ -443,11 +598,29 @@ func TestWeirds(t *testing.T) {
 			join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nSubject: " + long + long + "\r\n\r\n")}),
 			[]string{"smtp_bdat_line_too_long", "log_string_field_truncated"},
 		},
-		"a line in a chunk":   {join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nX: " + strings.Repeat("x", maxChunkLine-4) + "\r\n")}), nil},
-		"a long text":         {join(hello, envelope, []Turn{Resp("250 " + long + "\r\n")}), []string{"log_string_field_truncated"}},
-		"many recipients":     {join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\n" + many(maxAddrs+1, "RCPT TO:<%d@b>\r\n"))}), []string{"smtp_excessive_pending_cmds", "smtp_too_many_rcptto_addresses"}},
-		"enough recipients":   {join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\n" + many(maxAddrs-1, "RCPT TO:<%d@b>\r\n"))}), nil},
-		"many addresses":      {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs+1, "To: %d@b\r\nCc: a@b\r\n") + "\r\n")}), []string{"smtp_too_many_to_addresses"}},
+		"a line in a chunk": {join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nX: " + strings.Repeat("x", maxChunkLine-4) + "\r\n")}), nil},
+		"a long text":       {join(hello, envelope, []Turn{Resp("250 " + long + "\r\n")}), []string{"log_string_field_truncated"}},
+		"texts that just fit": {
+			join(hello, envelope, []Turn{Orig("DATA\r\nSubject: " + long[:logs.MaxText] + "\r\n\r\n"), Resp("354 " + long[:logs.MaxText-4] + "\r\n")}), nil,
+		},
+		"a reply too long by one": {
+			join(hello, envelope, []Turn{Resp("250 " + long[:logs.MaxText-3] + "\r\n")}), []string{"log_string_field_truncated"},
+		},
+		"many recipients":   {join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\n" + many(maxAddrs+1, "RCPT TO:<%d@b>\r\n"))}), []string{"smtp_excessive_pending_cmds", "smtp_too_many_rcptto_addresses"}},
+		"enough recipients": {join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\n" + many(maxAddrs-1, "RCPT TO:<%d@b>\r\n"))}), nil},
+		"many addresses":    {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs+1, "To: %d@b\r\nCc: a@b\r\n") + "\r\n")}), []string{"smtp_too_many_to_addresses"}},
+		"enough addresses":  {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs, "To: %d@b\r\n") + "\r\n")}), nil},
+		"a long list": {
+			join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxList/maxAddr+1, "To: %d@"+long[:maxAddr]+"\r\n") + "\r\n")}), nil,
+		},
+		"a list that is too long": {
+			join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxList/maxAddr+2, "To: %d@"+long[:maxAddr]+"\r\n") + "\r\n")}),
+			[]string{"smtp_too_many_to_addresses"},
+		},
+		"a row that is too long": {
+			join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs, "To: %d@b\r\n") + many(maxAddrs, "Cc: %d@"+long[:55]+"\r\n") + "\r\n")}),
+			[]string{"smtp_too_many_cc_addresses"},
+		},
 		"many copies":         {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs+1, "Cc: %d@b\r\nTo: a@b\r\n") + "\r\n")}), []string{"smtp_too_many_cc_addresses"}},
 		"many relays":         {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs-1, "Received: [2001:db8::%d]\r\n") + "\r\n")}), []string{"smtp_max_path_length_exceeded"}},
 		"not too many relays": {join(hello, envelope, []Turn{Orig("DATA\r\n" + many(maxAddrs-2, "Received: [2001:db8::%d]\r\n") + "\r\n")}), nil},
@@ -518,6 +691,57 @@ func TestStateIsBounded(t *testing.T) {
 	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
 	conn.StateRemove(c)
 	assert.Len(t, o.Rows, 1)
+}
+
+// Held counts what grows with what comes: a text once, an address with its place in a list and in
+// the set of what is there.
+func TestHeldCounts(t *testing.T) {
+	held := func(turns []Turn) int {
+		p, c := New(&Recorder{}), Conn()
+		Play(t, p, c, join(hello, envelope, turns)...)
+		return p.Held(c)
+	}
+	mail := func(fields ...string) []Turn { // whose last field is not kept
+		return []Turn{Orig("DATA\r\n" + strings.Join(append(fields, "X:"), "\r\n") + "\r\n")}
+	}
+	const inList = 2*16 + 3*24
+	x := strings.Repeat("x", 100)
+	for name, tt := range map[string]struct {
+		less, more []Turn
+		want       int
+	}{
+		"a text":                      {mail("Subject: s"), mail("Subject: a longer one"), 11},
+		"a text that is replaced":     {mail("Subject: s"), mail("Subject: a longer one", "Subject: s"), 0},
+		"an address":                  {mail(), mail("To: a@b"), 3 + inList},
+		"an address again":            {mail("To: a@b"), mail("To: a@b", "To: a@b"), 0},
+		"an address in another list":  {mail("To: a@b"), mail("To: a@b", "Cc: a@b"), 3 + inList},
+		"where it was received":       {mail(), mail("Received: one"), 3},
+		"where else it was received":  {mail(), mail("Received: one", "Received: three"), 8},
+		"and where it was before":     {mail(), mail("Received: seven", "Received: one", "Received: three"), 8},
+		"a path":                      {mail("Received: 192.0.2.7"), mail("Received: [192.0.2.7]"), 2 + 2*24},
+		"the client, also of a row":   {[]Turn{Orig("EHLO c\r\n")}, []Turn{Orig("EHLO client\r\n")}, 2 * 5},
+		"commands":                    {[]Turn{Orig(strings.Repeat("NOOP\r\n", 8))}, []Turn{Orig(strings.Repeat("NOOP\r\n", 64))}, 56},
+		"a field that may go on":      {[]Turn{Orig("DATA\r\nSubject:" + x[:16] + "\r\n")}, []Turn{Orig("DATA\r\nSubject:" + x[:64] + "\r\n")}, 48},
+		"part of a line in a chunk":   {[]Turn{Orig("BDAT 99\r\n" + x[:16])}, []Turn{Orig("BDAT 99\r\n" + x[:64])}, 48},
+		"nothing of other fields":     {mail(), mail("Comments: " + x), 0},
+		"nothing of what is no chunk": {mail(), mail("", x), 0},
+	} {
+		assert.Equal(t, tt.want, held(tt.more)-held(tt.less), name)
+	}
+}
+
+func TestNothingIsHeldOfAMailThatWasLogged(t *testing.T) {
+	p, c := New(&Recorder{}), Conn()
+	Play(t, p, c, join(hello, envelope)...)
+	p.Flush(c)
+	Play(t, p, c, Orig("DATA\r\nX:\r\n"))
+	before := p.Held(c)
+	var fields strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&fields, "Received: [192.0.2.%d]\r\nSubject: s\r\nTo: %d@b\r\nX-Originating-IP: 192.0.2.1\r\n", i, i)
+	}
+	Play(t, p, c, Orig(fields.String()+"X:\r\n"))
+	assert.Equal(t, before, p.Held(c))
 }
 
 // A command that waits for its reply does not keep its line alive.
