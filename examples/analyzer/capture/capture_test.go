@@ -3,19 +3,24 @@ package capture
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/gopacket/gopacket/layers"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/bpf"
 
 	"example.com/conn/examples/analyzer/packet"
 )
@@ -80,17 +85,23 @@ func TestPcap(t *testing.T) {
 	}
 }
 
-func TestPcapFromZip(t *testing.T) {
-	var zipped bytes.Buffer
-	w := gzip.NewWriter(&zipped)
-	_, err := w.Write(pcap(little, 0xa1b2c3d4, 1, "one", "two"))
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	frames, err := all(zipped.Bytes())
-	assert.Equal(t, io.EOF, err)
-	assert.Len(t, frames, 2)
-	_, err = all(zipped.Bytes()[:zipped.Len()-3])
-	assert.ErrorContains(t, err, "ends in the middle of frame")
+func TestCapturesFromZip(t *testing.T) {
+	s := begin(little, 1)
+	s.iface(1, 0)
+	s.packet(0, 5e6, "one")
+	s.packet(0, 5e6, "two")
+	for _, data := range [][]byte{pcap(little, 0xa1b2c3d4, 1, "one", "two"), s.b} {
+		var zipped bytes.Buffer
+		w := gzip.NewWriter(&zipped)
+		_, err := w.Write(data)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		frames, err := all(zipped.Bytes())
+		assert.Equal(t, io.EOF, err)
+		assert.Len(t, frames, 2)
+		_, err = all(zipped.Bytes()[:zipped.Len()-3])
+		assert.ErrorContains(t, err, "ends in the middle of frame")
+	}
 }
 
 func TestDamagedPcap(t *testing.T) {
@@ -117,6 +128,18 @@ func TestDamagedPcap(t *testing.T) {
 		_, err = all(data)
 		assert.ErrorContains(t, err, "test: ", name)
 	}
+	for want, data := range map[string][]byte{
+		"is empty":                             {},
+		"neither a pcap nor a pcapng capture":  {0xd4},
+		"is cut off at its beginning":          {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1},
+		"gzip: invalid header":                 {0x1f, 0x8b, 9, 0, 0, 0, 0, 0, 0, 0xff, 1},
+		errFormat.Error() + ": unexpected EOF": begin(little, 1).b[:11],
+	} {
+		_, err = all(data)
+		assert.EqualError(t, err, "test: "+want)
+	}
+	_, err = new(Source).open(iotest.ErrReader(errors.New("unreadable")))
+	assert.EqualError(t, err, "unreadable")
 	small := slices.Clone(good)
 	little.PutUint32(small[24+12:], 1)
 	frames, _ = all(small)
@@ -171,23 +194,26 @@ func (s *section) packet(id uint32, at uint64, data string, options ...[]byte) {
 }
 
 func TestPcapng(t *testing.T) {
+	require.Equal(t, []uint32{0x0a0d0d0a, 1, 2, 3, 6}, []uint32{sectionHeader, interfaceBlock, oldPacket, simplePacket, enhancedPacket})
 	micros := uint64(start.UnixMicro())
 	for _, order := range []byteOrder{little, big} {
 		s := begin(order, 1)
 		s.block(0x0bad, make([]byte, 100_000)) // of a kind that nobody knows
+		s.block(0x0bad, nil)
 		s.iface(1, 0, s.option(2, []byte("eth0")...), s.option(0))
 		s.packet(0, micros, "one", s.option(1, make([]byte, 1000)...), s.option(0))
 		s.iface(113, 5)
 		s.packet(1, micros+7, "two")
 		s.block(simplePacket, append(order.AppendUint32(nil, 9), "simple..."...))
-		old := order.AppendUint32(order.AppendUint32([]byte{0, 0, 0, 0}, uint32(micros>>32)), uint32(micros))
+		old := order.AppendUint16(order.AppendUint16(nil, 1), 9) // the interface, and how many were dropped
+		old = order.AppendUint32(order.AppendUint32(old, uint32(micros>>32)), uint32(micros))
 		old = append(order.AppendUint32(order.AppendUint32(old, 3), 4), "old"...)
 		s.block(oldPacket, old)
 		want := []packet.Frame{
 			{Data: []byte("one"), Time: start, Link: layers.LinkTypeEthernet, Wire: 5},
 			{Data: []byte("two"), Time: start.Add(7 * time.Microsecond), Link: layers.LinkTypeLinuxSLL, Wire: 5},
 			{Data: []byte("simple..."), Time: start.Add(7 * time.Microsecond), Link: layers.LinkTypeEthernet, Wire: 9},
-			{Data: []byte("old"), Time: start, Link: layers.LinkTypeEthernet, Wire: 4},
+			{Data: []byte("old"), Time: start, Link: layers.LinkTypeLinuxSLL, Wire: 4},
 		}
 		frames, err := all(s.b)
 		assert.Equal(t, io.EOF, err)
@@ -196,12 +222,36 @@ func TestPcapng(t *testing.T) {
 }
 
 func TestPcapngSimplePacketsAreCut(t *testing.T) {
-	s := begin(little, 1)
-	s.iface(1, 5)
-	s.block(simplePacket, append(little.AppendUint32(nil, 9), "simpl"...))
-	frames, err := all(s.b)
-	assert.Equal(t, io.EOF, err)
-	assert.Equal(t, []packet.Frame{{Data: []byte("simpl"), Link: 1, Wire: 9}}, frames)
+	for snap, data := range map[uint32]string{1: "s", 5: "simpl", 12: "simpl\x00\x00\x00"} { // at most what is there
+		s := begin(little, 1)
+		s.iface(1, snap)
+		s.block(simplePacket, append(little.AppendUint32(nil, 9), "simpl"...))
+		s.packet(0, 0, "others say how long they are")
+		frames, err := all(s.b)
+		assert.Equal(t, io.EOF, err)
+		require.Len(t, frames, 2)
+		assert.Equal(t, packet.Frame{Data: []byte(data), Link: 1, Wire: 9}, frames[0])
+		assert.Equal(t, "others say how long they are", string(frames[1].Data))
+	}
+}
+
+// A frame may be empty, or fill its block; none is longer captured than it was.
+func TestPcapngLengths(t *testing.T) {
+	for _, data := range []string{"", "four"} {
+		s := begin(little, 1)
+		s.iface(1, 0)
+		s.packet(0, 0, data)
+		s.block(simplePacket, append(little.AppendUint32(nil, uint32(len(data))), data...))
+		head := append(little.AppendUint32(make([]byte, 12), uint32(len(data))), 1, 0, 0, 0)
+		s.block(oldPacket, append(head, data...))
+		frames, err := all(s.b)
+		assert.Equal(t, io.EOF, err)
+		require.Len(t, frames, 3)
+		for i, wire := range []int{len(data) + 2, len(data), max(len(data), 1)} {
+			assert.Equal(t, data, string(frames[i].Data))
+			assert.Equal(t, wire, frames[i].Wire)
+		}
+	}
 }
 
 func TestPcapngSections(t *testing.T) {
@@ -222,6 +272,10 @@ func TestPcapngSections(t *testing.T) {
 	assert.Equal(t, time.Unix(6, 0).UTC(), frames[1].Time)
 	assert.Equal(t, unknownLink, frames[2].Link)
 	assert.Equal(t, time.Unix(6, 0).UTC(), frames[2].Time)
+
+	frames, err = all(slices.Concat(other.b, last.b)) // also if it comes first
+	assert.Equal(t, io.EOF, err)
+	assert.Len(t, frames, 2)
 }
 
 func TestPcapngTimes(t *testing.T) {
@@ -285,8 +339,12 @@ func TestDamagedPcapng(t *testing.T) {
 	}
 	order := begin(little, 1)
 	order.b[8] = 0
-	_, err := all(order.b)
-	assert.ErrorContains(t, err, "test: neither a pcap nor a pcapng")
+	first := &section{order: little}
+	first.block(sectionHeader, begin(little, 1).b[8:20])
+	for _, b := range [][]byte{order.b, first.b} {
+		_, err := all(b)
+		assert.EqualError(t, err, "test: neither a pcap nor a pcapng capture: damaged block of pcapng")
+	}
 	for typ, body := range map[uint32][]byte{
 		sectionHeader: {0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 0, 0, 0, 0}, interfaceBlock: make([]byte, 4),
 		simplePacket: nil, enhancedPacket: make([]byte, 16), oldPacket: make([]byte, 16),
@@ -390,6 +448,32 @@ func TestPcapngTakesLittleMemory(t *testing.T) {
 	assert.Less(t, n, uint64(bound), "secrets")
 }
 
+// A file is read by large pieces, and long frames one after the other into the same memory.
+func TestReadingTakesLittle(t *testing.T) {
+	reads := 0
+	short := pcap(little, 0xa1b2c3d4, 1, slices.Repeat([]string{"0123456789abcdef"}, 10_000)...)
+	_, frames := allocated(t, readerFunc(func(b []byte) (n int, err error) {
+		reads++
+		if n = copy(b, short); n == 0 {
+			err = io.EOF
+		}
+		short = short[n:]
+		return n, err
+	}))
+	assert.Len(t, frames, 10_000)
+	assert.Less(t, reads, 10)
+
+	long := pcap(little, 0xa1b2c3d4, 1, strings.Repeat("x", 100_000))
+	n, frames := allocated(t, &repeated{long[:24], long[24:], 100})
+	assert.Len(t, frames, 100)
+	assert.Less(t, n, uint64(1<<20))
+}
+
+// A readerFunc is a Reader.
+type readerFunc func(b []byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
 func TestPcapngFrameOfMegabytes(t *testing.T) {
 	s := begin(little, 1)
 	s.iface(1, 0)
@@ -426,11 +510,170 @@ func TestOpenFile(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1.0, s.Progress())
 	require.NoError(t, s.Close())
+	assert.ErrorIs(t, s.Close(), os.ErrClosed)
 	_, err = Open(t.Context(), filepath.Dir(name))
 	assert.ErrorContains(t, err, "is a directory")
 	require.NoError(t, os.WriteFile(name, []byte("nonsense that is long enough for a header"), 0o600))
 	_, err = Open(t.Context(), name)
 	assert.EqualError(t, err, name+": neither a pcap nor a pcapng capture")
+	_, err = Open(t.Context(), name+"s")
+	assert.ErrorContains(t, err, name+"s: no such file")
+}
+
+// A program may try many files.
+func TestFileThatIsNoCaptureIsClosed(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "nonsense")
+	require.NoError(t, os.WriteFile(name, []byte("nonsense"), 0o600))
+	open := func() (n int) {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("only Linux tells which files are open: ", err)
+		}
+		for _, fd := range fds {
+			if target, _ := os.Readlink("/proc/self/fd/" + fd.Name()); target == name {
+				n++
+			}
+		}
+		return n
+	}
+	_, err := Open(t.Context(), name)
+	require.Error(t, err)
+	assert.Zero(t, open())
+}
+
+// standardInput makes f the standard input for the rest of a test.
+func standardInput(t *testing.T, f *os.File) {
+	old := os.Stdin
+	os.Stdin = f
+	t.Cleanup(func() { os.Stdin = old })
+}
+
+// awaited returns what comes next, after any number of pauses.
+func awaited(s *Source) (f packet.Frame, err error) {
+	for err = ErrIdle; err == ErrIdle; {
+		f, err = s.Next()
+	}
+	return f, err
+}
+
+// What comes through a pipe comes when it comes; what there is of it until it ends is read.
+func TestStandardInputWithPauses(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	standardInput(t, r)
+	const long = 100_000
+	data := pcap(little, 0xa1b2c3d4, 1, strings.Repeat("1", long), strings.Repeat("2", long), "three")
+	first := 24 + 2*(16+long)
+	go func() { _, _ = w.Write(data[:first]) }()
+	s, err := Open(t.Context(), "-")
+	require.NoError(t, err)
+	one, err := awaited(s)
+	require.NoError(t, err)
+	two, err := awaited(s)
+	require.NoError(t, err)
+	_, err = s.Next()
+	assert.Equal(t, ErrIdle, err)
+	_, err = w.Write(data[first : len(data)-1])
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	_, err = awaited(s)
+	assert.EqualError(t, err, "standard input: the capture ends in the middle of frame 3")
+	assert.Equal(t, strings.Repeat("1", long), string(one.Data), "frames of a pipe have memory of their own")
+	assert.Equal(t, strings.Repeat("2", long), string(two.Data))
+	assert.Zero(t, s.Progress(), "unknown")
+	assert.NoError(t, s.Close())
+}
+
+func TestStandardInputOfFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "capture")
+	require.NoError(t, os.WriteFile(name, pcap(little, 0xa1b2c3d4, 1, "one")[:41], 0o600))
+	f, err := os.Open(name)
+	require.NoError(t, err)
+	standardInput(t, f)
+	s, err := Open(t.Context(), "-")
+	require.NoError(t, err)
+	assert.Equal(t, 1.0, s.Progress())
+	_, err = s.Next()
+	assert.EqualError(t, err, "standard input: the capture ends in the middle of frame 1")
+	assert.NoError(t, s.Close())
+}
+
+func TestPipeThatIsNoCapture(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	standardInput(t, r)
+	_, err = w.Write([]byte("nonsense that is long enough for a header"))
+	require.NoError(t, err)
+	_, err = Open(t.Context(), "-")
+	assert.EqualError(t, err, "standard input: neither a pcap nor a pcapng capture")
+}
+
+// An interrupted Source ends, and reads on neither in the foreground nor in the background.
+func TestInterruptedPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	standardInput(t, r)
+	defer w.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	goroutines := runtime.NumGoroutine()
+	_, err = w.Write(pcap(little, 0xa1b2c3d4, 1, make([]string, 1000)...)) // more than are read ahead
+	require.NoError(t, err)
+	s, err := Open(ctx, "-")
+	require.NoError(t, err)
+	_, err = awaited(s)
+	require.NoError(t, err)
+	interrupt()
+	for n := 0; err == nil; n++ {
+		require.Less(t, n, 900)
+		_, err = awaited(s)
+	}
+	assert.Equal(t, io.EOF, err)
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 }, // the condition is one
+		10*time.Second, 10*time.Millisecond)
+}
+
+// A pipe that nobody writes to is never open.
+func TestInterruptBeforePipeIsWritten(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := exec.Command("mkfifo", name).Run(); err != nil {
+		t.Skip("no mkfifo: ", err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, interrupt)
+	s, err := Open(ctx, name)
+	require.NoError(t, err)
+	_, err = awaited(s)
+	assert.Equal(t, io.EOF, err)
+	assert.NoError(t, s.Close())
+}
+
+func TestParseFilter(t *testing.T) {
+	want := []bpf.RawInstruction{{Op: 40, K: 12}, {Op: 21, Jf: 1, K: 2048}, {Op: 6, K: 262144}, {Op: 6}}
+	for _, text := range []string{
+		"4\n40 0 0 12\n21 0 1 2048\n6 0 0 262144\n6 0 0 0\n", "4,40 0 0 12,21 0 1 2048,6 0 0 262144,6 0 0 0", " 4 , 40 0 0 12,\n21 0 1 2048,6 0 0 262144,6 0 0 0",
+	} {
+		program, err := ParseFilter(text)
+		assert.NoError(t, err, text)
+		assert.Equal(t, want, program, text)
+	}
+	program, err := ParseFilter("1,6 0 0 1")
+	assert.NoError(t, err)
+	assert.Len(t, program, 1)
+	for text, want := range map[string]string{
+		"": "is empty", ",\n": "is empty",
+		"tcp":                 `"tcp" is not the number of instructions, 0`,
+		"0":                   `"0" is not the number of instructions, 0`,
+		"2,6 0 0 1":           `"2" is not the number of instructions, 1`,
+		"1,6 0 0 1,6 0 0 1":   `"1" is not the number of instructions, 2`,
+		"x,6 0 0 1":           `"x" is not the number of instructions, 1`,
+		"2,6 0 0 1,6 0 0":     `instruction 2, "6 0 0"`,
+		"2,6 0 0 1,6 0 0 x":   `instruction 2, "6 0 0 x"`,
+		"2,6 0 256 1,6 0 0 1": `instruction 1, "6 0 256 1"`,
+		"1,65535 0 0 1":       "has an instruction that is none",
+	} {
+		_, err := ParseFilter(text)
+		assert.EqualError(t, err, "filter: "+want+`: want what "tcpdump -ddd EXPRESSION" prints`)
+	}
 }
 
 // FuzzCapture reads any bytes as a capture. Reading ends, and takes memory in proportion to the
