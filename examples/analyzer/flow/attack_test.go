@@ -234,6 +234,22 @@ func TestAllThatIsHeldCounts(t *testing.T) {
 	}
 }
 
+// What a parser has left before a gap has nothing to do with what comes behind it.
+func TestUntakenIsDroppedAtGap(t *testing.T) {
+	p := &fake{name: "hello"}
+	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+		p.note(pkt, string(data))
+		return 0, protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 111, 501, "x")
+	h.tcp(server, client, "A", 501, 112, "")
+	assert.Equal(t, ">hello>[5]>x", p.got.String())
+	h.close()
+}
+
 // After a side's last byte, its parser will not take what it has left.
 func TestUntakenIsDroppedAtTheEnd(t *testing.T) {
 	p := &fake{name: "hello"}
