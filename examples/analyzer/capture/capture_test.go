@@ -273,9 +273,10 @@ func TestPcapngSections(t *testing.T) {
 	assert.Equal(t, unknownLink, frames[2].Link)
 	assert.Equal(t, time.Unix(6, 0).UTC(), frames[2].Time)
 
-	frames, err = all(slices.Concat(other.b, last.b)) // also if it comes first
+	frames, err = all(slices.Concat(other.b, last.b, first.b)) // also if it comes first
 	assert.Equal(t, io.EOF, err)
-	assert.Len(t, frames, 2)
+	require.Len(t, frames, 3)
+	assert.Equal(t, "first", string(frames[2].Data))
 }
 
 func TestPcapngTimes(t *testing.T) {
@@ -668,6 +669,7 @@ func TestParseFilter(t *testing.T) {
 		"x,6 0 0 1":           `"x" is not the number of instructions, 1`,
 		"2,6 0 0 1,6 0 0":     `instruction 2, "6 0 0"`,
 		"2,6 0 0 1,6 0 0 x":   `instruction 2, "6 0 0 x"`,
+		"2,6 0 0 1,6 0 0 1 x": `instruction 2, "6 0 0 1 x"`,
 		"2,6 0 256 1,6 0 0 1": `instruction 1, "6 0 256 1"`,
 		"1,65535 0 0 1":       "has an instruction that is none",
 	} {

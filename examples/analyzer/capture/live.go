@@ -31,7 +31,8 @@ func ParseFilter(text string) ([]bpf.RawInstruction, error) {
 	var program []bpf.RawInstruction
 	for i, line := range lines[1:] {
 		var in bpf.RawInstruction
-		if n, err := fmt.Sscanf(line, "%d %d %d %d", &in.Op, &in.Jt, &in.Jf, &in.K); err != nil || n != 4 {
+		_, err := fmt.Sscanf(line, "%d %d %d %d", &in.Op, &in.Jt, &in.Jf, &in.K)
+		if err != nil || len(strings.Fields(line)) != 4 {
 			return nil, fmt.Errorf("filter: instruction %d, %q: %s", i+1, line, usage)
 		}
 		program = append(program, in)

@@ -106,7 +106,11 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	if end > largeFragment {
 		d.weirdPacket("excessively_large_fragment", p.Src, p.Dst)
 	}
-	if end > 0xffff {
+	most := 0xffff - f.header // of a packet of IPv4
+	if f.key.v6 {
+		most += 40
+	}
+	if end > most {
 		return false // no host accepts it
 	}
 	if f.key.v6 && f.more && len(f.payload)%unit != 0 { // RFC 8200, section 4.5

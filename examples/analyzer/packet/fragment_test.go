@@ -430,6 +430,18 @@ func TestFragmentsCostTheSameAnywhere(t *testing.T) {
 		require.Len(t, d.fragments.datagrams, 1000)
 		return after.TotalAlloc - before.TotalAlloc
 	}
-	near, far := cost(8), cost(65_520)
+	near, far := cost(8), cost(65_504)
 	assert.InDelta(t, near, far, float64(near/10))
+}
+
+// A packet of IPv4 has at most 65,535 bytes with its header, one of IPv6 without.
+func TestLongestDatagrams(t *testing.T) {
+	for version, c := range map[string]struct{ offset, most int }{"IPv4": {65_504, 11}, "IPv6": {65_528, 7}} {
+		for more, want := range []int{1, 0} {
+			d := NewDecoder()
+			f := pieces[version](1, c.offset, false, make([]byte, c.most+more))
+			require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &recorder{}))
+			assert.Len(t, d.fragments.datagrams, want, "%s, %d bytes more", version, more)
+		}
+	}
 }

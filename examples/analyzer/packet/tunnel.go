@@ -115,7 +115,7 @@ func (d *Decoder) enter(t *tunnel, typ string) bool {
 	if outer := d.via(); outer != nil {
 		path, within = outer.path, outer.number
 	}
-	if t.Type != typ || t.within != within || t.path == nil {
+	if t.Type != typ || t.within != within {
 		if t.UID == "" {
 			t.UID = UID(t.ID, t.Start)
 		}
@@ -145,11 +145,11 @@ func (d *Decoder) logTunnel(t *tunnel, action string, at time.Time) {
 	d.sink.Log(&logs.Tunnel{Header: logs.NewHeader("tunnel", &c, at), Type: t.Type, Action: action})
 }
 
-// endTunnel forgets t, for which there is an action of tunnel.log unless that is empty.
+// endTunnel forgets t, with an action of tunnel.log.
 func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
 	delete(d.tunnels.known, t.key)
 	d.tunnels.order(t.key.proto).Remove(t.elem)
-	if t.noted && action != "" {
+	if t.noted {
 		d.logTunnel(t, action, at)
 	}
 }
