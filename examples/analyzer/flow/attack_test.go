@@ -250,6 +250,47 @@ func TestUntakenIsDroppedAtGap(t *testing.T) {
 	h.close()
 }
 
+func TestParserStopsAtGap(t *testing.T) {
+	p := &fake{name: "hello", gap: protocol.Stop}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 111, 501, "x")
+	h.tcp(server, client, "A", 501, 112, "")
+	assert.Equal(t, ">hello>[5]", p.got.String())
+	h.close()
+}
+
+// What nobody wants is not held, on either side.
+func TestNothingIsHeldForNobody(t *testing.T) {
+	for _, from := range []string{"o", "r"} {
+		p := &fake{name: "hello"}
+		p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 5, protocol.Stop }
+		h := newHarness(t, nil, p)
+		h.handshake()
+		seq, ack := uint32(111), uint32(501)
+		if from == "r" {
+			seq, ack = 511, 101
+		}
+		h.play(step{from, "A", seq, ack, strings.Repeat("x", 900)})
+		assert.Greater(t, h.table.Held(), 900)
+		h.play(step{"o", "A", 101, 501, "hello"})
+		assert.Less(t, h.table.Held(), 100)
+		h.close()
+	}
+}
+
+// While a protocol is searched, each packet that is kept apart counts.
+func TestPiecesOfSearchCount(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 60)})
+	h.handshake()
+	for i := range uint32(100) {
+		h.tcp(client, server, "A", 101+i, 501, "hello"[i%5:i%5+1])
+	}
+	assert.Greater(t, h.table.Held(), 100*50)
+	h.close()
+}
+
 // After a side's last byte, its parser will not take what it has left.
 func TestUntakenIsDroppedAtTheEnd(t *testing.T) {
 	p := &fake{name: "hello"}

@@ -192,6 +192,7 @@ type fake struct {
 	unsure  bool
 	flushed int // how often Flush was called
 	flush   func(c *conn.Connection)
+	gap     protocol.Next // what Gap returns
 }
 
 func (f *fake) Name() string { return f.name }
@@ -235,7 +236,7 @@ func (f *fake) Data(c *conn.Connection, p protocol.Packet, data []byte) (int, pr
 
 func (f *fake) Gap(_ *conn.Connection, p protocol.Packet, n int) protocol.Next {
 	f.note(p, fmt.Sprintf("[%d]", n))
-	return protocol.More
+	return f.gap
 }
 
 // hold sets what Held returns.
