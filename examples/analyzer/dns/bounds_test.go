@@ -90,7 +90,7 @@ func TestOldestQueryStays(t *testing.T) {
 }
 
 // With as many IDs as there may be, there still is room for another query of each.
-func TestOldestIDIsNotOneMore(t *testing.T) {
+func TestPendingIDsHaveRoomForMore(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := udp(o)
 	for i := range maxIDs + 1 {
