@@ -743,6 +743,31 @@ func TestACKOfWhatWasNotCaptured(t *testing.T) {
 	assert.Equal(t, ">hello<[5]", p.got.String())
 }
 
+// Without the SYN-ACK, the beginning of what a server says may be missing.
+func TestAnswerThatWasNotCaptured(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.play(step{"o", "S", 100, 0, ""}, step{"o", "A", 101, 501, ""}, step{"r", "A", 501, 101, "welcome"}, step{"o", "A", 101, 508, "hello"})
+	assert.Empty(t, p.got.String())
+	assert.Equal(t, []string{"40000>7000 OTH SAdD 5/7"}, h.close())
+}
+
+// What waits behind a hole for too long is given up, under the name that Zeek has for it.
+func TestHoleIsGivenUp(t *testing.T) {
+	for ack, want := range map[uint32]string{101: "above_hole_data_without_any_acks", 106: "excessive_data_without_further_acks"} {
+		p := &fake{name: "hello"}
+		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
+		h.handshake()
+		h.play(step{"o", "A", 101, 501, "hello"}, step{"r", "A", 501, ack, ""})
+		for i := range uint32(11) {
+			h.play(step{"o", "A", 116 + 1000*i, 501, strings.Repeat("x", 1000)})
+		}
+		assert.Equal(t, []string{want}, h.weirds())
+		assert.Contains(t, p.got.String(), ">hello>[10]>xxx")
+		h.close()
+	}
+}
+
 // One that nothing bears out keeps no other waiting.
 func TestForgedACKBeforeLostSegment(t *testing.T) {
 	p := &fake{name: "hello"}
