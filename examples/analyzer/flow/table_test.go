@@ -786,6 +786,13 @@ func TestRemovedConnectionIsNotUsedAgain(t *testing.T) {
 	assert.True(t, kept.Removed(), "without hooks, too")
 }
 
+func TestProtocolWithoutPorts(t *testing.T) {
+	h := newHarness(t, nil)
+	h.packet(client, server, conn.Proto(132), []byte("SCTP is not looked into"))
+	assert.Equal(t, []string{"0>0 OTH  -"}, h.close())
+	assert.Contains(t, h.rows.String(), `"proto":"unknown_transport"`)
+}
+
 func TestEmptyDatagram(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	h := newHarness(t, nil, p)

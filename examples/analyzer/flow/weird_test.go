@@ -47,6 +47,7 @@ func TestWeirdTCP(t *testing.T) {
 		"SYN with data, then an ACK":   {[]step{{"o", "S", 100, 0, "x"}, {"o", "A", 102, 501, ""}}, []string{"SYN_with_data"}},
 		"late SYN-ACK of what is not":  {[]step{syn, ack, {"r", "SA", 500, 300, ""}}, []string{"possible_split_routing", "bad_SYN_ack"}},
 		"late SYN-ACK that fits":       {[]step{syn, ack, {"r", "SA", 500, 101, ""}}, []string{"possible_split_routing"}},
+		"another SYN after a refusal":  {[]step{syn, {"r", "RA", 0, 101, ""}, {"o", "S", 9000, 0, ""}}, []string{"SYN_seq_jump"}},
 		"FIN instead of SYN-ACK":       {[]step{syn, {"o", "F", 101, 0, ""}}, []string{"inappropriate_FIN"}},
 		"FIN after data":               {[]step{syn, ack, {"r", "A", 501, 101, "x"}, {"o", "FA", 101, 502, ""}}, []string{"possible_split_routing"}},
 		"again after RST":              {up(step{"o", "FA", 101, 501, ""}, step{"r", "R", 501, 0, ""}, step{"o", "S", 9000, 0, ""}), nil},
