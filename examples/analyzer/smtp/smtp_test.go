@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -455,7 +456,7 @@ func TestHeaderIsOfItsMail(t *testing.T) {
 	for name, turns := range map[string][]Turn{
 		"given up for another mail": {Orig("BDAT 12\r\nSubject: s\r\n"), next},
 		"refused":                   {Orig("DATA\r\nSubject: s\r\n"), Resp("554 no\r\n"), next},
-		"sent, before the next one": {Orig("DATA\r\nSubject: s\r\n.\r\n"), next},
+		"sent, before the next one": {Orig("DATA\r\nSubject: s\r\n"), Orig(".\r\n"), next},
 		"done before its end": {
 			Orig("BDAT 2\r\nSuBDAT 99 LAST\r\nbject: s\r\n"), Resp("250 done\r\n"), Orig(strings.Repeat("x", 89)), next,
 		},
@@ -593,7 +594,11 @@ func TestWeirds(t *testing.T) {
 		"a sender again":                {join(hello, envelope, envelope[:2], content), []string{"smtp_mail_transaction_invalid"}},
 		"no last chunk":                 {join(hello, envelope, []Turn{Orig("BDAT 2\r\nhiNOOP\r\n")}), []string{"smtp_missing_bdat_last_chunk"}},
 		"a huge chunk":                  {join(hello, envelope, []Turn{Orig("BDAT 9223372036854775808\r\n")}), []string{"smtp_huge_bdat_chunk"}},
-		"a gap in a chunk":              {join(hello, envelope, []Turn{{FromOrig: true, Data: "BDAT 9\r\n", Lost: 9}}), []string{"smtp_bdat_remaining_at_end_data"}},
+		"a gap after a chunk": {
+			join(hello, envelope, []Turn{{FromOrig: true, Data: "BDAT 2\r\nhi", Lost: 9}, Resp("250 ok\r\n"), Orig("NOOP\r\n")}), nil,
+		},
+		"a gap after an empty chunk": {join(hello, envelope, []Turn{{FromOrig: true, Data: "BDAT 0\r\n", Lost: 9}}), nil},
+		"a gap in a chunk":           {join(hello, envelope, []Turn{{FromOrig: true, Data: "BDAT 9\r\n", Lost: 9}}), []string{"smtp_bdat_remaining_at_end_data"}},
 		"a long line in a chunk": {
 			join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nSubject: " + long + long + "\r\n\r\n")}),
 			[]string{"smtp_bdat_line_too_long", "log_string_field_truncated"},
@@ -665,6 +670,7 @@ func TestCommandsThatMakeNoSenseEndSMTP(t *testing.T) {
 		o, c := &Recorder{}, Conn()
 		res := Play(t, New(o), c, join(hello, []Turn{Orig(strings.Repeat("RCPT TO:<a@b>\r\n", n))})...)
 		assert.Equal(t, want, res.Next)
+		assert.Equal(t, want == protocol.Stop, slices.Contains(o.Weirds, "smtp_excessive_invalid_mail_transactions"))
 		assert.True(t, conn.Registered(c, finalize))
 		conn.StateRemove(c)
 		assert.Len(t, o.Rows, 1)
@@ -731,9 +737,11 @@ func TestHeldCounts(t *testing.T) {
 }
 
 func TestNothingIsHeldOfAMailThatWasLogged(t *testing.T) {
-	p, c := New(&Recorder{}), Conn()
+	o, c := &Recorder{}, Conn()
+	p := New(o)
 	Play(t, p, c, join(hello, envelope)...)
 	p.Flush(c)
+	assert.Len(t, o.Rows, 1)
 	Play(t, p, c, Orig("DATA\r\nX:\r\n"))
 	before := p.Held(c)
 	var fields strings.Builder
