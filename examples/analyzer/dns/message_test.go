@@ -83,6 +83,18 @@ func TestNamesInAnswers(t *testing.T) {
 	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "also where nobody asks for the name")
 }
 
+// Nobody asks for the name of an answer to a query that was seen, so what its pointer points to is
+// not looked at.
+func TestPointersOfNamesThatAreNotWanted(t *testing.T) {
+	const id = 0x8001 // which would be a label that is too long
+	m := msg{id: id, flags: isReply, an: []string{pointer(0) + a("")[1:]}}
+	rows, o := observe(t, server, query(id, "a"), Resp(m.encode()))
+	assert.Equal(t, []string{"192.0.2.1"}, rows[0].Answers)
+	assert.Empty(t, o.Weirds)
+	_, o = observe(t, server, Resp(m.encode()))
+	assert.Equal(t, []string{"DNS_label_len_gt_pkt"}, o.Weirds)
+}
+
 func TestMessageEndsWithTTL(t *testing.T) {
 	m := msg{flags: isReply, counts: [4]uint16{0, 1}, trailer: wire("a") + short(999) + short(1) + "\x00\x00\x01\x00"}
 	rows := play(t, server, Resp(m.encode()))

@@ -440,6 +440,7 @@ func TestHeadersThatAreCutShort(t *testing.T) {
 		"by another mail":              {Orig("BDAT 2\r\n\r\nNOOP\r\nBDAT 14 LAST\r\nSubject: s\r\n\r\n")},
 		"and a dot that was added":     {Orig("DATA\r\n.Subject: s\r\n")},
 		"not, but by a zero byte":      {Orig("DATA\r\nSubject: s\r\n\x00\r\nSubject: not\r\n\r\n")},
+		"not, but by a chunk's end":    {Orig("BDAT 1\r\nSBDAT 99\r\nubject: s\r\n\r\nSubject: not\r\n")},
 		"not, but by a line feed":      {Orig("BDAT 40\r\nSubject: s\n\n Subject: not\n\n Subject: not\n")},
 	} {
 		o, c := &Recorder{}, Conn()
@@ -750,6 +751,10 @@ func TestNothingIsHeldOfAMailThatWasLogged(t *testing.T) {
 	}
 	Play(t, p, c, Orig(fields.String()+"X:\r\n"))
 	assert.Equal(t, before, p.Held(c))
+	Play(t, p, c, Orig(".\r\nMAIL FROM:<n@c.test>\r\n"))
+	conn.StateRemove(c)
+	require.Len(t, o.Rows, 2)
+	assert.Equal(t, "n@c.test", o.Rows[1].(*Row).MailFrom, "the next one is")
 }
 
 // A command that waits for its reply does not keep its line alive.
