@@ -210,8 +210,8 @@ func (d *Decoder) routing(header []byte, seen *extensions) bool {
 	return !left || header[2] == 0 || header[2] >= 2 && header[2] <= 4
 }
 
-// requiredOptions are those of IANA's "Destination Options and Hop-by-Hop Options" that whoever does
-// not know them has to drop the packet for, but for the home address.
+// requiredOptions are those of IANA's "Destination Options and Hop-by-Hop Options" that whoever
+// does not know them has to drop the packet for, but for the home address.
 var requiredOptions = []byte{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xc2, 0xee}
 
 // options takes the home address of a mobile node from the options in a header for the destination
