@@ -441,13 +441,14 @@ func TestNetBIOS(t *testing.T) {
 		Orig(msg{id: 2, q: []string{question(name, 33)}}.encode()), query(3, strings.ToLower(name)), query(4, name+".scope"),
 		query(5, "CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), query(6, "CACACACACACACACACACACACACACACACA"), query(7, name[:30]),
 		query(8, "zz"+name[2:]), query(9, name[:30]+"!A"), query(10, "ABACFPFPENFDECFCEPFHFDEFFPFPACAB"),
-		query(11, strings.Repeat("IA", 16)), query(12, strings.Repeat("HO", 16)), query(13, "A~"+name[2:]), query(14, strings.Repeat("HP", 16)))
+		query(11, strings.Repeat("IA", 16)), query(12, strings.Repeat("HO", 16)), query(13, "A~"+name[2:]), query(14, strings.Repeat("HP", 16)),
+		query(15, "EG"+strings.Repeat("PA", 15)))
 	assert.Equal(t, []string{
 		"1 FOO/NIMLOC/", "2 FOO/NBSTAT/", "3 FOO/A/", "4 FOO/A/", "5 */A/",
 		"6 cacacacacacacacacacacacacacacaca/A/", "7 " + strings.ToLower(name[:30]) + "/A/",
 		"8 zz" + strings.ToLower(name[2:]) + "/A/", "9 FOO/A/", "10 \x01\x02__MSBROWSE__\x02/A/",
 		"11 " + strings.Repeat("ia", 16) + "/A/", "12 " + strings.Repeat("~", 15) + "/A/", "13 a~" + strings.ToLower(name[2:]) + "/A/",
-		"14 " + strings.Repeat("hp", 16) + "/A/",
+		"14 " + strings.Repeat("hp", 16) + "/A/", "15 F/A/",
 	}, brief(rows))
 	assert.Equal(t, "netbios-registration", rows[0].OpCodeName)
 	rows = play(t, server, query(1, name))

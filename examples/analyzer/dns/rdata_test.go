@@ -30,6 +30,7 @@ func TestAnswers(t *testing.T) {
 		{15, "\x00\x01" + wire("Name.example"), "name.example", ""},
 		{16, "\x03one\x03two", "TXT 3 one TXT 3 two", ""},
 		{16, "\x00", "TXT 0 ", ""},
+		{16, "\x0ctwelve bytes", "TXT 12 twelve bytes", ""},
 		{16, "\x01\xff", `TXT 1 \xff`, ""},
 		{28, "\x20\x01\x0d\xb8" + zero16[:11] + "\x01", "2001:db8::1", ""},
 		{29, "\x00\x01\x02\x03" + zero16[:12], "LOC:  1 2 3", ""},

@@ -717,6 +717,7 @@ func TestWeirds(t *testing.T) {
 			partial("Content-Range: bytes 0-9223372036854775807/x"), []string{"HTTP_content_range_overflow"},
 		},
 		"nearly all":                  {partial("Content-Range: bytes 1-9223372036854775807/*"), nil},
+		"a range of two digits":       {partial("Content-Range: bytes 10-20/99\r\nContent-Length: 11"), nil},
 		"blanks in a range":           {partial("Content-Range: bytes  0 - 4 / 9\r\nContent-Length: 5"), nil},
 		"a range of something":        {partial("Content-Range: words 0-4/9"), []string{"HTTP_content_range_unknown_byte_unit"}},
 		"a range without a slash":     {partial("Content-Range: bytes 0-4"), []string{"HTTP_content_range_cannot_parse"}},
