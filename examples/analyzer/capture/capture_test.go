@@ -222,7 +222,8 @@ func TestPcapng(t *testing.T) {
 }
 
 func TestPcapngSimplePacketsAreCut(t *testing.T) {
-	for snap, data := range map[uint32]string{1: "s", 5: "simpl", 12: "simpl\x00\x00\x00"} { // at most what is there
+	// The length of the data is at most what is there.
+	for snap, data := range map[uint32]string{1: "s", 5: "simpl", 12: "simpl\x00\x00\x00"} {
 		s := begin(little, 1)
 		s.iface(1, snap)
 		s.block(simplePacket, append(little.AppendUint32(nil, 9), "simpl"...))
@@ -629,7 +630,8 @@ func TestInterruptedPipe(t *testing.T) {
 		_, err = awaited(s)
 	}
 	assert.Equal(t, io.EOF, err)
-	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 }, // the condition is one
+	// The condition has a goroutine of its own.
+	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 },
 		10*time.Second, 10*time.Millisecond)
 }
 

@@ -29,7 +29,8 @@ func isolate(t *testing.T) {
 	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
 		t.Skip("needs the right to mount: ", err)
 	}
-	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0) // or the kernel speaks itself
+	// Otherwise the kernel itself speaks at each interface.
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	up(t, "lo")
 }
 

@@ -141,7 +141,7 @@ func (t *Table) byPort(f *flow) protocol.Parser {
 	return p
 }
 
-// conclude ends the search for a parser when no more will be waited for.
+// conclude gives up what f waits for, bytes that an ACK alone knows of and more to find a parser by.
 func (t *Table) conclude(f *flow) {
 	for side := range protocol.Side(2) {
 		t.acknowledged(f, side, f.last, f.ends[side].ack)

@@ -15,7 +15,7 @@ import (
 // doubts reports whether a segment from src begins another connection although f is established and
 // not over, or on its way. A host does not believe that (RFC 5961, section 4), for anybody can send
 // a SYN in another's name; if the connection was really forgotten, the other side accepts the new
-// one, which is then believed: see answered.
+// one, which then takes its place: see answered and displace.
 func (f *flow) doubts(src netip.AddrPort, tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
 	switch {
@@ -186,7 +186,6 @@ func (t *Table) settle(f *flow, side protocol.Side) {
 		if len(x.data) > 0 {
 			t.receive(f, side, x.time, x.seq, x.data)
 		}
-		t.finish(f, side, x.time)
 	}
 	clear(claims[len(rest):])
 	if f.claims[side] = rest; len(rest) == 0 {

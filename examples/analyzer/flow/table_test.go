@@ -848,7 +848,7 @@ func TestSearchInManyPieces(t *testing.T) {
 
 // What both sides send while a protocol is searched is bounded together.
 func TestSearchOfBothSidesIsBounded(t *testing.T) {
-	for resp, searching := range map[int]bool{2095: true, 2096: false} { // with the originator's 2000, 4096 bytes
+	for resp, searching := range map[int]bool{2095: true, 2096: false} { // or 4096 of both sides
 		h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 1000)})
 		h.handshake()
 		h.tcp(client, server, "A", 101, 501, strings.Repeat("hello", 400))
@@ -979,8 +979,9 @@ func TestICMPAnswers(t *testing.T) {
 			icmp := layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 			h.packet(src, dst, conn.ICMPv6, serialize(t, src, dst, &icmp, "12345"))
 		}
+		// This one is shorter than the header that counts.
 		h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server,
-			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(pair[0], 0)}, "")) // is shorter than the header that counts
+			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(pair[0], 0)}, ""))
 		message(v6client, v6server, pair[0])
 		message(v6server, v6client, pair[1])
 		defer func() { assert.Contains(t, h.rows.String(), `"proto":"icmp"`) }()

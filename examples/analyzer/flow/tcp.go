@@ -117,8 +117,8 @@ func (t *Table) reused(f *flow, tcp *layers.TCP) bool {
 	switch {
 	case !tcp.SYN:
 		return false
-	case orig.state == synSent && resp.state == inactive: // the originator's is doubted, the responder's an answer
-		return false
+	case orig.state == synSent && resp.state == inactive:
+		return false // the originator's is doubted, the responder's an answer
 	case tcp.ACK && orig.state != inactive:
 		return false
 	case tcp.ACK:
@@ -175,7 +175,8 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		t.transition(f, side, tcp, length) // the row says what was tried; the other side takes none of it
 		return
 	}
-	if e.state == inactive && (side == protocol.Orig || !tcp.RST) { // a RST is perhaps of somebody else: then the SYN-ACK is still to come
+	// After a RST, which is perhaps of somebody else, the SYN-ACK may still come.
+	if e.state == inactive && (side == protocol.Orig || !tcp.RST) {
 		e.late = !tcp.SYN || side == protocol.Orig && tcp.ACK
 	}
 	t.synchronize(f, e, tcp, span)

@@ -105,7 +105,7 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 		return
 	case t.reused(f, tcp):
 		t.remove(f, "endpoints in use again")
-		if f = t.flows[k]; f != nil { // that it had superseded
+		if f = t.flows[k]; f != nil { // that it had displaced
 			t.follow(p, src, dst)
 			return
 		}

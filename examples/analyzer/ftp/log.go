@@ -73,7 +73,7 @@ type log struct {
 	current *command   // the one that the latest reply is of
 
 	user, password string
-	cwd            string // the working directory; relative, and "." at first, if it is not known; at most maxDir bytes
+	cwd            string // at most maxDir bytes; relative, and "." at first, if it is not known
 	fileSize       *int64
 	replyCode      *int // of the latest reply: a command without a reply is logged with it, too, as in Zeek
 	replyMsg       string

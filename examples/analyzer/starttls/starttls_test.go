@@ -246,7 +246,8 @@ func TestConversations(t *testing.T) {
 // The last byte of an answer is enough, and nothing need come after it.
 func TestHandsOverAtOnce(t *testing.T) {
 	for _, tt := range conversations {
-		if tt.next == protocol.HandOver && tt.name != "grants the second time" { // which waits for the client's turn
+		// "grants the second time" waits for the client's turn.
+		if tt.next == protocol.HandOver && tt.name != "grants the second time" {
 			res := Play(t, New(&Recorder{}, tt.p), Conn(), tt.turns...)
 			assert.Equal(t, Result{Next: protocol.HandOver}, res, "%v %s", tt.p, tt.name)
 		}
