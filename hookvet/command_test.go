@@ -158,7 +158,7 @@ func TestNothingIsReportedInTheRepository(t *testing.T) {
 	command := filepath.Join(t.TempDir(), "hookvet.exe")
 	b, err := exec.Command("go", "build", "-o", command, "./cmd/hookvet").CombinedOutput()
 	require.NoError(t, err, "%s", b)
-	for _, dir := range []string{"..", filepath.Join("..", "examples"), "."} {
+	for _, dir := range []string{"..", "../analyzer", "../benchmarks", "../examples", "."} {
 		cmd := exec.Command("go", "vet", "-vettool="+command, "./...")
 		cmd.Dir = dir
 		b, err := cmd.CombinedOutput()

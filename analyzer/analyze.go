@@ -1,0 +1,404 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"sync"
+	"time"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/capture"
+	"example.com/conn/analyzer/flow"
+	"example.com/conn/analyzer/logs"
+	"example.com/conn/analyzer/packet"
+)
+
+// An analysis distributes the connections of a capture, or of an interface, over workers. Each
+// worker has a flow table of its own and shares nothing with other workers but the output.
+//
+// One goroutine reads a recording and hands frames on by a hash of the addresses in them, so that
+// each connection's packets come to one worker in their order; the workers decode. On an interface
+// each worker has a ring of its own, and the kernel does what the reader does.
+type analysis struct {
+	workers []*worker
+	wait    sync.WaitGroup
+
+	// Of the reader, which also decodes what Plain does not know: tunnels and fragments, for what
+	// is in them may belong to another worker than what is around them.
+	frames
+	clock  time.Time // the latest time of a frame
+	ticked time.Time // when all workers were told
+}
+
+// frames is what is known of the frames that one goroutine reads.
+type frames struct {
+	decoder *packet.Decoder
+	log     *logs.Writer
+	weird   logs.WeirdLimit
+
+	packets      int
+	bytes        int64
+	decodeErrors int
+	dropped      uint64
+	first, last  time.Time // of frames
+}
+
+func newFrames(cfg flow.Config, out *logs.Output) frames {
+	d := packet.NewDecoder()
+	d.IgnoreChecksums, d.UDPTimeout = cfg.IgnoreChecksums, cfg.UDPTimeout
+	return frames{decoder: d, log: logs.NewWriter(out)}
+}
+
+func (f *frames) count(frame packet.Frame) {
+	f.packets++
+	f.bytes += int64(frame.Wire)
+	if f.first.IsZero() {
+		f.first = frame.Time
+	}
+	if frame.Time.After(f.last) {
+		f.last = frame.Time
+	}
+}
+
+// Weird is part of packet.Sink.
+func (f *frames) Weird(at time.Time, name, addl string) {
+	if f.weird.Allow(name, at) {
+		f.Log(logs.NewWeird(nil, at, name, addl, ""))
+	}
+}
+
+// Log is part of packet.Sink.
+func (f *frames) Log(row logs.Row) { f.log.Write(row) }
+
+// decode gives sink the packets in a frame.
+func (f *frames) decode(frame packet.Frame, sink packet.Sink) {
+	if err := f.decoder.Decode(frame, sink); err != nil {
+		f.decodeErrors++
+	}
+}
+
+// A worker follows its share of the connections.
+type worker struct {
+	frames
+	table   *flow.Table
+	batch   *batch      // that is being filled
+	full    chan *batch // to the worker
+	drained chan *batch // and back
+}
+
+// A batch is frames on their way to a worker, with their bytes. It goes back to the reader to be
+// filled again.
+type batch struct {
+	items []item
+	bytes []byte
+	clock time.Time // of the capture, when the batch was sent
+	flush bool      // nothing may come for a while: rows are to be written
+}
+
+// An item is a frame, or a packet that the reader has decoded.
+type item struct {
+	clock  time.Time // the latest time of a frame until then: workers must not depend on what others get
+	frame  packet.Frame
+	packet *packet.Packet // nil if there is a frame
+}
+
+// A batch is sent when it has this many items or bytes.
+const (
+	batchItems = 512
+	batchBytes = 128 << 10
+)
+
+// newAnalysis returns an analysis with n workers, each with its own table of the given
+// configuration and its share of the connections and the memory.
+func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
+	a := &analysis{frames: newFrames(cfg, out)}
+	cfg.Once = new(sync.Once)
+	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
+	cfg.MaxTotal = max(cfg.MaxTotal/n, 1)
+	for range n {
+		a.workers = append(a.workers, newWorker(cfg, out))
+	}
+	a.decoder.Server = a.workers[0].decoder.Server
+	return a
+}
+
+func newWorker(cfg flow.Config, out *logs.Output) *worker {
+	w := &worker{frames: newFrames(cfg, out)}
+	cfg.Log = w.log
+	w.table = flow.New(cfg)
+	w.decoder.Server = func(port uint16) bool { return w.table.LikelyServer(conn.UDP, port) }
+	w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
+	return w
+}
+
+// Packet makes w a packet.Sink.
+func (w *worker) Packet(p *packet.Packet) { w.table.Packet(p) }
+
+// run follows frames until there are no more.
+func (w *worker) run() {
+	for b := range w.full {
+		for i := range b.items {
+			it := &b.items[i]
+			w.table.Advance(it.clock)
+			if it.packet != nil {
+				w.table.Packet(it.packet)
+			} else {
+				w.decode(it.frame, w)
+			}
+		}
+		w.table.Advance(b.clock)
+		if b.flush {
+			w.log.Flush()
+		}
+		clear(b.items)
+		*b = batch{items: b.items[:0], bytes: b.bytes[:0]}
+		select {
+		case w.drained <- b:
+		default:
+		}
+	}
+}
+
+// end ends all connections.
+func (w *worker) end() {
+	w.decoder.Close(w)
+	w.table.Close()
+	w.log.Flush()
+}
+
+// send sends w what was gathered for it.
+func (w *worker) send(clock time.Time) {
+	w.batch.clock = clock
+	w.full <- w.batch
+	select {
+	case w.batch = <-w.drained:
+	default:
+		w.batch = new(batch)
+	}
+}
+
+// start starts the workers of recordings, for read.
+func (a *analysis) start() {
+	for _, w := range a.workers {
+		a.wait.Go(func() { w.run(); w.end() })
+	}
+}
+
+// read takes the frames of one recording until it ends, or ctx does. tick is called every thousand
+// frames.
+func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) error {
+	for {
+		f, err := s.Next()
+		switch {
+		case err == nil:
+			a.frame(f)
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, capture.ErrIdle):
+			a.tick(true)
+		default:
+			return err
+		}
+		if a.packets%1024 == 0 {
+			if ctx.Err() != nil {
+				return nil
+			}
+			tick()
+		}
+	}
+}
+
+// tickEvery is how much time of the capture passes before workers that get no packets are told.
+const tickEvery = time.Second
+
+// frame gives f to the worker that has its connection.
+func (a *analysis) frame(f packet.Frame) {
+	a.count(f)
+	if f.Time.After(a.clock) {
+		a.clock = f.Time
+	}
+	if src, dst, ok := a.decoder.Plain(f); ok {
+		b := a.batchFor(src, dst)
+		f.Data = b.keep(f.Data)
+		b.items = append(b.items, item{clock: a.clock, frame: f})
+	} else {
+		a.decode(f, a)
+	}
+	if a.clock.Sub(a.ticked) >= tickEvery {
+		a.tick(false)
+	}
+}
+
+// Packet makes a a packet.Sink: it gives a packet that the reader has decoded to the worker that
+// has its connection.
+func (a *analysis) Packet(p *packet.Packet) {
+	b := a.batchFor(p.Src, p.Dst)
+	kept := *p
+	kept.Payload = b.keep(p.Payload)
+	b.items = append(b.items, item{clock: a.clock, packet: &kept})
+}
+
+// batchFor returns the batch of the worker that has the connections between two addresses, with
+// room for one more.
+func (a *analysis) batchFor(src, dst netip.Addr) *batch {
+	w := a.workers[0]
+	if len(a.workers) > 1 {
+		w = a.workers[packet.Shard(src, dst, len(a.workers))]
+	}
+	if len(w.batch.items) >= batchItems || len(w.batch.bytes) >= batchBytes {
+		w.send(a.clock)
+	}
+	return w.batch
+}
+
+// keep returns a copy of data in the memory of b.
+func (b *batch) keep(data []byte) []byte {
+	start := len(b.bytes)
+	b.bytes = append(b.bytes, data...) // if it moves, the items before keep the old bytes
+	return b.bytes[start:len(b.bytes):len(b.bytes)]
+}
+
+// tick sends all workers what there is, and the clock.
+func (a *analysis) tick(flush bool) {
+	a.ticked = a.clock
+	if flush {
+		a.log.Flush()
+	}
+	for _, w := range a.workers {
+		w.batch.flush = flush
+		w.send(a.clock)
+	}
+}
+
+// live takes the frames of one ring of an interface for each worker, until ctx ends or a ring
+// fails. It returns what the first of them failed with. report is told of packets that the kernel
+// has dropped, now and then.
+func (a *analysis) live(ctx context.Context, rings []*capture.Ring, report func(dropped uint64)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for i, w := range a.workers {
+		a.wait.Go(func() {
+			if err := w.follow(ctx, rings[i], report); err != nil {
+				cancel(err)
+			}
+			w.end()
+		})
+	}
+	a.wait.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// housekeeping is how often a worker on an interface writes its rows and asks for the kernel's
+// count of drops.
+const housekeeping = time.Second
+
+// follow takes the frames of a ring until ctx ends, or the ring fails.
+func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(dropped uint64)) (err error) {
+	last := time.Now()
+	for n := 1; ; n++ {
+		f, err := r.Next()
+		idle := errors.Is(err, capture.ErrIdle)
+		switch {
+		case err == nil:
+			w.count(f)
+			w.decode(f, w)
+		case !idle:
+			w.dropped, _ = r.Dropped()
+			return err
+		}
+		if !idle && n%256 != 0 {
+			continue
+		}
+		now := time.Now()
+		if idle {
+			w.table.Advance(now)
+		}
+		if ctx.Err() != nil || now.Sub(last) > housekeeping {
+			last = now
+			w.log.Flush()
+			if w.dropped, err = r.Dropped(); err != nil {
+				return err
+			}
+			report(w.dropped)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// A statsRow is the only row of the log stats.
+type statsRow struct {
+	Path              string       `json:"_path"`
+	Packets           int          `json:"packets"`
+	Bytes             int64        `json:"bytes"`
+	Dropped           uint64       `json:"dropped"` // by the kernel, on an interface
+	Connections       int          `json:"connections"`
+	Removed           int          `json:"removed"`
+	HooksRegistered   int          `json:"hooks_registered"`
+	HooksUnregistered int          `json:"hooks_unregistered"`
+	HooksRun          int          `json:"hooks_run"`
+	DecodeErrors      int          `json:"decode_errors"`
+	BadChecksums      int          `json:"bad_checksums"` // packets that were not believed
+	Evicted           int          `json:"evicted"`       // connections that a full table had no room for
+	Panics            int          `json:"panics"`
+	Duration          logs.Seconds `json:"duration"` // from the first frame to the last
+}
+
+// LogName implements logs.Row.
+func (r *statsRow) LogName() string { return r.Path }
+
+// finish ends all connections of a recording.
+func (a *analysis) finish() {
+	a.decoder.Close(a)
+	a.log.Flush()
+	for _, w := range a.workers {
+		w.send(a.clock)
+		close(w.full)
+	}
+	a.wait.Wait()
+}
+
+// stats returns what was counted, and the time that hooks took, after all connections have ended.
+func (a *analysis) stats() (row statsRow, hookTime time.Duration) {
+	row = statsRow{Path: "stats"}
+	var first, last time.Time
+	add := func(c *frames) {
+		row.Packets += c.packets
+		row.Bytes += c.bytes
+		row.Dropped += c.dropped
+		row.DecodeErrors += c.decodeErrors
+		if !c.first.IsZero() {
+			first = cmp.Or(first, c.first)
+			if c.first.Before(first) {
+				first = c.first
+			}
+			if c.last.After(last) {
+				last = c.last
+			}
+		}
+	}
+	add(&a.frames)
+	for _, w := range a.workers {
+		add(&w.frames)
+		s := w.table.Stats
+		row.Connections += s.Connections
+		row.Removed += s.Removed
+		row.HooksRegistered += s.HooksRegistered
+		row.HooksUnregistered += s.HooksUnregistered
+		row.HooksRun += s.HooksRun
+		row.DecodeErrors += s.DecodeErrors
+		row.BadChecksums += s.BadChecksums
+		row.Evicted += s.Evicted
+		row.Panics += s.Panics
+		hookTime += s.HookTime
+	}
+	row.Duration = logs.Interval(last.Sub(first))
+	return row, hookTime
+}

@@ -1,0 +1,26 @@
+//go:build !linux
+
+package capture
+
+import (
+	"errors"
+
+	"example.com/conn/analyzer/packet"
+)
+
+// A Ring is what only Linux has.
+type Ring struct{}
+
+// Live returns an error: capturing at an interface needs Linux.
+func Live(cfg LiveConfig) (*Ring, error) {
+	return nil, errors.New("interface " + cfg.Interface + ": capturing needs Linux")
+}
+
+// Next is never called, as Live returns no Ring.
+func (r *Ring) Next() (packet.Frame, error) { return packet.Frame{}, ErrIdle }
+
+// Dropped is never called.
+func (r *Ring) Dropped() (uint64, error) { return 0, nil }
+
+// Close is never called.
+func (r *Ring) Close() {}

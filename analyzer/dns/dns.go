@@ -1,0 +1,169 @@
+// Package dns follows DNS over UDP and TCP, with mDNS, LLMNR and the NetBIOS name service: the log
+// dns has a row for each query and its reply, as Zeek's.
+//
+// The files: dns.go has the parser, pending.go pairs queries and replies, row.go makes rows of
+// messages, message.go reads messages and rdata.go the data of their records, names.go has the
+// names of numbers.
+package dns
+
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/protocol"
+)
+
+const netbios = 137 // the port of the NetBIOS name service
+
+// A Parser is a protocol.Parser.
+type Parser struct {
+	owner     protocol.Owner
+	transport conn.Proto
+	msg       message // the one at hand; kept because it has a buffer
+}
+
+// New returns a parser for DNS over the given transport, conn.UDP or conn.TCP.
+func New(o protocol.Owner, transport conn.Proto) *Parser {
+	return &Parser{owner: o, transport: transport}
+}
+
+func (p *Parser) Name() string          { return "dns" }
+func (p *Parser) Transport() conn.Proto { return p.transport }
+
+// Ports has where Zeek takes all for DNS.
+func (p *Parser) Ports() []uint16 {
+	if p.transport == conn.TCP {
+		return []uint16{53}
+	}
+	return []uint16{53, netbios, 5353, 5355}
+}
+
+// Match is No: only the port tells, as in Zeek. Many datagrams of other protocols can be read as
+// DNS.
+func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return protocol.No }
+
+// Resumes is true: the first bytes that were captured often begin a message. If they do not, no
+// message is found.
+func (p *Parser) Resumes() bool { return true }
+
+// Expired implements protocol.Expirer. Zeek looks every ten seconds (dns_session_timeout) whether a
+// connection was idle for nine, so that a client that keeps its port has many connections.
+func (p *Parser) Expired(c *conn.Connection, last, now time.Time) bool {
+	const period, idle = 10 * time.Second, 9 * time.Second
+	looks := (last.Sub(c.Start) + idle + period - 1) / period // until it was idle long enough
+	return now.Sub(c.Start) >= looks*period
+}
+
+// A state is what is known of a connection. finalize is registered as long as something is pending.
+type state struct {
+	parser           *Parser
+	queries, replies pending // without the other
+	seen             int     // bytes of messages
+	confirmed        bool    // a message could be read
+}
+
+var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
+
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int {
+	const stateSize = 160 // with its place in c
+	s := session.Get(c)
+	if s == nil {
+		return 0
+	}
+	return stateSize + s.queries.held() + s.replies.held()
+}
+
+// Flush logs what is pending.
+func (p *Parser) Flush(c *conn.Connection) {
+	if s := session.Get(c); s != nil {
+		s.flush()
+		p.owner.Unregister(c, finalize)
+	}
+}
+
+// finalize logs what never got its counterpart.
+func finalize(c *conn.Connection) bool {
+	session.Get(c).flush()
+	return true
+}
+
+func (s *state) flush() {
+	s.queries.flush(s.parser.owner, 0)
+	s.replies.flush(s.parser.owner, 0)
+}
+
+// Data takes whole messages only, which are at most 64 KB.
+func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+	if p.transport == conn.UDP {
+		if repliesFirst(c, pkt, data) {
+			return 0, protocol.Flip
+		}
+		return len(data), p.message(c, pkt, data)
+	}
+	n := 0
+	for len(data) >= n+2 {
+		end := n + 2 + int(binary.BigEndian.Uint16(data[n:]))
+		if end > len(data) {
+			break
+		}
+		next := p.message(c, pkt, data[n+2:end])
+		n = end
+		if next != protocol.More {
+			return n, next
+		}
+	}
+	return n, protocol.More
+}
+
+// repliesFirst reports whether the first message of a connection is a reply, so that its sides have
+// been mistaken for each other. A multicast group never replies.
+func repliesFirst(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
+	first := pkt.Side == protocol.Orig && session.Get(c) == nil && len(data) >= headerLen
+	return first && (&message{data: data}).reply() && !c.ID.Resp.Addr().IsMulticast()
+}
+
+// Gap gives up: there is no telling where the next message begins.
+func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.Stop }
+
+// End has nothing to do: the other side may still send what is missing.
+func (p *Parser) End(*conn.Connection, protocol.Packet) {}
+
+// message takes one message.
+func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) protocol.Next {
+	s, created := session.GetOrNew(c)
+	if created {
+		s.parser = p
+	}
+	s.seen += len(data)
+	if len(data) < headerLen {
+		p.owner.Weird(c, "DNS_truncated_len_lt_hdr_len", "")
+		return protocol.More
+	}
+	m := &p.msg
+	*m = message{data: data, at: headerLen, buf: m.buf, text: m.text, owner: p.owner, conn: c}
+	defer func() { m.data, m.conn = nil, nil }()
+	m.netbios = p.transport == conn.UDP && c.ID.Resp.Port() == netbios
+	var r *Row
+	op := m.opcode()
+	switch {
+	case op == opQuery || op == opNotify || op == opUpdate:
+		r = s.begin(c, pkt.Time, m)
+		defer s.end(c, r, m)
+	case !m.netbios:
+		m.weird("DNS_unknown_opcode", strconv.Itoa(int(op)))
+		return protocol.More
+	}
+	if m.questions() > maxQueries {
+		m.weird("DNS_Conn_count_too_large", "")
+		return protocol.Violated(s.confirmed, s.seen)
+	}
+	if !m.read(r, pkt.Time) {
+		return protocol.More
+	}
+	s.confirmed = true
+	p.owner.Confirm(c)
+	return protocol.More
+}

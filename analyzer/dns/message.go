@@ -1,0 +1,212 @@
+package dns
+
+import (
+	"encoding/binary"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/logs"
+	"example.com/conn/analyzer/protocol"
+)
+
+const (
+	headerLen  = 12  // bytes of a message before its first question
+	maxQueries = 25  // questions of one message, beyond which it is something else; Zeek's dns_max_queries
+	maxName    = 512 // bytes of a name, with a dot behind each label, that are read; 255 are allowed, but Zeek logs more
+	maxJumps   = 20  // pointers in one name; Zeek's dns_max_compression_chain_depth
+	maxLabel   = 63  // bytes of a label, but for NetBIOS
+)
+
+// The opcodes of messages that are logged.
+const (
+	opQuery  = 0
+	opNotify = 4
+	opUpdate = 5 // of NetBIOS, a registration
+)
+
+// A message is one DNS message that is read from the front to the back, once: names that nobody
+// asks for are passed over, and those that are wanted are put together in one buffer. Neither
+// gopacket nor x/net's dnsmessage can be used: they give up at damage behind which Zeek goes on,
+// and they expand all names, which takes 30 ns for each byte of a message that is made for it.
+//
+// Where a message is damaged, this reads what Zeek reads, and leaves the weird rows that it leaves.
+type message struct {
+	data    []byte
+	at      int    // the first byte that was not read yet
+	netbios bool   // of the NetBIOS name service, whose labels may be longer
+	record  record // the last that was read
+	buf     []byte // what name has read; at most maxName bytes
+	text    []byte // of the record, while it is put together; not much more than logs.MaxText
+
+	owner protocol.Owner
+	conn  *conn.Connection
+}
+
+func (m *message) weird(name, addl string) { m.owner.Weird(m.conn, name, addl) }
+
+// The header of the message, of which data has all.
+
+func (m *message) id() uint16      { return binary.BigEndian.Uint16(m.data) }
+func (m *message) reply() bool     { return m.data[2]&0x80 != 0 }
+func (m *message) opcode() uint8   { return m.data[2] >> 3 & 0xf }
+func (m *message) aa() bool        { return m.data[2]&4 != 0 }
+func (m *message) tc() bool        { return m.data[2]&2 != 0 }
+func (m *message) rd() bool        { return m.data[2]&1 != 0 }
+func (m *message) ra() bool        { return m.data[3]&0x80 != 0 }
+func (m *message) z() uint8        { return m.data[3] >> 4 & 7 } // with the bits AD and CD
+func (m *message) rcode() uint8    { return m.data[3] & 0xf }    // without what EDNS adds in front
+func (m *message) questions() int  { return int(binary.BigEndian.Uint16(m.data[4:])) }
+func (m *message) answers() int    { return int(binary.BigEndian.Uint16(m.data[6:])) }
+func (m *message) authority() int  { return int(binary.BigEndian.Uint16(m.data[8:])) }
+func (m *message) additional() int { return int(binary.BigEndian.Uint16(m.data[10:])) }
+
+// update reports whether the message is a dynamic update, whose sections mean something else.
+func (m *message) update() bool { return m.opcode() == opUpdate && !m.netbios }
+
+// left returns how many bytes were not read yet.
+func (m *message) left() int { return len(m.data) - m.at }
+
+// uint16 and uint32 read a number. It is 0, and nothing is read, where the message ends before.
+func (m *message) uint16() (v uint16) {
+	if m.left() >= 2 {
+		v = binary.BigEndian.Uint16(m.data[m.at:])
+		m.at += 2
+	}
+	return v
+}
+
+func (m *message) uint32() (v uint32) {
+	if m.left() >= 4 {
+		v = binary.BigEndian.Uint32(m.data[m.at:])
+		m.at += 4
+	}
+	return v
+}
+
+// name reads a name and returns it as logs have it, in lower case and without the last dot. If it
+// is damaged, that is what comes before the damage. The result is good until the next call.
+func (m *message) name() []byte {
+	m.buf = m.buf[:0]
+	m.walk(true)
+	if len(m.buf) >= 255 {
+		m.weird("DNS_NAME_too_long", "")
+	}
+	for i, b := range m.buf {
+		m.buf[i] = lower(b)
+	}
+	return m.buf[:max(0, len(m.buf)-1)]
+}
+
+// nameAt returns the name at an offset, and reads nothing.
+func (m *message) nameAt(offset int) string {
+	at := m.at
+	m.at = offset
+	name := logs.Text(m.name())
+	m.at = at
+	return name
+}
+
+// walk reads a name, and puts its labels into buf if expand is set, each with a dot behind it. If
+// not, it does not look at what pointers point to, so that the time it takes is bounded by the
+// bytes that it reads.
+func (m *message) walk(expand bool) {
+	at, end := m.at, len(m.data)
+	next := &m.at // where the message goes on: behind the first pointer, if there is one
+	var elsewhere int
+	for size, jumps := 0, 0; at < end; {
+		start, n := at, int(m.data[at])
+		at++
+		*next = at
+		switch {
+		case n == 0 || at == end:
+			return
+		case n >= 0xc0:
+			target := (n&0x3f)<<8 | int(m.data[at])
+			*next = at + 1
+			switch jumps++; {
+			case target >= start:
+				m.weird("DNS_label_forward_compress_offset", "")
+				return
+			case !expand:
+				return
+			case jumps > maxJumps:
+				m.weird("DNS_max_compression_chain_depth_exceeded", "")
+				return
+			}
+			at, end, next = target, start, &elsewhere
+			continue
+		case n > end-at:
+			*next = end
+			m.weird("DNS_label_len_gt_pkt", "")
+			return
+		case n > maxLabel && !m.netbios:
+			m.weird("DNS_label_too_long", "")
+			return
+		case size+n+1 > maxName:
+			m.weird("DNS_label_len_gt_name_len", "")
+			return
+		case expand:
+			m.buf = append(append(m.buf, m.data[at:at+n]...), '.') // at most maxName
+		}
+		size += n + 1
+		at += n
+		*next = at
+	}
+}
+
+func lower(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		b += 'a' - 'A'
+	}
+	return b
+}
+
+// readQuestions reads the questions. It returns the offset of the last that is whole, 0 if there is
+// none, and whether all are.
+func (m *message) readQuestions() (last int, ok bool) {
+	for range m.questions() {
+		start := m.at
+		m.walk(false)
+		if m.left() < 4 {
+			m.weird("DNS_truncated_quest_too_short", "")
+			return last, false
+		}
+		m.at += 4
+		last = start
+	}
+	return last, true
+}
+
+// A record is a resource record without its data, which is where the message goes on.
+type record struct {
+	name  int // the offset of its name
+	kind  uint16
+	class uint16
+	ttl   uint32
+	end   int // the offset where its data should end
+}
+
+// readRecord reads the next record up to its data, unless it is damaged.
+func (m *message) readRecord() (ok bool) {
+	r := &m.record
+	r.name = m.at
+	m.walk(false)
+	if m.left() < 4 {
+		m.weird("DNS_truncated_ans_too_short", "")
+		return false
+	}
+	r.kind, r.class, r.ttl = m.uint16(), m.uint16(), m.uint32()
+	size := int(m.uint16())
+	r.end = m.at + size
+	switch {
+	case size > m.left():
+		m.weird("DNS_truncated_RR_rdlength_lt_len", "")
+		return false
+	case size == 0 && m.left() > 0 && !m.update():
+		m.weird("DNS_zero_rdlength", "")
+		return false
+	}
+	return true
+}
+
+// rest returns what is left of the record.
+func (m *message) rest() []byte { return m.data[m.at:max(m.at, m.record.end)] }

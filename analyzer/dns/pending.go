@@ -1,0 +1,129 @@
+package dns
+
+import (
+	"slices"
+	"time"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/protocol"
+)
+
+const (
+	maxIDs    = 50       // transaction IDs with something pending; Zeek's DNS::max_pending_query_ids
+	maxQueued = 50       // rows pending for one ID; Zeek's DNS::max_pending_msgs
+	maxHeld   = 64 << 10 // bytes that one side's rows take; Zeek has no such limit
+)
+
+// pending has the rows of the queries of a connection, or of its replies, that have no counterpart
+// yet. At one of its limits, what is pending is logged as it is: it will never be matched.
+type pending struct {
+	queues []queue // at most maxIDs+1, the oldest first
+	size   int     // bytes that the rows take
+}
+
+// A queue has the rows with one ID, the oldest first.
+type queue struct {
+	id   uint16
+	rows []*Row // at most maxQueued+1
+}
+
+func (p *pending) find(id uint16) int {
+	return slices.IndexFunc(p.queues, func(q queue) bool { return q.id == id })
+}
+
+// take removes the oldest row with the given ID and returns it, nil if there is none.
+func (p *pending) take(id uint16) *Row {
+	i := p.find(id)
+	if i < 0 {
+		return nil
+	}
+	q := &p.queues[i]
+	r := q.rows[0]
+	p.size -= r.held()
+	if q.rows = slices.Delete(q.rows, 0, 1); len(q.rows) == 0 {
+		p.queues = slices.Delete(p.queues, i, i+1)
+	}
+	if len(p.queues) == 0 {
+		p.queues = nil
+	}
+	return r
+}
+
+// add adds a row. It reports whether it has logged others because of a limit.
+func (p *pending) add(r *Row, o protocol.Owner) (limited bool) {
+	i := p.find(r.TransID)
+	switch {
+	case p.size+r.held() > maxHeld && p.size > 0:
+		p.flush(o, 0)
+		i, limited = -1, true
+	case i < 0 && len(p.queues) > maxIDs:
+		p.flush(o, 1)
+		limited = true
+	case i >= 0 && len(p.queues[i].rows) > maxQueued:
+		for _, r := range p.queues[i].rows {
+			p.size -= r.held()
+			o.Log(r)
+		}
+		p.queues[i].rows = nil
+		limited = true
+	}
+	if i < 0 {
+		i = len(p.queues)
+		p.queues = append(p.queues, queue{id: r.TransID})
+	}
+	p.queues[i].rows = append(p.queues[i].rows, r)
+	p.size += r.held()
+	return limited
+}
+
+// flush logs all but the oldest IDs, of which it keeps as many as given. Zeek keeps one query
+// apart, which its limit does not concern.
+func (p *pending) flush(o protocol.Owner, keep int) {
+	for _, q := range p.queues[keep:] {
+		for _, r := range q.rows {
+			p.size -= r.held()
+			o.Log(r)
+		}
+	}
+	p.queues = slices.Clone(p.queues[:keep])
+}
+
+func (p *pending) held() int {
+	const queueSize = 32 + 8 // with a place for a row
+	return p.size + cap(p.queues)*queueSize
+}
+
+// begin returns the row that the message m is for: that of its counterpart, or a new one.
+func (s *state) begin(c *conn.Connection, now time.Time, m *message) *Row {
+	others := &s.replies
+	if m.reply() {
+		others = &s.queries
+	}
+	r := others.take(m.id())
+	if r == nil {
+		return newRow(c, now, m.id())
+	}
+	r.paired = true
+	return r
+}
+
+// end logs the row of m when it has both messages, and keeps it otherwise.
+func (s *state) end(c *conn.Connection, r *Row, m *message) {
+	o := s.parser.owner
+	if r.paired {
+		o.Log(r)
+	} else {
+		mine := &s.queries
+		if m.reply() {
+			mine = &s.replies
+		}
+		if mine.add(r, o) {
+			o.Weird(c, "dns_unmatched_msg_quantity", "")
+		}
+	}
+	if len(s.queries.queues)+len(s.replies.queues) > 0 {
+		o.Register(c, finalize) // unless it is already
+	} else {
+		o.Unregister(c, finalize)
+	}
+}

@@ -1,0 +1,327 @@
+package dns
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"example.com/conn/analyzer/logs"
+)
+
+// An rdataReader reads the data of r, which is what m has next. text is what Zeek's log has for it:
+// the gist of it, not all. logged is false for those that Zeek passes over; ok is false if the
+// message cannot be read any further.
+//
+// Where the data is damaged, ok tells what Zeek makes of it, so some readers go on behind a name
+// that is longer than the record says: they leave m at the end of the name. The others leave m
+// where they like, and the next record begins at m.record.end.
+type rdataReader func(m *message) (text string, logged, ok bool)
+
+// readers has what is not [unknown].
+var readers = map[uint16]rdataReader{
+	1: readA, 2: readName, 5: readName, 6: readSOA, 11: nothingToTell, 12: readName, 13: readHINFO, 15: readMX, 16: readTXT,
+	28: readAAAA, 29: readLOC, 32: notLogged, 33: readSRV, 35: readNAPTR, 38: readAAAA, 41: readOPT, 43: readDS,
+	44: readSSHFP, 46: readRRSIG, 47: readNSEC, 48: readDNSKEY, 50: fixed(6, "NSEC3"), 51: fixed(5, "NSEC3PARAM"),
+	64: readSVCB, 65: readSVCB, 99: readTXT, 249: notLogged, 250: notLogged, 257: readCAA,
+	65534: fixed(5, "BIND9 signing signal"),
+}
+
+// rdata reads the data of the record, up to the next.
+func (m *message) rdata() (text string, logged, ok bool) {
+	read := readers[m.record.kind]
+	if read == nil {
+		read = unknown
+	}
+	text, logged, ok = read(m)
+	if !endsWithName[m.record.kind] {
+		m.at = m.record.end
+	} else if ok && m.at != m.record.end {
+		m.weird("DNS_RR_length_mismatch", "")
+	}
+	return text, logged, ok
+}
+
+// endsWithName has the types whose records end where a name ends, or what follows it, whatever the
+// length says.
+var endsWithName = map[uint16]bool{2: true, 5: true, 6: true, 12: true, 15: true, 33: true}
+
+func unknown(m *message) (string, bool, bool) {
+	n := strconv.Itoa(int(m.record.kind))
+	m.weird("DNS_RR_unknown_type", n)
+	return "<unknown type=" + n + ">", true, true
+}
+
+func notLogged(*message) (string, bool, bool)     { return "", false, true }
+func nothingToTell(*message) (string, bool, bool) { return "", true, true }
+
+// fixed is for records of which it is only said that they are there. They have least bytes at
+// least.
+func fixed(least int, text string) rdataReader {
+	return func(m *message) (string, bool, bool) { return text, m.left() >= least, m.left() >= least }
+}
+
+// nameText reads a name that is the whole text.
+func (m *message) nameText() (string, bool, bool) { return logs.Text(m.name()), true, true }
+
+func readName(m *message) (string, bool, bool) { return m.nameText() }
+
+func readMX(m *message) (string, bool, bool) {
+	m.uint16()
+	return m.nameText()
+}
+
+func readSRV(m *message) (string, bool, bool) {
+	if m.netbios { // NBSTAT was there before SRV
+		m.at = m.record.end
+		return "", false, true
+	}
+	m.uint16()
+	m.uint32()
+	return m.nameText()
+}
+
+func readSOA(m *message) (string, bool, bool) {
+	primary := logs.Text(m.name())
+	m.walk(false)
+	if m.left() < 20 {
+		return "", false, false
+	}
+	m.at += 20
+	return primary, true, true
+}
+
+func readA(m *message) (string, bool, bool) {
+	if m.record.end-m.at != 4 {
+		m.weird("DNS_RR_bad_length", "")
+		return "", false, false
+	}
+	return m.address(netip.AddrFrom4([4]byte(m.rest())))
+}
+
+// readAAAA is also for A6, of which Zeek takes the first 16 bytes for an address as well.
+func readAAAA(m *message) (string, bool, bool) {
+	if m.record.end-m.at < 16 {
+		m.weird("DNS_RR_bad_length", "")
+		return "", false, false
+	}
+	return m.address(netip.AddrFrom16([16]byte(m.rest())))
+}
+
+func (m *message) address(a netip.Addr) (string, bool, bool) {
+	text := a.String()
+	if m.update() {
+		text = typeName(m.record.kind) + " " + m.nameAt(m.record.name) + " " + text
+	}
+	return text, true, true
+}
+
+// charString reads a string with a length before it. ok is false if there is none.
+func (m *message) charString() (s []byte, ok bool) {
+	rest := m.rest()
+	if len(rest) == 0 {
+		return nil, false
+	}
+	n := int(rest[0])
+	if n >= len(rest) {
+		m.weird("DNS_TXT_char_str_past_rdlen", "")
+		m.at++
+		return nil, false
+	}
+	m.at += 1 + n
+	return rest[1 : 1+n], true
+}
+
+// readTXT is also for SPF.
+func readTXT(m *message) (string, bool, bool) {
+	m.text = m.text[:0]
+	for {
+		s, ok := m.charString()
+		if !ok {
+			return logs.Text(m.text), true, m.at == m.record.end
+		}
+		if len(m.text) > logs.MaxText {
+			continue
+		}
+		if len(m.text) > 0 {
+			m.text = append(m.text, ' ')
+		}
+		m.text = append(append(m.text, typeName(m.record.kind)...), ' ')
+		m.text = append(strconv.AppendInt(m.text, int64(len(s)), 10), ' ')
+		m.text = append(m.text, s...)
+	}
+}
+
+func readHINFO(m *message) (string, bool, bool) {
+	m.charString()
+	m.charString()
+	return "", false, m.at == m.record.end
+}
+
+func readNAPTR(m *message) (string, bool, bool) {
+	order, preference := m.uint16(), m.uint16()
+	var texts [3]string // flags, services and a regular expression
+	for i := range texts {
+		s, ok := m.charString()
+		if !ok {
+			return "", false, false
+		}
+		texts[i] = logs.Text(s)
+	}
+	text := fmt.Sprintf("NAPTR %d %d %s %s %s", order, preference, texts[0], texts[1], texts[2])
+	if replacement := logs.Text(m.name()); replacement != "" {
+		if texts[2] != "" {
+			text += " "
+		}
+		text += replacement
+	}
+	return text, true, true
+}
+
+func readRRSIG(m *message) (string, bool, bool) {
+	if m.left() < 18 {
+		return "", false, false
+	}
+	covered, algorithm := m.uint16(), m.data[m.at]
+	m.at += 16
+	m.zoneSigning("RRSIG", algorithm)
+	signer := logs.Text(m.name())
+	if signer == "" {
+		signer = "<Root>"
+	}
+	return fmt.Sprintf("RRSIG %d %s", covered, signer), true, true
+}
+
+func readDNSKEY(m *message) (string, bool, bool) {
+	if m.left() < 4 {
+		return "", false, false
+	}
+	const zoneKey, revoked, entryPoint = 0x100, 0x80, 1
+	flags := m.uint16()
+	proto, algorithm := m.data[m.at], m.data[m.at+1]
+	if flags&^(zoneKey|revoked|entryPoint) != 0 {
+		m.weird("DNSSEC_DNSKEY_Invalid_Flag", strconv.Itoa(int(flags)))
+	}
+	if flags&(zoneKey|revoked|entryPoint) == zoneKey|revoked|entryPoint {
+		m.weird("DNSSEC_DNSKEY_Revoked_KSK", strconv.Itoa(int(flags)))
+	}
+	if proto != 3 {
+		m.weird("DNSSEC_DNSKEY_Invalid_Protocol", strconv.Itoa(int(proto)))
+	}
+	m.zoneSigning("DNSKEY", algorithm)
+	return fmt.Sprintf("DNSKEY %d", algorithm), true, true
+}
+
+// zoneSigning says what is weird about an algorithm of DNSSEC.
+func (m *message) zoneSigning(record string, algorithm uint8) {
+	what := "unknown"
+	switch {
+	case algorithm == 1:
+		what = "NotRecommended"
+	case algorithm >= 2 && algorithm <= 8, algorithm == 10, algorithm >= 12 && algorithm <= 16:
+		return
+	case algorithm >= 252 && algorithm <= 254:
+		what = [...]string{"Indirect", "PrivateDNS", "PrivateOID"}[algorithm-252]
+	}
+	m.weird("DNSSEC_"+record+"_"+what+"_ZoneSignAlgo", strconv.Itoa(int(algorithm)))
+}
+
+func readDS(m *message) (string, bool, bool) {
+	if m.left() < 4 {
+		return "", false, false
+	}
+	algorithm, digest := m.data[m.at+2], m.data[m.at+3]
+	switch {
+	case digest == 0:
+		m.weird("DNSSEC_DS_ReservedDigestType", "0")
+	case digest > 4:
+		m.weird("DNSSEC_DS_unknown_DigestType", strconv.Itoa(int(digest)))
+	}
+	return fmt.Sprintf("DS %d %d", algorithm, digest), true, true
+}
+
+func readNSEC(m *message) (string, bool, bool) {
+	next := logs.Text(m.name())
+	return "NSEC " + m.nameAt(m.record.name) + " " + next, true, true
+}
+
+func readSSHFP(m *message) (string, bool, bool) {
+	if m.left() < 2 {
+		return "", false, false
+	}
+	m.at += 2
+	print := m.rest()
+	return "SSHFP: " + hex.EncodeToString(print[:min(len(print), logs.MaxText/2)]), true, true
+}
+
+func readLOC(m *message) (string, bool, bool) {
+	if m.left() < 15 {
+		return "", false, false
+	}
+	loc := m.data[m.at:]
+	if loc[0] != 0 {
+		m.weird("DNS_LOC_version_unrecognized", strconv.Itoa(int(loc[0])))
+	}
+	return fmt.Sprintf("LOC:  %d %d %d", loc[1], loc[2], loc[3]), true, true // size, horizontal and vertical precision
+}
+
+func readCAA(m *message) (string, bool, bool) {
+	if size := m.record.end - m.at; size < 3 || int(m.data[m.at+1]) >= size-2 {
+		m.weird("DNS_CAA_char_str_past_rdlen", "")
+		return "", false, false
+	}
+	return "", false, true
+}
+
+// readOPT looks at the options of EDNS. They are only read where they do not belong, among the
+// answers: Zeek does not read the additional records.
+func readOPT(m *message) (string, bool, bool) {
+	rest := m.rest()
+	for len(rest) >= 4 {
+		n := int(binary.BigEndian.Uint16(rest[2:]))
+		if n > len(rest)-4 {
+			break
+		}
+		rest = rest[4+n:]
+	}
+	if len(rest) > 0 {
+		m.weird("EDNS_truncated_option", "")
+	}
+	return "", false, len(rest) == 0
+}
+
+// readSVCB is also for HTTPS: a priority, a name, and parameters.
+func readSVCB(m *message) (string, bool, bool) {
+	if m.record.end-m.at < 3 {
+		m.weird("DNS_SVCB_wrong_length", "")
+		return "", false, false
+	}
+	m.uint16()
+	m.walk(false)
+	for rest := m.rest(); len(rest) >= 4; {
+		key, n := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
+		if rest = rest[4:]; n > len(rest) {
+			return "", false, false
+		}
+		const alpn, port = 1, 3
+		switch {
+		case key == alpn && !charStrings(rest[:n]):
+			m.weird("DNS_SVCB_alpn_length_invalid", "")
+			return "", false, false
+		case key == port && n != 2:
+			m.weird("DNS_SVCB_port_length_invalid", "")
+			return "", false, false
+		}
+		rest = rest[n:]
+	}
+	return "", false, true
+}
+
+// charStrings reports whether value is strings with their lengths before them.
+func charStrings(value []byte) bool {
+	for len(value) > 0 && int(value[0]) < len(value) {
+		value = value[1+int(value[0]):]
+	}
+	return len(value) == 0
+}

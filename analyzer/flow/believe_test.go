@@ -1,0 +1,835 @@
+package flow_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/flow"
+	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/protocol"
+)
+
+func TestSumIsThatOfGopacket(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		data := make([]byte, r.IntN(200))
+		for i := range data {
+			data[i] = byte(r.Uint32() | r.Uint32()) // carries are frequent
+		}
+		want := ^gopacket.FoldChecksum(gopacket.ComputeChecksum(data, 0))
+		got := flow.Sum64(data, 0)
+		require.Equal(t, want, got<<8|got>>8, "%x", data)
+	}
+}
+
+func TestBadChecksumsAreNotBelieved(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.damaged(client, server, "A", 106, 501, "decoy")
+	h.damaged(client, server, "RA", 106, 501, "")
+	h.damaged(server, client, "FA", 501, 106, "")
+	h.damaged(client, server, "S", 9000, 0, "")
+	h.tcp(client, server, "A", 106, 501, "truth")
+	assert.Equal(t, ">hello>truth", p.got.String())
+	assert.Equal(t, []string{"bad_TCP_checksum"}, h.weirds(), "once a connection")
+	assert.Equal(t, []string{"40000>7000 S1 ShADCc 10/0 hello"}, h.close())
+	assert.Equal(t, 4, h.table.Stats.BadChecksums)
+}
+
+func TestBadChecksumsOfOtherTransports(t *testing.T) {
+	v6client, v6server := netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
+	p := &fake{name: "hello", udp: true}
+	h := newHarness(t, nil, p)
+	h.damage = true
+	h.udp(client, server, "hello")
+	h.udp(v6client, v6server, "hello")
+	h.tcp(v6client, v6server, "S", 100, 0, "")
+	h.icmp(client, server, 8, 0, "x")
+	icmp6 := layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(128, 0)}
+	h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server, &icmp6, "12345"))
+	h.damage = false
+	assert.Empty(t, p.got.String())
+	assert.ElementsMatch(t, []string{
+		"bad_UDP_checksum", "bad_UDP_checksum", "bad_TCP_checksum", "bad_ICMP_checksum", "bad_ICMP_checksum"}, h.weirds())
+	h.table.Advance(h.now.Add(time.Minute + time.Second))
+	assert.ElementsMatch(t, []string{
+		"40000>7000 OTH C -", "40000>7000 OTH C -", "40000>7000 OTH C -", "8>0 OTH C -", "128>129 OTH C -"}, h.conns())
+	assert.Contains(t, h.rows.String(), `"proto":"udp","conn_state":"OTH","local_orig":true,"local_resp":true,`+
+		`"missed_bytes":0,"history":"C","orig_pkts":1`)
+	assert.Contains(t, h.rows.String(), `"proto":"tcp","conn_state":"OTH","local_orig":true,"local_resp":true,`+
+		`"missed_bytes":0,"history":"C","orig_pkts":0`)
+
+	h.udp(v6client, v6server, "hello")
+	h.icmp(client, server, 8, 0, "x")
+	h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server, &icmp6, "12345"))
+	assert.Equal(t, ">hello", p.got.String())
+	assert.Len(t, h.weirds(), 5)
+	h.close()
+}
+
+func TestChecksumsThatCannotBeChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*flow.Config)
+		packet func(h *harness)
+	}{
+		"none in UDP": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+			b[6], b[7] = 0, 0
+			h.packet(client, server, conn.UDP, b)
+		}},
+		"not captured whole": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello, this is long")
+			h.table.Packet(&packet.Packet{
+				Time: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP, Payload: b[:15], Length: len(b)})
+		}},
+		"padding after UDP": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+			h.packet(client, server, conn.UDP, append(b, "padding"...))
+		}},
+		"padding after empty UDP": {nil, func(h *harness) {
+			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "")
+			h.packet(client, server, conn.UDP, append(b, "padding"...))
+			h.udp(client, server, "hello")
+		}},
+		"ignored": {func(c *flow.Config) { c.IgnoreChecksums = true }, func(h *harness) {
+			h.damage = true
+			h.udp(client, server, "hello")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello", udp: true}
+			h := newHarness(t, c.change, p)
+			c.packet(h)
+			assert.True(t, strings.HasPrefix(p.got.String(), ">hello"))
+			assert.NotContains(t, h.weirds(), "bad_UDP_checksum")
+			h.close()
+		})
+	}
+	p := &fake{name: "hello", udp: true}
+	h := newHarness(t, nil, p)
+	v6client, v6server := netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
+	b := serialize(h.t, v6client, v6server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+	b[6], b[7] = 0, 0
+	h.packet(v6client, v6server, conn.UDP, b)
+	assert.Empty(t, p.got.String(), "it is not optional in IPv6")
+	h.close()
+}
+
+// No host takes a datagram that is said to be longer than the packet, or to have no length. What is
+// behind the datagram is no part of it.
+func TestLengthOfUDP(t *testing.T) {
+	for length, c := range map[uint16]struct{ got, size string }{
+		0: {"", "10/0"}, 13: {">hello>hello", "10/0"}, 14: {"", "12/0"}, 12: {">hell>hell", "8/0"},
+	} {
+		p := &fake{name: "hell", udp: true}
+		h := newHarness(t, func(cfg *flow.Config) { cfg.IgnoreChecksums = true }, p)
+		b := serialize(t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
+		binary.BigEndian.PutUint16(b[4:], length)
+		h.packet(client, server, conn.UDP, b)
+		h.packet(client, server, conn.UDP, b)
+		assert.Equal(t, c.got, p.got.String(), "%d bytes", length)
+		assert.Equal(t, length != 13, len(h.weirds()) == 1)
+		assert.Contains(t, h.close()[0], "40000>7000 S0 D "+c.size)
+	}
+}
+
+func TestOffloadingIsSaidOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		bad, good int
+		udp       bool
+		tables    int
+		want      int
+	}{
+		"none":             {0, 100, false, 1, 0},
+		"few":              {5, 95, false, 1, 0},
+		"many":             {6, 94, false, 1, 1},
+		"many of UDP":      {6, 94, true, 1, 1},
+		"in a few packets": {3, 3, false, 1, 1},
+		"in two tables":    {50, 50, false, 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			once := new(sync.Once)
+			said := ""
+			for range c.tables {
+				h := newHarness(t, func(cfg *flow.Config) { cfg.Once = once })
+				for i := range c.bad + c.good {
+					h.damage = i < c.bad
+					if c.udp {
+						h.udp(client, server, "x")
+					} else {
+						h.tcp(client, server, "A", 100, 1, "x")
+					}
+				}
+				assert.Empty(t, h.errors.String(), "not yet")
+				h.close()
+				said += h.errors.String()
+			}
+			assert.Equal(t, c.want, strings.Count(said, "\n"))
+			if c.want > 0 {
+				assert.Contains(t, said, "use -C")
+				assert.Contains(t, said, fmt.Sprintf("%d of %d packets", c.bad, c.bad+c.good))
+			}
+		})
+	}
+
+	h := newHarness(t, nil)
+	for i := range 60 {
+		h.damage = i%2 == 0
+		h.udp(client, server, "x")
+		h.now = h.now.Add(400 * time.Millisecond)
+		assert.Equal(t, h.now.Sub(start) > 10*time.Second+401*time.Millisecond, h.errors.String() != "", "after %v", h.now.Sub(start))
+	}
+	h = newHarness(t, nil)
+	for i := range 600 {
+		h.damage = i > 300 // after it was judged
+		h.udp(client, server, "x")
+		h.now = h.now.Add(100 * time.Millisecond)
+	}
+	h.close()
+	assert.Empty(t, h.errors.String())
+
+	for good, said := range map[int]bool{18: true, 19: false} { // with the first bad one they are 20
+		h = newHarness(t, nil)
+		for range good {
+			h.udp(client, server, "x")
+		}
+		h.now = h.now.Add(10 * time.Second)
+		h.damage = true
+		for range 30 {
+			h.udp(client, server, "x")
+		}
+		h.close()
+		assert.Equal(t, said, h.errors.String() != "", "after %d good packets", good)
+	}
+}
+
+// What no host accepts since it is outside of the window changes nothing, and what follows is seen.
+func TestSegmentsOutsideWindow(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags    string
+		seq      uint32
+		data     string
+		believed bool
+	}{
+		"RST before":          {"RA", 102, "", false},
+		"FIN before":          {"FA", 102, "", false},
+		"RST far beyond":      {"RA", 10_000_000, "", false},
+		"data far beyond":     {"A", 10_000_000, "junk", false},
+		"FIN far beyond":      {"FA", 10_000_000, "", false},
+		"RST where it is due": {"RA", 106, "", true},
+		"FIN where it is due": {"FA", 106, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			h.tcp(server, client, "A", 501, 106, "reply")
+			h.tcp(client, server, c.flags, c.seq, 506, c.data)
+			assert.Equal(t, !c.believed, len(h.weirds()) == 1, h.weirds())
+			if c.believed {
+				return
+			}
+			assert.Equal(t, "segment_outside_window", h.weirds()[0])
+			assert.Contains(t, h.rows.String(), fmt.Sprintf(`"addl":"%s at %d of 6"`, c.flags, c.seq-100))
+			h.tcp(client, server, "A", 106, 506, "again")
+			h.tcp(server, client, "A", 506, 111, "reply")
+			assert.Equal(t, ">hello<reply>again<reply", p.got.String())
+			assert.Regexp(t, `^40000>7000 S1 .* 10/10 hello$`, h.close()[0])
+		})
+	}
+}
+
+// Of a RST in the window the host may think as it likes: if the connection goes on, it is followed.
+func TestConnectionThatGoesOnAfterRST(t *testing.T) {
+	for name, seq := range map[string]uint32{"exact": 106, "in window": 300} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			h.tcp(client, server, "R", seq, 0, "")
+			h.now = h.now.Add(4 * time.Second)
+			h.tcp(client, server, "A", 106, 501, "again")
+			h.now = h.now.Add(4 * time.Second)
+			h.tcp(client, server, "A", 111, 501, "and again")
+			assert.Equal(t, ">hello>again>and again", p.got.String())
+			assert.Equal(t, []string{"data_after_reset"}, h.weirds())
+			assert.Zero(t, h.table.Stats.Removed)
+			h.close()
+		})
+	}
+	h := newHarness(t, nil)
+	h.handshake()
+	h.tcp(client, server, "R", 101, 0, "")
+	h.table.Advance(h.now.Add(5 * time.Second))
+	assert.Equal(t, 1, h.table.Stats.Removed, "which ends the connection otherwise")
+}
+
+// What ends a connection is taken only from where the next byte is due, or when the other side
+// acknowledges it: otherwise a SYN would have the next request begin a connection of its own.
+func TestSYNAfterDoubtfulEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		end      func(h *harness)
+		believed bool
+	}{
+		"RST in window":        {func(h *harness) { h.tcp(client, server, "R", 300, 0, "") }, false},
+		"RST that is due":      {func(h *harness) { h.tcp(client, server, "R", 106, 0, "") }, true},
+		"RST, but it goes on":  {func(h *harness) { h.tcp(client, server, "R", 106, 0, ""); h.tcp(client, server, "A", 106, 501, "-") }, false},
+		"FIN of one side":      {func(h *harness) { h.tcp(client, server, "FA", 106, 501, "") }, false},
+		"FINs in window":       {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 700, 106, "") }, false},
+		"FINs, one in window":  {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 700, 107, "") }, false},
+		"FINs that are due":    {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 501, 107, "") }, true},
+		"FINs, one is ACKed":   {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 501, 301, "") }, true},
+		"FIN, and the RST due": {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "R", 501, 0, "") }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil, &fake{name: "hello"})
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, "hello")
+			c.end(h)
+			h.tcp(client, server, "S", 9_000_000, 0, "")
+			assert.Equal(t, c.believed, h.table.Stats.Connections == 2)
+			h.close()
+		})
+	}
+}
+
+// A side of which nothing but the SYN and the FIN was captured tells by the FIN how much it has
+// sent, unless the other side's segments tell how much it may have been.
+func TestFarFINAfterSYN(t *testing.T) {
+	h := newHarness(t, nil)
+	h.tcp(client, server, "S", 100, 0, "")
+	h.tcp(server, client, "SA", 500, 101, "")
+	h.tcp(client, server, "FA", 3_000_000_101, 501, "")
+	assert.Empty(t, h.weirds())
+	assert.Equal(t, []string{"40000>7000 S2 ShF 3000000000/0"}, h.close())
+
+	h = newHarness(t, nil)
+	h.handshake()
+	h.tcp(server, client, "A", 501, 101, "hello")
+	h.tcp(client, server, "FA", 3_000_000_101, 501, "")
+	assert.Equal(t, []string{"TCP_seq_underflow_or_misorder", "segment_outside_window"}, h.weirds())
+	h.close()
+}
+
+// What lies before the window acknowledges nothing, or the bytes that are still missing would be
+// given up.
+func TestACKOfOldSegment(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	seq := uint32(501)
+	for range 70 { // the server goes on beyond the slack
+		h.tcp(server, client, "A", seq, 106, strings.Repeat("x", 1000))
+		seq += 1000
+		h.tcp(client, server, "A", 106, seq, "")
+	}
+	p.got.Reset()
+	h.tcp(server, client, "A", 501, 206, "") // the client has not sent so much
+	h.tcp(client, server, "A", 106, seq, "again")
+	assert.Equal(t, ">again", p.got.String())
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
+	h.close()
+}
+
+// A stream whose ACKs were not captured goes on beyond the window that was seen.
+func TestWindowOfUnseenACKs(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	seq := uint32(106)
+	for range 200 {
+		h.tcp(client, server, "A", seq, 501, strings.Repeat("x", 1400))
+		seq += 1400
+	}
+	assert.Empty(t, h.weirds())
+	assert.Equal(t, []string{"40000>7000 S1 ShAD 280005/0 hello"}, h.close())
+}
+
+func TestWindowIsScaled(t *testing.T) {
+	scale := byte(7)
+	scaled := func(h *harness, src, dst netip.AddrPort, flags string, seq, ack uint32, window uint16, data string) {
+		l := layers.TCP{
+			SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: seq, Ack: ack, Window: window,
+			SYN: strings.Contains(flags, "S"), ACK: strings.Contains(flags, "A"),
+		}
+		if l.SYN {
+			l.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{scale}}}
+		}
+		h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &l, data))
+	}
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	scaled(h, client, server, "S", 100, 0, 60000, "")
+	scaled(h, server, client, "SA", 500, 101, 60000, "")
+	scaled(h, client, server, "A", 101, 501, 10000, "hello") // 1,280,000 bytes
+	scaled(h, server, client, "A", 501, 106, 10000, "")
+	scaled(h, client, server, "A", 106+1_280_000, 501, 10000, "in the window")
+	assert.Empty(t, h.weirds())
+	scaled(h, client, server, "A", 106+1_280_000+13+70_000, 501, 10000, "out of it")
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
+	scaled(h, server, client, "A", 501, 106, 9999, "")
+	assert.Equal(t, []string{"segment_outside_window", "window_recision"}, h.weirds())
+	h.close()
+
+	for beyond, want := range map[uint32][]string{0: nil, 1: {"segment_outside_window"}} {
+		h = newHarness(t, nil) // without the option, a window is what it says
+		h.handshake()
+		h.tcp(client, server, "A", 101+1000+64<<10+beyond, 501, "x") // perhaps before an ACK that opens it
+		assert.Equal(t, want, h.weirds())
+		h.close()
+	}
+
+	scale = 20 // is taken for 14: RFC 7323, section 2.3
+	h = newHarness(t, nil)
+	scaled(h, client, server, "S", 100, 0, 60000, "")
+	scaled(h, server, client, "SA", 500, 101, 60000, "")
+	scaled(h, client, server, "A", 101, 501, 1000, "")
+	scaled(h, server, client, "A", 501, 101, 1000, "") // 16,384,000 bytes
+	scaled(h, client, server, "A", 101+16_384_000, 501, 1000, "in the window")
+	assert.Empty(t, h.weirds())
+	scaled(h, client, server, "A", 101+16_384_000+13+70_000, 501, 1000, "out of it")
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
+	h.close()
+}
+
+func TestDifferentRetransmissionLeavesWeird(t *testing.T) {
+	for name, c := range map[string]struct {
+		second string
+		weirds []string
+	}{
+		"the same":  {"worldwide", nil},
+		"different": {"wOrldwide", []string{"rexmit_inconsistency"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 107, 501, "world")
+			h.tcp(client, server, "A", 107, 501, c.second)
+			h.tcp(client, server, "A", 101, 501, "hello ")
+			assert.Equal(t, c.weirds, h.weirds())
+			assert.Equal(t, "hello worldwide", strings.ReplaceAll(p.got.String(), ">", ""), "the first wins")
+			h.close()
+		})
+	}
+}
+
+// Of two segments with the same numbers, one is perhaps a decoy. Which of them the host got cannot
+// be known: the first is taken, and it is said.
+func TestDeliveredBytesThatDiffer(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	for name, c := range map[string]struct {
+		first  string
+		seq    uint32
+		second string
+		weird  bool
+	}{
+		"the same":              {"GET /a", 101, "GET /a", false},
+		"others":                {"GET /a", 101, "GET /b", true},
+		"the same and more":     {"GET /a", 101, "GET /a HTTP", false},
+		"others and more":       {"GET /a", 101, "GET /b HTTP", true},
+		"long":                  {long, 101, long, false},
+		"long, other beginning": {long, 101, "y" + long[1:], true},
+		"long, other end":       {long, 101, long[1:] + "y", true},
+		"only a part of it":     {"GET /a", 103, "T", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: c.first[:1]}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.tcp(client, server, "A", 101, 501, c.first)
+			h.tcp(client, server, "A", c.seq, 501, c.second)
+			if c.weird {
+				assert.Equal(t, []string{"rexmit_inconsistency"}, h.weirds())
+			} else {
+				assert.Empty(t, h.weirds())
+			}
+			assert.True(t, strings.HasPrefix(p.got.String(), ">"+c.first), p.got.String())
+			h.close()
+		})
+	}
+}
+
+// Windows keeps connections alive with a byte of garbage where one was acknowledged.
+// Of bytes that came after others that they were waiting for, nothing is known later.
+func TestBytesOutOfOrderAreNotInconsistent(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello"})
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 107, 501, "+")
+	h.tcp(client, server, "A", 106, 501, "-")
+	h.tcp(client, server, "A", 107, 501, "+")
+	assert.Empty(t, h.weirds())
+	h.close()
+}
+
+func TestKeepAliveIsNotInconsistent(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello"})
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 501, "x")
+	h.tcp(server, client, "A", 501, 107, "")
+	h.tcp(client, server, "A", 106, 501, "\x00")
+	assert.Empty(t, h.weirds())
+	h.close()
+}
+
+// What nobody listens to is not looked at.
+func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		return len(data), protocol.Stop
+	}})
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 501, "again and again")
+	h.tcp(client, server, "A", 106, 501, "again and again")
+	assert.Empty(t, h.weirds())
+	h.close()
+}
+
+// Once established, hosts drop what has no ACK.
+func TestDataWithoutACK(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "", 106, 0, "")
+	assert.Empty(t, h.weirds(), "nothing was said")
+	h.tcp(client, server, "", 106, 0, "decoy")
+	h.tcp(client, server, "F", 106, 0, "decoy")
+	h.tcp(client, server, "A", 106, 501, "truth")
+	assert.Equal(t, ">hello>truth", p.got.String())
+	assert.Equal(t, []string{"data_without_ACK"}, h.weirds())
+	h.close()
+}
+
+// An ACK of what was never sent would have everything pass by that comes until then.
+func TestACKOutsideWindow(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "A", 106, 60_000_501, "")
+	h.tcp(server, client, "A", 501, 106, "reply")
+	assert.Equal(t, ">hello<reply", p.got.String())
+	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
+	assert.Regexp(t, ` 5/5 hello$`, h.close()[0])
+}
+
+func TestStreamGoesOnAfterHoleInCapture(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(server, client, "A", 501, 106, "reply")
+	h.tcp(server, client, "A", 10_000_506, 106, "after") // not yet believed
+	h.tcp(client, server, "A", 106, 10_000_511, "")
+	h.tcp(server, client, "A", 10_000_511, 106, "more")
+	h.tcp(client, server, "A", 106, 10_000_515, "")
+	assert.Equal(t, ">hello<reply<[10000005]<more", p.got.String())
+	h.close()
+}
+
+// A RST that acknowledges something else than the SYN is no refusal.
+func TestRSTBeforeSYNACK(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.tcp(client, server, "S", 100, 0, "")
+	h.tcp(server, client, "RA", 0, 9999, "")
+	h.tcp(server, client, "SA", 500, 101, "")
+	h.tcp(client, server, "A", 101, 501, "hello")
+	assert.Equal(t, ">hello", p.got.String())
+	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
+	h.close()
+}
+
+// A step is a segment of a test: o is from the client, r from the server.
+type step struct {
+	from, flags string
+	seq, ack    uint32
+	data        string
+}
+
+func (h *harness) play(steps ...step) {
+	for _, s := range steps {
+		if s.from == "o" {
+			h.tcp(client, server, s.flags, s.seq, s.ack, s.data)
+		} else {
+			h.tcp(server, client, s.flags, s.seq, s.ack, s.data)
+		}
+	}
+}
+
+// What no host takes changes nothing of what the parser is given, and neither does what a host
+// takes for something that is to come.
+func TestForgedSegments(t *testing.T) {
+	for name, forged := range map[string][]step{
+		"nothing":                   nil,
+		"FIN without ACK":           {{"o", "F", 106, 0, ""}},
+		"reply's FIN without ACK":   {{"r", "F", 506, 0, ""}},
+		"FIN before":                {{"o", "FA", 105, 506, ""}},
+		"reply's FIN before":        {{"r", "FA", 505, 106, ""}},
+		"FIN ahead":                 {{"o", "FA", 107, 506, ""}},
+		"FIN far ahead":             {{"o", "FA", 1106, 506, ""}},
+		"reply's FIN ahead":         {{"r", "FA", 507, 106, ""}},
+		"FIN with early ACK":        {{"o", "FA", 106, 600, ""}},
+		"both FINs ahead":           {{"o", "FA", 107, 506, ""}, {"r", "FA", 507, 106, ""}},
+		"both FINs ahead, SYN":      {{"o", "FA", 107, 506, ""}, {"r", "FA", 507, 106, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"early ACK":                 {{"o", "A", 106, 507, ""}},
+		"much too early ACK":        {{"o", "A", 106, 1506, ""}},
+		"early ACK of the server":   {{"r", "A", 506, 107, ""}},
+		"early ACKs, then a FIN":    {{"r", "A", 506, 107, ""}, {"o", "A", 106, 507, ""}, {"o", "FA", 105, 506, ""}},
+		"early ACK far ahead":       {{"o", "A", 106, 60_000_506, ""}},
+		"data with early ACK":       {{"o", "A", 106, 1506, "decoy"}},
+		"data with ACK far ahead":   {{"o", "A", 106, 60_000_506, "decoy"}},
+		"data with ACK of before":   {{"o", "A", 106, 400, "decoy"}},
+		"data with ACK of 0":        {{"o", "A", 106, 0, "decoy"}},
+		"reply with early ACK":      {{"r", "A", 506, 1106, "decoy"}},
+		"SYN of the server":         {{"r", "S", 500, 0, ""}},
+		"SYN-ACK of the client":     {{"o", "SA", 9_000_000, 506, ""}, {"o", "A", 9_000_001, 506, "decoy"}},
+		"RST ahead":                 {{"o", "R", 107, 0, ""}},
+		"RST ahead, twice":          {{"o", "R", 107, 0, ""}, {"o", "R", 108, 0, ""}},
+		"RST ahead of the server":   {{"r", "R", 507, 0, ""}},
+		"RST ahead, SYN":            {{"o", "R", 107, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"RST ahead, after ACK":      {{"o", "A", 1106, 506, ""}, {"o", "R", 1106, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"RST behind, SYN":           {{"o", "R", 101, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"RST after data ahead, SYN": {{"o", "A", 116, 506, "later"}, {"o", "R", 121, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.play(step{"o", "A", 101, 501, "hello"}, step{"r", "A", 501, 106, "reply"})
+			h.play(forged...)
+			h.now = h.now.Add(time.Minute)
+			h.play(step{"o", "A", 106, 506, "and again"}, step{"r", "A", 506, 115, "another"})
+			h.now = h.now.Add(time.Minute)
+			want := ">hello<reply>and again<another"
+			if name != "RST after data ahead, SYN" { // whose data was ahead of more
+				h.play(step{"o", "FA", 115, 513, ""}, step{"r", "FA", 513, 116, ""}, step{"o", "A", 116, 514, ""})
+				want += ">.<."
+			}
+			assert.Equal(t, want, p.got.String())
+			assert.Len(t, h.close(), 1)
+		})
+	}
+}
+
+// The same before either side has said anything.
+func TestForgedSegmentsAtFirst(t *testing.T) {
+	for name, forged := range map[string]step{
+		"FIN without ACK":     {"o", "F", 101, 0, ""},
+		"FIN before":          {"o", "FA", 100, 501, ""},
+		"FIN long before":     {"o", "FA", 1<<32 - 899, 501, ""},
+		"FIN far away":        {"o", "FA", 101 + 1<<31, 501, ""},
+		"FIN ahead":           {"o", "FA", 102, 501, ""},
+		"reply's FIN before":  {"r", "FA", 1<<32 - 499, 101, ""},
+		"early ACK":           {"o", "A", 101, 502, ""},
+		"data with early ACK": {"o", "A", 101, 502, "decoy"},
+		"SYN of the server":   {"r", "S", 500, 0, ""},
+		"RST ahead":           {"o", "R", 102, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.handshake()
+			h.play(forged)
+			h.now = h.now.Add(time.Minute)
+			h.play(step{"o", "A", 101, 501, "hello there"}, step{"r", "A", 501, 112, "reply"})
+			h.play(step{"o", "FA", 112, 506, ""}, step{"r", "FA", 506, 113, ""}, step{"o", "A", 113, 507, ""})
+			assert.Equal(t, ">hello there<reply>.<.", p.got.String())
+			rows := h.close()
+			assert.Len(t, rows, 1)
+			if strings.HasPrefix(name, "FIN") {
+				assert.Regexp(t, ` SF .* 11/5 hello$`, rows[0])
+			}
+		})
+	}
+}
+
+// An end that is ahead of what was sent is none when that goes on.
+func TestPartialConnectionGoesOnAfterFINAhead(t *testing.T) {
+	h := newHarness(t, nil)
+	h.play(step{"o", "A", 100, 500, "x"}, step{"o", "FA", 102, 500, ""}, step{"o", "A", 101, 500, "more"})
+	h.now = h.now.Add(time.Minute)
+	h.play(step{"o", "A", 105, 500, "and more"})
+	assert.Len(t, h.close(), 1)
+}
+
+// Who does not know the number of a SYN cannot answer it.
+func TestForgedAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		forged step
+		weird  []string
+	}{
+		"SYN-ACK of something before":  {step{"r", "SA", 900, 90, ""}, []string{"bad_SYN_ack"}},
+		"SYN-ACK of what is before it": {step{"r", "SA", 900, 100, ""}, []string{"bad_SYN_ack"}},
+		"SYN-ACK of what is after it":  {step{"r", "SA", 900, 102, ""}, []string{"bad_SYN_ack"}},
+		"RST of something else":        {step{"r", "RA", 0, 100, ""}, []string{"segment_outside_window"}},
+		"RST":                          {step{"r", "R", 900, 0, ""}, []string{"segment_outside_window"}},
+		"FIN":                          {step{"r", "F", 900, 0, ""}, []string{"segment_outside_window"}},
+		"FIN of something else":        {step{"r", "FA", 900, 700, ""}, []string{"segment_outside_window"}},
+		"data":                         {step{"r", "", 900, 0, "decoy"}, []string{"segment_outside_window"}},
+		"data of something else":       {step{"r", "A", 900, 700, "decoy"}, []string{"segment_outside_window"}},
+		"ACK of something else":        {step{"r", "A", 900, 700, ""}, nil},
+		"the client's FIN":             {step{"o", "F", 101, 0, ""}, []string{"inappropriate_FIN"}},
+		"the client's FIN far away":    {step{"o", "F", 9_000_000, 0, ""}, []string{"segment_outside_window"}},
+		"FIN and ACK far away":         {step{"o", "FA", 9_000_000, 7, ""}, []string{"segment_outside_window"}},
+		"SYN-ACK of the client":        {step{"o", "SA", 9_000_000, 7, ""}, []string{"SYN_seq_jump"}},
+		"all flags":                    {step{"o", "SFRA", 9_000_000, 7, ""}, []string{"SYN_seq_jump"}},
+		"SYN of the server":            {step{"r", "S", 900, 0, ""}, []string{"simultaneous_open"}},
+		"SYN and FIN":                  {step{"r", "SF", 900, 0, ""}, []string{"bad_SYN_ack"}},
+		"SYN and RST":                  {step{"r", "SR", 900, 0, ""}, []string{"bad_SYN_ack"}},
+		"FIN that fits":                {step{"r", "FA", 900, 101, ""}, []string{"segment_outside_window"}},
+		"data that fits":               {step{"r", "A", 900, 101, "decoy"}, []string{"segment_outside_window"}},
+		"the client's data":            {step{"o", "", 101, 0, "decoy"}, []string{"data_before_established"}},
+		"another SYN":                  {step{"o", "S", 9_000_000, 0, ""}, []string{"SYN_seq_jump"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.tcp(client, server, "S", 100, 0, "")
+			h.play(c.forged)
+			assert.Equal(t, c.weird, h.weirds())
+			h.play(step{"r", "SA", 500, 101, ""}, step{"o", "A", 101, 501, "hello"}, step{"r", "A", 501, 106, "reply"})
+			assert.Equal(t, ">hello<reply", p.got.String())
+			assert.Regexp(t, `^40000>7000 S1 .*/5 hello$`, h.close()[0])
+		})
+	}
+}
+
+// An ACK of what was not captured says so when its sender's other side goes on from there, and what
+// was sent with it comes after that.
+func TestACKOfWhatWasNotCaptured(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"}, step{"o", "A", 106, 506, "again"}, step{"o", "A", 111, 506, "+"})
+	assert.Equal(t, ">hello", p.got.String())
+	h.play(step{"r", "A", 506, 112, "reply"})
+	assert.Equal(t, ">hello<[5]>again>+<reply", p.got.String())
+	h.play(step{"o", "FA", 112, 521, ""})
+	assert.Equal(t, ">hello<[5]>again>+<reply", p.got.String())
+	h.play(step{"r", "A", 521, 113, ""})
+	assert.Equal(t, ">hello<[5]>again>+<reply<[10]>.", p.got.String())
+	h.play(step{"r", "FA", 531, 113, ""}, step{"o", "A", 113, 532, ""})
+	assert.Equal(t, ">hello<[5]>again>+<reply<[10]>.<[10]<.", p.got.String())
+	assert.Equal(t, []string{"40000>7000 SF ShADgdFaf 11/30 hello"}, h.close())
+
+	p = &fake{name: "hello"}
+	h = newHarness(t, nil, p)
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"}, step{"o", "A", 106, 506, ""})
+	assert.Equal(t, ">hello", p.got.String())
+	assert.Equal(t, []string{"40000>7000 S1 ShADg 5/5 hello"}, h.close())
+	assert.Equal(t, ">hello<[5]", p.got.String())
+}
+
+// Without the SYN-ACK, the beginning of what a server says may be missing.
+func TestAnswerThatWasNotCaptured(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.play(step{"o", "S", 100, 0, ""}, step{"o", "A", 101, 501, ""}, step{"r", "A", 501, 101, "welcome"}, step{"o", "A", 101, 508, "hello"})
+	assert.Empty(t, p.got.String())
+	assert.Equal(t, []string{"40000>7000 OTH SAdD 5/7"}, h.close())
+}
+
+// What waits behind a hole for too long is given up, under the name that Zeek has for it.
+func TestHoleIsGivenUp(t *testing.T) {
+	for ack, want := range map[uint32]string{101: "above_hole_data_without_any_acks", 106: "excessive_data_without_further_acks"} {
+		p := &fake{name: "hello"}
+		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
+		h.handshake()
+		h.play(step{"o", "A", 101, 501, "hello"}, step{"r", "A", 501, ack, ""})
+		for i := range uint32(11) {
+			h.play(step{"o", "A", 116 + 1000*i, 501, strings.Repeat("x", 1000)})
+		}
+		assert.Equal(t, []string{want}, h.weirds())
+		assert.Contains(t, p.got.String(), ">hello>[10]>xxx")
+		h.close()
+	}
+}
+
+// One that nothing bears out keeps no other waiting.
+func TestForgedACKBeforeLostSegment(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"}, step{"o", "A", 106, 1501, "decoy"})
+	h.play(step{"o", "A", 106, 506, "again"}, step{"r", "A", 506, 111, "reply"})
+	assert.Equal(t, ">hello<[5]>again<reply", p.got.String())
+	h.close()
+	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
+}
+
+// What waits for the other side is bounded, and goes when that does not bear it out.
+func TestUnconfirmedSegmentsAreBounded(t *testing.T) {
+	p := &fake{name: "hello"}
+	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"})
+	for i := range uint32(8) {
+		h.play(step{"o", "A", 106 + 1000*i, 600, strings.Repeat("x", 1000)})
+		assert.Greater(t, h.table.Held(), 1000*int(i+1))
+		require.NoError(t, h.table.Invariants())
+	}
+	h.play(step{"o", "A", 106 + 8000, 600, strings.Repeat("x", 1000)})
+	assert.Zero(t, h.table.Held())
+	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
+	h.play(step{"o", "A", 106, 501, "again"})
+	assert.Equal(t, ">hello>again", p.got.String())
+	h.close()
+
+	h = newHarness(t, nil, &fake{name: "hello"})
+	h.handshake()
+	h.play(step{"o", "A", 101, 501, "hello"})
+	for i := range uint32(5000) {
+		h.play(step{"o", "A", 106 + i%100, 600, "x"}, step{"o", "A", 106, 600, ""})
+	}
+	assert.Less(t, h.table.Held(), 257*(96+8))
+	require.NoError(t, h.table.Invariants())
+	h.close()
+	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
+}
+
+// Where nothing but SYNs and FINs is captured, FINs that fit one another end the connection.
+func TestFINsThatFit(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps   []step
+		timeout time.Duration
+		want    string
+	}{
+		"one":    {[]step{{"o", "FA", 3_000_000_101, 501, ""}}, 5 * time.Minute, "S2 ShF 3000000000/0"},
+		"both":   {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_102, ""}}, 5 * time.Second, "SF ShFf 3000000000/2000000000"},
+		"others": {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_101, ""}}, 5 * time.Minute, "SF ShFf 3000000000/2000000000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			h.play(step{"o", "S", 100, 0, ""}, step{"r", "SA", 500, 101, ""})
+			h.play(c.steps...)
+			h.table.Advance(h.now.Add(c.timeout - time.Millisecond))
+			assert.Zero(t, h.table.Stats.Removed)
+			h.table.Advance(h.now.Add(c.timeout + time.Millisecond))
+			assert.Equal(t, []string{"40000>7000 " + c.want}, h.close())
+			assert.Empty(t, h.weirds())
+		})
+	}
+}

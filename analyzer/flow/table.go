@@ -1,0 +1,374 @@
+// Package flow follows the connections of a packet stream: it decides when one begins and ends,
+// puts TCP's bytes into order, finds the parser that each connection needs, runs removal hooks, and
+// writes conn.log.
+//
+// The files: table.go has the connections, lists.go who times out and who goes when the table is
+// full, memory.go what may be held, transport.go the way from a packet to its connection,
+// checksum.go which packets are damaged, tcp.go the states of TCP, doubt.go what its hosts would
+// not take, stream.go the order of its bytes, detect.go how a parser is found, deliver.go what it
+// is given, expect.go announced connections, weird.go what should not be, and record.go the row of
+// conn.log.
+package flow
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gopacket/gopacket/layers"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/logs"
+	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/protocol"
+)
+
+// A Config is how a Table is set up. Its timeouts are measured in the time of packets.
+type Config struct {
+	// MaxConnections is how many there may be at once, at least 1. Before one more, that which is
+	// worth least is removed: see Table.evict.
+	MaxConnections int
+
+	// MaxBuffered is how many bytes may be held for one side of a connection, with what its parsers
+	// keep. Beyond it, the connection gives up what it waits for; see Table.limit.
+	MaxBuffered int
+
+	// MaxTotal is how many bytes may be held for all connections. Beyond it, that which holds most
+	// gives up what it waits for.
+	MaxTotal int
+
+	TCPTimeout     time.Duration
+	UDPTimeout     time.Duration // also ICMP, and TCP before anything was established
+	AttemptTimeout time.Duration // a SYN that stays without an answer, from the SYN on
+	CloseTimeout   time.Duration // after the end, for late packets
+
+	IgnoreChecksums bool           // believe TCP, UDP and ICMP without looking at their checksums; Zeek's flag -C
+	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; nil stands for PrivateNetworks
+	Parsers         []func(protocol.Owner) protocol.Parser
+	Log             *logs.Writer
+	Errors          io.Writer  // where panics of parsers and hooks are reported
+	Once            *sync.Once // of what is said once for all tables that share it; nil if there is one table
+}
+
+// Stats is what a Table has counted. Connections equals Removed, and HooksRegistered the sum of the
+// other two, once the table is closed.
+type Stats struct {
+	Connections, Removed                         int
+	Evicted                                      int // of Removed, those that went since the table was full
+	HooksRegistered, HooksUnregistered, HooksRun int
+	DecodeErrors                                 int // packets whose transport header could not be read
+	BadChecksums                                 int // packets that were not believed
+	Panics                                       int
+	HookTime                                     time.Duration // that hooks took, with what they log
+}
+
+// A Table follows connections. It and all it refers to belong to one goroutine.
+type Table struct {
+	Stats Stats
+
+	cfg       Config
+	now       time.Time // the latest time of a packet: captures may step back, timeouts do not
+	flows     map[key]*flow
+	displaced int             // that another has taken the place of in flows; see displace
+	queues    [numQueues]list // by timeout
+	ranks     [numRanks]list  // by worth
+	holders   [numSizes]list  // by what they hold
+	heldBy    [numSizes]int   // bytes that those in each of holders hold
+	held      int             // bytes that all flows hold
+	current   *flow           // that a parser or hook was called with, or nil
+	ending    string          // why the connection whose hooks run at the moment was removed
+	spare     *flow           // that was removed, and may be used again; or nil
+	expected  expectations
+	weirds    logs.WeirdLimit
+	offload   offloading
+	parsers   map[conn.Proto][]protocol.Parser
+	ports     map[conn.Proto]map[uint16]protocol.Parser
+	servers   map[conn.Proto]map[uint16]bool
+	local     networks
+	row       logs.Conn // of remove
+
+	tcp   layers.TCP // decoded in place, so that packets allocate nothing
+	udp   layers.UDP
+	icmp4 layers.ICMPv4
+	icmp6 layers.ICMPv6
+}
+
+// A flow is a connection with what its owner, the table, knows of it. Arrays of two have something
+// for each [protocol.Side]. In a flood there is a flow for every packet, so it is kept small.
+type flow struct {
+	conn.Connection
+	queued node // in one of Table.queues
+	ranked node // in one of Table.ranks
+	queue  queueID
+	rank   rankID
+	oneWay bool      // see key
+	since  time.Time // when it came to the end of its queue
+	last   time.Time // of the latest packet that counts for the duration
+
+	packets [2]uint64
+	ipBytes [2]uint64 // of the same packets, with headers
+	bytes   [2]int64  // payload; of TCP, the ends tell
+	ends    [2]endpoint
+	seen    [2]uint8 // letters that are in the history; see recordOnce
+	letters [12]byte // where most histories have room
+	history []byte   // at most maxHistory
+	hooks   int32    // that are registered and did not run
+	held    int      // bytes that are counted in Table.held
+	*rare            // nil for most
+	content          // for detect.go and deliver.go
+}
+
+// rare is the part of a flow that few need.
+type rare struct {
+	holding  node           // in one of Table.holders
+	size     int8           // which of them
+	missed   int64          // bytes in gaps
+	beyond   [2]int64       // of each side's stream, what an ACK beyond the window said; see goesOn
+	foretold [2]int64       // the ends of gaps in them; see foretell
+	claims   [2][]claim     // of each side
+	corrupt  [2]counter     // packets with a bad checksum
+	weirds   []string       // names that were logged, at most maxWeirds
+	syn      *packet.Packet // that is doubted, with its header only; nil if there is none
+	parents  []string       // UIDs of tunnels that packets came through, at most maxParents
+	prior    *flow          // that this one displaced, or nil
+	by       *flow          // that displaced this one, or nil
+}
+
+// more returns the rare part of f, for writing.
+func (f *flow) more() *rare {
+	if f.rare == nil {
+		f.rare = new(rare)
+	}
+	return f.rare
+}
+
+// New returns a Table without connections.
+func New(cfg Config) *Table {
+	if cfg.Local == nil {
+		cfg.Local = PrivateNetworks
+	}
+	if cfg.Once == nil {
+		cfg.Once = new(sync.Once)
+	}
+	t := &Table{
+		cfg:      cfg,
+		flows:    make(map[key]*flow),
+		expected: newExpectations(),
+		parsers:  make(map[conn.Proto][]protocol.Parser),
+		ports:    map[conn.Proto]map[uint16]protocol.Parser{conn.TCP: {}, conn.UDP: {}},
+		servers:  serverPorts(),
+		local:    newNetworks(cfg.Local),
+	}
+	for _, make := range cfg.Parsers {
+		p := make(t)
+		t.parsers[p.Transport()] = append(t.parsers[p.Transport()], p)
+		for _, port := range p.Ports() {
+			t.ports[p.Transport()][port] = p
+			t.servers[p.Transport()][port] = true
+		}
+	}
+	return t
+}
+
+// Log implements protocol.Owner.
+func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row) }
+
+// Register implements protocol.Owner.
+func (t *Table) Register(c *conn.Connection, hk conn.RemovalHook) bool {
+	ok := conn.Register(c, hk)
+	if f := t.flowOf(c); ok && f != nil {
+		t.Stats.HooksRegistered++
+		f.hooks++
+	}
+	return ok
+}
+
+// Unregister implements protocol.Owner.
+func (t *Table) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
+	ok := conn.Unregister(c, hk)
+	if f := t.flowOf(c); ok && f != nil {
+		t.Stats.HooksUnregistered++
+		f.hooks--
+	}
+	return ok
+}
+
+// flowOf returns the flow that c is part of, nil if the table does not have it.
+func (t *Table) flowOf(c *conn.Connection) *flow {
+	if t.current != nil && &t.current.Connection == c {
+		return t.current
+	}
+	f := t.flows[keyOf(c.ID.Orig, c.ID.Resp, c.ID.Proto, false)]
+	if f != nil && f.rare != nil && f.prior != nil && &f.prior.Connection == c {
+		return f.prior
+	}
+	if f == nil || &f.Connection != c {
+		return nil
+	}
+	return f
+}
+
+// find returns the connection that a packet belongs to, a new one if need be, and the side that
+// sent it.
+func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (*flow, protocol.Side) {
+	k := keyOf(src, dst, p.Proto, oneWay)
+	return t.join(t.flows[k], p, k, src, dst)
+}
+
+// join is find after f was looked up, which is nil if there is none.
+func (t *Table) join(f *flow, p *packet.Packet, k key, src, dst netip.AddrPort) (*flow, protocol.Side) {
+	if f == nil {
+		f = t.begin(p, k, src, dst)
+	}
+	f.through(p.Tunnels)
+	if f.ID.Orig != src {
+		return f, protocol.Resp
+	}
+	return f, protocol.Orig
+}
+
+// begin adds a connection.
+func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
+	if len(t.flows)+t.displaced >= t.cfg.MaxConnections {
+		t.evict()
+	}
+	f := t.spare
+	if t.spare = nil; f == nil {
+		f = new(flow)
+	}
+	f.oneWay, f.last, f.queue, f.rank = k.oneWay, p.Time, noQueue, noRank
+	if f.Start = p.Start; f.Start.IsZero() {
+		f.Start = p.Time
+	}
+	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
+	f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
+	f.history = f.letters[:0]
+	tcp := p.Proto == conn.TCP
+	if t.fromServer(p.Proto, src.Port(), dst.Port(), tcp && t.tcp.SYN, tcp && t.tcp.ACK) && !broadcast(dst.Addr()) {
+		f.flip()
+	}
+	f.UID = packet.UID(f.ID, f.Start)
+	t.flows[k] = f
+	t.Stats.Connections++
+	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers[conn.TCP][src.Port()]) {
+		t.weird(f, "connection_originator_SYN_ack", "", "TCP")
+	}
+	t.attachExpected(f)
+	return f
+}
+
+func broadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
+
+// maxParents bounds the tunnels that are named in a row of conn.log.
+const maxParents = 8
+
+// through notes the innermost of the tunnels that a packet came through.
+func (f *flow) through(tunnels []packet.Tunnel) {
+	if len(tunnels) == 0 {
+		return
+	}
+	uid := tunnels[len(tunnels)-1].UID
+	if r := f.more(); len(r.parents) < maxParents && !slices.Contains(r.parents, uid) {
+		r.parents = append(r.parents, uid)
+	}
+}
+
+// remove ends a connection, and says why: its hooks run, its row is written, and the table forgets
+// it.
+func (t *Table) remove(f *flow, why string) {
+	if t.ending = why; f.queue == closing {
+		t.ending = "closed"
+	}
+	t.conclude(f)
+	t.stateRemove(f)
+	t.ending = ""
+	f.describe(&t.row, &t.local)
+	t.Log(&t.row)
+	t.requeue(f, noQueue)
+	t.rerank(f, noRank)
+	t.charge(f, 0)
+	t.forget(f)
+	t.Stats.Removed++
+	if len(f.services) == 0 {
+		// No parser or hook has ever had it. In a flood it is what the next packet needs.
+		*f = flow{}
+		t.spare = f
+	}
+}
+
+// forget takes f out of the table's map. One that it has displaced comes back.
+func (t *Table) forget(f *flow) {
+	k := keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay)
+	switch {
+	case t.flows[k] != f:
+		t.displaced--
+		if f.by != nil {
+			f.by.prior = nil
+		}
+	case f.rare != nil && f.prior != nil:
+		t.displaced--
+		t.flows[k], f.prior.by = f.prior, nil
+	default:
+		delete(t.flows, k)
+	}
+}
+
+// Ending returns why the connection whose hooks run at the moment was removed, such as "timeout" or
+// "end of capture"; it is empty while none run.
+func (t *Table) Ending() string { return t.ending }
+
+// stateRemove runs the hooks of f. That each of those that are registered runs once is what package
+// conn promises, also those that hooks register.
+func (t *Table) stateRemove(f *flow) {
+	if f.hooks == 0 {
+		t.contain(f, func() { conn.StateRemove(&f.Connection) })
+		return
+	}
+	start := time.Now()
+	t.contain(f, func() { conn.StateRemove(&f.Connection) })
+	t.Stats.HookTime += time.Since(start)
+	t.Stats.HooksRun += int(f.hooks)
+	f.hooks = 0
+}
+
+// contain calls a parser or hook with f. If it panics, that is reported, and f goes on without
+// parsers.
+func (t *Table) contain(f *flow, call func()) {
+	outer := t.current
+	t.current = f
+	defer func() {
+		t.current = outer
+		if panicked := recover(); panicked != nil {
+			t.Stats.Panics++
+			t.ignore(f)
+			fmt.Fprintf(t.cfg.Errors, "analyzer: connection %s: panic: %v\n%s", f.UID, panicked, debug.Stack())
+		}
+	}()
+	call()
+}
+
+// Close removes all connections, those that time out first before the others.
+func (t *Table) Close() {
+	for f := t.idlest(); f != nil; f = t.idlest() {
+		t.remove(f, "end of capture")
+	}
+	t.warnOfOffloading()
+}
+
+// Advance removes the connections whose time is over at now.
+func (t *Table) Advance(now time.Time) {
+	if !now.After(t.now) {
+		return
+	}
+	t.now = now
+	timeouts := [numQueues]time.Duration{t.cfg.AttemptTimeout, t.cfg.UDPTimeout, t.cfg.TCPTimeout, t.cfg.CloseTimeout}
+	for q := range t.queues {
+		for f := t.queues[q].first; f != nil && now.Sub(f.since) >= timeouts[q]; f = t.queues[q].first {
+			t.remove(f, "timeout")
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package flow
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/gopacket/gopacket"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/protocol"
+)
+
+// Packet follows one packet. It keeps nothing of p.Payload.
+func (t *Table) Packet(p *packet.Packet) {
+	t.Advance(p.Time)
+	t.offload.packets++
+	t.checkOffloading()
+	switch p.Proto {
+	case conn.TCP:
+		t.tcpPacket(p)
+	case conn.UDP:
+		t.udpPacket(p)
+	case conn.ICMP:
+		if err := t.icmp4.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+			t.badHeader(p, 8)
+			return
+		}
+		t.icmpPacket(p, t.icmp4.TypeCode.Type(), t.icmp4.TypeCode.Code(), icmp4Answers)
+	case conn.ICMPv6:
+		if err := t.icmp6.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+			t.badHeader(p, 4)
+			return
+		}
+		t.icmpPacket(p, t.icmp6.TypeCode.Type(), t.icmp6.TypeCode.Code(), icmp6Answers)
+	default: // a protocol without ports
+		f, side := t.find(p, netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), false)
+		f.count(p, side)
+		f.last = p.Time
+		t.requeue(f, brief)
+		t.promote(f)
+	}
+}
+
+// badHeader notes that the transport's header, which takes at least size bytes, cannot be read.
+func (t *Table) badHeader(p *packet.Packet, size int) {
+	t.Stats.DecodeErrors++
+	name := "internally_truncated_header"
+	switch {
+	case p.Length < size:
+		name = "truncated_header"
+	case p.Proto == conn.TCP && len(p.Payload) >= size && t.tcp.DataOffset < 5:
+		name = "bad_TCP_header_len"
+	case p.Proto == conn.UDP && len(p.Payload) >= size:
+		name = "UDP_datagram_length_mismatch"
+	}
+	t.packetWeird(p, name)
+}
+
+// count counts a packet of f.
+func (f *flow) count(p *packet.Packet, side protocol.Side) {
+	f.packets[side]++
+	f.ipBytes[side] += uint64(p.IPLength)
+}
+
+func (t *Table) tcpPacket(p *packet.Packet) {
+	tcp := &t.tcp
+	if err := tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+		t.badHeader(p, 20)
+		return
+	}
+	src, dst := netip.AddrPortFrom(p.Src, uint16(tcp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(tcp.DstPort))
+	if !t.believes(p) {
+		f, side := t.find(p, src, dst, false)
+		t.corrupt(f, side, "bad_TCP_checksum", "TCP")
+		t.offload.tcp++
+		return
+	}
+	t.follow(p, src, dst)
+}
+
+// follow follows a segment, which t.tcp was decoded from.
+func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
+	tcp := &t.tcp
+	k := keyOf(src, dst, conn.TCP, false)
+	f := t.flows[k]
+	if f != nil && f.rare != nil && f.prior != nil && f.prior.goesOnWith(src, tcp) {
+		t.remove(f, "the one before goes on")
+		f = t.flows[k]
+	}
+	switch {
+	case f == nil:
+	case f.answered(p.Dst, tcp) != nil:
+		syn := f.syn
+		prior := t.displace(f, k)
+		_ = tcp.DecodeFromBytes(syn.Payload, gopacket.NilDecodeFeedback) // as it was before
+		t.follow(syn, dst, src)
+		_ = tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback)
+		if f = t.flows[k]; f != nil && prior != nil {
+			f.more().prior, prior.more().by = prior, f
+		}
+	case f.doubts(src, tcp):
+		t.doubt(f, p, src)
+		return
+	case t.reused(f, tcp):
+		t.remove(f, "endpoints in use again")
+		if f = t.flows[k]; f != nil { // that it had displaced
+			t.follow(p, src, dst)
+			return
+		}
+	}
+	f, side := t.join(f, p, k, src, dst)
+	f.count(p, side)
+	t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
+
+	orig, resp := &f.ends[0], &f.ends[1]
+	switch {
+	case f.queue == closing:
+	case (orig.state == synSent || orig.state == synAckSent) && resp.state == inactive:
+		if f.queue != attempts { // counts from the first SYN on, whatever follows
+			t.requeue(f, attempts)
+		}
+	case orig.state.handshaking() && resp.state.handshaking():
+		t.requeue(f, brief)
+	default:
+		t.requeue(f, long)
+	}
+	t.promote(f)
+	t.limit(f)
+}
+
+func (t *Table) udpPacket(p *packet.Packet) {
+	udp := &t.udp
+	if err := udp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
+		t.badHeader(p, 8)
+		return
+	}
+	src, dst := netip.AddrPortFrom(p.Src, uint16(udp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(udp.DstPort))
+	k := keyOf(src, dst, conn.UDP, false)
+	f := t.flows[k]
+	if f != nil && t.expired(f, p.Time) {
+		t.remove(f, "timeout")
+		f = nil
+	}
+	f, side := t.join(f, p, k, src, dst)
+	f.count(p, side) // Zeek counts those with a bad checksum, too
+	if !t.believes(p) {
+		t.corrupt(f, side, "bad_UDP_checksum", "UDP")
+		t.offload.udp++
+		return
+	}
+	f.last = p.Time
+	length := p.Length - 8
+	if udp.Length > 0 {
+		length = int(udp.Length) - 8
+	}
+	if int(udp.Length) != p.Length {
+		t.weird(f, "UDP_datagram_length_mismatch", fmt.Sprintf("%d != %d", udp.Length, p.Length), "UDP")
+	}
+	f.bytes[side] += int64(length)
+	f.recordOnce(side, sawData, 'D')
+	t.requeue(f, brief)
+	if len(udp.Payload) > 0 && udp.Length > 0 && int(udp.Length) <= p.Length { // else no host takes it
+		t.feed(f, event{side: side, time: p.Time, data: udp.Payload})
+	}
+	t.promote(f)
+	t.limit(f)
+}
+
+// expired reports whether the parser of f says that it is over.
+func (t *Table) expired(f *flow, now time.Time) (over bool) {
+	if e, ok := f.parser.(protocol.Expirer); ok {
+		t.contain(f, func() { over = e.Expired(&f.Connection, f.last, now) })
+	}
+	return over
+}
+
+// icmp4Answers and icmp6Answers have the types of ICMP that make a conversation.
+var (
+	icmp4Answers = answers(8, 0, 13, 14, 15, 16, 10, 9, 17, 18)
+	icmp6Answers = answers(128, 129, 133, 134, 135, 136, 130, 131, 139, 140, 144, 145)
+)
+
+func answers(pairs ...uint8) map[uint8]uint8 {
+	m := make(map[uint8]uint8)
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]], m[pairs[i+1]] = pairs[i+1], pairs[i]
+	}
+	return m
+}
+
+// icmpPacket follows ICMP as Zeek does: the type and that of the answer are the ports, or the type
+// and the code where there is no answer.
+func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]uint8) {
+	other, ok := types[typ]
+	if !ok {
+		other = code
+	}
+	f, side := t.find(p, netip.AddrPortFrom(p.Src, uint16(typ)), netip.AddrPortFrom(p.Dst, uint16(other)), !ok)
+	f.count(p, side)
+	if !t.believes(p) {
+		t.corrupt(f, side, "bad_ICMP_checksum", "ICMP")
+		return
+	}
+	f.bytes[side] += int64(max(p.Length-8, 0))
+	f.last = p.Time
+	t.requeue(f, brief)
+	t.promote(f)
+}

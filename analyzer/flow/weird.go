@@ -1,0 +1,57 @@
+package flow
+
+import (
+	"slices"
+	"strings"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/logs"
+	"example.com/conn/analyzer/packet"
+)
+
+// maxWeirds bounds the names that a connection is known for.
+const maxWeirds = 16
+
+// Weird implements protocol.Owner.
+func (t *Table) Weird(c *conn.Connection, name, addl string) {
+	f := t.flowOf(c)
+	if f == nil || f.knownFor(name) {
+		return // a parser may find the same in every byte
+	}
+	source := ""
+	if len(f.services) > 0 {
+		source = strings.ToUpper(f.services[f.service].name)
+	}
+	t.weird(f, name, addl, source)
+}
+
+// knownFor reports whether no row with name is wanted any more for f.
+func (f *flow) knownFor(name string) bool {
+	return f.rare != nil && (len(f.weirds) >= maxWeirds || slices.Contains(f.weirds, name))
+}
+
+// weird notes something in f that should not be, once for each name.
+func (t *Table) weird(f *flow, name, addl, source string) {
+	if f.knownFor(name) {
+		return
+	}
+	r := f.more()
+	r.weirds = append(r.weirds, name)
+	if t.weirds.Allow(name, t.now) {
+		at := t.now
+		if t.ending != "" {
+			at = f.last // when it ends depends on other connections
+		}
+		t.Log(logs.NewWeird(&f.Connection, at, name, addl, source))
+	}
+}
+
+// packetWeird notes something in a packet that belongs to no connection.
+func (t *Table) packetWeird(p *packet.Packet, name string) {
+	if !t.weirds.Allow(name, t.now) {
+		return
+	}
+	row := logs.NewWeird(nil, p.Time, name, "", "")
+	row.OrigH, row.RespH = p.Src, p.Dst
+	t.Log(row)
+}

@@ -1,0 +1,168 @@
+package http
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/lines"
+	"example.com/conn/analyzer/protocol"
+)
+
+// framing is what a message's header says of where the message ends and of what follows it. Each
+// field counts when its line comes, so nothing of the header is kept.
+type framing struct {
+	code       int   // of a reply
+	length     int64 // of the body, -1 if it is not known
+	partial    int64 // how many bytes the range of a partial reply has, 0 if it has none
+	chunked    bool
+	compressed bool
+	expects100 bool // the client waits for 100 Continue
+	upgrade    bool // the server agrees to another protocol
+	protocol   bool // and it names it
+}
+
+// fieldNames are the fields of a request's and of a reply's header that matter.
+var fieldNames = [2]lines.Names{
+	lines.NewNames(append([]string{
+		"Content-Length", "Transfer-Encoding", "Content-Encoding", "Expect", "Connection",
+		"Host", "Referer", "User-Agent", "Origin", "Authorization", "Proxy-Authorization",
+	}, proxyFields...)...),
+	lines.NewNames("Content-Length", "Content-Range", "Transfer-Encoding", "Content-Encoding", "Connection", "Upgrade"),
+}
+
+// field takes a field of a header or trailer.
+func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
+	if f.Folded {
+		s.parser.owner.Weird(c, "HTTP_obsolete_line_folding", f.Name)
+	}
+	if f.Long {
+		s.weird(c, "exceeded_mime_max_header_bytes")
+	}
+	d := &s.sides[side].framing
+	token, rest := f.Token()
+	is := func(text string) bool { return bytes.EqualFold(token, []byte(text)) }
+	switch f.Name {
+	case "Content-Length":
+		s.contentLength(c, d, token)
+	case "Content-Range":
+		if d.code == 206 {
+			s.contentRange(c, d, token, rest)
+		}
+	case "Transfer-Encoding":
+		// As in Zeek, the version of a request that is not complete counts for its reply, too.
+		version := s.versions[side]
+		if s.sides[protocol.Orig].ongoing() {
+			version = s.versions[protocol.Orig]
+		}
+		if !is("chunked") || version != version11 {
+			break
+		}
+		d.chunked = true
+		if len(rest) > 0 {
+			s.weird(c, "HTTP_chunked_multi")
+		}
+		if d.length >= 0 {
+			s.weird(c, "HTTP_content_length_and_chunked")
+		}
+	case "Content-Encoding":
+		d.compressed = d.compressed || is("gzip") || is("x-gzip") || is("deflate")
+	case "Expect":
+		if d.expects100 = true; !is("100-continue") {
+			s.weird(c, "HTTP_expect_not_100_continue")
+		}
+		if d.length == 0 {
+			s.weird(c, "HTTP_content_length_0_and_expect_100_cont")
+		}
+	case "Connection":
+		s.keepAlive = s.keepAlive || side == protocol.Orig && is("keep-alive")
+		s.closing = s.closing || side == protocol.Resp && is("close")
+		d.upgrade = d.upgrade || is("upgrade")
+	case "Upgrade":
+		d.protocol = len(token) > 0
+	default:
+		s.onRequestField(c, f)
+	}
+}
+
+// contentLength takes a length. A bad one is 0. Of a length and the length of a range, the longer
+// counts: a client may go by either.
+func (s *state) contentLength(c *conn.Connection, d *framing, token []byte) {
+	if d.chunked {
+		s.weird(c, "HTTP_content_length_and_chunked")
+	}
+	if len(token) == 0 {
+		return
+	}
+	n, ok := number(token, 10)
+	if !ok {
+		s.parser.owner.Weird(c, "HTTP_bad_content_length", string(token[:min(len(token), maxAddl)]))
+		d.length = 0
+		return
+	}
+	if n > 0 && token[0] == '0' {
+		s.weird(c, "HTTP_content_length_leading_zeros")
+	}
+	if d.length = n; d.partial > 0 && d.partial != n {
+		s.weird(c, "HTTP_range_not_matching_len")
+		d.length = max(n, d.partial)
+	}
+	if d.length == 0 && d.expects100 {
+		s.weird(c, "HTTP_content_length_0_and_expect_100_cont")
+	}
+}
+
+// maxAddl is how many bytes of what is odd a weird has.
+const maxAddl = 64
+
+// contentRange takes the range of a partial reply: "bytes", and 0-4/10.
+func (s *state) contentRange(c *conn.Connection, d *framing, unit, spec []byte) {
+	if d.chunked {
+		s.weird(c, "HTTP_content_range_and_chunked")
+	}
+	if string(unit) != "bytes" {
+		s.weird(c, "HTTP_content_range_unknown_byte_unit")
+		return
+	}
+	spec = bytes.ReplaceAll(spec, []byte(" "), nil)
+	byteRange, instance, ok1 := bytes.Cut(spec, []byte("/"))
+	first, last, ok2 := bytes.Cut(byteRange, []byte("-"))
+	from, ok3 := number(first, 10)
+	to, ok4 := number(last, 10)
+	switch {
+	case !ok1 || !ok2 || !ok3 || !ok4:
+		s.weird(c, "HTTP_content_range_cannot_parse")
+		return
+	case to < from:
+		s.weird(c, "HTTP_non_positive_content_range")
+		return
+	case to-from == math.MaxInt64:
+		s.weird(c, "HTTP_content_range_overflow")
+		return
+	}
+	if _, ok := number(instance, 10); !ok && string(instance) != "*" {
+		s.weird(c, "HTTP_content_range_invalid_instance")
+	}
+	d.partial = to - from + 1
+	if d.length > 0 && d.length != d.partial {
+		s.weird(c, "HTTP_range_not_matching_len")
+	}
+	d.length = max(d.length, d.partial)
+}
+
+// number returns the number that data begins with, and whether there is one that is not too large.
+func number(data []byte, base int) (n int64, ok bool) {
+	i := 0
+	for i < len(data) && (digit(data[i]) || base == 16 && hexDigit(data[i])) {
+		i++
+	}
+	n, err := strconv.ParseInt(string(data[:i]), base, 64)
+	if err != nil {
+		return 0, false
+	}
+	return n, true
+}
+
+func digit(b byte) bool    { return '0' <= b && b <= '9' }
+func hexDigit(b byte) bool { return digit(b) || 'a' <= b|0x20 && b|0x20 <= 'f' }

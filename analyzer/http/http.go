@@ -1,0 +1,217 @@
+// Package http follows HTTP/1 and HTTP/0.9: the log http has a row for each request and its reply.
+//
+// The files: http.go is the parser, message.go finds where messages begin and end, framing.go what
+// their headers say of that, start.go takes request lines and status lines apart, log.go matches
+// replies with requests.
+package http
+
+import (
+	"bytes"
+	"strings"
+	"time"
+	"unsafe"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/lines"
+	"example.com/conn/analyzer/protocol"
+)
+
+// A Parser is a protocol.Parser.
+type Parser struct{ owner protocol.Owner }
+
+// New returns a parser for HTTP.
+func New(o protocol.Owner) *Parser { return &Parser{o} }
+
+func (p *Parser) Name() string          { return "http" }
+func (p *Parser) Transport() conn.Proto { return conn.TCP }
+
+// Ports has where Zeek takes everything for HTTP, so that damaged requests are logged too.
+func (p *Parser) Ports() []uint16 { return []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888} }
+
+// A state is what is known of a connection. finalize is registered as long as there is something
+// for it to do.
+type state struct {
+	parser *Parser
+	now    time.Time // of the latest packet
+	seen   int       // bytes of both sides
+
+	lines      [2]lines.Splitter
+	sides      [2]side
+	versions   [2]string // of the latest message of each side
+	confirmed  bool      // there was a request
+	keepAlive  bool      // the connection may carry several requests
+	closing    bool      // the server said that it closes the connection after this reply
+	connect    bool      // a CONNECT waits for its reply
+	replied    bool      // there was a reply
+	unanswered int       // requests
+	over       bool      // the connection has left HTTP
+
+	transactions
+}
+
+var session conn.Field[state] // Zeek: redef record connection += { http_state: State &optional; };
+
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int {
+	s := session.Get(c)
+	if s == nil {
+		return 0
+	}
+	return int(unsafe.Sizeof(*s)) + s.transactions.held() + s.sides[0].header.Held() + s.sides[1].header.Held()
+}
+
+// Flush logs the rows that are pending. The replies to their requests are still matched with them,
+// but not logged.
+func (p *Parser) Flush(c *conn.Connection) {
+	s := session.Get(c)
+	if s == nil {
+		return
+	}
+	for side := range s.sides {
+		s.finishField(c, protocol.Side(side))
+	}
+	s.logAll()
+	s.settleHook(c)
+}
+
+// Match wants a request line with a version, or the beginning of a status line: one side is enough,
+// as the other may not have been captured. Whether anything else is HTTP, only the port can tell.
+func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
+	if n := min(len(resp), len(keyword)); !strings.EqualFold(string(resp[:n]), keyword[:n]) {
+		return protocol.No
+	}
+	if len(resp) > len(keyword) && digit(resp[len(keyword)]) {
+		return protocol.Yes
+	}
+	orig = bytes.TrimLeft(orig, "\r\n")
+	if n := tokenLen(orig); n == len(orig) && n <= maxMethod {
+		return protocol.Maybe
+	} else if n == 0 || n > maxMethod || orig[n] != ' ' {
+		return protocol.No
+	}
+	line, _, ok := new(lines.Splitter).Next(orig, lines.EndCR)
+	if !ok {
+		return protocol.Maybe
+	}
+	if r, ok := parseRequestLine(line); !ok || r.version == version09 {
+		return protocol.No
+	}
+	return protocol.Yes
+}
+
+// begin returns the state of c, which it makes or, where HTTP goes on inside another HTTP, such as
+// after CONNECT, renews.
+func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
+	s, created := session.GetOrNew(c)
+	if created || s.over {
+		*s = state{parser: p, confirmed: s.confirmed, transactions: s.transactions}
+	}
+	s.now = pkt.Time
+	return s
+}
+
+// Data takes whole lines, and any part of a body.
+func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n int, next protocol.Next) {
+	s := p.begin(c, pkt)
+	d := &s.sides[pkt.Side]
+	for whole := true; whole && n < len(data) && next == protocol.More; {
+		took := 0
+		switch d.expect {
+		case nothing:
+			took = len(data) - n
+		case untilEnd, reply09:
+			if d.expect == reply09 {
+				s.beginReply(c, statusLine{version: version09, reason: noReason})
+				d.expect = untilEnd
+			}
+			took = len(data) - n
+			d.body += uint64(took)
+		case fixedBody, chunkData:
+			took = int(min(d.left, int64(len(data)-n)))
+			next = s.bodyBytes(c, pkt.Side, took)
+		default:
+			if took = d.idle(data[n:]); took > 0 {
+				break
+			}
+			var line lines.Line
+			if line, took, whole = s.lines[pkt.Side].Next(data[n:], lines.EndCR); whole {
+				line.Note(p.owner, c)
+				next = s.line(c, pkt.Side, line, data[n+took:])
+			} else {
+				d.header.Ahead(data[n+took:], func(f lines.Field) { s.field(c, pkt.Side, f) })
+			}
+		}
+		s.seen += took
+		n += took
+	}
+	return n, s.settle(c, next)
+}
+
+// Gap goes on where all that is missing is of one body. Else what follows on that side is lost and,
+// after a gap in the requests, the reply at hand is too: whether it has a body may depend on its
+// request.
+func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
+	s := p.begin(c, pkt)
+	d := &s.sides[pkt.Side]
+	s.lines[pkt.Side].Skip()
+	if (d.expect == fixedBody || d.expect == chunkData) && d.body > 0 && int64(n) <= d.left {
+		return s.settle(c, s.bodyBytes(c, pkt.Side, n))
+	}
+	s.interrupt(c, pkt.Side)
+	d.expect = nothing
+	if pkt.Side == protocol.Orig {
+		s.interrupt(c, protocol.Resp)
+	}
+	return s.settle(c, protocol.More)
+}
+
+// End ends the message at hand, for some bodies have no other end.
+func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
+	s := p.begin(c, pkt)
+	s.interrupt(c, pkt.Side)
+	s.sides[pkt.Side].expect = nothing
+	s.settle(c, protocol.More)
+}
+
+// weird notes something odd in c.
+func (s *state) weird(c *conn.Connection, name string) { s.parser.owner.Weird(c, name, "") }
+
+// violation is what Data returns after a line that is not HTTP: what follows on that side is not
+// looked at. It ends HTTP if the connection was known for HTTP, unless that was long ago: then it
+// may carry much that was.
+func (s *state) violation(d *side) protocol.Next {
+	d.expect = nothing
+	return protocol.Violated(s.confirmed, s.seen)
+}
+
+// settle returns what is next, given what the parser would have it. Where that is the end of HTTP,
+// it ends what is at hand.
+func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
+	if next == protocol.More && s.sides[0].expect == nothing && s.sides[1].expect == nothing {
+		next = protocol.Stop
+	}
+	if next != protocol.More {
+		s.interrupt(c, protocol.Orig)
+		s.interrupt(c, protocol.Resp)
+		s.over = true
+	}
+	s.settleHook(c)
+	return next
+}
+
+// settleHook takes finalize back if it would do nothing: no row is pending, and no message is at
+// hand whose end might make one. It was registered when the first row became pending.
+func (s *state) settleHook(c *conn.Connection) {
+	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
+		s.parser.owner.Unregister(c, finalize)
+	}
+}
+
+// finalize logs the requests and replies that are not complete.
+func finalize(c *conn.Connection) bool {
+	s := session.Get(c)
+	s.interrupt(c, protocol.Orig)
+	s.interrupt(c, protocol.Resp)
+	s.logAll()
+	return true
+}

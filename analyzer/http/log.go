@@ -1,0 +1,278 @@
+package http
+
+import (
+	"bytes"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/lines"
+	"example.com/conn/analyzer/logs"
+)
+
+const (
+	maxPending = 100       // requests without a reply; Zeek's HTTP::max_pending_requests
+	maxHeld    = 256 << 10 // bytes of their rows: when there are more, it is as if there were too many requests
+	maxProxied = 32 << 10  // bytes of a row in which there is still room for another proxy
+	maxProxies = 64        // of a row
+)
+
+// A Row is a row of the log http. Bodies are counted as transferred, without decompression.
+type Row struct {
+	logs.Header
+	TransDepth      int      `json:"trans_depth"`
+	Method          string   `json:"method,omitempty"`
+	Host            *string  `json:"host,omitempty"`
+	URI             *string  `json:"uri,omitempty"`
+	Referrer        string   `json:"referrer,omitempty"`
+	Version         string   `json:"version,omitempty"`
+	UserAgent       string   `json:"user_agent,omitempty"`
+	Origin          string   `json:"origin,omitempty"`
+	RequestBodyLen  uint64   `json:"request_body_len"`
+	ResponseBodyLen uint64   `json:"response_body_len"`
+	StatusCode      *int     `json:"status_code,omitempty"`
+	StatusMsg       string   `json:"status_msg,omitempty"`
+	InfoCode        int      `json:"info_code,omitempty"`
+	InfoMsg         string   `json:"info_msg,omitempty"`
+	Tags            []string `json:"tags"`
+	Username        string   `json:"username,omitempty"`
+	Proxied         []string `json:"proxied,omitempty"`
+
+	texts int // bytes of the strings
+}
+
+// rowSize is what a row takes besides its strings: also those of its fields that are pointers.
+const rowSize = int(unsafe.Sizeof(Row{})) + 2*int(unsafe.Sizeof("")) + 8
+
+// A transaction is a request and its reply.
+type transaction struct {
+	place int  // the nth request and the nth reply are at place n
+	row   *Row // nil if it was logged before its time
+	head  bool // the method is HEAD
+}
+
+// transactions has the rows that are not complete. Requests and replies are matched by their
+// places. That is how Zeek matches them, and what it does with requests and replies that are
+// missing follows from it: they have rows of their own.
+type transactions struct {
+	pending           []transaction // sorted by place, at most maxPending and one
+	size              int           // bytes that their rows take, at most maxHeld and what one row takes
+	request, response int           // the places of the latest ones
+	depth             int           // how many rows there have been
+}
+
+func (t *transactions) held() int { return cap(t.pending)*int(unsafe.Sizeof(transaction{})) + t.size }
+
+func (t *transactions) index(place int) (i int, ok bool) {
+	return slices.BinarySearchFunc(t.pending, place, func(t transaction, place int) int { return t.place - place })
+}
+
+// find returns the transaction at a place, nil if there is none. It is good until transactions are
+// added or dropped.
+func (t *transactions) find(place int) *transaction {
+	if i, ok := t.index(place); ok {
+		return &t.pending[i]
+	}
+	return nil
+}
+
+// drop forgets the first n transactions from the ith on.
+func (t *transactions) drop(i, n int) {
+	for _, t1 := range t.pending[i : i+n] {
+		t.uncount(t1.row)
+	}
+	if t.pending = slices.Delete(t.pending, i, i+n); len(t.pending) == 0 && cap(t.pending) > 4 {
+		t.pending = nil
+	}
+}
+
+func (t *transactions) uncount(r *Row) {
+	if r != nil {
+		t.size -= rowSize + r.texts
+	}
+}
+
+// at returns the transaction at a place, which it makes if there is none.
+func (s *state) at(c *conn.Connection, place int) *transaction {
+	i, ok := s.index(place)
+	if !ok {
+		s.depth++
+		s.size += rowSize
+		s.pending = slices.Insert(s.pending, i, transaction{place: place, row: &Row{
+			Header: logs.NewHeader("http", c, s.now), TransDepth: s.depth, Tags: []string{},
+		}})
+		s.parser.owner.Register(c, finalize)
+	}
+	return &s.pending[i]
+}
+
+// text returns what a row has of a text from the network, and counts it.
+func (s *state) text(c *conn.Connection, r *Row, raw []byte, before string) string {
+	if len(raw) > logs.MaxText {
+		s.parser.owner.Weird(c, "log_string_field_truncated", "HTTP::LOG")
+	}
+	v := logs.Text(raw)
+	r.texts += len(v) - len(before)
+	s.size += len(v) - len(before)
+	return v
+}
+
+func (s *state) onRequest(c *conn.Connection, line requestLine) {
+	if s.request < s.response {
+		s.weird(c, "HTTP_response_before_request")
+		s.request = s.response
+	}
+	if len(s.pending) > maxPending || s.size > maxHeld {
+		s.weird(c, "HTTP_excessive_pipelining")
+		n, _ := s.index(s.request)
+		for _, t := range s.pending[:n] {
+			s.log(t.row)
+		}
+		s.drop(0, n)
+		s.response = s.request
+	}
+	s.request++
+	t := s.at(c, s.request)
+	t.head = bytes.EqualFold(line.method, []byte("HEAD"))
+	uri, odd := unescape(line.uri)
+	if odd != "" {
+		s.weird(c, odd)
+	}
+	if r := t.row; r != nil {
+		r.Method = s.text(c, r, line.method, r.Method)
+		r.URI = new(s.text(c, r, uri, ""))
+	}
+}
+
+func (s *state) onReply(c *conn.Connection, line statusLine) {
+	// A reply such as 100 Continue leaves its request to the reply that follows.
+	t := s.find(s.response)
+	if t == nil || t.row != nil && t.row.StatusCode != nil && !informational(*t.row.StatusCode) {
+		s.response++
+	}
+	r := s.at(c, s.response).row
+	if r == nil {
+		return
+	}
+	r.StatusCode, r.Version = new(line.code), line.version
+	r.StatusMsg = s.text(c, r, line.reason, r.StatusMsg)
+	if informational(line.code) {
+		r.InfoCode = line.code
+		r.InfoMsg = s.text(c, r, line.reason, r.InfoMsg)
+	}
+}
+
+// proxyFields tell of proxies that a request came through; Zeek's HTTP::proxy_headers.
+var proxyFields = []string{
+	"Forwarded", "X-Forwarded-For", "X-Forwarded-From", "Client-Ip", "Via", "Xroxy-Connection", "Proxy-Connection",
+}
+
+// proxyLabels are what values of proxyFields have in front of them in a row.
+var proxyLabels = func() map[string]string {
+	labels := make(map[string]string)
+	for _, name := range proxyFields {
+		labels[name] = strings.ToUpper(name) + " -> "
+	}
+	return labels
+}()
+
+// onRequestField takes a field of a request's header that goes into the row.
+func (s *state) onRequestField(c *conn.Connection, f lines.Field) {
+	r := s.at(c, s.request).row
+	if r == nil {
+		return
+	}
+	switch f.Name {
+	case "Host":
+		if r.Host == nil {
+			r.Host = new(string)
+		}
+		*r.Host = s.text(c, r, f.Value, *r.Host)
+	case "Referer":
+		r.Referrer = s.text(c, r, f.Value, r.Referrer)
+	case "User-Agent":
+		r.UserAgent = s.text(c, r, f.Value, r.UserAgent)
+	case "Origin":
+		r.Origin = s.text(c, r, f.Value, r.Origin)
+	case "Authorization", "Proxy-Authorization":
+		const basic = "basic "
+		if len(f.Value) >= len(basic) && strings.EqualFold(string(f.Value[:len(basic)]), basic) {
+			r.Username = s.text(c, r, username(f.Value[len(basic):]), r.Username)
+		}
+	default:
+		s.onProxyField(c, r, proxyLabels[f.Name], f.Value)
+	}
+}
+
+func (s *state) onProxyField(c *conn.Connection, r *Row, label string, value []byte) {
+	if r.texts > maxProxied || len(r.Proxied) == maxProxies {
+		s.parser.owner.Weird(c, "log_container_field_truncated", "HTTP::LOG")
+		return
+	}
+	var short [64]byte // most labels and values need no more
+	raw := append(append(short[:0], label...), value[:min(len(value), logs.MaxText)]...)
+	if slices.ContainsFunc(r.Proxied, func(p string) bool { return p == string(raw) }) {
+		return // most that come again need not be made a text to be known
+	}
+	v := s.text(c, r, raw, "")
+	if slices.Contains(r.Proxied, v) {
+		r.texts -= len(v)
+		s.size -= len(v)
+		return
+	}
+	const header = int(unsafe.Sizeof(v))
+	r.Proxied = append(r.Proxied, v)
+	r.texts += 2 * header // room that append makes
+	s.size += 2 * header
+}
+
+// username returns the name in the credentials of an Authorization header of the scheme Basic.
+func username(credentials []byte) []byte {
+	credentials = bytes.TrimSpace(credentials)
+	decoded, err := base64.StdEncoding.AppendDecode(nil, credentials)
+	name, _, ok := bytes.Cut(decoded, []byte(":"))
+	if err != nil || !ok {
+		return append(append([]byte("<problem-decoding> ("), credentials...), ')')
+	}
+	return name
+}
+
+func (s *state) onRequestEnd(c *conn.Connection, body uint64) {
+	if r := s.at(c, s.request).row; r != nil {
+		r.RequestBodyLen = body
+	}
+}
+
+// onReplyEnd logs the row, unless another reply is to come for its request.
+func (s *state) onReplyEnd(c *conn.Connection, code int, body uint64) {
+	if r := s.at(c, s.response).row; r != nil {
+		if r.ResponseBodyLen = body; r.StatusCode == nil {
+			code = 0 // the row is another request's, since there were too many
+		}
+		if !informational(code) {
+			s.parser.owner.Log(r)
+		}
+	}
+	if !informational(code) {
+		i, _ := s.index(s.response)
+		s.drop(i, 1)
+	}
+}
+
+func (s *state) log(r *Row) {
+	if r != nil {
+		s.parser.owner.Log(r)
+	}
+}
+
+// logAll logs all that is pending. Replies that are still to come find their places.
+func (s *state) logAll() {
+	for i := range s.pending {
+		t := &s.pending[i]
+		s.log(t.row)
+		s.uncount(t.row)
+		t.row = nil
+	}
+}

@@ -1,0 +1,229 @@
+package http
+
+import (
+	"strings"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/lines"
+	"example.com/conn/analyzer/protocol"
+)
+
+// A side is where the messages of one side of a connection stand.
+type side struct {
+	expect  expect
+	header  lines.Header
+	framing framing
+	left    int64  // bytes of the body, or of the chunk, that are to come
+	body    uint64 // bytes of the body, as transferred, that have come
+}
+
+// ongoing reports whether a message has begun and not ended.
+func (d *side) ongoing() bool {
+	return d.expect != startLine && d.expect != reply09 && d.expect != nothing
+}
+
+// idle returns how many empty lines data begins with that mean no more than the one behind them
+// does. One byte each, they would take more time than any other line.
+func (d *side) idle(data []byte) (n int) {
+	for d.expect == startLine && n+1 < len(data) && data[n] == '\n' && data[n+1] == '\n' {
+		n++
+	}
+	return n
+}
+
+// expect is what comes next.
+type expect int
+
+const (
+	startLine expect = iota // a request line or a status line
+	headers
+	fixedBody // as many bytes as side.left says
+	chunkSize
+	chunkData
+	chunkEnd // the end of the line after a chunk's data
+	trailer
+	untilEnd // a body that ends with the connection
+	reply09  // the reply to a request of HTTP/0.9, which is a body only
+	nothing  // that is looked at
+)
+
+// line takes a line that is not of a body. after is what has already come after it.
+func (s *state) line(c *conn.Connection, side protocol.Side, line lines.Line, after []byte) protocol.Next {
+	d := &s.sides[side]
+	switch d.expect {
+	case startLine:
+		if side == protocol.Orig {
+			return s.requestLine(c, line)
+		}
+		return s.statusLine(c, line)
+	case headers, trailer:
+		if len(line.Text) > 0 && line.Text[0] != 0 {
+			d.header.Line(line, after, fieldNames[side], func(f lines.Field) { s.field(c, side, f) })
+			return protocol.More
+		}
+		s.finishField(c, side)
+		if d.expect == trailer {
+			return s.endMessage(c, side)
+		}
+		return s.endHeaders(c, side)
+	case chunkSize:
+		var ok bool
+		if d.left, ok = number(line.Text, 16); !ok {
+			s.weird(c, "HTTP_bad_chunk_size")
+		}
+		d.expect = chunkData
+		if d.left == 0 {
+			d.expect, d.header = trailer, lines.Header{}
+		}
+	case chunkEnd:
+		d.expect = chunkSize
+	}
+	return protocol.More
+}
+
+// finishField takes the field of a header that might have gone on.
+func (s *state) finishField(c *conn.Connection, side protocol.Side) {
+	s.sides[side].header.Finish(func(f lines.Field) { s.field(c, side, f) })
+}
+
+// beginMessage begins a message with the given version.
+func (s *state) beginMessage(c *conn.Connection, side protocol.Side, version string) {
+	if latest := s.versions[side]; latest != "" && latest != "0.0" && latest != version {
+		s.weird(c, "HTTP_version_mismatch")
+	}
+	s.versions[side] = version
+	s.keepAlive = s.keepAlive || version >= version11
+	s.sides[side].expect = headers
+	s.sides[side].framing = framing{length: -1}
+}
+
+func (s *state) requestLine(c *conn.Connection, line lines.Line) protocol.Next {
+	r, ok := parseRequestLine(line)
+	if !ok {
+		s.weird(c, badRequest(line.Text))
+		switch {
+		case s.confirmed && !s.keepAlive: // what some clients send after their only request
+		case len(line.Text) == 0: // or after a body
+			s.weird(c, "empty_http_request")
+		default:
+			return s.violation(&s.sides[protocol.Orig])
+		}
+		return protocol.More
+	}
+	if s.confirmed && !s.keepAlive && r.version < version11 {
+		s.weird(c, "unexpected_multiple_HTTP_requests")
+	}
+	s.noteRequest(c, r)
+	s.confirmed = true
+	s.parser.owner.Confirm(c)
+	s.connect = s.connect || strings.EqualFold(string(r.method), "CONNECT")
+	s.unanswered++
+	s.beginMessage(c, protocol.Orig, r.version)
+	s.onRequest(c, r)
+	if r.version == version09 {
+		if s.replied {
+			s.weird(c, "http_09_reply_before_request")
+		}
+		s.interrupt(c, protocol.Resp)
+		s.lines[protocol.Resp].Skip()
+		s.sides[protocol.Resp].expect = reply09
+	}
+	return protocol.More
+}
+
+func (s *state) statusLine(c *conn.Connection, line lines.Line) protocol.Next {
+	r, ok := parseStatusLine(line.Text)
+	if !ok {
+		if len(line.Text) == 0 {
+			return protocol.More
+		}
+		return s.violation(&s.sides[protocol.Resp])
+	}
+	if !strings.HasPrefix(string(line.Text), keyword) {
+		s.weird(c, "lowercase_HTTP_keyword")
+	}
+	s.connect = s.connect && r.code == 200
+	s.beginReply(c, r)
+	return protocol.More
+}
+
+func (s *state) beginReply(c *conn.Connection, r statusLine) {
+	s.replied = true
+	s.beginMessage(c, protocol.Resp, r.version)
+	s.sides[protocol.Resp].framing.code = r.code
+	s.onReply(c, r)
+}
+
+// endHeaders finds out what follows the header of a message.
+func (s *state) endHeaders(c *conn.Connection, side protocol.Side) protocol.Next {
+	d := &s.sides[side]
+	f := &d.framing
+	if side == protocol.Resp && (s.connect || f.code == 101 && s.unanswered == 1 && f.upgrade && f.protocol) {
+		s.endMessage(c, side)
+		return protocol.HandOver
+	}
+	switch {
+	case side == protocol.Resp && s.bodyless(f.code):
+		return s.endMessage(c, side)
+	case f.chunked:
+		d.expect = chunkSize
+	case f.length == 0:
+		return s.endMessage(c, side)
+	case f.length > 0:
+		d.expect, d.left = fixedBody, f.length
+	case side == protocol.Orig && !s.closing && !f.compressed:
+		return s.endMessage(c, side)
+	default:
+		d.expect = untilEnd
+	}
+	return protocol.More
+}
+
+// bodyless reports whether the reply at hand has no body, whatever its header says.
+func (s *state) bodyless(code int) bool {
+	t := s.find(s.response)
+	return informational(code) || code == 204 || code == 304 || t != nil && t.head
+}
+
+func informational(code int) bool { return code >= 100 && code < 200 }
+
+// bodyBytes takes n bytes of a body that knows how long it is, or of a chunk.
+func (s *state) bodyBytes(c *conn.Connection, side protocol.Side, n int) protocol.Next {
+	d := &s.sides[side]
+	d.body += uint64(n)
+	d.left -= int64(n)
+	switch {
+	case d.left > 0:
+	case d.expect == chunkData:
+		d.expect = chunkEnd
+	default:
+		return s.endMessage(c, side)
+	}
+	return protocol.More
+}
+
+// endMessage ends the message at hand.
+func (s *state) endMessage(c *conn.Connection, d protocol.Side) protocol.Next {
+	body, code := s.sides[d].body, s.sides[d].framing.code
+	s.sides[d] = side{}
+	if d == protocol.Orig {
+		s.onRequestEnd(c, body)
+		return protocol.More
+	}
+	s.onReplyEnd(c, code, body)
+	if !informational(code) {
+		s.unanswered = max(s.unanswered-1, 0)
+	}
+	return protocol.More
+}
+
+// interrupt ends the message at hand, if there is one, before its end. Nothing more is expected
+// then.
+func (s *state) interrupt(c *conn.Connection, side protocol.Side) {
+	d := &s.sides[side]
+	if d.ongoing() {
+		s.finishField(c, side)
+		s.endMessage(c, side)
+		d.expect = nothing
+	}
+}

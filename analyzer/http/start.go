@@ -1,0 +1,231 @@
+package http
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/lines"
+)
+
+const (
+	version09 = "0.9"
+	version11 = "1.1"
+	maxMethod = 32 // bytes of a method that Match believes in
+)
+
+// A requestLine is a request line. Its method and its uri, which still has its escapes, are those
+// of the line.
+type requestLine struct {
+	method, uri []byte
+	version     string
+	lower       bool // "HTTP/" is not in upper case
+	noURI       bool // "HTTP/" is where the URI should be
+}
+
+// parseRequestLine is as liberal as Zeek's parser: anything may follow the method, and a line
+// without a version is HTTP/0.9, if that can be. A line that was too long to be seen as a whole had
+// one.
+func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
+	line := l.Text
+	n := tokenLen(line)
+	rest := lines.SkipBlanks(line[n:])
+	if n == 0 || n+len(rest) == len(line) {
+		return r, false
+	}
+	r.method = line[:n]
+	// A version counts after the first byte that a URI cannot have, or if there is no URI at all.
+	var version []byte
+	i := 0
+	for i < len(rest) && uriChars[rest[i]] {
+		i++
+	}
+	if i == len(rest) && hasKeyword(rest) {
+		i, r.noURI = 0, true
+	}
+	r.uri = rest[:i]
+	for ; i < len(rest); i++ {
+		r.uri = rest[:i]
+		for i < len(rest) && (rest[i] == ' ' || rest[i] == '\t') {
+			i++
+		}
+		if hasKeyword(rest[i:]) {
+			version = rest[i+len(keyword):]
+			r.lower = !bytes.HasPrefix(rest[i:], []byte(keyword))
+			break
+		}
+	}
+	switch {
+	case version != nil:
+		r.version = parseVersion(version)
+	case l.Long:
+		r.version = version11
+	default:
+		r.version = version09
+		return r, len(r.method) >= 3 && len(r.uri) > 0
+	}
+	return r, true
+}
+
+// badRequest returns what to call a line that is no request line.
+func badRequest(line []byte) string {
+	const version = " HTTP/1.1"
+	if end := len(line) - len(version); tokenLen(line) == 0 && end >= 0 && hasKeyword(line[end+1:]) && line[end] == ' ' {
+		return "bad_HTTP_request_with_version"
+	}
+	return "bad_HTTP_request"
+}
+
+// methods are those that are not odd; Zeek's HTTP::http_methods.
+var methods = map[string]bool{
+	"GET": true, "POST": true, "HEAD": true, "OPTIONS": true, "PUT": true, "DELETE": true, "TRACE": true, "CONNECT": true,
+	"PROPFIND": true, "PROPPATCH": true, "MKCOL": true, "COPY": true, "MOVE": true, "LOCK": true, "UNLOCK": true,
+	"POLL": true, "REPORT": true, "SUBSCRIBE": true, "BMOVE": true, "SEARCH": true,
+}
+
+// noteRequest notes what is odd about a request line.
+func (s *state) noteRequest(c *conn.Connection, r requestLine) {
+	method := r.method[:min(len(r.method), maxAddl)]
+	if !methods[string(r.method)] {
+		s.parser.owner.Weird(c, "unknown_HTTP_method", string(method))
+	}
+	if r.version == version09 && string(r.method) != "GET" {
+		s.parser.owner.Weird(c, "invalid_http_09_request_method", string(method))
+	}
+	if r.lower {
+		s.weird(c, "lowercase_HTTP_keyword")
+	}
+	if r.noURI {
+		s.weird(c, "missing_HTTP_uri")
+	}
+}
+
+// keyword begins a version, in any case.
+const keyword = "HTTP/"
+
+func hasKeyword(data []byte) bool {
+	return len(data) >= len(keyword) && data[0]|0x20 == 'h' && strings.EqualFold(string(data[:len(keyword)]), keyword)
+}
+
+// uriChars are the bytes that a URI may have.
+var uriChars = func() (t [256]bool) {
+	const chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/?#[]@!$&'()*+,;=-_.~%"
+	for i := range len(chars) {
+		t[chars[i]] = true
+	}
+	return t
+}()
+
+// tokenLen returns how many bytes of a token, such as a method, data begins with.
+func tokenLen(data []byte) int {
+	for i, b := range data {
+		if !lines.TokenChar(b) {
+			return i
+		}
+	}
+	return len(data)
+}
+
+// parseVersion returns the digit, dot and digit that follow "HTTP/", and "0.0" for anything else.
+func parseVersion(data []byte) string {
+	if len(data) < 3 || !digit(data[0]) || data[1] != '.' || !digit(data[2]) {
+		return "0.0"
+	}
+	switch v := data[:3]; string(v) {
+	case "1.1":
+		return version11
+	case "1.0":
+		return "1.0"
+	default:
+		return string(v)
+	}
+}
+
+// noReason stands for a missing reason phrase, as in Zeek.
+var noReason = []byte("<empty>")
+
+// A statusLine is a status line, with code 0 for a code that is not a number. Its reason is that of
+// the line.
+type statusLine struct {
+	version string
+	code    int
+	reason  []byte
+}
+
+func parseStatusLine(line []byte) (r statusLine, ok bool) {
+	if !hasKeyword(line) {
+		return r, false
+	}
+	rest := line[len(keyword):]
+	r.version = parseVersion(rest)
+	i := bytes.IndexAny(rest, " \t")
+	if i < 0 {
+		return r, false
+	}
+	rest = lines.SkipBlanks(rest[i:])
+	if len(rest) < 3 {
+		return r, false
+	}
+	if code, err := strconv.ParseUint(string(rest[:3]), 10, 16); err == nil {
+		r.code = int(code)
+	}
+	r.reason = noReason
+	if i := bytes.IndexAny(rest[3:], " \t"); i >= 0 {
+		r.reason = lines.SkipBlanks(rest[3+i:])
+	}
+	return r, true
+}
+
+// unescape replaces the escapes in a URI, %41 and %u0041, as Zeek does: what is no escape stays, of
+// two percent signs one goes. It also returns what Zeek calls the oddest thing about them, empty if
+// nothing is odd.
+func unescape(uri []byte) (text []byte, odd string) {
+	if bytes.IndexByte(uri, '%') < 0 {
+		return uri, ""
+	}
+	text = make([]byte, 0, len(uri))
+	for i := 0; i < len(uri); i++ {
+		rest := uri[i+1:]
+		switch {
+		case uri[i] != '%':
+			text = append(text, uri[i])
+		case len(rest) < 2:
+			text = append(text, '%')
+			if odd = "illegal_%_at_end_of_URI"; len(rest) > 0 {
+				odd = "partial_escape_at_end_of_URI"
+			}
+		case rest[0] == '%':
+			odd = "double_%_in_URI"
+		case hexDigit(rest[0]) && hexDigit(rest[1]):
+			text = append(text, byte(hex(rest[:2])))
+			i += 2
+		case len(rest) >= 5 && rest[0] == 'u' && hex(rest[1:5]) >= 0:
+			n := hex(rest[1:5])
+			if n > 0xff {
+				text = append(text, byte(n>>8))
+			}
+			text = append(text, byte(n))
+			i += 5
+		default:
+			text = append(text, '%')
+			odd = "unescaped_%_in_URI"
+		}
+	}
+	return text, odd
+}
+
+// hex returns the value of hexadecimal digits, and -1 if data has anything else.
+func hex(data []byte) (n int) {
+	for _, b := range data {
+		switch {
+		case digit(b):
+			n = n<<4 | int(b-'0')
+		case hexDigit(b):
+			n = n<<4 | int(b|0x20-'a'+10)
+		default:
+			return -1
+		}
+	}
+	return n
+}

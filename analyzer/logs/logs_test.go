@@ -1,0 +1,280 @@
+package logs_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/logs"
+)
+
+var c = &conn.Connection{UID: "C1", ID: conn.ID{
+	Orig: netip.MustParseAddrPort("[2001:db8::1]:40000"), Resp: netip.MustParseAddrPort("192.0.2.1:80"), Proto: conn.TCP,
+}}
+
+func TestConnWritesHeaderAsOtherRowsDo(t *testing.T) {
+	at := time.Unix(1_700_000_000, 123_456_789)
+	r := &logs.Conn{
+		Header: logs.NewHeader("conn", c, at), Proto: "tcp", Service: "http,ssl", Duration: new(logs.Interval(1500 * time.Millisecond)),
+		Bytes: [2]int64{70, 80}, State: "SF", Local: [2]bool{true, false}, Missed: 90, History: []byte("ShADadFf"),
+		Packets: [2]uint64{30, 40}, IPBytes: [2]uint64{127, 128}, Parents: []string{"C2", "C3"}, IPProto: 17,
+	}
+	assert.Equal(t, `{"_path":"conn","ts":1700000000.123456,"uid":"C1","id.orig_h":"2001:db8::1","id.orig_p":40000,`+
+		`"id.resp_h":"192.0.2.1","id.resp_p":80,"proto":"tcp","service":"http,ssl","duration":1.500000,"orig_bytes":70,`+
+		`"resp_bytes":80,"conn_state":"SF","local_orig":true,"local_resp":false,"missed_bytes":90,"history":"ShADadFf",`+
+		`"orig_pkts":30,"orig_ip_bytes":127,"resp_pkts":40,"resp_ip_bytes":128,"tunnel_parents":["C2","C3"],"ip_proto":17}`,
+		string(r.AppendJSON(nil)))
+
+	header, err := json.Marshal(r.Header)
+	require.NoError(t, err)
+	assert.True(t, strings.HasPrefix(string(r.AppendJSON(nil)), strings.TrimSuffix(string(header), "}")+","))
+}
+
+func TestConnLeavesUnsetFieldsOut(t *testing.T) {
+	r := &logs.Conn{Header: logs.NewHeader("conn", c, time.Unix(1, 0)), Proto: "udp", State: "S0", Packets: [2]uint64{1, 0}}
+	var got map[string]any
+	require.NoError(t, json.Unmarshal(r.AppendJSON(nil), &got))
+	for _, name := range []string{"service", "duration", "orig_bytes", "resp_bytes", "history", "tunnel_parents"} {
+		assert.NotContains(t, got, name)
+	}
+	r.History, r.Parents = []byte("D"), []string{"C2"}
+	require.NoError(t, json.Unmarshal(r.AppendJSON(nil), &got))
+	assert.Equal(t, "D", got["history"], "the shortest")
+	assert.Equal(t, []any{"C2"}, got["tunnel_parents"])
+}
+
+func TestTextKeepsUTF8AndEscapesOtherBytes(t *testing.T) {
+	assert.Equal(t, "grün", logs.Text([]byte("grün")))
+	assert.Equal(t, "a\\xffb\\xc3\a", logs.Text([]byte("a\xffb\xc3\x07")))
+	assert.Equal(t, "a\ufffd", logs.Text([]byte("a\ufffd")), "which is a letter of its own")
+	assert.Equal(t, "\ufffd\\xf0", logs.Text([]byte("\ufffd\xf0")), "also beside another byte")
+}
+
+func TestTextIsCut(t *testing.T) {
+	long := strings.Repeat("x", 4096)
+	assert.Equal(t, long, logs.Text([]byte(long)))
+	assert.Equal(t, long, logs.Text([]byte(long+"y")))
+	assert.Equal(t, long[1:]+"\\xc3", logs.Text([]byte(long[1:]+"ü")), "also in the middle of a letter")
+}
+
+func TestTimesHaveMicroseconds(t *testing.T) {
+	for want, s := range map[string]logs.Seconds{
+		"-0.000001": logs.Time(time.Unix(0, -1000)), "0.999999": logs.Time(time.Unix(0, 999_999_999)),
+		"0.000000": logs.Interval(999), "3600.000001": logs.Interval(time.Hour + 1999),
+	} {
+		b, err := json.Marshal(s)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(b))
+	}
+}
+
+type row struct {
+	Path string `json:"_path"`
+	Text string `json:"text"`
+}
+
+func (r row) LogName() string { return r.Path }
+
+func TestRowsOfStreamKeepTheirOrder(t *testing.T) {
+	var b bytes.Buffer
+	w := logs.NewWriter(logs.NewOutput(&b, nil))
+	for _, path := range []string{"x", "y", "x"} {
+		w.Write(row{path, "<&>"})
+	}
+	assert.Empty(t, b.String(), "gathered")
+	w.Flush()
+	assert.Equal(t, `{"_path":"x","text":"<&>"}
+{"_path":"y","text":"<&>"}
+{"_path":"x","text":"<&>"}
+`, b.String())
+}
+
+// writes keeps what it is given, call by call.
+type writes []string
+
+func (w *writes) Write(b []byte) (int, error) { *w = append(*w, string(b)); return len(b), nil }
+
+// An appender is a row that writes itself.
+type appender struct{ row }
+
+func (a appender) AppendJSON(b []byte) []byte { return append(b, a.Text...) }
+
+func TestRowsAreGathered(t *testing.T) {
+	var got writes
+	w := logs.NewWriter(logs.NewOutput(&got, nil))
+	w.Flush()
+	line := strings.Repeat("x", 1023)
+	for range 63 {
+		w.Write(appender{row{Text: line}})
+	}
+	assert.Empty(t, got)
+	w.Write(appender{row{Text: line}})
+	want := writes{strings.Repeat(line+"\n", 64)}
+	assert.Equal(t, want, got, "64 KB")
+	w.Flush()
+	assert.Equal(t, want, got, "nothing is left")
+	w.Write(appender{row{Text: "last"}})
+	w.Flush()
+	w.Flush()
+	assert.Equal(t, append(want, "last\n"), got)
+}
+
+func TestRowThatIsNotJSONIsABug(t *testing.T) {
+	w := logs.NewWriter(logs.NewOutput(new(writes), nil))
+	assert.PanicsWithValue(t, "logs: a row of x is not JSON: json: unsupported value: NaN", func() {
+		w.Write(struct {
+			row
+			Bad float64
+		}{row{Path: "x"}, math.NaN()})
+	})
+}
+
+// files returns what the files in a folder have. Nobody may execute them.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	got := make(map[string]string)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		info, err := e.Info()
+		require.NoError(t, err)
+		assert.Zero(t, info.Mode()&0o111, e.Name())
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		require.NoError(t, err)
+		got[e.Name()] = string(text)
+	}
+	return got
+}
+
+// folder returns an Output to a folder that is not there yet, and what writes one text to two logs.
+func folder(t *testing.T) (dir string, out *logs.Output, write func(text string)) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "a", "b")
+	out, err := logs.NewDir(dir, nil)
+	require.NoError(t, err)
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	assert.EqualValues(t, 0o700, info.Mode().Perm()&0o700)
+	w := logs.NewWriter(out)
+	return dir, out, func(text string) {
+		w.Write(appender{row{"x", text}})
+		w.Write(appender{row{"y", text}})
+		w.Flush()
+	}
+}
+
+func TestEachLogHasAFile(t *testing.T) {
+	dir, out, write := folder(t)
+	write("1")
+	write("2")
+	assert.Equal(t, map[string]string{"x.log": "1\n2\n", "y.log": "1\n2\n"}, files(t, dir))
+	require.NoError(t, out.Close())
+	write("3")
+	assert.ErrorIs(t, out.Close(), os.ErrClosed, "nothing is written to files that are closed")
+
+	out, err := logs.NewDir(dir, nil)
+	require.NoError(t, err)
+	w := logs.NewWriter(out)
+	w.Write(appender{row{"x", "anew"}})
+	w.Flush()
+	require.NoError(t, out.Close())
+	assert.Equal(t, map[string]string{"x.log": "anew\n", "y.log": "1\n2\n"}, files(t, dir), "files are replaced")
+}
+
+func TestReopenContinuesWhatIsStillThere(t *testing.T) {
+	dir, out, write := folder(t)
+	out.Reopen()
+	write("1")
+	require.NoError(t, os.Rename(filepath.Join(dir, "x.log"), filepath.Join(dir, "x.old")))
+	out.Reopen()
+	write("2")
+	require.NoError(t, out.Close())
+	assert.Equal(t, map[string]string{"x.old": "1\n", "x.log": "2\n", "y.log": "1\n2\n"}, files(t, dir))
+}
+
+func TestRotatePutsFilesAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // whose clock begins with the year 2000
+		dir, out, write := folder(t)
+		write("1")
+		time.Sleep(1500 * time.Millisecond)
+		out.Rotate()
+		write("2")
+		time.Sleep(time.Hour)
+		out.Rotate()
+		out.Rotate()
+		require.NoError(t, out.Close(), "nothing was begun that could be put aside")
+		assert.Equal(t, map[string]string{
+			"x.20000101T000000.000Z.log": "1\n", "y.20000101T000000.000Z.log": "1\n",
+			"x.20000101T000001.500Z.log": "2\n", "y.20000101T000001.500Z.log": "2\n",
+		}, files(t, dir))
+	})
+}
+
+func TestStreamIsNeitherReopenedNorRotated(t *testing.T) {
+	var got writes
+	out := logs.NewOutput(&got, nil)
+	w := logs.NewWriter(out)
+	for range 2 {
+		w.Write(appender{row{Text: "x"}})
+		w.Flush()
+		out.Reopen()
+		out.Rotate()
+	}
+	require.NoError(t, out.Close())
+	assert.Equal(t, writes{"x\n", "x\n"}, got)
+}
+
+func TestFilesThatCannotBeBegunAnewAreAnError(t *testing.T) {
+	for name, call := range map[string]func(*logs.Output){"Reopen": (*logs.Output).Reopen, "Rotate": (*logs.Output).Rotate} {
+		dir, out, write := folder(t)
+		write("1")
+		require.NoError(t, os.RemoveAll(dir))
+		call(out)
+		assert.ErrorIs(t, out.Close(), os.ErrNotExist, name)
+	}
+}
+
+type failing struct{ calls, reported int }
+
+func (f *failing) Write([]byte) (int, error) { f.calls++; return 0, errors.New("no space") }
+
+func TestFirstErrorIsKept(t *testing.T) {
+	f := new(failing)
+	out := logs.NewOutput(f, func(error) { f.reported++ })
+	w := logs.NewWriter(out)
+	for range 3 {
+		w.Write(row{Path: "x"})
+		w.Flush()
+	}
+	assert.EqualError(t, out.Close(), "writing logs: no space")
+	assert.Equal(t, 1, f.calls)
+	assert.Equal(t, 1, f.reported)
+}
+
+func TestFolderThatCannotHaveFileIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "x.log"), 0o777))
+	out, err := logs.NewDir(dir, nil)
+	require.NoError(t, err)
+	w := logs.NewWriter(out)
+	w.Write(row{Path: "x"})
+	w.Flush()
+	assert.ErrorContains(t, out.Close(), "x.log")
+
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o666))
+	_, err = logs.NewDir(file, nil)
+	assert.ErrorContains(t, err, file)
+}

@@ -1,0 +1,389 @@
+// Analyzer reads captures or an interface, follows every connection, parses DNS, FTP, HTTP, SMTP,
+// SSH and TLS, and writes logs as Zeek does. It shows how removal hooks carry the parsers of a
+// network analyzer.
+//
+// Where to start reading: http/http.go is a parser, flow/table.go the owner of the connections,
+// analyze.go the way of packets to workers. protocol/protocol.go is what parsers and owner agree
+// on.
+//
+// A protocol is added with a package that implements protocol.Parser, keeps what it knows of a
+// connection in a conn.Field, registers its finalizer when it makes that, and unregisters it when
+// nothing is pending; and with a line in parsers.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"example.com/conn/analyzer/capture"
+	"example.com/conn/analyzer/flow"
+	"example.com/conn/analyzer/logs"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)   // a second signal ends the program at once
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe is an error of writing like others
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+const usage = `usage: analyzer [flags] [FILE...]
+
+Analyzer follows the connections in captures and writes Zeek's logs as JSON lines: conn, dns, ftp, http, smtp, ssh, ssl,
+and stats at the end. FILE is a pcap or pcapng capture, gzipped or not, or "-" for standard input. Files are read in the
+given order, as parts of one capture. Without a FILE and without -i, it analyzes a small capture that is part of the program
+and shows what removal hooks saved there.
+
+SIGINT and SIGTERM end it with all connections removed and all rows written, a second one at once. SIGHUP opens the files
+under -o anew, after logrotate has moved them; without -o, it ends the program like SIGTERM.
+
+`
+
+// examples has one line of use for each flag, for -h.
+var examples = map[string]string{
+	"C":               "analyzer -C capture.pcap",
+	"o":               "analyzer -o logs capture.pcap",
+	"json":            "analyzer -json | head -n 1",
+	"i":               "analyzer -i eth0",
+	"fanout":          "analyzer -fanout 7 -i eth0",
+	"filter":          `analyzer -filter "$(tcpdump -i eth0 -ddd not port 22)" -i eth0`,
+	"buffer":          "analyzer -buffer 268435456 -i eth0",
+	"rotate":          "analyzer -rotate 1h -o logs -i eth0",
+	"local":           "analyzer -local 192.0.2.0/24,2001:db8::/32 capture.pcap",
+	"workers":         "analyzer -workers 4 capture.pcap",
+	"max-connections": "analyzer -max-connections 1000000 capture.pcap",
+	"max-buffered":    "analyzer -max-buffered 65536 capture.pcap",
+	"max-total":       "analyzer -max-total 1000000000 capture.pcap",
+	"tcp-timeout":     "analyzer -tcp-timeout 1h capture.pcap",
+	"udp-timeout":     "analyzer -udp-timeout 10s capture.pcap",
+	"attempt-timeout": "analyzer -attempt-timeout 30s capture.pcap",
+	"close-timeout":   "analyzer -close-timeout 1s capture.pcap",
+}
+
+// options are what the command line asks for.
+type options struct {
+	dir     string
+	rotate  time.Duration // 0 for never
+	json    bool
+	live    capture.LiveConfig // if it has an interface
+	workers int
+	flow    flow.Config
+	files   []string
+}
+
+// maxWorkers is more than there are cores anywhere: each worker takes memory and a place in all
+// that is done for each of them.
+const maxWorkers = 1024
+
+// defaults are Zeek's timeouts, and bounds that keep floods below a gigabyte.
+func defaults() options {
+	return options{workers: 1, live: capture.LiveConfig{Fanout: -1, Buffer: 64 << 20}, flow: flow.Config{
+		MaxConnections: 100_000,
+		MaxBuffered:    1 << 20,
+		MaxTotal:       256 << 20,
+		TCPTimeout:     5 * time.Minute,
+		UDPTimeout:     time.Minute,
+		AttemptTimeout: 5 * time.Second,
+		CloseTimeout:   5 * time.Second,
+		Parsers:        slices.Clone(parsers),
+	}}
+}
+
+func parsePrefixes(text string) (nets []netip.Prefix, err error) {
+	for net := range strings.SplitSeq(text, ",") {
+		p, err := netip.ParsePrefix(net)
+		if err != nil {
+			return nil, err
+		}
+		nets = append(nets, p.Masked())
+	}
+	return nets, nil
+}
+
+// parse reads the command line. The error is flag.ErrHelp if help was asked for, and was written.
+func parse(args []string, stderr io.Writer) (options, error) {
+	o := defaults()
+	set := flag.NewFlagSet("analyzer", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&o.dir, "o", "", "write one file a log, such as conn.log, into the folder `DIR`")
+	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, as in captures on a host whose network card makes them")
+	set.DurationVar(&o.rotate, "rotate", 0, "put the files under -o aside every `TIME`, named by when they were begun, and begin new ones")
+	set.BoolVar(&o.json, "json", false, "write the embedded capture's logs as JSON lines, as those of others")
+	set.StringVar(&o.live.Interface, "i", "", "analyze what passes at the interface `IFACE`, until interrupted (Linux; needs CAP_NET_RAW)")
+	set.IntVar(&o.live.Fanout, "fanout", -1, "share the interface with all processes that name the same group `ID` (0 to 65535); -1 for none")
+	set.Func("filter", "let the kernel pass on only what this `PROGRAM` accepts: what tcpdump -ddd prints", func(text string) (err error) {
+		o.live.Filter, err = capture.ParseFilter(text)
+		return err
+	})
+	set.IntVar(&o.live.Buffer, "buffer", o.live.Buffer, "give the kernel `BYTES` for packets that a worker has not taken yet")
+	set.Func("local", "take the networks `NETS` for local in conn.log; private ones if not given", func(text string) (err error) {
+		o.flow.Local, err = parsePrefixes(text)
+		return err
+	})
+	set.IntVar(&o.workers, "workers", o.workers, "spread connections over `N` workers; rows are then in no particular order")
+	set.IntVar(&o.flow.MaxConnections, "max-connections", o.flow.MaxConnections,
+		"follow `N` connections at once; before one more, the one that is worth least is removed, attempts first")
+	set.IntVar(&o.flow.MaxBuffered, "max-buffered", o.flow.MaxBuffered,
+		"hold `BYTES` for a side of a connection; then what they wait for is given up")
+	set.IntVar(&o.flow.MaxTotal, "max-total", o.flow.MaxTotal,
+		"hold `BYTES` for all connections; beyond that, those that hold most give up what they wait for")
+	set.DurationVar(&o.flow.TCPTimeout, "tcp-timeout", o.flow.TCPTimeout, "remove a TCP connection after this idle `TIME`")
+	set.DurationVar(&o.flow.UDPTimeout, "udp-timeout", o.flow.UDPTimeout, "the same for UDP and ICMP, and for TCP handshakes, as `TIME`")
+	set.DurationVar(&o.flow.AttemptTimeout, "attempt-timeout", o.flow.AttemptTimeout, "remove an attempt that is unanswered after this `TIME`")
+	set.DurationVar(&o.flow.CloseTimeout, "close-timeout", o.flow.CloseTimeout, "keep a closed connection for late packets for this `TIME`")
+	err := set.Parse(args)
+	o.files = set.Args()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stderr, usage)
+		set.VisitAll(func(f *flag.Flag) {
+			arg, text := flag.UnquoteUsage(f)
+			if f.DefValue != "" {
+				text += " (default " + f.DefValue + ")"
+			}
+			fmt.Fprintf(stderr, "  -%s %s\n\t%s\n\texample: %s\n", f.Name, arg, text, examples[f.Name])
+		})
+	case err != nil:
+	case o.workers < 1:
+		err = fmt.Errorf("-workers %d: at least one is needed", o.workers)
+	case o.workers > maxWorkers:
+		err = fmt.Errorf("-workers %d: more than %d are of no use", o.workers, maxWorkers)
+	case o.flow.MaxConnections < 1:
+		err = fmt.Errorf("-max-connections %d: at least one is needed", o.flow.MaxConnections)
+	case o.flow.MaxBuffered < 1:
+		err = fmt.Errorf("-max-buffered %d: at least one is needed", o.flow.MaxBuffered)
+	case o.flow.MaxTotal < 1:
+		err = fmt.Errorf("-max-total %d: at least one is needed", o.flow.MaxTotal)
+	case min(o.flow.TCPTimeout, o.flow.UDPTimeout, o.flow.AttemptTimeout, o.flow.CloseTimeout) <= 0:
+		err = errors.New("timeouts are longer than nothing")
+	case o.live.Fanout < -1 || o.live.Fanout > 65535:
+		err = fmt.Errorf("-fanout %d: not a group", o.live.Fanout)
+	case o.live.Buffer < 1:
+		err = fmt.Errorf("-buffer %d: at least one is needed", o.live.Buffer)
+	case o.rotate != 0 && (o.rotate < time.Second || o.dir == ""):
+		err = errors.New("-rotate takes a second or more, and -o")
+	case o.live.Interface != "" && len(o.files) > 0:
+		err = errors.New("-i and files exclude each other")
+	}
+	return o, err
+}
+
+// run is the program. It returns the exit status: 0, or 1 after trouble with a capture or the
+// output, or 2 if the command line is wrong.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "analyzer: %v (-h shows all flags)\n", err)
+		return 2
+	}
+	stderr = &lockedWriter{w: stderr}
+	var failed atomic.Bool
+	fail := func(err error) {
+		if err != nil {
+			fmt.Fprintf(stderr, "analyzer: %v\n", err)
+			failed.Store(true)
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	writing := func(err error) { // what could not be written is lost: no use in going on
+		fail(err)
+		cancel()
+	}
+	var show *demonstration // of the embedded capture
+	out := logs.NewOutput(stdout, writing)
+	switch {
+	case o.dir != "":
+		if out, err = logs.NewDir(o.dir, writing); err != nil {
+			fail(err)
+			return 1
+		}
+	case o.live.Interface == "" && len(o.files) == 0 && !o.json:
+		show = newDemonstration()
+		out = logs.NewOutput(&show.parsed, nil)
+		o.workers = 1
+		for i, parser := range o.flow.Parsers {
+			o.flow.Parsers[i] = show.watch(parser)
+		}
+	}
+
+	hangup := cancel
+	if o.dir != "" {
+		hangup = out.Reopen
+	}
+	defer onSignals(hangup, out.Rotate, o.rotate)()
+
+	o.flow.Errors = stderr
+	a := newAnalysis(o.workers, o.flow, out)
+	opened := false
+	if o.live.Interface != "" {
+		opened = a.runLive(ctx, o.live, stderr, fail)
+	} else {
+		opened = a.runFiles(ctx, o.files, stderr, fail)
+	}
+	stats, _ := a.stats()
+	if opened {
+		w := logs.NewWriter(out)
+		w.Write(&stats)
+		w.Flush()
+	}
+	_ = out.Close() // was reported when it happened
+	if show != nil {
+		show.report(stdout, stats)
+	}
+	if failed.Load() {
+		return 1
+	}
+	return 0
+}
+
+// A lockedWriter keeps what several goroutines write apart.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// onSignals calls hangup at every SIGHUP and, if every is not 0, rotate after that time, until the
+// function that it returns is called.
+func onSignals(hangup, rotate func(), every time.Duration) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	var ticks <-chan time.Time
+	if every > 0 {
+		ticks = time.Tick(every)
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-signals:
+				hangup()
+			case <-ticks:
+				rotate()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		<-ended
+	}
+}
+
+// runFiles analyzes files, or the embedded capture if there are none, as parts of one capture. It
+// reports whether one could be opened.
+func (a *analysis) runFiles(ctx context.Context, files []string, stderr io.Writer, fail func(error)) (opened bool) {
+	a.start()
+	defer a.finish()
+	analyze := func(s *capture.Source, err error) {
+		if err != nil {
+			fail(err)
+			return
+		}
+		opened = true
+		show := newProgress(stderr, s)
+		err = a.read(ctx, s, show.tick)
+		show.done()
+		fail(err)
+		s.Close()
+	}
+	if len(files) == 0 {
+		analyze(capture.FromBytes("demo.pcap", demo))
+	}
+	for _, name := range files {
+		if ctx.Err() == nil {
+			analyze(capture.Open(ctx, name))
+		}
+	}
+	return opened
+}
+
+// runLive analyzes what passes at an interface, until ctx ends. It reports whether it could be
+// opened.
+func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr io.Writer, fail func(error)) bool {
+	if len(a.workers) > 1 && cfg.Fanout < 0 {
+		cfg.Fanout = os.Getpid() & 0xffff // a group of the workers' own
+	}
+	var rings []*capture.Ring
+	for range a.workers {
+		r, err := capture.Live(cfg)
+		if err != nil {
+			fail(err)
+			return false
+		}
+		defer r.Close()
+		rings = append(rings, r)
+	}
+	var once sync.Once
+	fail(a.live(ctx, rings, func(dropped uint64) {
+		if dropped > 0 {
+			once.Do(func() {
+				fmt.Fprintf(stderr, "analyzer: interface %s: the kernel drops packets, %d so far: it takes more workers, "+
+					"a larger -buffer, or a -filter\n", cfg.Interface, dropped)
+			})
+		}
+	}))
+	return true
+}
+
+// progress shows on a terminal how far a long capture has been read.
+type progress struct {
+	w     io.Writer // nil if there is no terminal
+	s     *capture.Source
+	start time.Time
+	shown time.Time
+}
+
+func newProgress(w io.Writer, s *capture.Source) *progress {
+	p := &progress{s: s, start: time.Now()}
+	if f, ok := w.(*lockedWriter).w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			p.w = w
+		}
+	}
+	return p
+}
+
+// tick shows the progress, from the first second on, five times a second.
+func (p *progress) tick() {
+	if p.w == nil {
+		return
+	}
+	now := time.Now()
+	share := p.s.Progress()
+	if share > 0 && now.Sub(p.start) > time.Second && now.Sub(p.shown) > 200*time.Millisecond {
+		fmt.Fprintf(p.w, "\r%3.0f %%", 100*share)
+		p.shown = now
+	}
+}
+
+// done clears the line.
+func (p *progress) done() {
+	if !p.shown.IsZero() {
+		fmt.Fprint(p.w, "\r     \r")
+	}
+}

@@ -1,0 +1,193 @@
+package packet
+
+import (
+	"cmp"
+	"container/list"
+	"net/netip"
+	"slices"
+	"time"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/logs"
+)
+
+// Bounds for tunnels.
+const (
+	maxDepth   = 8       // tunnels in tunnels; Zeek's Tunnel::max_depth is 4
+	maxTunnels = 1 << 15 // that are remembered: at most 2 KiB each
+	ipTimeout  = time.Hour
+	udpTimeout = time.Minute // Zeek's udp_inactivity_timeout
+)
+
+// A tunnelKey is what the two directions of an outer connection have in common.
+type tunnelKey struct {
+	addrs [2][16]byte // the lower endpoint first
+	ports [2]uint16
+	proto conn.Proto
+}
+
+// A tunnel is an outer connection: one over UDP to or from a port of tunnels, even before anything
+// was found inside; or, with ports of 0, a pair of hosts that have IP in IP, or GRE, between them.
+type tunnel struct {
+	Tunnel   // its Type and its UID are empty until something was found inside
+	key      tunnelKey
+	last     time.Time     // of its latest packet
+	elem     *list.Element // in the list of its protocol
+	violated bool          // it was found not to be a tunnel
+	noted    bool          // its beginning is in tunnel.log
+
+	path   []Tunnel // of a packet inside it, and
+	number uint64   // a number for that path, and
+	within uint64   // that of the path that it is in itself, 0 if it is in none
+}
+
+// tunnels has the outer connections. A tunnel over UDP is forgotten as the flow table forgets its
+// connection. That its start agrees with that of conn.log has two exceptions: when there are more
+// than maxTunnels at once, and when a connection to a port that is not one of tunnels turns into a
+// tunnel only after its first packet.
+type tunnels struct {
+	known   map[tunnelKey]*tunnel
+	udp, ip *list.List // each by latest packet
+	numbers uint64     // how many paths were given one
+}
+
+func newTunnels() tunnels {
+	return tunnels{known: make(map[tunnelKey]*tunnel), udp: list.New(), ip: list.New()}
+}
+
+// outer returns the outer connection that a packet is of, a new one if need be.
+func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
+	lower, higher := src, dst
+	if higher.Compare(lower) < 0 {
+		lower, higher = higher, lower
+	}
+	key := tunnelKey{
+		addrs: [2][16]byte{lower.Addr().As16(), higher.Addr().As16()},
+		ports: [2]uint16{lower.Port(), higher.Port()},
+		proto: proto,
+	}
+	order := d.tunnels.order(proto)
+	t := d.tunnels.known[key]
+	if t == nil {
+		if len(d.tunnels.known) >= maxTunnels {
+			d.endTunnel(d.tunnels.idlest(), "Tunnel::EXPIRE", d.now)
+		}
+		t = &tunnel{key: key}
+		t.Start = d.at
+		t.ID = conn.ID{Orig: src, Resp: dst, Proto: proto}
+		if proto == conn.UDP && d.server(src.Port()) && !d.server(dst.Port()) && dst.Addr() != broadcast {
+			t.ID.Orig, t.ID.Resp = dst, src // as the flow table has it
+		}
+		t.elem = order.PushBack(t)
+		d.tunnels.known[key] = t
+	}
+	t.last = d.now
+	order.MoveToBack(t.elem)
+	return t
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func (d *Decoder) server(port uint16) bool {
+	if d.Server != nil {
+		return d.Server(port)
+	}
+	return udpTunnels[port] != nil
+}
+
+// via returns the innermost tunnel that what is decoded came through, nil if there is none.
+func (d *Decoder) via() *tunnel {
+	if len(d.chain) == 0 {
+		return nil
+	}
+	return d.chain[len(d.chain)-1]
+}
+
+// enter says that what follows is inside t, a tunnel of the given type. It returns false if that is
+// too deep.
+func (d *Decoder) enter(t *tunnel, typ string) bool {
+	if len(d.chain) >= maxDepth {
+		d.badPacket("exceeded_tunnel_max_depth", t.ID.Orig.Addr(), t.ID.Resp.Addr())
+		return false
+	}
+	var path []Tunnel
+	var within uint64
+	if outer := d.via(); outer != nil {
+		path, within = outer.path, outer.number
+	}
+	if t.Type != typ || t.within != within {
+		if t.UID == "" {
+			t.UID = UID(t.ID, t.Start)
+		}
+		d.tunnels.numbers++
+		t.Type, t.within, t.number = typ, within, d.tunnels.numbers
+		t.path = append(slices.Clip(path), t.Tunnel)
+	}
+	d.chain = append(d.chain, t)
+	return true
+}
+
+// discover logs the tunnels around a packet that are not in tunnel.log yet.
+func (d *Decoder) discover() {
+	if d.via().noted {
+		return
+	}
+	for _, t := range d.chain {
+		if !t.noted {
+			t.noted = true
+			d.logTunnel(t, "Tunnel::DISCOVER", d.at)
+		}
+	}
+}
+
+func (d *Decoder) logTunnel(t *tunnel, action string, at time.Time) {
+	c := conn.Connection{ID: t.ID, UID: t.UID}
+	d.sink.Log(&logs.Tunnel{Header: logs.NewHeader("tunnel", &c, at), Type: t.Type, Action: action})
+}
+
+// endTunnel forgets t, with an action of tunnel.log.
+func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
+	delete(d.tunnels.known, t.key)
+	d.tunnels.order(t.key.proto).Remove(t.elem)
+	if t.noted {
+		d.logTunnel(t, action, at)
+	}
+}
+
+// expire forgets the tunnels and the fragments whose time is over.
+func (d *Decoder) expire() {
+	timeout := cmp.Or(d.UDPTimeout, udpTimeout)
+	for t := first(d.tunnels.udp); t != nil && d.now.Sub(t.last) >= timeout; t = first(d.tunnels.udp) {
+		d.endTunnel(t, "Tunnel::CLOSE", t.last.Add(timeout))
+	}
+	for t := first(d.tunnels.ip); t != nil && d.now.Sub(t.last) >= ipTimeout; t = first(d.tunnels.ip) {
+		d.endTunnel(t, "Tunnel::EXPIRE", t.last.Add(ipTimeout))
+	}
+	d.fragments.expire(d.now)
+}
+
+// order returns the list of tunnels that one of the given protocol is in.
+func (ts *tunnels) order(proto conn.Proto) *list.List {
+	if proto == conn.UDP {
+		return ts.udp
+	}
+	return ts.ip
+}
+
+// first returns the first tunnel in a list, nil if there is none.
+func first(l *list.List) *tunnel {
+	e := l.Front()
+	if e == nil {
+		return nil
+	}
+	return e.Value.(*tunnel)
+}
+
+// idlest returns the tunnel that had no packets for longest.
+func (ts *tunnels) idlest() *tunnel {
+	u, i := first(ts.udp), first(ts.ip)
+	if u == nil || i != nil && i.last.Before(u.last) {
+		return i
+	}
+	return u
+}

@@ -1,0 +1,75 @@
+package smtp
+
+import (
+	"slices"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/lines"
+	"example.com/conn/analyzer/protocol"
+)
+
+func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
+	code, text, more, ok := parseReply(line)
+	if !ok {
+		return protocol.Violated(s.confirmed, s.seen)
+	}
+	if s.more != code { // not one line more of the reply at hand
+		s.onReplyTo(c, code)
+	}
+	s.more = 0
+	if more {
+		s.more = code
+	}
+	s.onReply(c, line[:3], text, more)
+	if code == 220 && !more && (s.replying == startTLS || s.replying == xAnonymousTLS) {
+		s.onTLS(c)
+		return protocol.HandOver
+	}
+	return protocol.More
+}
+
+// onReplyTo finds out which command a new reply is of, and what it means for what comes from the
+// client.
+func (s *state) onReplyTo(c *conn.Connection, code int) {
+	s.replying = unknown
+	if len(s.waiting) > 0 {
+		s.replying = s.waiting[0]
+		s.waiting = slices.Delete(s.waiting, 0, 1)
+	}
+	switch {
+	case s.expect == expectUnknown:
+		s.expect = expectCommand
+		if code == 354 {
+			s.expect = expectData
+		}
+	case s.replying == data && code != 354 && s.expect == expectData:
+		s.endHeader(c)
+		s.expect = expectCommand
+	case (s.replying == auth || s.replying == authAnswer) && s.expect != expectData && s.expect != expectChunk:
+		s.expect = expectCommand
+		if code == 334 {
+			s.expect = expectAnswer
+		}
+	}
+}
+
+// parseReply takes a line of a reply apart: 250-text, if more lines follow, or 250 text.
+func parseReply(line []byte) (code int, text []byte, more, ok bool) {
+	if len(line) < 3 {
+		return 0, nil, false, false
+	}
+	for _, b := range line[:3] {
+		if b < '0' || b > '9' {
+			return 0, nil, false, false
+		}
+		code = 10*code + int(b-'0')
+	}
+	if code < 100 || code > 599 {
+		return 0, nil, false, false
+	}
+	rest := line[3:]
+	if more = len(rest) > 0 && rest[0] == '-'; more {
+		rest = rest[1:]
+	}
+	return code, lines.SkipBlanks(rest), more, true
+}

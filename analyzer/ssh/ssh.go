@@ -1,0 +1,229 @@
+// Package ssh follows SSH 1 and 2 up to where they encrypt, and guesses from the sizes of what
+// follows whether the user got in: the log ssh has a row for each connection, as Zeek's.
+//
+// The files: ssh.go has the parser and the greeting, row.go the row, kex.go the key exchange,
+// auth.go the guess.
+package ssh
+
+import (
+	"bytes"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/logs"
+	"example.com/conn/analyzer/protocol"
+)
+
+const (
+	maxLine   = 1024      // bytes of a line before or with the version; RFC 4253 allows 255
+	maxPacket = 256 << 10 // bytes of a packet before encryption; OpenSSH allows that much
+	maxRead   = 64 << 10  // bytes of a packet that is read as a whole
+)
+
+// A Parser is a protocol.Parser.
+type Parser struct{ owner protocol.Owner }
+
+// New returns a parser for SSH.
+func New(o protocol.Owner) *Parser { return &Parser{owner: o} }
+
+func (p *Parser) Name() string          { return "ssh" }
+func (p *Parser) Transport() conn.Proto { return conn.TCP }
+
+// A state is what is known of a connection. It begins with the first version, as the row does.
+type state struct {
+	parser    *Parser
+	row       *Row    // nil once it is logged
+	sides     [2]side // client and server
+	hostKeyIn byte    // the type of the message that has the server's key, 0 if there is none
+	auth      auth
+}
+
+// A side is what one side has sent.
+type side struct {
+	phase   phase
+	version byte   // what it can do: '1', '2', '9' for both, 0 as long as it has not said so
+	skip    int    // bytes of the packet at hand that are of no interest
+	init    []byte // its KEXINIT, at most maxRead, until the other's is there
+}
+
+type phase byte
+
+const (
+	greeting  phase = iota // lines, the last is the version
+	exchange               // packets of the key exchange
+	encrypted              // nothing to be read any more
+)
+
+var session conn.Field[state] // Zeek: redef record connection += { ssh: Info &optional; };
+
+// Held returns how many bytes the state of c takes.
+func (p *Parser) Held(c *conn.Connection) int {
+	const stateSize = 208 // with its place in c
+	s := session.Get(c)
+	if s == nil {
+		return 0
+	}
+	n := stateSize + cap(s.sides[0].init) + cap(s.sides[1].init)
+	if s.row != nil {
+		n += s.row.held()
+	}
+	return n
+}
+
+// Flush logs the row as it is, and gives up.
+func (p *Parser) Flush(c *conn.Connection) {
+	if s := session.Get(c); s != nil && s.row != nil {
+		s.finish(c)
+	}
+}
+
+// Ports has the one where Zeek takes all for SSH, so that half a conversation is enough.
+func (p *Parser) Ports() []uint16 { return []uint16{22} }
+
+// Match wants the versions of both sides.
+func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return min(match(orig), match(resp)) }
+
+func match(data []byte) protocol.Verdict {
+	prefix := []byte("SSH-")
+	n := min(len(data), len(prefix))
+	switch {
+	case n == 0:
+		return protocol.Maybe
+	case !bytes.EqualFold(data[:n], prefix[:n]),
+		len(data) > 4 && data[4] != '1' && data[4] != '2',
+		len(data) > 5 && data[5] != '.':
+		return protocol.No
+	case len(data) < 6:
+		return protocol.Maybe
+	}
+	return protocol.Yes
+}
+
+// Data takes lines and packets as they are complete, and passes over what is of no interest.
+func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+	taken := 0
+	s := session.Get(c)
+	for taken < len(data) {
+		var n int
+		next := protocol.More
+		rest := data[taken:]
+		switch {
+		case s == nil:
+			n, next = p.line(c, pkt, rest)
+			s = session.Get(c)
+		case s.sides[pkt.Side].phase == greeting:
+			n, next = p.line(c, pkt, rest)
+		case s.row == nil:
+			return len(data), protocol.Stop // it was flushed
+		case s.sides[pkt.Side].phase == exchange:
+			n, next = s.packet(c, pkt.Side, rest)
+		default:
+			n = len(rest)
+			s.segment(pkt, n)
+		}
+		taken += n
+		if s != nil && s.complete() {
+			s.finish(c)
+			return taken, protocol.Stop
+		}
+		if n == 0 || next != protocol.More {
+			return taken, next
+		}
+	}
+	return taken, protocol.More
+}
+
+// Gap gives up, as Zeek does: what follows makes sense only as a whole.
+func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.Stop }
+
+// End has nothing to do: the other side may go on.
+func (p *Parser) End(*conn.Connection, protocol.Packet) {}
+
+// finalize logs a connection that ended before all was known.
+func finalize(c *conn.Connection) bool {
+	session.Get(c).log()
+	return true
+}
+
+func (s *state) log() {
+	s.parser.owner.Log(s.row)
+	s.row = nil
+	s.sides[0].init, s.sides[1].init = nil, nil
+}
+
+// finish logs a connection of which no more will be known.
+func (s *state) finish(c *conn.Connection) {
+	s.log()
+	s.parser.owner.Unregister(c, finalize)
+}
+
+// line takes a line of the greeting.
+func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+	n := bytes.IndexByte(data, '\n') + 1
+	if n > maxLine || n == 0 && len(data) > maxLine {
+		return 0, protocol.Violation
+	}
+	if n == 0 {
+		return 0, protocol.More
+	}
+	line := bytes.TrimSuffix(data[:n-1], []byte("\r"))
+	if match(line) != protocol.Yes {
+		if pkt.Side == protocol.Orig {
+			return 0, protocol.Violation
+		}
+		return n, protocol.More // a server may say something else first
+	}
+	s, created := session.GetOrNew(c)
+	if created {
+		s.parser = p
+		s.row = newRow(c, pkt.Time)
+		p.owner.Register(c, finalize)
+	}
+	if s.row == nil {
+		return n, protocol.Stop // it was flushed
+	}
+	me := &s.sides[pkt.Side]
+	me.phase = exchange
+	me.version = line[4]
+	if len(line) > 7 && string(line[4:8]) == "1.99" {
+		me.version = '9'
+	}
+	if pkt.Side == protocol.Orig {
+		s.row.Client = logs.Text(line)
+	} else {
+		s.row.Server = logs.Text(line)
+	}
+	client, server := s.sides[protocol.Orig].version, s.sides[protocol.Resp].version
+	s.row.Version = common(client, server)
+	if client != 0 && server != 0 && s.row.Version == 0 {
+		p.owner.Weird(c, "SSH_version_mismatch", s.row.Server+" vs "+s.row.Client)
+	}
+	return n, protocol.More
+}
+
+// common returns the version of the protocol that both sides can do, 0 if there is none or one side
+// has not spoken.
+func common(client, server byte) int {
+	switch {
+	case client == 0 || server == 0:
+		return 0
+	case client != '1' && server != '1':
+		return 2
+	case client != '2' && server != '2':
+		return 1
+	}
+	return 0
+}
+
+// complete reports whether the rest of the connection tells nothing more.
+func (s *state) complete() bool {
+	client, server := &s.sides[protocol.Orig], &s.sides[protocol.Resp]
+	switch {
+	case s.row == nil || client.phase == greeting || server.phase == greeting:
+		return false
+	case s.row.Version == 2 && !compressed(s.row.CompAlg):
+		return s.auth.decided
+	case s.row.Version == 0:
+		return true
+	}
+	return client.phase == encrypted && server.phase == encrypted
+}

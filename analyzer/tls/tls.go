@@ -1,0 +1,247 @@
+// Package tls follows the handshakes of TLS, SSL and DTLS: the log ssl has a row for each
+// connection.
+//
+// The files: tls.go has the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go
+// has what is known of a connection and its row, handshake.go the messages, certs.go the
+// certificates; names.go and ciphers.go have names.
+package tls
+
+import (
+	"encoding/binary"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/protocol"
+)
+
+const (
+	recordHeader = 5             // bytes
+	maxRecord    = 1<<14 + 2<<10 // bytes of a record's body: RFC 5246, section 6.2.3
+	maxAlerts    = 10            // in one record; Zeek's SSL::max_alerts_per_record
+	maxShort     = 2 * maxAlerts // bytes of a record that is no handshake's that matter
+)
+
+// Content types of records.
+const (
+	changeCipherSpec = 20
+	alert            = 21
+	handshake        = 22
+	applicationData  = 23
+	heartbeat        = 24
+)
+
+// A Parser is a protocol.StreamParser for SSL and TLS.
+type Parser struct{ account }
+
+// New returns a parser for SSL and TLS.
+func New(o protocol.Owner) *Parser { return &Parser{account{o}} }
+
+// Name returns Zeek's name for the service.
+func (p *Parser) Name() string { return "ssl" }
+
+// Transport returns conn.TCP.
+func (p *Parser) Transport() conn.Proto { return conn.TCP }
+
+// Ports has where Zeek expects TLS.
+func (p *Parser) Ports() []uint16 {
+	return []uint16{443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223}
+}
+
+// Match wants the hello of either side, since a capture may have one side only.
+func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
+	a, b := match(orig), match(resp)
+	if a == protocol.Yes || b == protocol.Yes {
+		return protocol.Yes
+	}
+	return min(a, b)
+}
+
+func match(data []byte) protocol.Verdict {
+	v := max(matchHello(data, clientHello), matchHello(data, serverHello), matchV2(data))
+	const alertRecord = recordHeader + 2 // a server may warn before it says hello
+	if len(data) > alertRecord && data[0] == alert {
+		v = max(v, matchHello(data[alertRecord:], serverHello))
+	} else if len(data) > 0 && data[0] == alert {
+		v = max(v, protocol.Maybe)
+	}
+	return v
+}
+
+// matchHello judges whether data begins with a hello of the given kind, however short the records
+// are that it is cut into.
+func matchHello(data []byte, kind byte) protocol.Verdict {
+	var hello [messageHeader + 2]byte
+	for have := 0; have < len(hello); {
+		if len(data) > 0 && data[0] != handshake || len(data) > 1 && data[1] != 3 || len(data) > 2 && data[2] > 3 {
+			return protocol.No
+		}
+		if len(data) < recordHeader {
+			return protocol.Maybe
+		}
+		n := int(binary.BigEndian.Uint16(data[3:]))
+		if n == 0 || n > maxRecord {
+			return protocol.No
+		}
+		data = data[recordHeader:]
+		n = copy(hello[have:], data[:min(n, len(data))])
+		have, data = have+n, data[n:]
+		if have > 0 && hello[0] != kind ||
+			have > messageHeader && hello[4] != 3 && (hello[4] != draft || kind != serverHello) ||
+			have > messageHeader+1 && hello[5] > 4 && hello[4] != draft {
+			return protocol.No
+		}
+	}
+	return protocol.Yes
+}
+
+// Data takes what it can of records as it comes. Headers, and bodies that are short, it wants
+// whole.
+func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+	s := p.state(c)
+	for taken := 0; ; {
+		n, next := s.step(c, pkt, data[taken:])
+		taken += n
+		if next != protocol.More {
+			s.finish(c)
+			return taken, next
+		}
+		if n == 0 {
+			return taken, protocol.More
+		}
+	}
+}
+
+// Gap gives up, as Zeek does: where the next record begins is lost.
+func (p *Parser) Gap(c *conn.Connection, _ protocol.Packet, _ int) protocol.Next {
+	p.state(c).finish(c)
+	return protocol.Stop
+}
+
+// End has nothing to do: the other side may still send an alert.
+func (p *Parser) End(*conn.Connection, protocol.Packet) {}
+
+// What becomes of the body of a record.
+type treatment uint8
+
+const (
+	read   treatment = iota // it is a part of handshake messages
+	peek                    // its first bytes mean something
+	skip                    // nothing any more
+	opaque                  // it is encrypted: it means something that it was sent
+)
+
+// A record is the record at hand of one side.
+type record struct {
+	kind byte
+	treatment
+	left int // bytes of the body that are still to come
+}
+
+// step takes a part of a record. It takes nothing if there is too little. When the connection is
+// established, or when this is not TLS, Next is not More.
+func (s *state) step(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
+	r := &s.sides[pkt.Side].record
+	switch {
+	case r.left > 0:
+		return s.body(c, pkt, r, data[:min(len(data), r.left)])
+	case len(data) < recordHeader:
+		return 0, protocol.More
+	case !s.started && (s.v2 || data[0]&0x80 != 0):
+		return s.recordV2(c, pkt, data)
+	}
+	return recordHeader, s.header(pkt, r, data)
+}
+
+// header begins a record.
+func (s *state) header(pkt protocol.Packet, r *record, data []byte) protocol.Next {
+	r.kind, r.left = data[0], int(binary.BigEndian.Uint16(data[3:]))
+	if data[1] != 3 || data[2] > 3 || r.left > maxRecord {
+		return protocol.Violation
+	}
+	s.started = true
+	switch {
+	case s.sides[pkt.Side].encrypted,
+		r.kind == applicationData && !s.beforeTLS13(): // TLS 1.3 does not say when encryption begins
+		r.treatment = opaque
+	case r.kind == handshake:
+		r.treatment = read
+	case r.kind >= changeCipherSpec && r.kind <= heartbeat:
+		r.treatment = peek
+	case r.left > 0:
+		return protocol.Violation
+	}
+	return protocol.More
+}
+
+// body takes a part of the body of a record.
+func (s *state) body(c *conn.Connection, pkt protocol.Packet, r *record, data []byte) (int, protocol.Next) {
+	switch r.treatment {
+	case read:
+		if !s.handshake(c, pkt, data) {
+			return 0, protocol.Violation
+		}
+	case peek:
+		if len(data) < min(r.left, maxShort) {
+			return 0, protocol.More
+		}
+		s.short(c, pkt, r.kind, data[:min(r.left, maxShort)], r.left > maxShort)
+		r.treatment = skip
+	}
+	if r.left -= len(data); r.left > 0 {
+		return len(data), protocol.More
+	}
+	switch r.treatment {
+	case read:
+		s.begin(c, pkt)
+	case opaque:
+		return len(data), s.ciphertext(pkt)
+	}
+	return len(data), protocol.More
+}
+
+// ciphertext notes that a side has sent an encrypted record.
+func (s *state) ciphertext(pkt protocol.Packet) protocol.Next {
+	s.sides[pkt.Side].encrypted = true
+	if !s.sides[pkt.Side.Other()].encrypted {
+		return protocol.More
+	}
+	s.row.Established = true
+	return protocol.Stop
+}
+
+// short takes the first bytes of a record in the clear that is no handshake's.
+func (s *state) short(c *conn.Connection, pkt protocol.Packet, kind byte, body []byte, more bool) {
+	client := s.isClient(pkt)
+	s.begin(c, pkt)
+	switch kind {
+	case changeCipherSpec:
+		s.history(c, client, 'i')
+		if client && s.ticket && !s.clientKey {
+			s.row.Resumed = true
+		}
+		if !isTLS13(s.version) { // which sends it for the looks only
+			s.sides[pkt.Side].encrypted = true
+		}
+	case alert:
+		s.alerts(c, client, body)
+		if more {
+			s.owner.Weird(c, "SSL_Excessive_alerts_in_record", "")
+		}
+	case heartbeat:
+		s.history(c, client, 'b')
+	case applicationData:
+		s.owner.Weird(c, "ssl_early_application_data", "")
+	}
+}
+
+func (s *state) alerts(c *conn.Connection, client bool, body []byte) {
+	n := len(body) / 2
+	if isTLS13(s.version) {
+		n = min(n, 1)
+	}
+	for range n {
+		s.history(c, client, 'l')
+	}
+	if n > 0 {
+		s.row.LastAlert = alertName(body[2*n-1])
+	}
+}
