@@ -19,9 +19,9 @@ type Conn struct {
 	IPProto  uint8
 }
 
-// AppendJSON implements Appender. Reflection would take longer than all else that is done for a
-// connection of one packet, and in a scan or a flood these are all there is. No member needs
-// escaping.
+// AppendJSON implements Appender. In a scan or a flood most of the work is writing this row, for
+// connections of one packet; a struct with json tags takes more than twice as long (BenchmarkWrite).
+// No member needs escaping.
 func (r *Conn) AppendJSON(b []byte) []byte {
 	b = append(append(b, `{"_path":"`...), r.Path...)
 	b = r.TS.append(append(b, `","ts":`...))
