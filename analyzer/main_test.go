@@ -26,10 +26,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"example.com/conn/conntest"
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
+	"example.com/conn/conntest"
 )
 
 var update = flag.Bool("update", false, "write testdata/demo.golden anew")
