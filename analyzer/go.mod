@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	example.com/conn v0.0.0
 	github.com/goccy/go-json v0.12.0
+	github.com/gofrs/flock v0.13.2
 	github.com/gopacket/gopacket v1.7.7
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/crypto v0.58.0

@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,14 +185,124 @@ func TestEachLogHasAFile(t *testing.T) {
 	require.NoError(t, out.Close())
 	write("3")
 	assert.ErrorIs(t, out.Close(), os.ErrClosed, "nothing is written to files that are closed")
+}
 
+// written is when files of the tests were last written.
+var written = time.Date(2026, 1, 2, 15, 4, 5, 678e6, time.UTC)
+
+// runAfter has a run write one row of each named log into a folder in which there are the files
+// before, and returns what is there then.
+func runAfter(t *testing.T, before map[string]string, names ...string) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range before {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
+		require.NoError(t, os.Chtimes(filepath.Join(dir, name), written, written))
+	}
 	out, err := logs.NewDir(dir, nil)
 	require.NoError(t, err)
 	w := logs.NewWriter(out)
-	w.Write(appender{row{"x", "anew"}})
+	for _, name := range names {
+		w.Write(row{name, "new"})
+	}
 	w.Flush()
 	require.NoError(t, out.Close())
-	assert.Equal(t, map[string]string{"x.log": "anew\n", "y.log": "1\n2\n"}, files(t, dir), "files are replaced")
+	return files(t, dir)
+}
+
+func TestLogsOfEarlierRunArePutAside(t *testing.T) {
+	line := func(path, text string) string { return `{"_path":"` + path + `","text":"` + text + `"}` + "\n" }
+	const stamp = ".20260102T150405.678Z"
+	long := line("x", strings.Repeat("x", 10_000))
+	for name, c := range map[string]struct{ before, want map[string]string }{
+		"of a log that the new run has, and of one that it has not": {
+			map[string]string{"x.log": line("x", "1") + line("x", "2"), "y.log": line("y", "1")},
+			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": line("x", "1") + line("x", "2"), "y" + stamp + ".log": line("y", "1")},
+		},
+		"name taken": {
+			map[string]string{"x.log": line("x", "1"), "x" + stamp + ".log": "2", "x" + stamp + ".1.log": "3"},
+			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": "2", "x" + stamp + ".1.log": "3", "x" + stamp + ".2.log": line("x", "1")},
+		},
+		"last row torn": {
+			map[string]string{"x.log": line("x", "1") + long[:len(long)-1]},
+			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": line("x", "1")},
+		},
+		"newline in another block than what follows": {
+			map[string]string{"x.log": long + strings.Repeat("y", 4096)},
+			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": long},
+		},
+		"only row torn": {
+			map[string]string{"x.log": long[:9000]},
+			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": ""},
+		},
+		"empty": {
+			map[string]string{"x.log": "", "y.log": ""},
+			map[string]string{"x.log": line("x", "new"), "y.log": ""},
+		},
+		"file of another program, in the way": {
+			map[string]string{"x.log": "text, and no newline"},
+			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": "text, and no newline"},
+		},
+		"files of other programs": {
+			map[string]string{"kern.log": "text", "z.log": line("x", "1"), "y": line("y", "1"), "y.txt": line("y", "1")},
+			map[string]string{"x.log": line("x", "new"), "kern.log": "text", "z.log": line("x", "1"), "y": line("y", "1"), "y.txt": line("y", "1")},
+		},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, runAfter(t, c.before, "x")) })
+	}
+}
+
+func TestFolderHasOneOutput(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows locks no directories")
+	}
+	dir, out, write := folder(t)
+	write("1")
+	_, err := logs.NewDir(dir, nil)
+	assert.EqualError(t, err, "folder "+dir+": another process is writing its logs there")
+	write("2")
+	require.NoError(t, out.Close())
+	assert.Equal(t, map[string]string{"x.log": "1\n2\n", "y.log": "1\n2\n"}, files(t, dir))
+	out, err = logs.NewDir(dir, nil)
+	require.NoError(t, err, "after Close")
+	require.NoError(t, out.Close())
+}
+
+func TestClosedOutputStaysAsItIs(t *testing.T) {
+	dir, out, write := folder(t)
+	write("1")
+	require.NoError(t, out.Close())
+	out.Reopen()
+	out.Rotate()
+	assert.NoError(t, out.Close())
+	assert.Equal(t, map[string]string{"x.log": "1\n", "y.log": "1\n"}, files(t, dir))
+	write("2")
+	assert.ErrorIs(t, out.Close(), os.ErrClosed)
+
+	var got writes
+	out = logs.NewOutput(&got, nil)
+	require.NoError(t, out.Close())
+	w := logs.NewWriter(out)
+	w.Write(row{Path: "x"})
+	w.Flush()
+	assert.ErrorIs(t, out.Close(), os.ErrClosed)
+	assert.Empty(t, got)
+}
+
+// The race detector finds what the lock does not guard.
+func TestOutputIsClosedWhileItIsRotated(t *testing.T) {
+	_, out, write := folder(t)
+	write("1")
+	var wait sync.WaitGroup
+	for _, call := range []func(){out.Reopen, out.Rotate, func() { _ = out.Close() }} {
+		wait.Go(func() {
+			for range 100 {
+				call()
+			}
+		})
+	}
+	wait.Wait()
+	assert.NoError(t, out.Close())
 }
 
 func TestReopenContinuesWhatIsStillThere(t *testing.T) {
@@ -218,6 +330,24 @@ func TestRotatePutsFilesAside(t *testing.T) {
 		assert.Equal(t, map[string]string{
 			"x.20000101T000000.000Z.log": "1\n", "y.20000101T000000.000Z.log": "1\n",
 			"x.20000101T000001.500Z.log": "2\n", "y.20000101T000001.500Z.log": "2\n",
+		}, files(t, dir))
+	})
+}
+
+// A clock that is set back makes the same names again.
+func TestRotateReplacesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, out, write := folder(t)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "x.20000101T000000.000Z.log"), []byte("0"), 0o666))
+		for _, text := range []string{"1", "2", "3"} {
+			write(text)
+			out.Rotate()
+		}
+		require.NoError(t, out.Close())
+		assert.Equal(t, map[string]string{
+			"x.20000101T000000.000Z.log": "0", "x.20000101T000000.000Z.1.log": "1\n", "x.20000101T000000.000Z.2.log": "2\n",
+			"x.20000101T000000.000Z.3.log": "3\n", "y.20000101T000000.000Z.log": "1\n",
+			"y.20000101T000000.000Z.1.log": "2\n", "y.20000101T000000.000Z.2.log": "3\n",
 		}, files(t, dir))
 	})
 }

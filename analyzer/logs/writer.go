@@ -12,19 +12,24 @@ import (
 	"time"
 
 	"github.com/goccy/go-json"
+	"github.com/gofrs/flock"
 )
 
 // An Output is where all rows go in the end: one stream, or a folder with a file for each log.
-// Workers reach it through a [Writer] each. Its methods may be called from any goroutine.
+// Workers reach it through a [Writer] each. Its methods may be called from any goroutine, also
+// after Close: Reopen and Rotate then do nothing, Close does nothing but return the first error
+// again, and rows that a Writer flushes are lost, which is an error of writing.
 type Output struct {
 	stream io.Writer // nil if rows go to dir
 	dir    string
-	failed func(error) // called once, by the goroutine that met the error
+	lock   *flock.Flock // of dir
+	failed func(error)  // called once, by the goroutine that met the error
 
-	mu    sync.Mutex
-	files map[string]*os.File
-	begun time.Time // when the files that are open were begun; names what [Output.Rotate] puts aside
-	err   error     // the first that writing met: nothing is written after it
+	mu     sync.Mutex
+	files  map[string]*os.File
+	begun  time.Time // when the files that are open were begun; names what [Output.Rotate] puts aside
+	closed bool
+	err    error // the first that writing met: nothing is written after it
 }
 
 // NewOutput returns an Output that writes all rows to w. failed, which may be nil, is called at the
@@ -33,19 +38,32 @@ func NewOutput(w io.Writer, failed func(error)) *Output {
 	return &Output{stream: w, failed: failed}
 }
 
-// NewDir returns an Output that writes a file for each log, such as conn.log, in the folder dir. It
-// makes dir, and replaces files that have the logs' names. failed, which may be nil, is called at
-// the first error.
+// NewDir returns an Output that writes a file for each log, such as conn.log, in the folder dir,
+// which it makes. Logs that are there already, because the process that wrote them was killed or
+// has ended, are put aside under names with the time when they were last written, such as
+// conn.20060102T150405.000Z.log; of a last row that was not written as a whole, nothing is kept. No
+// file with rows in it is ever replaced. It is an error if another process has an Output to dir.
+// failed, which may be nil, is called at the first error of writing.
 func NewDir(dir string, failed func(error)) (*Output, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	return &Output{dir: dir, failed: failed, files: make(map[string]*os.File), begun: time.Now()}, nil
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := putAsideLeftovers(dir); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return &Output{dir: dir, lock: lock, failed: failed, files: make(map[string]*os.File), begun: time.Now()}, nil
 }
 
 // write writes whole lines of the log named path.
 func (o *Output) write(path string, lines []byte) {
 	o.do(func() error {
+		if o.closed {
+			return os.ErrClosed
+		}
 		if o.stream != nil {
 			_, err := o.stream.Write(lines)
 			return err
@@ -53,7 +71,7 @@ func (o *Output) write(path string, lines []byte) {
 		f := o.files[path]
 		if f == nil {
 			var err error
-			if f, err = os.Create(o.name(path)); err != nil {
+			if f, err = o.begin(path); err != nil {
 				return err
 			}
 			o.files[path] = f
@@ -63,7 +81,24 @@ func (o *Output) write(path string, lines []byte) {
 	})
 }
 
-func (o *Output) name(path string) string { return filepath.Join(o.dir, path+".log") }
+func (o *Output) name(path string) string { return filepath.Join(o.dir, path+suffix) }
+
+// begin creates the file of the log named path. If one is there already that is not empty, another
+// program has written it, and it is put aside.
+func (o *Output) begin(path string) (*os.File, error) {
+	name := o.name(path)
+	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		if err := putAside(name, info.ModTime()); err != nil {
+			return nil, err
+		}
+	}
+	return appendTo(name)
+}
+
+// appendTo opens the file name, which it creates if need be, to write to its end.
+func appendTo(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+}
 
 // do calls f under the lock unless there was an error, and takes note of the first.
 func (o *Output) do(f func() error) {
@@ -81,16 +116,18 @@ func (o *Output) do(f func() error) {
 	}
 }
 
-// Reopen opens the files in the folder anew, by name: what was moved away in the meantime, as
-// logrotate does, is begun anew, and what is still there is continued. It does nothing to a stream.
+// Reopen opens the files in the folder again, by name: a file that was moved away in the meantime,
+// as logrotate does, is created again, and one that is still there is continued. It does nothing to
+// a stream.
 func (o *Output) Reopen() {
 	o.do(func() error {
 		for path, f := range o.files {
+			delete(o.files, path)
 			if err := f.Close(); err != nil {
 				return err
 			}
 			var err error
-			if o.files[path], err = os.OpenFile(o.name(path), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666); err != nil {
+			if o.files[path], err = appendTo(o.name(path)); err != nil {
 				delete(o.files, path)
 				return err
 			}
@@ -100,7 +137,7 @@ func (o *Output) Reopen() {
 }
 
 // Rotate puts the files in the folder aside under names with the time when they were begun, such as
-// conn.20260102T150405.000Z.log, and begins new ones. It does nothing to a stream.
+// conn.20060102T150405.000Z.log, and begins new ones. It does nothing to a stream.
 func (o *Output) Rotate() {
 	o.do(func() error {
 		begun := o.begun
@@ -110,7 +147,7 @@ func (o *Output) Rotate() {
 			if err := f.Close(); err != nil {
 				return err
 			}
-			if err := os.Rename(o.name(path), o.name(path+begun.UTC().Format(".20060102T150405.000Z"))); err != nil {
+			if err := putAside(o.name(path), begun); err != nil {
 				return err
 			}
 		}
@@ -123,11 +160,22 @@ func (o *Output) Rotate() {
 func (o *Output) Close() error {
 	o.do(func() error {
 		var err error
-		for _, f := range o.files {
+		for path, f := range o.files {
+			delete(o.files, path)
 			err = errors.Join(err, f.Close())
 		}
 		return err
 	})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range o.files { // that are left after an error, which is the one to return
+		_ = f.Close()
+	}
+	clear(o.files)
+	if o.lock != nil {
+		_ = o.lock.Unlock() // the end of the process releases it, too
+	}
+	o.closed = true
 	return o.err
 }
 
