@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	_ "embed"
 	"encoding/json"
@@ -161,8 +162,9 @@ func (r *record) open(path string) string {
 // perLog is how many records of a log are shown.
 const perLog = 3
 
-// report writes what was gathered.
-func (d *demonstration) report(w io.Writer, stats statsRow) {
+// report writes what was gathered, and returns the error of writing, if there is one.
+func (d *demonstration) report(out io.Writer, stats statsRow) error {
+	w := bufio.NewWriter(out)
 	fmt.Fprint(w, "Removal hooks saved these records, among others, when their connections were removed:\n\n")
 	more := 0
 	for _, path := range slices.Sorted(maps.Keys(d.saved)) {
@@ -203,4 +205,8 @@ func (d *demonstration) report(w io.Writer, stats statsRow) {
 	fmt.Fprintf(table, "all\t%d\t%d\t%d\t%d\t\n", stats.Connections, stats.HooksRegistered, stats.HooksUnregistered, stats.HooksRun)
 	table.Flush()
 	fmt.Fprint(w, "\nThat was the capture which is part of this program. -json shows its logs; name a FILE to analyze another, -h has more.\n")
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("writing what hooks saved: %w", err)
+	}
+	return nil
 }

@@ -12,6 +12,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -36,6 +37,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)   // a second signal ends the program at once
 	signal.Ignore(syscall.SIGPIPE) // a closed pipe is an error of writing like others
+	// run handles SIGHUP; before and after it, the signal must not kill the program.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -46,8 +49,8 @@ and stats at the end. FILE is a pcap or pcapng capture, gzipped or not, or "-" f
 given order, as parts of one capture. Without a FILE and without -i, it analyzes a small capture that is part of the program
 and shows what removal hooks saved there.
 
-SIGINT and SIGTERM end it with all connections removed and all rows written, a second one at once. SIGHUP opens the files
-under -o anew, after logrotate has moved them; without -o, it ends the program like SIGTERM.
+SIGINT and SIGTERM end it with all connections removed and all rows written, a second one at once. SIGHUP reopens the files
+under -o, after logrotate has moved them; without -o, it ends the program like SIGTERM.
 
 `
 
@@ -112,12 +115,13 @@ func parsePrefixes(text string) (nets []netip.Prefix, err error) {
 	return nets, nil
 }
 
-// parse reads the command line. The error is flag.ErrHelp if help was asked for, and was written.
-func parse(args []string, stderr io.Writer) (options, error) {
+// parse reads the command line. The error is flag.ErrHelp if help was asked for; then parse has
+// written it to help.
+func parse(args []string, help io.Writer) (options, error) {
 	o := defaults()
 	set := flag.NewFlagSet("analyzer", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	set.StringVar(&o.dir, "o", "", "write one file a log, such as conn.log, into the folder `DIR`")
+	set.StringVar(&o.dir, "o", "", "write one file per log, such as conn.log, into the folder `DIR`; put aside logs that are there")
 	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, as in captures on a host whose network card makes them")
 	set.DurationVar(&o.rotate, "rotate", 0, "put the files under -o aside every `TIME`, named by when they were begun, and begin new ones")
 	set.BoolVar(&o.json, "json", false, "write the embedded capture's logs as JSON lines, as those of others")
@@ -147,13 +151,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.files = set.Args()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stderr, usage)
+		fmt.Fprint(help, usage)
 		set.VisitAll(func(f *flag.Flag) {
 			arg, text := flag.UnquoteUsage(f)
 			if f.DefValue != "" {
 				text += " (default " + f.DefValue + ")"
 			}
-			fmt.Fprintf(stderr, "  -%s %s\n\t%s\n\texample: %s\n", f.Name, arg, text, examples[f.Name])
+			fmt.Fprintf(help, "  -%s %s\n\t%s\n\texample: %s\n", f.Name, arg, text, examples[f.Name])
 		})
 	case err != nil:
 	case o.workers < 1:
@@ -183,8 +187,12 @@ func parse(args []string, stderr io.Writer) (options, error) {
 // run is the program. It returns the exit status: 0, or 1 after trouble with a capture or the
 // output, or 2 if the command line is wrong.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
+	var help bytes.Buffer
+	o, err := parse(args, &help)
 	if errors.Is(err, flag.ErrHelp) {
+		if _, err := help.WriteTo(stderr); err != nil {
+			return 1
+		}
 		return 0
 	}
 	if err != nil {
@@ -244,7 +252,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	_ = out.Close() // was reported when it happened
 	if show != nil {
-		show.report(stdout, stats)
+		fail(show.report(stdout, stats))
 	}
 	if failed.Load() {
 		return 1

@@ -1,0 +1,50 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// SIGHUP may come at any time, also while the files are closed or are closed already.
+func TestHangupsWhileTheRunEnds(t *testing.T) {
+	_, rows, _ := runWith(t, "-json")
+	signals := make(chan os.Signal, 1) // so that one between the runs does not kill the tests
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	done := make(chan struct{})
+	hangups := make(chan int)
+	go func() {
+		n := 0
+		defer func() { hangups <- n }()
+		for ; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(50 * time.Microsecond):
+				_ = syscall.Kill(os.Getpid(), syscall.SIGHUP)
+			}
+		}
+	}()
+	capture, dir := write(t, demo), t.TempDir()
+	for i := range 20 {
+		folder := filepath.Join(dir, strconv.Itoa(i))
+		status, _, stderr := runWith(t, "-o", folder, capture)
+		require.Equal(t, 0, status)
+		require.Empty(t, stderr)
+		assert.Equal(t, strings.Count(rows, "\n"), len(logRows(t, folder, `\.log$`)))
+	}
+	close(done)
+	assert.Greater(t, <-hangups, 100)
+	time.Sleep(10 * time.Millisecond) // until the last one was delivered
+}
