@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"time"
 
 	"example.com/conn"
@@ -29,11 +30,12 @@ type service struct {
 // A search is what is kept of a connection until a parser is found for it: what has happened so
 // far.
 type search struct {
-	first     [2][]byte // the bytes of each side, together at most maxSearch and what came last
-	events    []seen    // what happened, in order, at most maxEvents and an end of each side
-	asked     int       // how many bytes the parsers were asked about
-	datagrams int       // how many were looked at
-	again     bool      // another protocol came before: the port says nothing
+	first     [2][]byte       // the bytes of each side, together at most maxSearch and what came last
+	events    []seen          // what happened, in order, at most maxEvents and an end of each side
+	asked     int             // how many bytes the parsers were asked about
+	half      protocol.Parser // was sure of one side then, and of the other that it is not its protocol's; may be nil
+	datagrams int             // how many were looked at
+	again     bool            // another protocol came before: the port says nothing
 }
 
 // seen is an event whose data is the next n bytes of search.first.
@@ -86,6 +88,12 @@ func (t *Table) detect(f *flow, e event) {
 		f.search = s
 	}
 	begins := len(s.first[e.side]) == 0
+	if s.again && begins && len(e.data) > 0 {
+		// An empty line too many, behind the reply to CONNECT, is not of the protocol inside.
+		if e.data = bytes.TrimLeft(e.data, "\r\n"); len(e.data) == 0 {
+			return
+		}
+	}
 	room := s.add(e) && e.gap == 0
 	if e.end() {
 		return // the other side may have more to say
@@ -104,15 +112,17 @@ func (t *Table) detect(f *flow, e event) {
 	case f.ID.Proto == conn.TCP && maybe && room:
 	case f.ID.Proto == conn.UDP && byPort == nil && s.datagrams < maxDatagrams:
 		s.events, s.first, s.asked = nil, [2][]byte{}, 0 // datagrams stand for themselves
-	default:
+	case byPort != nil:
 		t.attach(f, byPort)
+	default:
+		t.attach(f, s.half)
 	}
 }
 
 // judge asks the parsers. It returns the first that is sure, or else whether one may become so.
 func (t *Table) judge(f *flow) (found protocol.Parser, maybe bool) {
 	s := f.search
-	s.asked = len(s.first[0]) + len(s.first[1])
+	s.asked, s.half = len(s.first[0])+len(s.first[1]), nil
 	s.datagrams++
 	for _, p := range t.parsers[f.ID.Proto] {
 		if !f.canFollow(p) {
@@ -125,6 +135,8 @@ func (t *Table) judge(f *flow) (found protocol.Parser, maybe bool) {
 			return nil, false
 		case verdict == protocol.Yes:
 			return p, false
+		case verdict == protocol.Half && s.half == nil:
+			s.half = p
 		case verdict == protocol.Maybe:
 			maybe = true
 		}
@@ -155,12 +167,15 @@ func (t *Table) conclude(f *flow) {
 	if len(s.first[0])+len(s.first[1]) > s.asked {
 		found, _ = t.judge(f)
 	}
+	byPort := t.byPort(f)
 	switch {
 	case f.ignored:
 	case found != nil:
 		t.attach(f, found)
+	case byPort != nil:
+		t.attach(f, byPort)
 	default:
-		t.attach(f, t.byPort(f))
+		t.attach(f, s.half)
 	}
 }
 

@@ -190,7 +190,8 @@ type fake struct {
 	state   conn.Field[int]
 	hook    conn.RemovalHook
 	unsure  bool
-	flushed int // how often Flush was called
+	half    bool // Match is sure of one side only
+	flushed int  // how often Flush was called
 	flush   func(c *conn.Connection)
 	gap     protocol.Next // what Gap returns
 }
@@ -210,6 +211,8 @@ func (f *fake) Match(orig, resp []byte) protocol.Verdict {
 	f.asked++
 	for _, side := range []string{string(orig), string(resp)} {
 		switch {
+		case strings.HasPrefix(side, f.name) && f.half:
+			return protocol.Half
 		case strings.HasPrefix(side, f.name):
 			return protocol.Yes
 		case strings.HasPrefix(f.name, side) && side != "":
@@ -1213,6 +1216,56 @@ func TestHandOverBeginsSearchAnew(t *testing.T) {
 	assert.Equal(t, ">other one<fine", second.got.String())
 	assert.Equal(t, []string{"40000>7000 S1 ShADd 14/4 hello,other"}, h.close())
 	assert.Equal(t, 2, p.ran+second.ran)
+}
+
+func TestEmptyLinesAfterHandOverAreDropped(t *testing.T) {
+	for name, tt := range map[string]struct{ reply, more, want string }{
+		"none":                   {"hello", "", ">other<fine"},
+		"behind the reply":       {"hello\r\n", "", ">other<fine"},
+		"several":                {"hello\n\r\n\n", "", ">other<fine"},
+		"in a segment":           {"hello", "\r\n", ">other<fine"},
+		"in front of the answer": {"hello\n", "\nwelcome", "<welcome>other<fine"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, second := &fake{name: "hello"}, &fake{name: "other"}
+			p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 5, protocol.HandOver }
+			waits := &fake{name: "welcome again"} // keeps the search going
+			h := newHarness(t, nil, p, second, waits)
+			h.handshake()
+			seq := uint32(501)
+			for _, data := range []string{tt.reply, tt.more} {
+				if data != "" {
+					h.tcp(server, client, "A", seq, 101, data)
+					seq += uint32(len(data))
+				}
+			}
+			h.tcp(client, server, "A", 101, seq, "other")
+			h.tcp(server, client, "A", seq, 106, "fine")
+			assert.Equal(t, tt.want, second.got.String())
+			h.close()
+		})
+	}
+}
+
+// A parser that is sure of one side, against what the other says, gets what would be nobody's.
+func TestHalfSureParserComesLast(t *testing.T) {
+	for name, tt := range map[string]struct {
+		others []*fake
+		want   string
+	}{
+		"alone":                      {nil, "half"},
+		"beside one that is sure":    {[]*fake{{name: "ha"}}, "ha"},
+		"beside one that was unsure": {[]*fake{{name: "half and more"}}, "half"},
+		"on the port of another":     {[]*fake{{name: "port", ports: []uint16{7000}}}, "port"},
+		"beside another":             {[]*fake{{name: "hal", half: true}}, "half"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil, append([]*fake{{name: "half", half: true}}, tt.others...)...)
+			h.handshake()
+			h.tcp(client, server, "FA", 101, 501, "half")
+			assert.Equal(t, []string{"40000>7000 S2 ShAF 4/0 " + tt.want}, h.close())
+		})
+	}
 }
 
 func TestHandOverOfOneByte(t *testing.T) {

@@ -16,6 +16,7 @@ type Verdict int
 const (
 	No    Verdict = iota // these bytes are not of the protocol
 	Maybe                // not enough bytes yet
+	Half                 // those of one side are, but not those of the other
 	Yes                  // they are
 )
 
@@ -49,7 +50,8 @@ type Parser interface {
 
 	// Match judges the first bytes that each side of a connection has sent so far; either may be
 	// empty. It keeps no state and neither slice. It is asked again when more bytes have come, for
-	// as long as no parser is sure and one said Maybe.
+	// as long as no parser is sure and one said Maybe. A parser that said Half gets the connection
+	// if then no other is sure and the port is nobody's.
 	Match(orig, resp []byte) Verdict
 
 	// Data takes the next bytes of one side: in order for TCP, one datagram a call for UDP. It does
