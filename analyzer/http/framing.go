@@ -10,13 +10,14 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// framing is what a message's header says of where the message ends and of what follows it. Each
-// field counts when its line comes, so nothing of the header is kept.
+// framing is what a message's header says about where the message ends and what follows it. Each
+// field counts when its line arrives, so nothing of the header is kept.
 type framing struct {
 	code       int   // of a reply
 	length     int64 // of the body, -1 if it is not known
 	partial    int64 // how many bytes the range of a partial reply has, 0 if it has none
-	chunked    bool
+	coded      bool  // there is a Transfer-Encoding
+	chunked    bool  // and its last coding is chunked
 	compressed bool
 	expects100 bool // the client waits for 100 Continue
 	upgrade    bool // the server agrees to another protocol
@@ -56,15 +57,8 @@ func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
 		if s.sides[protocol.Orig].ongoing() {
 			version = s.versions[protocol.Orig]
 		}
-		if !is("chunked") || version != version11 {
-			break
-		}
-		d.chunked = true
-		if len(rest) > 0 {
-			s.weird(c, "HTTP_chunked_multi")
-		}
-		if d.length >= 0 {
-			s.weird(c, "HTTP_content_length_and_chunked")
+		if version == version11 {
+			s.transferEncoding(c, d, f.Value)
 		}
 	case "Content-Encoding":
 		d.compressed = d.compressed || is("gzip") || is("x-gzip") || is("deflate")
@@ -77,13 +71,51 @@ func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
 		}
 	case "Connection":
 		s.keepAlive = s.keepAlive || side == protocol.Orig && is("keep-alive")
-		s.closing = s.closing || side == protocol.Resp && is("close")
 		d.upgrade = d.upgrade || is("upgrade")
 	case "Upgrade":
 		d.protocol = len(token) > 0
 	default:
 		s.onRequestField(c, f)
 	}
+}
+
+// transferEncoding takes a list of codings in the order in which they were applied. The last one of
+// all fields tells whether the body is chunked (RFC 9112, section 6.1). "identity" was a coding once
+// and meant none.
+func (s *state) transferEncoding(c *conn.Connection, d *framing, list []byte) {
+	for len(list) > 0 {
+		var coding []byte
+		coding, list = cutElement(list)
+		name, rest := lines.Field{Value: lines.SkipBlanks(coding)}.Token()
+		if len(name) == 0 || bytes.EqualFold(name, []byte("identity")) {
+			continue
+		}
+		before := d.chunked
+		d.coded, d.chunked = true, bytes.EqualFold(name, []byte("chunked"))
+		if before || d.chunked && len(bytes.TrimRight(rest, " \t")) > 0 {
+			s.weird(c, "HTTP_chunked_multi")
+		}
+		if d.chunked && d.length >= 0 {
+			s.weird(c, "HTTP_content_length_and_chunked")
+		}
+	}
+}
+
+// cutElement returns the first element of a list, up to a comma outside of quotes, and what follows
+// the comma.
+func cutElement(list []byte) (element, rest []byte) {
+	quoted := false
+	for i := 0; i < len(list); i++ {
+		switch b := list[i]; {
+		case b == '"':
+			quoted = !quoted
+		case b == '\\' && quoted:
+			i++
+		case b == ',' && !quoted:
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, nil
 }
 
 // contentLength takes a length. A bad one is 0. Of a length and the length of a range, the longer

@@ -40,7 +40,6 @@ type state struct {
 	versions   [2]string // of the latest message of each side
 	confirmed  bool      // there was a request
 	keepAlive  bool      // the connection may carry several requests
-	closing    bool      // the server said that it closes the connection after this reply
 	connect    bool      // a CONNECT waits for its reply
 	replied    bool      // there was a reply
 	unanswered int       // requests
@@ -76,14 +75,24 @@ func (p *Parser) Flush(c *conn.Connection) {
 
 // Match wants a request line with a version, or the beginning of a status line: one side is enough,
 // as the other may not have been captured. Whether anything else is HTTP, only the port can tell.
+// Empty lines before either mean nothing. A server that has said something else first does not hide
+// a request, but other protocols have a better claim to the connection then.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
-	if n := min(len(resp), len(keyword)); !strings.EqualFold(string(resp[:n]), keyword[:n]) {
-		return protocol.No
-	}
-	if len(resp) > len(keyword) && digit(resp[len(keyword)]) {
+	resp = bytes.TrimLeft(resp, "\r\n")
+	n := min(len(resp), len(keyword))
+	reply := strings.EqualFold(string(resp[:n]), keyword[:n])
+	if reply && len(resp) > len(keyword) && digit(resp[len(keyword)]) {
 		return protocol.Yes
 	}
-	orig = bytes.TrimLeft(orig, "\r\n")
+	verdict := matchRequest(bytes.TrimLeft(orig, "\r\n"))
+	if verdict == protocol.Yes && !reply {
+		return protocol.Half
+	}
+	return verdict
+}
+
+// matchRequest judges whether data begins with a request line that has a version.
+func matchRequest(orig []byte) protocol.Verdict {
 	if n := tokenLen(orig); n == len(orig) && n <= maxMethod {
 		return protocol.Maybe
 	} else if n == 0 || n > maxMethod || orig[n] != ' ' {

@@ -220,7 +220,24 @@ func TestConversations(t *testing.T) {
 				get, Resp("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
 				Orig(get.Data + get.Data), {FromOrig: true, End: true},
 			},
-			[]string{"1 GET h /a 1.1 0 0 200 OK", "2 GET h /a - 28 0 - -"},
+			[]string{"1 GET h /a 1.1 0 0 200 OK", "2 GET h /a - 0 0 - -", "3 GET h /a - 0 0 - -"},
+		},
+		"a server that says close and goes on": {
+			[]Turn{
+				get, Resp("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"), get, Resp(ok),
+				Orig(get.Data + get.Data), Resp(ok + ok),
+			},
+			[]string{
+				"1 GET h /a 1.1 0 2 200 OK", "2 GET h /a 1.1 0 5 200 OK", "3 GET h /a 1.1 0 5 200 OK", "4 GET h /a 1.1 0 5 200 OK",
+			},
+		},
+		"a server that says close each time": {
+			[]Turn{
+				get, Resp("HTTP/1.1 304 N\r\nConnection: close\r\n\r\n"), get,
+				Resp("HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"),
+				Orig("POST /b HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi"), Resp(ok),
+			},
+			[]string{"1 GET h /a 1.1 0 0 304 N", "2 GET h /a 1.1 0 1 200 OK", "3 POST - /b 1.1 2 5 200 OK"},
 		},
 		"requests after one that says close": {
 			[]Turn{Orig("GET /a HTTP/1.1\r\nConnection: close\r\n\r\n" + get.Data), Resp(ok + ok)},
@@ -243,6 +260,18 @@ func TestConversations(t *testing.T) {
 		"empty lines between messages": {
 			[]Turn{Orig("\r\n" + get.Data + "\r\n\n" + get.Data), Resp("\r\n" + ok + "\r\n" + ok)},
 			[]string{"1 GET h /a 1.1 0 5 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
+		},
+		"empty lines before a reply": {
+			[]Turn{get, Resp("\n"), Resp("\r\n\r\n"), Resp(strings.Repeat("\n", 2000) + ok)},
+			[]string{"1 GET h /a 1.1 0 5 200 OK"},
+		},
+		"a banner before the first request": {
+			[]Turn{Resp("welcome\r\n"), get, Resp(ok)},
+			[]string{"1 GET h /a 1.1 0 5 200 OK"},
+		},
+		"a long banner": {
+			[]Turn{Resp("welcome\r\n" + strings.Repeat("x", maxJunk) + "\r\n"), Resp("and more\r\n"), get, Resp(ok)},
+			[]string{"1 GET h /a - 0 0 - -"},
 		},
 		"status lines": {
 			[]Turn{
@@ -382,7 +411,14 @@ func TestMatch(t *testing.T) {
 		{"GET / HTTP/1.1\r\n", "", protocol.Yes},
 		{"GET / HTTP/1.1\r\n", "HTTP/1.1 200", protocol.Yes},
 		{"GET / HTTP/1.1\r\n", "HT", protocol.Yes},
-		{"GET / HTTP/1.1\r\n", "SSH-2.0", protocol.No},
+		{"GET / HTTP/1.1\r\n", "SSH-2.0", protocol.Half},
+		{"GET / HTTP/1.1\r\n", "\r\nSSH-2.0", protocol.Half},
+		{"GET / HTTP/1.1\r\n", "\n\r\n\n", protocol.Yes},
+		{"GET / HT", "SSH-2.0", protocol.Maybe},
+		{"", "SSH-2.0", protocol.Maybe},
+		{"", "\r\n\nHTTP/1.1 200", protocol.Yes},
+		{"junk\r\n", "\nHTTP/1.1 200", protocol.Yes},
+		{"\x16\x03\x01", "SSH-2.0", protocol.No},
 		{"", "HTTP/", protocol.Maybe},
 		{"", "HTTP/1.1 200", protocol.Yes},
 		{"GET /\r\n", "HTTP/1.1 200", protocol.Yes},
@@ -400,7 +436,9 @@ func TestMatch(t *testing.T) {
 		{"", "HTTP/:", protocol.Maybe},
 		{"USER me\r\n", "220 FTP", protocol.No},
 	} {
-		assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)), "%q %q", tt.orig, tt.resp)
+		t.Run(fmt.Sprintf("%q %q", tt.orig, tt.resp), func(t *testing.T) {
+			assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)))
+		})
 	}
 }
 
@@ -678,13 +716,20 @@ func TestWeirds(t *testing.T) {
 		"escapes": {[]Turn{Orig("GET /% HTTP/1.1\r\n\r\nGET /%a HTTP/1.1\r\n\r\nGET /%%a HTTP/1.1\r\n\r\nGET /%xx HTTP/1.1\r\n\r\n")}, []string{
 			"illegal_%_at_end_of_URI", "partial_escape_at_end_of_URI", "unescaped_%_in_URI",
 		}},
-		"two percent signs":         {[]Turn{Orig("GET /%%41 HTTP/1.1\r\n\r\n")}, []string{"double_%_in_URI"}},
-		"a bad chunk":               {[]Turn{Orig("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")}, []string{"HTTP_bad_chunk_size"}},
-		"chunked and more":          {header("Transfer-Encoding: chunked, gzip"), []string{"HTTP_chunked_multi"}},
+		"two percent signs": {[]Turn{Orig("GET /%%41 HTTP/1.1\r\n\r\n")}, []string{"double_%_in_URI"}},
+		"a bad chunk":       {[]Turn{Orig("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")}, []string{"HTTP_bad_chunk_size"}},
+		"chunked and more": {
+			header("Transfer-Encoding: chunked, gzip"), []string{"HTTP_chunked_multi", "HTTP_request_not_chunked_last"},
+		},
+		"chunked twice":             {header("Transfer-Encoding: chunked, chunked"), []string{"HTTP_chunked_multi"}},
+		"chunked after gzip":        {header("Transfer-Encoding: gzip, chunked"), nil},
+		"chunked with a parameter":  {header("Transfer-Encoding: chunked;a=b"), []string{"HTTP_chunked_multi"}},
+		"not chunked":               {header("Transfer-Encoding: gzip"), []string{"HTTP_request_not_chunked_last"}},
+		"a reply that is not":       {[]Turn{Orig(get), Resp("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n")}, nil},
 		"chunked and a length":      {header("Transfer-Encoding: chunked\r\nContent-Length: 1"), []string{"HTTP_content_length_and_chunked"}},
 		"no length and chunked":     {header("Content-Length: 0\r\nTransfer-Encoding: chunked"), []string{"HTTP_content_length_and_chunked"}},
 		"a length and chunked":      {header("Content-Length: 1\r\nTransfer-Encoding: chunked"), []string{"HTTP_content_length_and_chunked"}},
-		"chunked, and a comma":      {header("Transfer-Encoding: chunked,"), []string{"HTTP_chunked_multi"}},
+		"chunked, and a comma":      {header("Transfer-Encoding: chunked, ,"), nil},
 		"a zero before one":         {header("Content-Length: 01"), []string{"HTTP_content_length_leading_zeros"}},
 		"zeros":                     {header("Content-Length: 00"), nil},
 		"a bad length":              {header("Content-Length: x"), []string{"HTTP_bad_content_length"}},
@@ -785,7 +830,6 @@ func TestFraming(t *testing.T) {
 		"the last of several":           {"Content-Length: 5\r\nContent-Length: 22", body, "22"},
 		"chunks":                        {"Transfer-Encoding: chunked", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
 		"chunks on the next line":       {"Transfer-Encoding:\r\n\tchunked", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
-		"chunks, and then none":         {"Transfer-Encoding: chunked\r\nTransfer-Encoding: x", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
 		"chunks beside a length":        {"Content-Length: 5\r\nTransfer-Encoding: chunked", "16\r\n" + body + "\r\n0\r\n\r\n", "22"},
 		"a field in the trailer":        {"Transfer-Encoding: chunked", "16\r\n" + body + "\r\n0\r\nHost: h\r\n\r\n", "22"},
 		"no body":                       {"Content-Length: 0", "", "0"},
@@ -804,6 +848,103 @@ func TestFraming(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The last transfer coding decides (RFC 9112, section 6.1), in whichever fields the codings are.
+func TestTransferEncoding(t *testing.T) {
+	const chunks = "3\r\nabc\r\n0\r\n\r\n" // 13 bytes
+	const next = "HTTP/1.1 204 N\r\n\r\n"  // 18 bytes
+	for fields, want := range map[string]string{
+		"Transfer-Encoding: chunked":                                            "3",
+		"Transfer-Encoding: gzip, chunked":                                      "3",
+		"transfer-encoding:GZIP,CHUNKED":                                        "3",
+		"Transfer-Encoding : gzip\t , \t chunked \t":                            "3",
+		"Transfer-Encoding: gzip,\r\n chunked":                                  "3",
+		"Transfer-Encoding: , gzip,, chunked,":                                  "3",
+		"Transfer-Encoding: gzip\r\nX: y\r\nTransfer-Encoding: chunked":         "3",
+		"Transfer-Encoding: gzip, deflate\r\nTransfer-Encoding: br, chunked":    "3",
+		"Transfer-Encoding: x;q=\"a, \\\"b\", chunked":                          "3",
+		"Transfer-Encoding: identity, chunked":                                  "3",
+		"Transfer-Encoding: chunked, identity":                                  "3",
+		"Content-Length: 5\r\nTransfer-Encoding: gzip, chunked":                 "3",
+		"Transfer-Encoding: gzip, chunked\r\nContent-Length: 5":                 "3",
+		"Transfer-Encoding: gzip, chunked\r\nTransfer-Encoding:":                "3",
+		"Transfer-Encoding: identity\r\nContent-Length: 13":                     "13",
+		"Transfer-Encoding:\r\nContent-Length: 13":                              "13",
+		"Transfer-Encoding: chunked, gzip":                                      "31",
+		"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip":                 "31",
+		"Transfer-Encoding: gzip\r\nContent-Length: 5":                          "31",
+		"Content-Length: 5\r\nTransfer-Encoding: xchunked":                      "31",
+		"Transfer-Encoding: x;q=\", chunked\"":                                  "31",
+		"Transfer-Encoding: " + strings.Repeat("gzip, ", 1000) + "chunked":      "3",
+		"Transfer-Encoding: chunked" + strings.Repeat(", gzip", 1000) + ", x\"": "31",
+	} {
+		t.Run("reply with "+fields[:min(len(fields), 100)], func(t *testing.T) {
+			rows := play(t, Orig(get+get), Resp("HTTP/1.1 200 OK\r\n"+fields+"\r\n\r\n"+chunks+next), Ends()[1])
+			second := "2 GET - / 1.1 0 0 204 N"
+			if want == "31" {
+				second = "2 GET - / - 0 0 - -" // it was of the body
+			}
+			assert.Equal(t, []string{"1 GET - / 1.1 0 " + want + " 200 OK", second}, rows)
+		})
+		if want == "31" {
+			continue
+		}
+		t.Run("request with "+fields[:min(len(fields), 100)], func(t *testing.T) {
+			assert.Equal(t, []string{"1 POST - / 1.1 " + want + " 5 200 OK", "2 GET - / 1.1 0 5 200 OK"}, play(t,
+				Orig("POST / HTTP/1.1\r\n"+fields+"\r\n\r\n"+chunks+get), Resp(ok+ok),
+			))
+		})
+	}
+}
+
+// Of a request that is not chunked at last, servers do not know the length. One that has a length
+// ends there, for a server that takes it at its word.
+func TestRequestNotChunkedLast(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fields string
+		want   []string
+	}{
+		"without a length": {"Transfer-Encoding: chunked, gzip", []string{"1 POST - / 1.1 21 5 200 OK"}},
+		"with a length": {
+			"Transfer-Encoding: gzip\r\nContent-Length: 3", []string{"1 POST - / 1.1 3 5 200 OK", "2 GET - / - 0 0 - -"},
+		},
+		"with length 0": {
+			"Content-Length: 3\r\nTransfer-Encoding: gzip", []string{"1 POST - / 1.1 3 5 200 OK", "2 GET - / - 0 0 - -"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tt.want, play(t, Orig("POST / HTTP/1.1\r\n"+tt.fields+"\r\n\r\nabc"+get), Ends()[0], Resp(ok)))
+		})
+	}
+}
+
+func TestEmptyTextsAreLogged(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	Play(t, New(o), c,
+		Orig("GET / HTTP/1.1\r\nHost:\r\nReferer: \r\nUser-Agent:\t\r\nOrigin:\r\nVia:\r\nAuthorization: Basic OnNlY3JldA==\r\n\r\n"),
+		Resp("HTTP/1.1 103 \r\n\r\nHTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n"),
+	)
+	require.Len(t, o.Rows, 1)
+	var row map[string]any
+	require.NoError(t, json.Unmarshal([]byte(o.JSON(t)[0]), &row))
+	for _, field := range strings.Fields("host referrer user_agent origin status_msg info_msg username") {
+		t.Run(field, func(t *testing.T) {
+			require.Contains(t, row, field)
+			assert.Empty(t, row[field])
+		})
+	}
+	assert.Equal(t, []any{"VIA -> "}, row["proxied"])
+
+	t.Run("unless they were not sent", func(t *testing.T) {
+		o, c := &Recorder{}, Conn()
+		Play(t, New(o), c, Orig(get), Resp("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"))
+		row := o.Rows[0].(*Row)
+		for _, field := range []*string{row.Host, row.Referrer, row.UserAgent, row.Origin, row.InfoMsg, row.Username} {
+			assert.Nil(t, field)
+		}
+		assert.Equal(t, "<empty>", *row.StatusMsg)
+	})
 }
 
 // A request line that is too long to be seen as a whole is not one of HTTP/0.9, whose reply is not
@@ -855,12 +996,20 @@ func TestUsername(t *testing.T) {
 	for value, want := range map[string]string{
 		"Basic bWU6c2VjcmV0": "me", "BASIC   bWU6c2VjcmV0": "me", "Basic bWU6YTpi": "me", "Basic Og==": "",
 		"Basic ": "<problem-decoding> ()", "Basic bWU=": "<problem-decoding> (bWU=)", "Basic !": "<problem-decoding> (!)",
-		"Basic": "", "Digest bWU6c2VjcmV0": "",
+		"Basic": "none", "Digest bWU6c2VjcmV0": "none",
 	} {
 		for _, name := range []string{"Authorization", "Proxy-Authorization"} {
-			o, c := &Recorder{}, Conn()
-			Play(t, New(o), c, Orig("GET / HTTP/1.1\r\n"+name+": "+value+"\r\n\r\n"), Resp(ok))
-			assert.Equal(t, want, o.Rows[0].(*Row).Username, value)
+			t.Run(name+": "+value, func(t *testing.T) {
+				o, c := &Recorder{}, Conn()
+				Play(t, New(o), c, Orig("GET / HTTP/1.1\r\n"+name+": "+value+"\r\n\r\n"), Resp(ok))
+				got := o.Rows[0].(*Row).Username
+				if want == "none" {
+					assert.Nil(t, got)
+					return
+				}
+				require.NotNil(t, got)
+				assert.Equal(t, want, *got)
+			})
 		}
 	}
 }
@@ -875,7 +1024,7 @@ func TestLongTextsAreCut(t *testing.T) {
 	Play(t, New(o), c, Orig("GET /"+long[:10000]+" HTTP/1.1\r\n"+many.String()+"User-Agent: "+long+"\r\nHost: h\r\n\r\n"), Resp(ok))
 	row := o.Rows[0].(*Row)
 	assert.Len(t, *row.URI, logs.MaxText)
-	assert.Len(t, row.UserAgent, logs.MaxText)
+	assert.Len(t, *row.UserAgent, logs.MaxText)
 	assert.Len(t, row.Proxied, maxProxies)
 	assert.Equal(t, []string{
 		"log_string_field_truncated", "log_container_field_truncated", "contentline_size_exceeded",
@@ -924,7 +1073,7 @@ func TestHeldCounts(t *testing.T) {
 	reply := func(lines string) []Turn { return append(request(), Resp("HTTP/1.1 "+lines)) }
 	several := func(n int, turns ...Turn) []Turn { return append([]Turn{Orig(strings.Repeat(get, n))}, turns...) }
 	const place = 24
-	row := int(unsafe.Sizeof(Row{})) + 2*16 + 8 + len("GET/")
+	row := int(unsafe.Sizeof(Row{})) + 8*16 + 8 + len("GET/")
 	x := strings.Repeat("x", 100)
 	for name, tt := range map[string]struct {
 		less, more []Turn

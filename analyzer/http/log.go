@@ -19,32 +19,34 @@ const (
 	maxProxies = 64        // of a row
 )
 
-// A Row is a row of the log http. Bodies are counted as transferred, without decompression.
+// A Row is a row of the log http. Bodies are counted as transferred, without decompression. A text
+// that was sent, but is empty, is not nil.
 type Row struct {
 	logs.Header
 	TransDepth      int      `json:"trans_depth"`
 	Method          string   `json:"method,omitempty"`
 	Host            *string  `json:"host,omitempty"`
 	URI             *string  `json:"uri,omitempty"`
-	Referrer        string   `json:"referrer,omitempty"`
+	Referrer        *string  `json:"referrer,omitempty"`
 	Version         string   `json:"version,omitempty"`
-	UserAgent       string   `json:"user_agent,omitempty"`
-	Origin          string   `json:"origin,omitempty"`
+	UserAgent       *string  `json:"user_agent,omitempty"`
+	Origin          *string  `json:"origin,omitempty"`
 	RequestBodyLen  uint64   `json:"request_body_len"`
 	ResponseBodyLen uint64   `json:"response_body_len"`
 	StatusCode      *int     `json:"status_code,omitempty"`
-	StatusMsg       string   `json:"status_msg,omitempty"`
+	StatusMsg       *string  `json:"status_msg,omitempty"`
 	InfoCode        int      `json:"info_code,omitempty"`
-	InfoMsg         string   `json:"info_msg,omitempty"`
+	InfoMsg         *string  `json:"info_msg,omitempty"`
 	Tags            []string `json:"tags"`
-	Username        string   `json:"username,omitempty"`
+	Username        *string  `json:"username,omitempty"`
 	Proxied         []string `json:"proxied,omitempty"`
 
 	texts int // bytes of the strings
 }
 
-// rowSize is what a row takes besides its strings: also those of its fields that are pointers.
-const rowSize = int(unsafe.Sizeof(Row{})) + 2*int(unsafe.Sizeof("")) + 8
+// rowSize is what a row takes besides the bytes of its strings: also what its eight texts and its
+// status point to.
+const rowSize = int(unsafe.Sizeof(Row{})) + 8*int(unsafe.Sizeof("")) + 8
 
 // A transaction is a request and its reply.
 type transaction struct {
@@ -108,6 +110,14 @@ func (s *state) at(c *conn.Connection, place int) *transaction {
 	return &s.pending[i]
 }
 
+// set sets a field of a row to a text from the network.
+func (s *state) set(c *conn.Connection, r *Row, field **string, raw []byte) {
+	if *field == nil {
+		*field = new(string)
+	}
+	**field = s.text(c, r, raw, **field)
+}
+
 // text returns what a row has of a text from the network, and counts it.
 func (s *state) text(c *conn.Connection, r *Row, raw []byte, before string) string {
 	if len(raw) > logs.MaxText {
@@ -142,7 +152,7 @@ func (s *state) onRequest(c *conn.Connection, line requestLine) {
 	}
 	if r := t.row; r != nil {
 		r.Method = s.text(c, r, line.method, r.Method)
-		r.URI = new(s.text(c, r, uri, ""))
+		s.set(c, r, &r.URI, uri)
 	}
 }
 
@@ -157,10 +167,10 @@ func (s *state) onReply(c *conn.Connection, line statusLine) {
 		return
 	}
 	r.StatusCode, r.Version = new(line.code), line.version
-	r.StatusMsg = s.text(c, r, line.reason, r.StatusMsg)
+	s.set(c, r, &r.StatusMsg, line.reason)
 	if informational(line.code) {
 		r.InfoCode = line.code
-		r.InfoMsg = s.text(c, r, line.reason, r.InfoMsg)
+		s.set(c, r, &r.InfoMsg, line.reason)
 	}
 }
 
@@ -186,20 +196,17 @@ func (s *state) onRequestField(c *conn.Connection, f lines.Field) {
 	}
 	switch f.Name {
 	case "Host":
-		if r.Host == nil {
-			r.Host = new(string)
-		}
-		*r.Host = s.text(c, r, f.Value, *r.Host)
+		s.set(c, r, &r.Host, f.Value)
 	case "Referer":
-		r.Referrer = s.text(c, r, f.Value, r.Referrer)
+		s.set(c, r, &r.Referrer, f.Value)
 	case "User-Agent":
-		r.UserAgent = s.text(c, r, f.Value, r.UserAgent)
+		s.set(c, r, &r.UserAgent, f.Value)
 	case "Origin":
-		r.Origin = s.text(c, r, f.Value, r.Origin)
+		s.set(c, r, &r.Origin, f.Value)
 	case "Authorization", "Proxy-Authorization":
 		const basic = "basic "
 		if len(f.Value) >= len(basic) && strings.EqualFold(string(f.Value[:len(basic)]), basic) {
-			r.Username = s.text(c, r, username(f.Value[len(basic):]), r.Username)
+			s.set(c, r, &r.Username, username(f.Value[len(basic):]))
 		}
 	default:
 		s.onProxyField(c, r, proxyLabels[f.Name], f.Value)

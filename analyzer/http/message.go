@@ -131,10 +131,13 @@ func (s *state) requestLine(c *conn.Connection, line lines.Line) protocol.Next {
 	return protocol.More
 }
 
+// maxJunk is how many bytes may come before the first request without hiding the replies: a banner.
+const maxJunk = 1024
+
 func (s *state) statusLine(c *conn.Connection, line lines.Line) protocol.Next {
 	r, ok := parseStatusLine(line.Text)
 	if !ok {
-		if len(line.Text) == 0 {
+		if len(line.Text) == 0 || !s.confirmed && s.seen < maxJunk {
 			return protocol.More
 		}
 		return s.violation(&s.sides[protocol.Resp])
@@ -158,6 +161,9 @@ func (s *state) beginReply(c *conn.Connection, r statusLine) {
 func (s *state) endHeaders(c *conn.Connection, side protocol.Side) protocol.Next {
 	d := &s.sides[side]
 	f := &d.framing
+	if side == protocol.Orig && f.coded && !f.chunked {
+		s.weird(c, "HTTP_request_not_chunked_last") // servers refuse it; those that do not go by the length
+	}
 	if side == protocol.Resp && (s.connect || f.code == 101 && s.unanswered == 1 && f.upgrade && f.protocol) {
 		s.endMessage(c, side)
 		return protocol.HandOver
@@ -167,11 +173,13 @@ func (s *state) endHeaders(c *conn.Connection, side protocol.Side) protocol.Next
 		return s.endMessage(c, side)
 	case f.chunked:
 		d.expect = chunkSize
+	case f.coded && side == protocol.Resp:
+		d.expect = untilEnd
 	case f.length == 0:
 		return s.endMessage(c, side)
 	case f.length > 0:
 		d.expect, d.left = fixedBody, f.length
-	case side == protocol.Orig && !s.closing && !f.compressed:
+	case side == protocol.Orig && !f.coded && !f.compressed:
 		return s.endMessage(c, side)
 	default:
 		d.expect = untilEnd
