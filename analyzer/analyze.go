@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"example.com/conn"
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/flow"
+	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
 )
@@ -121,7 +121,7 @@ func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 	for range n {
 		a.workers = append(a.workers, newWorker(cfg, out))
 	}
-	a.decoder.Server = a.workers[0].decoder.Server
+	a.decoder.Servers = a.workers[0].decoder.Servers
 	return a
 }
 
@@ -129,7 +129,7 @@ func newWorker(cfg flow.Config, out *logs.Output) *worker {
 	w := &worker{frames: newFrames(cfg, out)}
 	cfg.Log = w.log
 	w.table = flow.New(cfg)
-	w.decoder.Server = func(port uint16) bool { return w.table.LikelyServer(conn.UDP, port) }
+	w.decoder.Servers = w.table.Servers()
 	w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
 	return w
 }
@@ -246,7 +246,7 @@ func (a *analysis) Packet(p *packet.Packet) {
 func (a *analysis) batchFor(src, dst netip.Addr) *batch {
 	w := a.workers[0]
 	if len(a.workers) > 1 {
-		w = a.workers[packet.Shard(src, dst, len(a.workers))]
+		w = a.workers[identity.Shard(src, dst, len(a.workers))]
 	}
 	if len(w.batch.items) >= batchItems || len(w.batch.bytes) >= batchBytes {
 		w.send(a.clock)

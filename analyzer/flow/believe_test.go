@@ -3,14 +3,12 @@ package flow_test
 import (
 	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,19 +18,6 @@ import (
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
 )
-
-func TestSumIsThatOfGopacket(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		data := make([]byte, r.IntN(200))
-		for i := range data {
-			data[i] = byte(r.Uint32() | r.Uint32()) // carries are frequent
-		}
-		want := ^gopacket.FoldChecksum(gopacket.ComputeChecksum(data, 0))
-		got := flow.Sum64(data, 0)
-		require.Equal(t, want, got<<8|got>>8, "%x", data)
-	}
-}
 
 func TestBadChecksumsAreNotBelieved(t *testing.T) {
 	p := &fake{name: "hello"}

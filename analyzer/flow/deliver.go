@@ -2,7 +2,7 @@ package flow
 
 import (
 	"example.com/conn"
-	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/protocol"
 )
 
@@ -76,7 +76,7 @@ func (t *Table) proceed(f *flow, e event, next protocol.Next) {
 	case f.ignored || next == protocol.More:
 	case next == protocol.Flip && f.ID.Proto == conn.UDP && f.packets[0]+f.packets[1] == 1 && !f.flipped():
 		f.flip()
-		f.UID = packet.UID(f.ID, f.Start)
+		f.UID = identity.UID(f.ID, f.Start)
 		e.side = e.side.Other()
 		t.give(f, e)
 	case next == protocol.HandOver && f.ID.Proto == conn.TCP && f.handOvers < maxHandOvers:

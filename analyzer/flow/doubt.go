@@ -8,6 +8,7 @@ import (
 
 	"github.com/gopacket/gopacket/layers"
 
+	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
 )
@@ -65,7 +66,7 @@ func (f *flow) answered(dst netip.Addr, tcp *layers.TCP) *packet.Packet {
 
 // displace makes room for another connection between the endpoints of f, whose key is k. Both SYNs
 // of that may be forged: an established connection is kept, for it may go on, and returned.
-func (t *Table) displace(f *flow, k key) *flow {
+func (t *Table) displace(f *flow, k identity.Key) *flow {
 	switch {
 	case f.rare != nil && f.prior != nil: // one is enough
 		t.remove(f, "endpoints in use again")

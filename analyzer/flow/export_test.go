@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"unsafe"
+
+	"example.com/conn/analyzer/identity"
 )
 
 // FlowSize is what a connection takes besides what is held for it.
@@ -18,15 +20,6 @@ func (t *Table) Len() int { return len(t.flows) + t.displaced }
 // Expected returns how many connections are announced.
 func (t *Table) Expected() int { return t.expected.len }
 
-// Sum64 is sum64, folded.
-func Sum64(data []byte, sum uint64) uint16 {
-	sum = sum64(data, sum)
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
-}
-
 // Invariants returns what is wrong with the table between two packets: nil if nothing is.
 func (t *Table) Invariants() error {
 	held, queued, ranked, holders := 0, 0, 0, 0
@@ -37,13 +30,13 @@ func (t *Table) Invariants() error {
 			if f.prior.by != f {
 				return fmt.Errorf("%v was displaced by something else", f.prior.ID)
 			}
-			k.oneWay = true // as TCP never is
+			k.OneWay = true // as TCP never is
 			all[k] = f.prior
 		}
 	}
 	for k, f := range all {
-		k.oneWay = k.oneWay && f.oneWay
-		if k != keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay) {
+		k.OneWay = k.OneWay && f.oneWay
+		if k != identity.KeyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay) {
 			return fmt.Errorf("%v has another key", f.ID)
 		}
 		if n := f.holds(); n != f.held || n < 0 {

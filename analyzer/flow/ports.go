@@ -1,51 +1,6 @@
 package flow
 
-import (
-	"net/netip"
-
-	"example.com/conn"
-)
-
-// serverPorts returns the ports, of protocols that no parser here is for, that Zeek takes for a
-// server's when it has not seen how a connection began: the rest of Zeek's likely_server_ports; not
-// IRC's, which are as often a client's.
-func serverPorts() map[conn.Proto]map[uint16]bool {
-	return map[conn.Proto]map[uint16]bool{
-		conn.TCP: set(
-			88, 110, 135, 139, 143, 389, 445, 502, 1434, 1883, 3268, 3306, 3389, 5222, 5269, 5432, 20000),
-		conn.UDP: set(
-			67, 68, 88, 123, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3544, 4011, 4789, 5060, 5072, 6081, 20000),
-	}
-}
-
-func set(ports ...uint16) map[uint16]bool {
-	m := make(map[uint16]bool)
-	for _, p := range ports {
-		m[p] = true
-	}
-	return m
-}
-
-// LikelyServer reports whether a port is likely a server's: that of a protocol that is parsed, or
-// of another that Zeek knows.
-func (t *Table) LikelyServer(proto conn.Proto, port uint16) bool { return t.servers[proto][port] }
-
-// fromServer reports whether the source of a first packet is more likely the responder. syn and ack
-// are the flags of TCP.
-func (t *Table) fromServer(proto conn.Proto, src, dst uint16, syn, ack bool) bool {
-	likely := t.servers[proto]
-	switch {
-	case proto == conn.TCP && syn && !ack:
-		return false
-	case proto == conn.TCP && syn: // an answer; between two such ports it may be a scan
-		return !likely[dst]
-	case !likely[src]:
-		return false
-	case !likely[dst]:
-		return true
-	}
-	return proto == conn.TCP && src < dst
-}
+import "net/netip"
 
 // PrivateNetworks are what Config.Local is by default: Zeek's Site::private_address_space, the
 // networks that are not routed in the Internet, also as 6to4 addresses.

@@ -22,6 +22,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
@@ -72,7 +73,7 @@ type Table struct {
 
 	cfg       Config
 	now       time.Time // the latest time of a packet: captures may step back, timeouts do not
-	flows     map[key]*flow
+	flows     map[identity.Key]*flow
 	displaced int             // that another has taken the place of in flows; see displace
 	queues    [numQueues]list // by timeout
 	ranks     [numRanks]list  // by worth
@@ -87,7 +88,7 @@ type Table struct {
 	offload   offloading
 	parsers   map[conn.Proto][]protocol.Parser
 	ports     map[conn.Proto]map[uint16]protocol.Parser
-	servers   map[conn.Proto]map[uint16]bool
+	servers   *identity.Servers
 	local     networks
 	row       logs.Conn // of remove
 
@@ -156,23 +157,27 @@ func New(cfg Config) *Table {
 	}
 	t := &Table{
 		cfg:      cfg,
-		flows:    make(map[key]*flow),
+		flows:    make(map[identity.Key]*flow),
 		expected: newExpectations(),
 		parsers:  make(map[conn.Proto][]protocol.Parser),
 		ports:    map[conn.Proto]map[uint16]protocol.Parser{conn.TCP: {}, conn.UDP: {}},
-		servers:  serverPorts(),
+		servers:  identity.NewServers(),
 		local:    newNetworks(cfg.Local),
 	}
 	for _, make := range cfg.Parsers {
 		p := make(t)
 		t.parsers[p.Transport()] = append(t.parsers[p.Transport()], p)
+		t.servers.Add(p.Transport(), p.Ports()...)
 		for _, port := range p.Ports() {
 			t.ports[p.Transport()][port] = p
-			t.servers[p.Transport()][port] = true
 		}
 	}
 	return t
 }
+
+// Servers returns the ports where the table expects servers: those of its parsers, and Zeek's. They
+// do not change.
+func (t *Table) Servers() *identity.Servers { return t.servers }
 
 // Log implements protocol.Owner.
 func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row) }
@@ -202,7 +207,7 @@ func (t *Table) flowOf(c *conn.Connection) *flow {
 	if t.current != nil && &t.current.Connection == c {
 		return t.current
 	}
-	f := t.flows[keyOf(c.ID.Orig, c.ID.Resp, c.ID.Proto, false)]
+	f := t.flows[identity.KeyOf(c.ID.Orig, c.ID.Resp, c.ID.Proto, false)]
 	if f != nil && f.rare != nil && f.prior != nil && &f.prior.Connection == c {
 		return f.prior
 	}
@@ -215,12 +220,12 @@ func (t *Table) flowOf(c *conn.Connection) *flow {
 // find returns the connection that a packet belongs to, a new one if need be, and the side that
 // sent it.
 func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (*flow, protocol.Side) {
-	k := keyOf(src, dst, p.Proto, oneWay)
+	k := identity.KeyOf(src, dst, p.Proto, oneWay)
 	return t.join(t.flows[k], p, k, src, dst)
 }
 
 // join is find after f was looked up, which is nil if there is none.
-func (t *Table) join(f *flow, p *packet.Packet, k key, src, dst netip.AddrPort) (*flow, protocol.Side) {
+func (t *Table) join(f *flow, p *packet.Packet, k identity.Key, src, dst netip.AddrPort) (*flow, protocol.Side) {
 	if f == nil {
 		f = t.begin(p, k, src, dst)
 	}
@@ -232,7 +237,7 @@ func (t *Table) join(f *flow, p *packet.Packet, k key, src, dst netip.AddrPort) 
 }
 
 // begin adds a connection.
-func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
+func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort) *flow {
 	if len(t.flows)+t.displaced >= t.cfg.MaxConnections {
 		t.evict()
 	}
@@ -240,7 +245,7 @@ func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
 	if t.spare = nil; f == nil {
 		f = new(flow)
 	}
-	f.oneWay, f.last, f.queue, f.rank = k.oneWay, p.Time, noQueue, noRank
+	f.oneWay, f.last, f.queue, f.rank = k.OneWay, p.Time, noQueue, noRank
 	if f.Start = p.Start; f.Start.IsZero() {
 		f.Start = p.Time
 	}
@@ -248,20 +253,18 @@ func (t *Table) begin(p *packet.Packet, k key, src, dst netip.AddrPort) *flow {
 	f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
 	f.history = f.letters[:0]
 	tcp := p.Proto == conn.TCP
-	if t.fromServer(p.Proto, src.Port(), dst.Port(), tcp && t.tcp.SYN, tcp && t.tcp.ACK) && !broadcast(dst.Addr()) {
+	if t.servers.FromResponder(p.Proto, src, dst, tcp && t.tcp.SYN, tcp && t.tcp.ACK) {
 		f.flip()
 	}
-	f.UID = packet.UID(f.ID, f.Start)
+	f.UID = identity.UID(f.ID, f.Start)
 	t.flows[k] = f
 	t.Stats.Connections++
-	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers[conn.TCP][src.Port()]) {
+	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers.Likely(conn.TCP, src.Port())) {
 		t.weird(f, "connection_originator_SYN_ack", "", "TCP")
 	}
 	t.attachExpected(f)
 	return f
 }
-
-func broadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 
 // maxParents bounds the tunnels that are named in a row of conn.log.
 const maxParents = 8
@@ -302,7 +305,7 @@ func (t *Table) remove(f *flow, why string) {
 
 // forget takes f out of the table's map. One that it has displaced comes back.
 func (t *Table) forget(f *flow) {
-	k := keyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay)
+	k := identity.KeyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay)
 	switch {
 	case t.flows[k] != f:
 		t.displaced--

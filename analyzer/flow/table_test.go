@@ -992,20 +992,11 @@ func TestICMPAnswers(t *testing.T) {
 	}
 }
 
-func TestLikelyServers(t *testing.T) {
-	h := newHarness(t, nil, &fake{name: "hello", ports: []uint16{7000}})
-	for proto, want := range map[conn.Proto][]uint16{
-		conn.TCP: {88, 110, 135, 139, 143, 389, 445, 502, 1434, 1883, 3268, 3306, 3389, 5222, 5269, 5432, 7000, 20000},
-		conn.UDP: {67, 68, 88, 123, 161, 162, 389, 443, 514, 1812, 2123, 2152, 3544, 4011, 4789, 5060, 5072, 6081, 20000},
-	} {
-		var got []uint16
-		for port := range 1 << 16 {
-			if h.table.LikelyServer(proto, uint16(port)) {
-				got = append(got, uint16(port))
-			}
-		}
-		assert.Equal(t, want, got, proto)
-	}
+func TestPortsOfParsersAreServers(t *testing.T) {
+	servers := newHarness(t, nil, &fake{name: "hello", ports: []uint16{7000}}).table.Servers()
+	assert.True(t, servers.Likely(conn.TCP, 7000))
+	assert.False(t, servers.Likely(conn.UDP, 7000))
+	assert.False(t, servers.Likely(conn.TCP, 7001))
 }
 
 // Any order, any cuts, any overlaps, across the wrap of sequence numbers: the parser gets the bytes

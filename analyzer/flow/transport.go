@@ -8,6 +8,7 @@ import (
 	"github.com/gopacket/gopacket"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
 )
@@ -83,7 +84,7 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 // follow follows a segment, which t.tcp was decoded from.
 func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	tcp := &t.tcp
-	k := keyOf(src, dst, conn.TCP, false)
+	k := identity.KeyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
 	if f != nil && f.rare != nil && f.prior != nil && f.prior.goesOnWith(src, tcp) {
 		t.remove(f, "the one before goes on")
@@ -137,7 +138,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 		return
 	}
 	src, dst := netip.AddrPortFrom(p.Src, uint16(udp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(udp.DstPort))
-	k := keyOf(src, dst, conn.UDP, false)
+	k := identity.KeyOf(src, dst, conn.UDP, false)
 	f := t.flows[k]
 	if f != nil && t.expired(f, p.Time) {
 		t.remove(f, "timeout")

@@ -9,6 +9,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/identity"
 )
 
 // A Decoder finds the IP packets in frames, opens the tunnels that they are in, and puts fragments
@@ -22,9 +23,9 @@ type Decoder struct {
 	IgnoreChecksums bool          // believe IP headers and tunnels without looking at their checksums
 	UDPTimeout      time.Duration // of the flow table for connections of UDP; 0 is a minute
 
-	// Server reports whether a UDP port is likely a server's, as the flow table has it when it
-	// guesses which side is the originator. If it is nil, those of tunnels are.
-	Server func(port uint16) bool
+	// Servers are the ports where servers listen, as the flow table has them, to guess which side
+	// of an outer connection is the originator. NewDecoder sets those of identity.NewServers.
+	Servers *identity.Servers
 
 	now       time.Time // the latest time of a frame: captures may step back, timeouts do not
 	tunnels   tunnels
@@ -58,7 +59,13 @@ var (
 
 // NewDecoder returns a Decoder that has seen no frames.
 func NewDecoder() *Decoder {
-	return &Decoder{tunnels: newTunnels(), fragments: newFragments(), weirds: make(map[weird]struct{}), names: make(map[string]int)}
+	return &Decoder{
+		Servers:   identity.NewServers(),
+		tunnels:   newTunnels(),
+		fragments: newFragments(),
+		weirds:    make(map[weird]struct{}),
+		names:     make(map[string]int),
+	}
 }
 
 // A kind is a protocol that the Decoder reads the header of.

@@ -3,7 +3,7 @@ package packet
 import (
 	"net/netip"
 
-	"github.com/gopacket/gopacket"
+	"example.com/conn/analyzer/checksum"
 )
 
 // ipInIP opens IP in IP, IPv6 in IPv4 and so on. As in Zeek, the outer packet is no connection's,
@@ -63,8 +63,7 @@ func (d *Decoder) gre(data []byte) (kind, []byte) {
 		return d.badPacket("unknown_gre_flags", p.Src, p.Dst)
 	case len(data) < header:
 		return d.badPacket("truncated_GRE", p.Src, p.Dst)
-	case flags&greChecksum != 0 && !d.IgnoreChecksums && d.missing == 0 &&
-		gopacket.FoldChecksum(gopacket.ComputeChecksum(data, 0)) != 0:
+	case flags&greChecksum != 0 && !d.IgnoreChecksums && d.missing == 0 && !checksum.Valid(data):
 		return d.badPacket("bad_GRE_checksum", p.Src, p.Dst)
 	}
 	next, inner := done, data[header:]

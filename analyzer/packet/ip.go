@@ -5,10 +5,10 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/checksum"
 )
 
 // ip opens an IP packet, in the order in which Zeek finds fault.
@@ -47,7 +47,7 @@ func (d *Decoder) ip4(data []byte) (kind, []byte) {
 		return d.badPacket("internally_truncated_header", p.Src, p.Dst)
 	case header < 20:
 		return d.badPacket("IPv4_min_header_size", p.Src, p.Dst)
-	case !d.IgnoreChecksums && gopacket.FoldChecksum(gopacket.ComputeChecksum(data[:header], 0)) != 0:
+	case !d.IgnoreChecksums && !checksum.Valid(data[:header]):
 		return d.badPacket("bad_IP_checksum", p.Src, p.Dst)
 	}
 	data = d.limit(data, total)
@@ -254,29 +254,13 @@ func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) b
 // mobility checks a message of Mobile IPv6. There is nothing behind it.
 func (d *Decoder) mobility(header []byte, next conn.Proto) (kind, []byte) {
 	p := &d.packet
-	if !d.IgnoreChecksums && !checksumIsRight(p.Src, p.Dst, mobility, header) {
+	if !d.IgnoreChecksums && !checksum.ValidWithPseudoHeader(p.Src, p.Dst, mobility, header) {
 		return d.badPacket("bad_MH_checksum", p.Src, p.Dst)
 	}
 	if next != nothing {
 		d.weirdPacket("mobility_piggyback", p.Src, p.Dst)
 	}
 	return done, nil
-}
-
-// checksumIsRight reports whether data, which has a checksum in it, and the addresses add up to
-// zero.
-func checksumIsRight(src, dst netip.Addr, proto conn.Proto, data []byte) bool {
-	sum := uint32(len(data)>>16+len(data)&0xffff) + uint32(proto)
-	for _, a := range [2]netip.Addr{src, dst} {
-		if a.Is4() {
-			b := a.As4()
-			sum = gopacket.ComputeChecksum(b[:], sum)
-		} else {
-			b := a.As16()
-			sum = gopacket.ComputeChecksum(b[:], sum)
-		}
-	}
-	return gopacket.FoldChecksum(gopacket.ComputeChecksum(data, sum)) == 0
 }
 
 // transport hands on d.packet: to the decoder of what it carries, or to the sink.

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/logs"
 )
 
@@ -326,7 +327,7 @@ func TestTunnels(t *testing.T) {
 			for _, tunnel := range p.Tunnels {
 				types = append(types, tunnel.Type)
 				assert.Equal(t, now, tunnel.Start)
-				assert.Equal(t, UID(tunnel.ID, tunnel.Start), tunnel.UID)
+				assert.Equal(t, identity.UID(tunnel.ID, tunnel.Start), tunnel.UID)
 			}
 			assert.Equal(t, c.types, strings.Join(types, " "))
 

@@ -7,6 +7,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/checksum"
 )
 
 // Plain returns the addresses of the packet in a plain frame, without decoding it. A frame is plain
@@ -55,7 +56,7 @@ func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 	case typ == int(layers.EthernetTypeIPv4) && len(data) >= 20:
 		total := be16(data[2:])
 		if data[0] != 0x45 || total < 20 || total > wire || be16(data[6:])&0x3fff != 0 ||
-			!d.IgnoreChecksums && !sumsUp(data) {
+			!d.IgnoreChecksums && !checksum.Valid(data[:20]) {
 			return src, dst, false
 		}
 		proto = conn.Proto(data[9])
@@ -77,13 +78,4 @@ func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 		return src, dst, !mayBeTunnel(data)
 	}
 	return src, dst, false
-}
-
-// sumsUp reports whether the checksum of an IPv4 header of 20 bytes is right.
-func sumsUp(h []byte) bool {
-	sum := uint64(binary.BigEndian.Uint64(h)>>32) + uint64(binary.BigEndian.Uint32(h[4:])) +
-		uint64(binary.BigEndian.Uint32(h[8:])) + uint64(binary.BigEndian.Uint32(h[12:])) + uint64(binary.BigEndian.Uint32(h[16:]))
-	sum = sum>>32 + sum&0xffffffff
-	sum = sum>>16 + sum&0xffff
-	return sum>>16+sum&0xffff == 0xffff
 }

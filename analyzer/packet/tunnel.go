@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/logs"
 )
 
@@ -19,18 +20,11 @@ const (
 	udpTimeout = time.Minute // Zeek's udp_inactivity_timeout
 )
 
-// A tunnelKey is what the two directions of an outer connection have in common.
-type tunnelKey struct {
-	addrs [2][16]byte // the lower endpoint first
-	ports [2]uint16
-	proto conn.Proto
-}
-
 // A tunnel is an outer connection: one over UDP to or from a port of tunnels, even before anything
 // was found inside; or, with ports of 0, a pair of hosts that have IP in IP, or GRE, between them.
 type tunnel struct {
 	Tunnel   // its Type and its UID are empty until something was found inside
-	key      tunnelKey
+	key      identity.Key
 	last     time.Time     // of its latest packet
 	elem     *list.Element // in the list of its protocol
 	violated bool          // it was found not to be a tunnel
@@ -46,26 +40,18 @@ type tunnel struct {
 // than maxTunnels at once, and when a connection to a port that is not one of tunnels turns into a
 // tunnel only after its first packet.
 type tunnels struct {
-	known   map[tunnelKey]*tunnel
+	known   map[identity.Key]*tunnel
 	udp, ip *list.List // each by latest packet
 	numbers uint64     // how many paths were given one
 }
 
 func newTunnels() tunnels {
-	return tunnels{known: make(map[tunnelKey]*tunnel), udp: list.New(), ip: list.New()}
+	return tunnels{known: make(map[identity.Key]*tunnel), udp: list.New(), ip: list.New()}
 }
 
 // outer returns the outer connection that a packet is of, a new one if need be.
 func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
-	lower, higher := src, dst
-	if higher.Compare(lower) < 0 {
-		lower, higher = higher, lower
-	}
-	key := tunnelKey{
-		addrs: [2][16]byte{lower.Addr().As16(), higher.Addr().As16()},
-		ports: [2]uint16{lower.Port(), higher.Port()},
-		proto: proto,
-	}
+	key := identity.KeyOf(src, dst, proto, false)
 	order := d.tunnels.order(proto)
 	t := d.tunnels.known[key]
 	if t == nil {
@@ -75,8 +61,8 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 		t = &tunnel{key: key}
 		t.Start = d.at
 		t.ID = conn.ID{Orig: src, Resp: dst, Proto: proto}
-		if proto == conn.UDP && d.server(src.Port()) && !d.server(dst.Port()) && dst.Addr() != broadcast {
-			t.ID.Orig, t.ID.Resp = dst, src // as the flow table has it
+		if d.Servers.FromResponder(proto, src, dst, false, false) {
+			t.ID.Orig, t.ID.Resp = dst, src
 		}
 		t.elem = order.PushBack(t)
 		d.tunnels.known[key] = t
@@ -84,15 +70,6 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 	t.last = d.now
 	order.MoveToBack(t.elem)
 	return t
-}
-
-var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
-
-func (d *Decoder) server(port uint16) bool {
-	if d.Server != nil {
-		return d.Server(port)
-	}
-	return udpTunnels[port] != nil
 }
 
 // via returns the innermost tunnel that what is decoded came through, nil if there is none.
@@ -117,7 +94,7 @@ func (d *Decoder) enter(t *tunnel, typ string) bool {
 	}
 	if t.Type != typ || t.within != within {
 		if t.UID == "" {
-			t.UID = UID(t.ID, t.Start)
+			t.UID = identity.UID(t.ID, t.Start)
 		}
 		d.tunnels.numbers++
 		t.Type, t.within, t.number = typ, within, d.tunnels.numbers
@@ -148,7 +125,7 @@ func (d *Decoder) logTunnel(t *tunnel, action string, at time.Time) {
 // endTunnel forgets t, with an action of tunnel.log.
 func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
 	delete(d.tunnels.known, t.key)
-	d.tunnels.order(t.key.proto).Remove(t.elem)
+	d.tunnels.order(t.ID.Proto).Remove(t.elem)
 	if t.noted {
 		d.logTunnel(t, action, at)
 	}

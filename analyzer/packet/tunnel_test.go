@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/identity"
 )
 
 func vxlan(src, dst uint16, inside []byte) []byte {
@@ -68,21 +69,23 @@ func TestCloseForgetsTunnels(t *testing.T) {
 }
 
 func TestResponderOfTunnel(t *testing.T) {
+	vxlanAndDNS := identity.NewServers()
+	vxlanAndDNS.Add(conn.UDP, 53)
 	for _, c := range []struct {
 		src, dst uint16
 		resp     string
 		opened   bool
-		server   func(uint16) bool
+		servers  *identity.Servers
 	}{
-		{4789, 4789, "198.51.100.2:4789", true, nil},
-		{4789, 6081, "198.51.100.2:6081", false, nil},
-		{4789, 53, "198.51.100.1:4789", true, nil},
-		{4789, 53, "198.51.100.2:53", false, func(p uint16) bool { return p == 4789 || p == 53 }},
-		{4789, 50000, "198.51.100.1:4789", true, func(p uint16) bool { return p == 4789 || p == 53 }},
-		{4789, 50000, "198.51.100.2:50000", false, func(uint16) bool { return false }},
+		{4789, 4789, "198.51.100.2:4789", true, identity.NewServers()},
+		{4789, 6081, "198.51.100.2:6081", false, identity.NewServers()},
+		{4789, 53, "198.51.100.1:4789", true, identity.NewServers()},
+		{4789, 53, "198.51.100.2:53", false, vxlanAndDNS},
+		{4789, 50000, "198.51.100.1:4789", true, vxlanAndDNS},
+		{4789, 50000, "198.51.100.2:50000", false, new(identity.Servers)},
 	} {
 		d := NewDecoder()
-		d.Server = c.server
+		d.Servers = c.servers
 		r, _ := decode(d, 101, vxlan(c.src, c.dst, inner))
 		assert.Equal(t, c.opened, len(r.packets) == 2, "%d to %d", c.src, c.dst)
 		for _, known := range d.tunnels.known {
@@ -113,7 +116,7 @@ func TestTunnelBeginsBeforeWhatIsInside(t *testing.T) {
 	assert.Equal(t, now, r.packets[1].Start)
 	tunnel := r.packets[2].Tunnels[0]
 	assert.Equal(t, now, tunnel.Start)
-	assert.Equal(t, UID(r.packets[2].Tunnels[0].ID, now), tunnel.UID)
+	assert.Equal(t, identity.UID(r.packets[2].Tunnels[0].ID, now), tunnel.UID)
 	assert.Equal(t, []time.Time{now.Add(time.Second)}, r.ended, "when it was discovered")
 }
 
@@ -147,7 +150,7 @@ func TestTunnelsAreForgotten(t *testing.T) {
 		at(c.frame, 0) // captures may step back; time does not
 		first, last := r.packets[0], r.packets[len(r.packets)-1]
 		if first.Proto == conn.TCP {
-			assert.NotEqual(t, first.Tunnels[0].UID, UID(first.Tunnels[0].ID, now.Add(1)))
+			assert.NotEqual(t, first.Tunnels[0].UID, identity.UID(first.Tunnels[0].ID, now.Add(1)))
 		}
 		require.Len(t, last.Tunnels, 1)
 		assert.Len(t, r.tunnels, 3, "discovered anew")

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/checksum"
 )
 
 // A udpTunnel is a protocol that puts packets into UDP.
@@ -151,7 +152,7 @@ func (d *Decoder) openUDP(data []byte) (next kind, inner []byte, t *tunnel, u *u
 // dropsUDP reports whether a host drops d.packet for its checksum, as far as that can be known.
 func (d *Decoder) dropsUDP(data []byte) bool {
 	return !d.IgnoreChecksums && d.missing == 0 && be16(data[6:]) != 0 &&
-		!checksumIsRight(d.packet.Src, d.packet.Dst, conn.UDP, data)
+		!checksum.ValidWithPseudoHeader(d.packet.Src, d.packet.Dst, conn.UDP, data)
 }
 
 // greInUDP opens GRE as RFC 8086 has it: nothing is put before it.

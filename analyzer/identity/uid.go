@@ -1,4 +1,4 @@
-package packet
+package identity
 
 import (
 	"encoding/binary"
@@ -10,7 +10,7 @@ import (
 	"example.com/conn"
 )
 
-// seed is another one in each process, so that nobody can choose addresses that all come to one
+// seed differs between processes, so that nobody can choose addresses that all belong to one
 // worker.
 var seed = maphash.MakeSeed()
 
