@@ -69,13 +69,13 @@ func (f *flow) answered(dst netip.Addr, tcp *layers.TCP) *packet.Packet {
 func (t *Table) displace(f *flow, k identity.Key) *flow {
 	switch {
 	case f.rare != nil && f.prior != nil: // one is enough
-		t.remove(f, "endpoints in use again")
+		t.remove(f, Reused)
 		f = t.flows[k]
 	case !f.ends[0].up || !f.ends[1].up:
-		t.remove(f, "endpoints in use again")
+		t.remove(f, Reused)
 		return nil
 	}
-	if len(t.flows)+t.displaced >= t.cfg.MaxConnections {
+	if t.Len() >= t.cfg.MaxConnections {
 		t.evict()
 	}
 	if t.flows[k] != f {

@@ -11,12 +11,6 @@ import (
 // FlowSize is what a connection takes besides what is held for it.
 const FlowSize = unsafe.Sizeof(flow{})
 
-// Held returns how many bytes the table holds.
-func (t *Table) Held() int { return t.held }
-
-// Len returns how many connections there are.
-func (t *Table) Len() int { return len(t.flows) + t.displaced }
-
 // Expected returns how many connections are announced.
 func (t *Table) Expected() int { return t.expected.len }
 

@@ -186,7 +186,7 @@ func (t *Table) evict() {
 		t.weird(f, "connection_evicted", "", "")
 	}
 	t.Stats.Evicted++
-	t.remove(f, "table full")
+	t.remove(f, TableFull)
 }
 
 // leastWorth returns the next to be evicted. The two ranks that keep a share are never all there is

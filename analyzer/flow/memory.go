@@ -116,7 +116,7 @@ func (t *Table) relieve(f *flow) {
 		}
 	}
 	t.Stats.Evicted++
-	t.remove(f, "memory full")
+	t.remove(f, MemoryFull)
 }
 
 // biggest returns the latest of those connections that together hold most: of similar ones, which

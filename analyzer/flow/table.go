@@ -6,8 +6,8 @@
 // full, memory.go what may be held, transport.go the way from a packet to its connection,
 // checksum.go which packets are damaged, tcp.go the states of TCP, doubt.go what its hosts would
 // not take, stream.go the order of its bytes, detect.go how a parser is found, deliver.go what it
-// is given, expect.go announced connections, weird.go what should not be, and record.go the row of
-// conn.log.
+// is given, expect.go announced connections, weird.go what should not be, stats.go what is
+// counted, and record.go the row of conn.log.
 package flow
 
 import (
@@ -55,18 +55,6 @@ type Config struct {
 	Once            *sync.Once // of what is said once for all tables that share it; nil if there is one table
 }
 
-// Stats is what a Table has counted. Connections equals Removed, and HooksRegistered the sum of the
-// other two, once the table is closed.
-type Stats struct {
-	Connections, Removed                         int
-	Evicted                                      int // of Removed, those that went since the table was full
-	HooksRegistered, HooksUnregistered, HooksRun int
-	DecodeErrors                                 int // packets whose transport header could not be read
-	BadChecksums                                 int // packets that were not believed
-	Panics                                       int
-	HookTime                                     time.Duration // that hooks took, with what they log
-}
-
 // A Table follows connections. It and all it refers to belong to one goroutine.
 type Table struct {
 	Stats Stats
@@ -81,7 +69,7 @@ type Table struct {
 	heldBy    [numSizes]int   // bytes that those in each of holders hold
 	held      int             // bytes that all flows hold
 	current   *flow           // that a parser or hook was called with, or nil
-	ending    string          // why the connection whose hooks run at the moment was removed
+	ending    Reason          // why the connection whose hooks run at the moment was removed
 	spare     *flow           // that was removed, and may be used again; or nil
 	expected  expectations
 	weirds    logs.WeirdLimit
@@ -238,7 +226,7 @@ func (t *Table) join(f *flow, p *packet.Packet, k identity.Key, src, dst netip.A
 
 // begin adds a connection.
 func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort) *flow {
-	if len(t.flows)+t.displaced >= t.cfg.MaxConnections {
+	if t.Len() >= t.cfg.MaxConnections {
 		t.evict()
 	}
 	f := t.spare
@@ -259,6 +247,7 @@ func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort)
 	f.UID = identity.UID(f.ID, f.Start)
 	t.flows[k] = f
 	t.Stats.Connections++
+	t.Stats.Begun[transportOf(p.Proto)]++
 	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers.Likely(conn.TCP, src.Port())) {
 		t.weird(f, "connection_originator_SYN_ack", "", "TCP")
 	}
@@ -282,13 +271,14 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 
 // remove ends a connection, and says why: its hooks run, its row is written, and the table forgets
 // it.
-func (t *Table) remove(f *flow, why string) {
-	if t.ending = why; f.queue == closing {
-		t.ending = "closed"
+func (t *Table) remove(f *flow, why Reason) {
+	if f.queue == closing {
+		why = Closed
 	}
+	t.ending = why
 	t.conclude(f)
 	t.stateRemove(f)
-	t.ending = ""
+	t.ending = notRemoved
 	f.describe(&t.row, &t.local)
 	t.Log(&t.row)
 	t.requeue(f, noQueue)
@@ -296,6 +286,8 @@ func (t *Table) remove(f *flow, why string) {
 	t.charge(f, 0)
 	t.forget(f)
 	t.Stats.Removed++
+	t.Stats.RemovedFor[why]++
+	t.Stats.Ended[transportOf(f.ID.Proto)]++
 	if len(f.services) == 0 {
 		// No parser or hook has ever had it. In a flood it is what the next packet needs.
 		*f = flow{}
@@ -322,7 +314,7 @@ func (t *Table) forget(f *flow) {
 
 // Ending returns why the connection whose hooks run at the moment was removed, such as "timeout" or
 // "end of capture"; it is empty while none run.
-func (t *Table) Ending() string { return t.ending }
+func (t *Table) Ending() string { return t.ending.String() }
 
 // stateRemove runs the hooks of f. That each of those that are registered runs once is what package
 // conn promises, also those that hooks register.
@@ -357,7 +349,7 @@ func (t *Table) contain(f *flow, call func()) {
 // Close removes all connections, those that time out first before the others.
 func (t *Table) Close() {
 	for f := t.idlest(); f != nil; f = t.idlest() {
-		t.remove(f, "end of capture")
+		t.remove(f, EndOfCapture)
 	}
 	t.warnOfOffloading()
 }
@@ -371,7 +363,7 @@ func (t *Table) Advance(now time.Time) {
 	timeouts := [numQueues]time.Duration{t.cfg.AttemptTimeout, t.cfg.UDPTimeout, t.cfg.TCPTimeout, t.cfg.CloseTimeout}
 	for q := range t.queues {
 		for f := t.queues[q].first; f != nil && now.Sub(f.since) >= timeouts[q]; f = t.queues[q].first {
-			t.remove(f, "timeout")
+			t.remove(f, Timeout)
 		}
 	}
 }

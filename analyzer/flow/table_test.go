@@ -918,6 +918,16 @@ func TestEnding(t *testing.T) {
 		assert.Equal(t, want, got)
 		assert.Empty(t, h.table.Ending())
 		h.close()
+		counted := h.table.Stats.Removed
+		for reason, n := range h.table.Stats.RemovedFor {
+			counted -= n
+			if reason := flow.Reason(reason); reason.String() == want {
+				assert.Positive(t, n)
+			} else if reason != flow.EndOfCapture {
+				assert.Zero(t, n, reason)
+			}
+		}
+		assert.Zero(t, counted)
 	}
 }
 

@@ -87,7 +87,7 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	k := identity.KeyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
 	if f != nil && f.rare != nil && f.prior != nil && f.prior.goesOnWith(src, tcp) {
-		t.remove(f, "the one before goes on")
+		t.remove(f, Resumed)
 		f = t.flows[k]
 	}
 	switch {
@@ -105,7 +105,7 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 		t.doubt(f, p, src)
 		return
 	case t.reused(f, tcp):
-		t.remove(f, "endpoints in use again")
+		t.remove(f, Reused)
 		if f = t.flows[k]; f != nil { // that it had displaced
 			t.follow(p, src, dst)
 			return
@@ -141,7 +141,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	k := identity.KeyOf(src, dst, conn.UDP, false)
 	f := t.flows[k]
 	if f != nil && t.expired(f, p.Time) {
-		t.remove(f, "timeout")
+		t.remove(f, Timeout)
 		f = nil
 	}
 	f, side := t.join(f, p, k, src, dst)
