@@ -1,12 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.com/conn/analyzer/capture"
@@ -31,6 +31,13 @@ type analysis struct {
 	frames
 	clock  time.Time // the latest time of a frame
 	ticked time.Time // when all workers were told
+
+	// For stats.log; see mark.
+	live   bool                 // frames come from an interface
+	every  time.Duration        // between two rows; 0 for one at the end
+	marked time.Time            // the clock when the row before was due, or at the first frame
+	due    atomic.Pointer[mark] // on an interface
+	before counts               // as of the row before
 }
 
 // frames is what is known of the frames that one goroutine reads.
@@ -38,12 +45,7 @@ type frames struct {
 	decoder *packet.Decoder
 	log     *logs.Writer
 	weird   logs.WeirdLimit
-
-	packets      int
-	bytes        int64
-	decodeErrors int
-	dropped      uint64
-	first, last  time.Time // of frames
+	counts
 }
 
 func newFrames(cfg flow.Config, out *logs.Output) frames {
@@ -95,6 +97,7 @@ type batch struct {
 	items []item
 	bytes []byte
 	clock time.Time // of the capture, when the batch was sent
+	mark  *mark     // after the frames, or nil
 	flush bool      // nothing may come for a while: rows are to be written
 }
 
@@ -137,8 +140,8 @@ func newWorker(cfg flow.Config, out *logs.Output) *worker {
 // Packet makes w a packet.Sink.
 func (w *worker) Packet(p *packet.Packet) { w.table.Packet(p) }
 
-// run follows frames until there are no more.
-func (w *worker) run() {
+// run follows frames until there are no more. pass is called where there is a mark between them.
+func (w *worker) run(pass func(*mark)) {
 	for b := range w.full {
 		for i := range b.items {
 			it := &b.items[i]
@@ -150,6 +153,9 @@ func (w *worker) run() {
 			}
 		}
 		w.table.Advance(b.clock)
+		if b.mark != nil {
+			pass(b.mark)
+		}
 		if b.flush {
 			w.log.Flush()
 		}
@@ -182,8 +188,11 @@ func (w *worker) send(clock time.Time) {
 
 // start starts the workers of recordings, for read.
 func (a *analysis) start() {
-	for _, w := range a.workers {
-		a.wait.Go(func() { w.run(); w.end() })
+	for i, w := range a.workers {
+		a.wait.Go(func() {
+			w.run(func(m *mark) { a.pass(m, w, i) })
+			w.end()
+		})
 	}
 }
 
@@ -267,25 +276,35 @@ func (a *analysis) tick(flush bool) {
 	if flush {
 		a.log.Flush()
 	}
+	var m *mark
+	if a.marked.IsZero() {
+		a.marked = a.clock
+	} else if a.every > 0 && a.clock.Sub(a.marked) >= a.every {
+		a.marked = a.clock
+		m = a.newMark(a.clock)
+	}
 	for _, w := range a.workers {
-		w.batch.flush = flush
+		w.batch.mark, w.batch.flush = m, flush
 		w.send(a.clock)
 	}
 }
 
-// live takes the frames of one ring of an interface for each worker, until ctx ends or a ring
+// follow takes the frames of one ring of an interface for each worker, until ctx ends or a ring
 // fails. It returns what the first of them failed with. report is told of packets that the kernel
 // has dropped, now and then.
-func (a *analysis) live(ctx context.Context, rings []*capture.Ring, report func(dropped uint64)) error {
+func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, report func(dropped uint64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for i, w := range a.workers {
 		a.wait.Go(func() {
-			if err := w.follow(ctx, rings[i], report); err != nil {
+			if err := w.follow(ctx, rings[i], report, a.passDue(w, i)); err != nil {
 				cancel(err)
 			}
 			w.end()
 		})
+	}
+	if a.every > 0 {
+		go a.markEvery(ctx)
 	}
 	a.wait.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -298,8 +317,9 @@ func (a *analysis) live(ctx context.Context, rings []*capture.Ring, report func(
 // count of drops.
 const housekeeping = time.Second
 
-// follow takes the frames of a ring until ctx ends, or the ring fails.
-func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(dropped uint64)) (err error) {
+// follow takes the frames of a ring until ctx ends, or the ring fails. pass is called between them,
+// now and then.
+func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(dropped uint64), pass func()) (err error) {
 	last := time.Now()
 	for n := 1; ; n++ {
 		f, err := r.Next()
@@ -309,50 +329,33 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 			w.count(f)
 			w.decode(f, w)
 		case !idle:
-			w.dropped, _ = r.Dropped()
+			w.onLink, w.dropped, _ = r.Stats()
 			return err
 		}
-		if !idle && n%256 != 0 {
+		if !idle && n%256 != 0 && f.Time.Sub(last) < housekeeping {
 			continue
 		}
 		now := time.Now()
+		w.lag = 0
 		if idle {
 			w.table.Advance(now)
+		} else {
+			w.lag = now.Sub(f.Time)
 		}
 		if ctx.Err() != nil || now.Sub(last) > housekeeping {
 			last = now
 			w.log.Flush()
-			if w.dropped, err = r.Dropped(); err != nil {
+			if w.onLink, w.dropped, err = r.Stats(); err != nil {
 				return err
 			}
 			report(w.dropped)
+			pass()
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
 }
-
-// A statsRow is the only row of the log stats.
-type statsRow struct {
-	Path              string       `json:"_path"`
-	Packets           int          `json:"packets"`
-	Bytes             int64        `json:"bytes"`
-	Dropped           uint64       `json:"dropped"` // by the kernel, on an interface
-	Connections       int          `json:"connections"`
-	Removed           int          `json:"removed"`
-	HooksRegistered   int          `json:"hooks_registered"`
-	HooksUnregistered int          `json:"hooks_unregistered"`
-	HooksRun          int          `json:"hooks_run"`
-	DecodeErrors      int          `json:"decode_errors"`
-	BadChecksums      int          `json:"bad_checksums"` // packets that were not believed
-	Evicted           int          `json:"evicted"`       // connections that a full table had no room for
-	Panics            int          `json:"panics"`
-	Duration          logs.Seconds `json:"duration"` // from the first frame to the last
-}
-
-// LogName implements logs.Row.
-func (r *statsRow) LogName() string { return r.Path }
 
 // finish ends all connections of a recording.
 func (a *analysis) finish() {
@@ -363,42 +366,4 @@ func (a *analysis) finish() {
 		close(w.full)
 	}
 	a.wait.Wait()
-}
-
-// stats returns what was counted, and the time that hooks took, after all connections have ended.
-func (a *analysis) stats() (row statsRow, hookTime time.Duration) {
-	row = statsRow{Path: "stats"}
-	var first, last time.Time
-	add := func(c *frames) {
-		row.Packets += c.packets
-		row.Bytes += c.bytes
-		row.Dropped += c.dropped
-		row.DecodeErrors += c.decodeErrors
-		if !c.first.IsZero() {
-			first = cmp.Or(first, c.first)
-			if c.first.Before(first) {
-				first = c.first
-			}
-			if c.last.After(last) {
-				last = c.last
-			}
-		}
-	}
-	add(&a.frames)
-	for _, w := range a.workers {
-		add(&w.frames)
-		s := w.table.Stats
-		row.Connections += s.Connections
-		row.Removed += s.Removed
-		row.HooksRegistered += s.HooksRegistered
-		row.HooksUnregistered += s.HooksUnregistered
-		row.HooksRun += s.HooksRun
-		row.DecodeErrors += s.DecodeErrors
-		row.BadChecksums += s.BadChecksums
-		row.Evicted += s.Evicted
-		row.Panics += s.Panics
-		hookTime += s.HookTime
-	}
-	row.Duration = logs.Interval(last.Sub(first))
-	return row, hookTime
 }

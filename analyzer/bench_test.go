@@ -16,14 +16,14 @@ import (
 )
 
 // analyzeBytes runs the whole analyzer over a capture in memory.
-func analyzeBytes(t testing.TB, data []byte, workers int, w io.Writer) (statsRow, float64) {
+func analyzeBytes(t testing.TB, data []byte, workers int, w io.Writer) (*statsRow, float64) {
 	out := logs.NewOutput(w, nil)
 	stats, hooks := analyzeTo(t, out, data, workers)
 	require.NoError(t, out.Close())
 	return stats, hooks
 }
 
-func analyzeTo(t testing.TB, out *logs.Output, data []byte, workers int) (statsRow, float64) {
+func analyzeTo(t testing.TB, out *logs.Output, data []byte, workers int) (*statsRow, float64) {
 	o := defaults()
 	o.flow.Errors = io.Discard
 	a := newAnalysis(workers, o.flow, out)

@@ -163,7 +163,7 @@ func (r *record) open(path string) string {
 const perLog = 3
 
 // report writes what was gathered, and returns the error of writing, if there is one.
-func (d *demonstration) report(out io.Writer, stats statsRow) error {
+func (d *demonstration) report(out io.Writer, stats *statsRow) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprint(w, "Removal hooks saved these records, among others, when their connections were removed:\n\n")
 	more := 0

@@ -185,6 +185,39 @@ func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 	}
 }
 
+// Rows of stats.log come while it runs, by the computer's clock.
+func TestStatsOfInterface(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	l, program := newLink(t), program(t)
+	p := l.capture(t, program, 2, "-C", "-workers", "2", "-stats", "1s")
+	l.replay(t, demoFile(t))
+	rows := func() []*statsRow {
+		text, _ := os.ReadFile(filepath.Join(p.dir, "stats.log"))
+		return statsRows(t, string(text))
+	}
+	require.Eventually(t, func() bool { return len(rows()) >= 4 }, 20*time.Second, 100*time.Millisecond)
+	p.stop(t, syscall.SIGTERM)
+	all := rows()
+	last := all[len(all)-1]
+	require.NotNil(t, last.Duration)
+	assert.Positive(t, last.Connections)
+	packets, onLink, begun := 0, uint64(0), 0
+	for _, row := range all {
+		assert.WithinDuration(t, time.Now(), time.Unix(int64(row.TS), 0), time.Minute)
+		assert.Equal(t, row.Connections, row.Removed)
+		assert.Zero(t, *row.PktsDropped)
+		assert.Less(t, float64(*row.PktLag), 1.0)
+		packets += row.PktsProc
+		onLink += *row.PktsLink
+		begun += row.TCP + row.UDP + row.ICMP
+	}
+	assert.Equal(t, last.Packets, packets)
+	assert.EqualValues(t, packets, onLink)
+	assert.Equal(t, last.Connections, begun)
+}
+
 // An interface that goes away ends the run with an error, and with all rows.
 func TestInterfaceThatGoesAwayEndsTheRun(t *testing.T) {
 	if testing.Short() {

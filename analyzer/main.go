@@ -45,7 +45,7 @@ func main() {
 const usage = `usage: analyzer [flags] [FILE...]
 
 Analyzer follows the connections in captures and writes Zeek's logs as JSON lines: conn, dns, ftp, http, smtp, ssh, ssl,
-and stats at the end. FILE is a pcap or pcapng capture, gzipped or not, or "-" for standard input. Files are read in the
+and stats every five minutes and at the end. FILE is a pcap or pcapng capture, gzipped or not, or "-" for standard input. Files are read in the
 given order, as parts of one capture. Without a FILE and without -i, it analyzes a small capture that is part of the program
 and shows what removal hooks saved there.
 
@@ -64,6 +64,7 @@ var examples = map[string]string{
 	"filter":          `analyzer -filter "$(tcpdump -i eth0 -ddd not port 22)" -i eth0`,
 	"buffer":          "analyzer -buffer 268435456 -i eth0",
 	"rotate":          "analyzer -rotate 1h -o logs -i eth0",
+	"stats":           "analyzer -stats 1m -o logs -i eth0",
 	"local":           "analyzer -local 192.0.2.0/24,2001:db8::/32 capture.pcap",
 	"workers":         "analyzer -workers 4 capture.pcap",
 	"max-connections": "analyzer -max-connections 1000000 capture.pcap",
@@ -79,6 +80,7 @@ var examples = map[string]string{
 type options struct {
 	dir     string
 	rotate  time.Duration // 0 for never
+	stats   time.Duration // between two rows of stats.log; 0 for one at the end
 	json    bool
 	live    capture.LiveConfig // if it has an interface
 	workers int
@@ -92,7 +94,7 @@ const maxWorkers = 1024
 
 // defaults are Zeek's timeouts, and bounds that keep floods below a gigabyte.
 func defaults() options {
-	return options{workers: 1, live: capture.LiveConfig{Fanout: -1, Buffer: 64 << 20}, flow: flow.Config{
+	return options{workers: 1, stats: 5 * time.Minute, live: capture.LiveConfig{Fanout: -1, Buffer: 64 << 20}, flow: flow.Config{
 		MaxConnections: 100_000,
 		MaxBuffered:    1 << 20,
 		MaxTotal:       256 << 20,
@@ -124,6 +126,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	set.StringVar(&o.dir, "o", "", "write one file per log, such as conn.log, into the folder `DIR`; put aside logs that are there")
 	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, as in captures on a host whose network card makes them")
 	set.DurationVar(&o.rotate, "rotate", 0, "put the files under -o aside every `TIME`, named by when they were begun, and begin new ones")
+	set.DurationVar(&o.stats, "stats", o.stats, "write a row of stats.log every `TIME`, of the capture's clock for files, and one at the end; 0 for that alone")
 	set.BoolVar(&o.json, "json", false, "write the embedded capture's logs as JSON lines, as those of others")
 	set.StringVar(&o.live.Interface, "i", "", "analyze what passes at the interface `IFACE`, until interrupted (Linux; needs CAP_NET_RAW)")
 	set.IntVar(&o.live.Fanout, "fanout", -1, "share the interface with all processes that name the same group `ID` (0 to 65535); -1 for none")
@@ -178,6 +181,8 @@ func parse(args []string, help io.Writer) (options, error) {
 		err = fmt.Errorf("-buffer %d: at least one is needed", o.live.Buffer)
 	case o.rotate != 0 && (o.rotate < time.Second || o.dir == ""):
 		err = errors.New("-rotate takes a second or more, and -o")
+	case o.stats != 0 && o.stats < time.Second:
+		err = fmt.Errorf("-stats %v: takes a second or more, or 0", o.stats)
 	case o.live.Interface != "" && len(o.files) > 0:
 		err = errors.New("-i and files exclude each other")
 	}
@@ -238,8 +243,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	o.flow.Errors = stderr
 	a := newAnalysis(o.workers, o.flow, out)
+	a.every, a.live = o.stats, o.live.Interface != ""
 	opened := false
-	if o.live.Interface != "" {
+	if a.live {
 		opened = a.runLive(ctx, o.live, stderr, fail)
 	} else {
 		opened = a.runFiles(ctx, o.files, stderr, fail)
@@ -247,7 +253,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	stats, _ := a.stats()
 	if opened {
 		w := logs.NewWriter(out)
-		w.Write(&stats)
+		w.Write(stats)
 		w.Flush()
 	}
 	_ = out.Close() // was reported when it happened
@@ -347,7 +353,7 @@ func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr i
 		rings = append(rings, r)
 	}
 	var once sync.Once
-	fail(a.live(ctx, rings, func(dropped uint64) {
+	fail(a.follow(ctx, rings, func(dropped uint64) {
 		if dropped > 0 {
 			once.Do(func() {
 				fmt.Fprintf(stderr, "analyzer: interface %s: the kernel drops packets, %d so far: it takes more workers, "+

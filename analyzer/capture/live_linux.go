@@ -145,13 +145,14 @@ func (r *Ring) Next() (packet.Frame, error) {
 	}
 }
 
-// Dropped returns how many packets the kernel had no room for in the ring so far.
-func (r *Ring) Dropped() (uint64, error) {
+// Stats returns how many packets have come to the ring so far, and for how many of them the kernel
+// had no room.
+func (r *Ring) Stats() (packets, dropped uint64, err error) {
 	_, stats, err := r.ring.SocketStats()
 	if err != nil {
-		return 0, fmt.Errorf("%s: counting drops: %w", r.name, err)
+		return 0, 0, fmt.Errorf("%s: counting drops: %w", r.name, err)
 	}
-	return uint64(stats.Drops()), nil
+	return uint64(stats.Packets()), uint64(stats.Drops()), nil
 }
 
 // Close closes the ring.

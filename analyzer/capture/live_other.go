@@ -19,8 +19,8 @@ func Live(cfg LiveConfig) (*Ring, error) {
 // Next is never called, as Live returns no Ring.
 func (r *Ring) Next() (packet.Frame, error) { return packet.Frame{}, ErrIdle }
 
-// Dropped is never called.
-func (r *Ring) Dropped() (uint64, error) { return 0, nil }
+// Stats is never called.
+func (r *Ring) Stats() (packets, dropped uint64, err error) { return 0, 0, nil }
 
 // Close is never called.
 func (r *Ring) Close() {}

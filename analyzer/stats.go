@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+
+	"example.com/conn/analyzer/flow"
+	"example.com/conn/analyzer/logs"
+)
+
+// counts are what one goroutine has counted since the start.
+type counts struct {
+	packets      int
+	bytes        int64
+	decodeErrors int
+	onLink       uint64    // packets that came to the goroutine's ring, with those that were dropped
+	dropped      uint64    // by the kernel, as the ring had no room
+	first, last  time.Time // of frames
+	flow         flow.Stats
+	active       int           // connections in the table
+	held         int           // bytes for them, now
+	lag          time.Duration // how far the latest frame was behind the clock, on an interface
+}
+
+// add adds n times what o has counted: 1 to sum up, -1 to get what was counted since o. What is not
+// counted, such as the times of frames, is only summed up.
+func (c *counts) add(o *counts, n int) {
+	c.packets += n * o.packets
+	c.bytes += int64(n) * o.bytes
+	c.decodeErrors += n * o.decodeErrors
+	c.onLink += uint64(n) * o.onLink
+	c.dropped += uint64(n) * o.dropped
+	c.flow.Add(&o.flow, n)
+	c.active += n * o.active
+	if n < 0 {
+		return
+	}
+	c.held += o.held
+	c.lag = max(c.lag, o.lag)
+	if o.first.IsZero() {
+		return
+	}
+	if c.first.IsZero() || o.first.Before(c.first) {
+		c.first = o.first
+	}
+	if o.last.After(c.last) {
+		c.last = o.last
+	}
+}
+
+// A statsRow is a row of stats.log. Fields that are Zeek's come first. Counts are those since the row
+// before, but those that are not Zeek's count the whole run in the last row, which is the one with a
+// Duration.
+type statsRow struct {
+	Path string       `json:"_path"`
+	TS   logs.Seconds `json:"ts"`
+	Peer string       `json:"peer"`
+	Mem  uint64       `json:"mem,omitempty"` // MB; not in a recording's last row, which depends on the recording alone
+
+	PktsProc    int           `json:"pkts_proc"`
+	BytesRecv   int64         `json:"bytes_recv"`
+	PktsDropped *uint64       `json:"pkts_dropped,omitempty"` // of an interface, as the next two
+	PktsLink    *uint64       `json:"pkts_link,omitempty"`    // dropped ones among them
+	PktLag      *logs.Seconds `json:"pkt_lag,omitempty"`      // how far behind the clock workers are
+	ActiveTCP   int           `json:"active_tcp_conns"`
+	ActiveUDP   int           `json:"active_udp_conns"`
+	ActiveICMP  int           `json:"active_icmp_conns"`
+	TCP         int           `json:"tcp_conns"` // that have begun
+	UDP         int           `json:"udp_conns"`
+	ICMP        int           `json:"icmp_conns"`
+
+	Packets           int           `json:"packets"`
+	Bytes             int64         `json:"bytes"`
+	HeldBytes         int           `json:"held_bytes"`  // now, for all connections
+	Dropped           uint64        `json:"dropped"`     // by the kernel, on an interface
+	Connections       int           `json:"connections"` // that are in the table no more
+	Removed           int           `json:"removed"`     // the same, counted where hooks run: if it differs, hooks were lost
+	HooksRegistered   int           `json:"hooks_registered"`
+	HooksUnregistered int           `json:"hooks_unregistered"`
+	HooksRun          int           `json:"hooks_run"`
+	DecodeErrors      int           `json:"decode_errors"`
+	BadChecksums      int           `json:"bad_checksums"` // packets that were not believed
+	Evicted           int           `json:"evicted"`       // connections that a full table had no room for
+	Panics            int           `json:"panics"`
+	Duration          *logs.Seconds `json:"duration,omitempty"` // from the first frame to the last
+}
+
+// LogName implements logs.Row.
+func (r *statsRow) LogName() string { return r.Path }
+
+// newStatsRow returns a row of what was counted until at: now, and before as of the row before.
+// Of a row that is the last, the fields that are not Zeek's count from the start.
+func newStatsRow(at time.Time, now, before *counts, live, last bool) *statsRow {
+	since := *now
+	since.add(before, -1)
+	r := &statsRow{
+		Path: "stats", Peer: "analyzer",
+		PktsProc: since.packets, BytesRecv: since.bytes,
+		ActiveTCP:  now.flow.Active(flow.TCP),
+		ActiveUDP:  now.flow.Active(flow.UDP),
+		ActiveICMP: now.flow.Active(flow.ICMP),
+		TCP:        since.flow.Begun[flow.TCP],
+		UDP:        since.flow.Begun[flow.UDP],
+		ICMP:       since.flow.Begun[flow.ICMP],
+	}
+	if !at.IsZero() { // as it is if there was no frame
+		r.TS = logs.Time(at)
+	}
+	if live || !last {
+		r.Mem = memory() >> 20
+	}
+	if live {
+		r.PktsDropped, r.PktsLink, r.PktLag = &since.dropped, &since.onLink, new(logs.Interval(now.lag))
+	}
+	ours := &since
+	if last {
+		ours = now
+		r.Duration = new(logs.Interval(now.last.Sub(now.first)))
+	}
+	r.Packets, r.Bytes, r.HeldBytes, r.Dropped = ours.packets, ours.bytes, now.held, ours.dropped
+	r.Connections, r.Removed = ours.flow.Connections-ours.active, ours.flow.Removed
+	r.HooksRegistered, r.HooksUnregistered, r.HooksRun = ours.flow.HooksRegistered, ours.flow.HooksUnregistered, ours.flow.HooksRun
+	r.DecodeErrors, r.BadChecksums = ours.decodeErrors+ours.flow.DecodeErrors, ours.flow.BadChecksums
+	r.Evicted, r.Panics = ours.flow.Evicted, ours.flow.Panics
+	return r
+}
+
+// memory returns how many bytes Go's runtime has from the system: the rings are not among them.
+func memory() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+}
+
+// A mark is a place in the stream of packets at which a row of stats.log is due. Each worker that
+// comes to it adds what it has counted, and the last one writes the row, so that none waits for
+// another.
+type mark struct {
+	at      time.Time
+	counts  []counts // of each worker, and of the reader
+	missing atomic.Int32
+}
+
+// newMark returns a mark that the reader has come to.
+func (a *analysis) newMark(at time.Time) *mark {
+	m := &mark{at: at, counts: make([]counts, len(a.workers)+1)}
+	m.counts[len(a.workers)] = a.counts
+	m.missing.Store(int32(len(a.workers)))
+	return m
+}
+
+// pass adds to m what w, the worker with number i, has counted. The last worker to pass a mark has
+// written its row before any of them can be the last to pass the next, so nothing guards
+// a.before.
+func (a *analysis) pass(m *mark, w *worker, i int) {
+	m.counts[i] = w.counted()
+	if m.missing.Add(-1) > 0 {
+		return
+	}
+	var now counts
+	for i := range m.counts {
+		now.add(&m.counts[i], 1)
+	}
+	w.log.Write(newStatsRow(m.at, &now, &a.before, a.live, false))
+	a.before = now
+}
+
+// counted returns what w has counted, and what it has.
+func (w *worker) counted() counts {
+	c := w.counts
+	c.flow, c.active, c.held = w.table.Stats, w.table.Len(), w.table.Held()
+	return c
+}
+
+// markEvery makes the marks of an interface, by the computer's clock, until ctx ends.
+func (a *analysis) markEvery(ctx context.Context) {
+	ticker := time.NewTicker(a.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case at := <-ticker.C:
+			a.due.Store(a.newMark(at))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// passDue returns a function for w, the worker with number i, that passes the latest mark of an
+// interface, once. One that it misses, as it is busy, is without a row: the next row counts since
+// the one before.
+func (a *analysis) passDue(w *worker, i int) func() {
+	var passed *mark
+	return func() {
+		if m := a.due.Load(); m != passed {
+			passed = m
+			a.pass(m, w, i)
+		}
+	}
+}
+
+// stats returns the last row, and the time that hooks took, after all connections have ended.
+func (a *analysis) stats() (*statsRow, time.Duration) {
+	all := a.counts
+	for _, w := range a.workers {
+		c := w.counted()
+		all.add(&c, 1)
+	}
+	at := a.clock
+	if a.live {
+		at = time.Now()
+	}
+	return newStatsRow(at, &all, &a.before, a.live, true), all.flow.HookTime
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// everySecond returns a capture with one UDP packet a second, each of another host.
+func everySecond(t *testing.T, n int) []byte {
+	var b bytes.Buffer
+	w := pcapgo.NewWriter(&b)
+	require.NoError(t, w.WriteFileHeader(65535, layers.LinkTypeRaw))
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range n {
+		ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 0, byte(i >> 8), byte(i)}, DstIP: net.IP{198, 51, 100, 1}}
+		udp := layers.UDP{SrcPort: 1000, DstPort: 9}
+		require.NoError(t, udp.SetNetworkLayerForChecksum(&ip))
+		buf := gopacket.NewSerializeBuffer()
+		opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+		require.NoError(t, gopacket.SerializeLayers(buf, opts, &ip, &udp, gopacket.Payload("x")))
+		at := start.Add(time.Duration(i) * time.Second)
+		length := len(buf.Bytes())
+		require.NoError(t, w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: length, Length: length}, buf.Bytes()))
+	}
+	return b.Bytes()
+}
+
+// statsRows returns the rows of stats.log in out, without what depends on the machine.
+func statsRows(t *testing.T, out string) (rows []*statsRow) {
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, `{"_path":"stats"`) {
+			row := new(statsRow)
+			require.NoError(t, json.Unmarshal([]byte(line), row))
+			if row.Duration == nil {
+				assert.Positive(t, row.Mem)
+			}
+			row.Mem = 0
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b *statsRow) int { return int(a.TS - b.TS) })
+	return rows
+}
+
+func TestStatsCountFromRowToRow(t *testing.T) {
+	file := write(t, everySecond(t, 700))
+	status, out, stderr := runWith(t, file)
+	require.Equal(t, 0, status, stderr)
+	got := statsRows(t, out)
+	const start, size = 1767225600, 29
+	// A connection ends 60 seconds after its packet, the last ones with the capture.
+	want := []*statsRow{
+		{TS: start + 300, PktsProc: 301, UDP: 301, ActiveUDP: 60, Connections: 241},
+		{TS: start + 600, PktsProc: 300, UDP: 300, ActiveUDP: 60, Connections: 300},
+		{TS: start + 699, PktsProc: 99, UDP: 99, Packets: 700, Connections: 700},
+	}
+	for _, row := range want {
+		row.Path, row.Peer, row.BytesRecv, row.Removed = "stats", "analyzer", int64(row.PktsProc)*size, row.Connections
+		if row.Packets == 0 {
+			row.Packets = row.PktsProc
+		}
+		row.Bytes = int64(row.Packets) * size
+	}
+	require.Len(t, got, 3)
+	require.NotNil(t, got[2].Duration)
+	assert.EqualValues(t, 699, *got[2].Duration)
+	got[2].Duration = nil
+	assert.Equal(t, want, got)
+}
+
+func TestStatsDoNotDependOnWorkers(t *testing.T) {
+	file := write(t, everySecond(t, 700))
+	var want []*statsRow
+	for _, workers := range []string{"1", "2", "7"} {
+		status, out, _ := runWith(t, "-workers", workers, "-stats", "1m40s", file)
+		require.Equal(t, 0, status)
+		got := statsRows(t, out)
+		if want == nil {
+			want = got
+		}
+		assert.Equal(t, want, got, "%s workers", workers)
+	}
+	assert.Len(t, want, 7)
+}
+
+func TestStatsAtTheEndOnly(t *testing.T) {
+	_, out, _ := runWith(t, "-stats", "0", write(t, everySecond(t, 700)))
+	rows := statsRows(t, out)
+	require.Len(t, rows, 1)
+	assert.Equal(t, 700, rows[0].PktsProc)
+}
+
+func TestStatsOfNothing(t *testing.T) {
+	_, out, _ := runWith(t, write(t, everySecond(t, 0)))
+	rows := statsRows(t, out)
+	require.Len(t, rows, 1)
+	assert.Zero(t, rows[0].TS)
+}
+
+func TestCountsAddAndSubtract(t *testing.T) {
+	var sum counts
+	c := counts{packets: 1, bytes: 2, decodeErrors: 3, onLink: 4, dropped: 5, active: 6}
+	c.flow.Removed = 7
+	sum.add(&c, 1)
+	sum.add(&c, 1)
+	sum.add(&c, -1)
+	assert.Equal(t, c, sum)
+}
