@@ -262,7 +262,7 @@ func TestConversations(t *testing.T) {
 			[]string{"1 GET h /a 1.1 0 5 200 OK", "2 GET h /a 1.1 0 5 200 OK"},
 		},
 		"empty lines before a reply": {
-			[]Turn{get, Resp("\n"), Resp("\r\n\r\n"), Resp(strings.Repeat("\n", 2000) + ok)},
+			[]Turn{get, Resp("\n"), Resp("\r\n \t\r\n"), Resp(strings.Repeat("\n", 2000) + ok)},
 			[]string{"1 GET h /a 1.1 0 5 200 OK"},
 		},
 		"a banner before the first request": {
@@ -535,6 +535,16 @@ func TestHTTPGoesOnInsideHTTP(t *testing.T) {
 	assert.Equal(t, 2, o.Rows[1].(*Row).TransDepth)
 	conn.StateRemove(c)
 	assert.Len(t, o.Rows, 3)
+}
+
+func TestBannerInsideHTTP(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	Play(t, p, c, Orig("CONNECT h:80 HTTP/1.1\r\n\r\n"), Resp("HTTP/1.1 200 OK\r\n\r\n"))
+	res := Play(t, p, c, Resp("welcome\r\n"), Orig("GET / HTTP/1.1\r\n\r\n"), Resp(ok))
+	assert.Equal(t, protocol.More, res.Next)
+	require.Len(t, o.Rows, 2)
+	assert.Equal(t, 200, *o.Rows[1].(*Row).StatusCode)
 }
 
 func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {

@@ -137,7 +137,8 @@ const maxJunk = 1024
 func (s *state) statusLine(c *conn.Connection, line lines.Line) protocol.Next {
 	r, ok := parseStatusLine(line.Text)
 	if !ok {
-		if len(line.Text) == 0 || !s.confirmed && s.seen < maxJunk {
+		requested := s.versions[protocol.Orig] != ""
+		if len(lines.SkipBlanks(line.Text)) == 0 || !requested && s.seen < maxJunk {
 			return protocol.More
 		}
 		return s.violation(&s.sides[protocol.Resp])
