@@ -2,8 +2,8 @@
 // dns has a row for each query and its reply, as Zeek's.
 //
 // The files: dns.go has the parser, pending.go pairs queries and replies, row.go makes rows of
-// messages, message.go reads messages and rdata.go the data of their records, names.go has the
-// names of numbers.
+// messages, message.go reads messages and rdata.go the data of their records, resync.go finds the
+// next message after a gap, names.go has the names of numbers.
 package dns
 
 import (
@@ -15,7 +15,10 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-const netbios = 137 // the port of the NetBIOS name service
+const (
+	netbios = 137  // the port of the NetBIOS name service
+	mdns    = 5353 // the port of multicast DNS
+)
 
 // A Parser is a protocol.Parser.
 type Parser struct {
@@ -37,7 +40,7 @@ func (p *Parser) Ports() []uint16 {
 	if p.transport == conn.TCP {
 		return []uint16{53}
 	}
-	return []uint16{53, netbios, 5353, 5355}
+	return []uint16{53, netbios, mdns, 5355}
 }
 
 // Match is No: only the port tells, as in Zeek. Many datagrams of other protocols can be read as
@@ -62,13 +65,14 @@ type state struct {
 	queries, replies pending // without the other
 	seen             int     // bytes of messages
 	confirmed        bool    // a message could be read
+	resyncs          [2]resync
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
 
 // Held returns how many bytes the state of c takes.
 func (p *Parser) Held(c *conn.Connection) int {
-	const stateSize = 160 // with its place in c
+	const stateSize = 192 // with its place in c
 	s := session.Get(c)
 	if s == nil {
 		return 0
@@ -104,6 +108,9 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		return len(data), p.message(c, pkt, data)
 	}
 	n := 0
+	if s := session.Get(c); s != nil && s.resyncs[pkt.Side].lost {
+		n = s.resyncs[pkt.Side].find(data) // what is left is not whole, or the message that was found
+	}
 	for len(data) >= n+2 {
 		end := n + 2 + int(binary.BigEndian.Uint16(data[n:]))
 		if end > len(data) {
@@ -125,18 +132,27 @@ func repliesFirst(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
 	return first && (&message{data: data}).reply() && !c.ID.Resp.Addr().IsMulticast()
 }
 
-// Gap gives up: there is no telling where the next message begins.
-func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.Stop }
+// Gap gives up the message that was to come. The other side goes on.
+func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, _ int) protocol.Next {
+	p.begin(c).resyncs[pkt.Side] = resync{lost: true}
+	return protocol.More
+}
 
 // End has nothing to do: the other side may still send what is missing.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// message takes one message.
-func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) protocol.Next {
+// begin returns the state of c, which it makes if there is none.
+func (p *Parser) begin(c *conn.Connection) *state {
 	s, created := session.GetOrNew(c)
 	if created {
 		s.parser = p
 	}
+	return s
+}
+
+// message takes one message.
+func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) protocol.Next {
+	s := p.begin(c)
 	s.seen += len(data)
 	if len(data) < headerLen {
 		p.owner.Weird(c, "DNS_truncated_len_lt_hdr_len", "")

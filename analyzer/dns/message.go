@@ -37,11 +37,17 @@ type message struct {
 	buf     []byte // what name has read; at most maxName bytes
 	text    []byte // of the record, while it is put together; not much more than logs.MaxText
 
-	owner protocol.Owner
+	owner protocol.Owner // nil if nobody is to be told what is odd
 	conn  *conn.Connection
+	odd   bool
 }
 
-func (m *message) weird(name, addl string) { m.owner.Weird(m.conn, name, addl) }
+func (m *message) weird(name, addl string) {
+	m.odd = true
+	if m.owner != nil {
+		m.owner.Weird(m.conn, name, addl)
+	}
+}
 
 // The header of the message, of which data has all.
 

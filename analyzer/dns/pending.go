@@ -93,8 +93,22 @@ func (p *pending) held() int {
 	return p.size + cap(p.queues)*queueSize
 }
 
+// alone reports whether m, a message of c, is paired with nothing. In multicast DNS, answers are to
+// nobody's query in particular, and all have the ID 0 (RFC 6762, section 18.1), as have those that a
+// client gets at its port 5353 because it wanted no multicast. A multicast group sends nothing, so
+// that queries and replies to it are of the same host.
+func alone(c *conn.Connection, m *message) bool {
+	if c.ID.Proto != conn.UDP {
+		return false
+	}
+	return c.ID.Resp.Addr().IsMulticast() || c.ID.Orig.Port() == mdns && c.ID.Resp.Port() == mdns && m.id() == 0
+}
+
 // begin returns the row that the message m is for: that of its counterpart, or a new one.
 func (s *state) begin(c *conn.Connection, now time.Time, m *message) *Row {
+	if alone(c, m) {
+		return newRow(c, now, m.id())
+	}
 	others := &s.replies
 	if m.reply() {
 		others = &s.queries
@@ -107,10 +121,10 @@ func (s *state) begin(c *conn.Connection, now time.Time, m *message) *Row {
 	return r
 }
 
-// end logs the row of m when it has both messages, and keeps it otherwise.
+// end logs the row of m when it is complete, and keeps it otherwise.
 func (s *state) end(c *conn.Connection, r *Row, m *message) {
 	o := s.parser.owner
-	if r.paired {
+	if r.paired || alone(c, m) {
 		o.Log(r)
 	} else {
 		mine := &s.queries

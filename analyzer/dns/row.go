@@ -89,14 +89,17 @@ func (r *Row) question(m *message, offset int) {
 	end := m.at
 	defer func() { m.at = end }()
 	m.at = offset
-	switch {
-	case m.update(): // the question is a zone, which Zeek does not log
-	case m.reply():
+	if m.update() {
+		return // the question is a zone, which Zeek does not log
+	}
+	if m.reply() {
 		r.Rejected = r.Rejected || m.answers()+m.authority()+m.additional() == 0
-	default:
+	} else {
+		r.RD, r.TC, r.Z = m.rd(), m.tc(), m.z()
+	}
+	if !m.reply() || r.Query == nil { // the query was not captured, or asked nothing
 		query := m.name()
 		r.qtype, r.qclass = m.uint16(), m.uint16()
-		r.RD, r.TC, r.Z = m.rd(), m.tc(), m.z()
 		r.QClass, r.QClassName = &r.qclass, name(classes, r.qclass, "qclass")
 		r.QType, r.QTypeName = &r.qtype, typeName(r.qtype)
 		if m.netbios {
