@@ -155,8 +155,11 @@ func (t *Table) byPort(f *flow) protocol.Parser {
 
 // conclude gives up what f waits for, bytes that an ACK alone knows of and more to find a parser by.
 func (t *Table) conclude(f *flow) {
+	t.release(f)
 	for side := range protocol.Side(2) {
 		t.acknowledged(f, side, f.last, f.ends[side].ack)
+		t.settle(f, side, true)
+		t.finish(f, side, f.last)
 		t.reject(f, side)
 	}
 	s := f.search

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gopacket/gopacket/layers"
@@ -24,8 +25,6 @@ func (f *flow) doubts(src netip.AddrPort, tcp *layers.TCP) bool {
 		return false
 	case orig.state == synSent && resp.state == inactive:
 		return f.ID.Orig == src && tcp.Seq != orig.start
-	case f.ID.Orig != src && tcp.ACK && tcp.Ack == orig.start+1 && resp.last == 1 && !orig.window.known:
-		return false // the first that answers the SYN: what came before was simultaneous, or forged
 	case !orig.up || !resp.up || f.over():
 		return false
 	case f.ID.Orig == src:
@@ -36,11 +35,7 @@ func (f *flow) doubts(src netip.AddrPort, tcp *layers.TCP) bool {
 
 // doubt notes a segment that is doubted, and does nothing else with it.
 func (t *Table) doubt(f *flow, p *packet.Packet, src netip.AddrPort) {
-	side := protocol.Orig
-	if f.ID.Orig != src {
-		side = protocol.Resp
-	}
-	f.count(p, side)
+	f.count(p, f.sideOf(src))
 	name := "active_connection_reuse"
 	if t.tcp.ACK || f.ends[0].state == synSent {
 		name = "SYN_seq_jump"
@@ -97,24 +92,32 @@ func (f *flow) goesOnWith(src netip.AddrPort, tcp *layers.TCP) bool {
 	return tcp.ACK && !tcp.SYN && !tcp.RST && e.relative(tcp.Seq) == e.due() && peer.acked() <= ack && ack <= peer.last
 }
 
-// refuses reports whether one side of f drops a segment of the other while the SYN waits for its
-// answer, so that one who does not know its number cannot answer in another's name: RFC 9293,
-// 3.10.7.3. ACKs without anything else change nothing.
-func (f *flow) refuses(side protocol.Side, tcp *layers.TCP, length int) bool {
+// unanswered reports whether the originator's SYN waits for the SYN-ACK, perhaps after a RST that
+// seemed to refuse or withdraw it.
+func (f *flow) unanswered() bool {
 	orig, resp := &f.ends[0], &f.ends[1]
+	return orig.opened && !resp.synSeen() && (resp.state == inactive || resp.state == reset)
+}
+
+// refuses reports whether one side of f drops a segment of the other while the SYN waits for its
+// answer, so that a stranger who does not know its number cannot answer it: RFC 9293, 3.10.7.3.
+// Until its SYN is seen nothing of the responder is believed, whatever RST or FIN came before, but
+// a RST that answers the SYN. ACKs without anything else change nothing.
+func (f *flow) refuses(side protocol.Side, tcp *layers.TCP, length int) bool {
+	orig := &f.ends[0]
 	switch {
-	case orig.state != synSent || resp.state != inactive:
+	case !f.unanswered():
 		return false
 	case side == protocol.Orig: // somewhere else than where it goes on; a RST means nothing yet
 		seq := orig.relative(tcp.Seq)
 		return !tcp.SYN && !tcp.RST && (seq < 0 || seq > orig.last+slack)
-	case orig.window.known:
-		return false // the answer was not captured
 	case tcp.SYN && (tcp.FIN || tcp.RST && !tcp.ACK):
 		return true
 	case tcp.SYN || tcp.RST:
 		n := int32(tcp.Ack - orig.start)
-		return tcp.ACK && (n <= 0 || int64(n) > orig.last) || tcp.RST && !tcp.ACK
+		return !orig.window.known && (tcp.ACK && (n <= 0 || int64(n) > orig.last) || tcp.RST && !tcp.ACK)
+	case orig.window.known: // the SYN-ACK was not captured: the client's ACK says where the server is
+		return (tcp.FIN || length > 0) && !near(tcp.Seq, orig.window.ack)
 	}
 	return tcp.FIN || length > 0 || !tcp.ACK
 }
@@ -154,8 +157,8 @@ func (x *claim) end() int64 {
 }
 
 const (
-	claimCost = 96  // bytes that a claim takes besides its data
-	maxClaims = 256 // of a side: more than there are between two ACKs; each packet looks at them all
+	claimCost = 96   // bytes that a claim takes besides its data
+	maxClaims = 1024 // of a side; each packet looks at them all, which takes a microsecond
 )
 
 // claim keeps a copy of x until settle.
@@ -168,8 +171,10 @@ func (t *Table) claim(f *flow, side protocol.Side, x claim) {
 	r.claims[side] = append(r.claims[side], x)
 }
 
-// settle takes those claims of a side that the other side has borne out by now.
-func (t *Table) settle(f *flow, side protocol.Side) {
+// settle takes those claims of a side that the other side has borne out by now. At the end of f,
+// when no more ACK comes, it is enough that the other side sent what they acknowledge and that
+// nothing else took their place.
+func (t *Table) settle(f *flow, side protocol.Side, end bool) {
 	if f.rare == nil || len(f.claims[side]) == 0 {
 		return
 	}
@@ -177,7 +182,7 @@ func (t *Table) settle(f *flow, side protocol.Side) {
 	claims := f.claims[side]
 	rest := claims[:0]
 	for _, x := range claims {
-		if x.ack > peer.last || x.end() > e.ack {
+		if x.ack > peer.last || x.end() > e.ack && !(end && x.seq >= e.stream.next) {
 			rest = append(rest, x)
 			continue
 		}
@@ -212,7 +217,24 @@ func (t *Table) foretell(f *flow, side protocol.Side, seq int64) {
 	if r := f.more(); seq > r.foretold[side] {
 		r.foretold[side] = seq
 		if e.gaps.add() {
-			f.record(side, 'G')
+			if f.record(side, 'G'); len(f.history) < maxHistory {
+				r.gapAt[side] = int16(len(f.history))
+			}
+		}
+	}
+}
+
+// arrived takes the gap that foretell noted back: bytes of it, from seq on, were captured late.
+func (f *flow) arrived(side protocol.Side, seq int64) {
+	if f.rare == nil || seq >= f.foretold[side] {
+		return
+	}
+	f.foretold[side] = 0
+	if i := int(f.gapAt[side]); i > 0 {
+		f.history = slices.Delete(f.history, i-1, i)
+		f.ends[side].gaps--
+		if f.gapAt[side] = 0; int(f.gapAt[side.Other()]) > i {
+			f.gapAt[side.Other()]--
 		}
 	}
 }

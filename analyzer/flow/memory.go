@@ -24,6 +24,9 @@ func (f *flow) waiting(side protocol.Side) int {
 		for _, x := range f.claims[side] {
 			n += cap(x.data) + claimCost
 		}
+		if f.deferral.from == side {
+			n += f.deferral.size
+		}
 	}
 	return n
 }
@@ -76,6 +79,10 @@ func (t *Table) limitSides(f *flow) {
 		if !over() {
 			continue
 		}
+		if f.rare != nil && f.deferral.from == side && len(f.deferral.queue) > 0 {
+			f.deferral.over = true
+			t.release(f)
+		}
 		for over() && !f.ignored && len(f.ends[side].stream.pending) > 0 {
 			t.giveUpGap(f, side)
 		}
@@ -98,6 +105,7 @@ func (t *Table) relieve(f *flow) {
 	t.weird(f, "memory_limit_exceeded", "", "")
 	for _, give := range [...]func(){
 		func() {
+			t.release(f)
 			for side := range protocol.Side(2) {
 				for len(f.ends[side].stream.pending) > 0 {
 					t.giveUpGap(f, side)

@@ -87,6 +87,7 @@ func (f *flow) flip() {
 	f.seen[0], f.seen[1] = f.seen[1], f.seen[0]
 	if f.rare != nil {
 		f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
+		f.deferral.from = f.deferral.from.Other()
 	}
 	f.history = append(f.history, '^')
 }

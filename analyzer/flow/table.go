@@ -5,9 +5,10 @@
 // The files: table.go has the connections, lists.go who times out and who goes when the table is
 // full, memory.go what may be held, transport.go the way from a packet to its connection,
 // checksum.go which packets are damaged, tcp.go the states of TCP, doubt.go what its hosts would
-// not take, stream.go the order of its bytes, detect.go how a parser is found, deliver.go what it
-// is given, expect.go announced connections, weird.go what should not be, stats.go what is
-// counted, and record.go the row of conn.log.
+// not take, order.go in which order its hosts sent what was captured out of it, stream.go the order
+// of its bytes, detect.go how a parser is found, deliver.go what it is given, expect.go announced
+// connections, weird.go what should not be, stats.go what is counted, and record.go the row of
+// conn.log.
 package flow
 
 import (
@@ -71,6 +72,7 @@ type Table struct {
 	current   *flow           // that a parser or hook was called with, or nil
 	ending    Reason          // why the connection whose hooks run at the moment was removed
 	spare     *flow           // that was removed, and may be used again; or nil
+	replayed  time.Time       // of the deferred segment that is followed at the moment, zero if none is
 	expected  expectations
 	weirds    logs.WeirdLimit
 	offload   offloading
@@ -118,13 +120,16 @@ type rare struct {
 	missed   int64          // bytes in gaps
 	beyond   [2]int64       // of each side's stream, what an ACK beyond the window said; see goesOn
 	foretold [2]int64       // the ends of gaps in them; see foretell
+	gapAt    [2]int16       // where in the history foretell recorded one, counted from 1; 0 if it did not
 	claims   [2][]claim     // of each side
 	corrupt  [2]counter     // packets with a bad checksum
 	weirds   []string       // names that were logged, at most maxWeirds
 	syn      *packet.Packet // that is doubted, with its header only; nil if there is none
 	parents  []string       // UIDs of tunnels that packets came through, at most maxParents
-	prior    *flow          // that this one displaced, or nil
-	by       *flow          // that displaced this one, or nil
+	deferral deferral
+	rivals   []rival // of the responder's SYN-ACK, at most maxRivals
+	prior    *flow   // that this one displaced, or nil
+	by       *flow   // that displaced this one, or nil
 }
 
 // more returns the rare part of f, for writing.
@@ -218,10 +223,15 @@ func (t *Table) join(f *flow, p *packet.Packet, k identity.Key, src, dst netip.A
 		f = t.begin(p, k, src, dst)
 	}
 	f.through(p.Tunnels)
+	return f, f.sideOf(src)
+}
+
+// sideOf returns the side of f that sends from src.
+func (f *flow) sideOf(src netip.AddrPort) protocol.Side {
 	if f.ID.Orig != src {
-		return f, protocol.Resp
+		return protocol.Resp
 	}
-	return f, protocol.Orig
+	return protocol.Orig
 }
 
 // begin adds a connection.

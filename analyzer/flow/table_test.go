@@ -1356,6 +1356,7 @@ func TestPanicCostsItsConnectionOnly(t *testing.T) {
 	h.tcp(client, server, "A", 107, 501, "more")
 	other := netip.AddrPortFrom(client.Addr(), 40001)
 	h.tcp(other, server, "S", 100, 0, "")
+	h.tcp(server, other, "SA", 500, 101, "")
 	h.tcp(other, server, "A", 101, 501, "hello")
 	assert.Equal(t, ">hello", p.got.String())
 	assert.Len(t, h.close(), 2)

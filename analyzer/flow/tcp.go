@@ -29,6 +29,7 @@ func (s tcpState) handshaking() bool { return s <= synAckSent }
 type endpoint struct {
 	state, prev tcpState
 	late        bool   // the beginning of what it sent was not captured
+	opened      bool   // sent a SYN that was no answer
 	up          bool   // was established, whatever came then
 	finished    bool   // has sent a FIN
 	done        bool   // has sent a FIN or RST where its state allows one
@@ -60,6 +61,9 @@ func (e *endpoint) due() int64 {
 	}
 	return n
 }
+
+// synSeen reports whether a SYN or SYN-ACK of e was seen.
+func (e *endpoint) synSeen() bool { return e.window.scaled }
 
 // onlySYN reports whether nothing but SYNs and FINs seems to be captured: then the FIN of e tells
 // how much it has sent, however far away that is.
@@ -169,13 +173,23 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		t.weird(f, name, "", "TCP")
 		return
 	}
-	if side == protocol.Orig && e.state == synSent && peer.state == inactive && !tcp.ACK && !tcp.SYN && !tcp.RST {
+	if side == protocol.Orig && f.unanswered() && !tcp.ACK && !tcp.SYN && !tcp.RST {
 		f.last = now
 		f.recordFlags(side, tcp, e.relative(tcp.Seq), length)
 		t.transition(f, side, tcp, length) // the row says what was tried; the other side takes none of it
 		return
 	}
-	// After a RST, which is perhaps of somebody else, the SYN-ACK may still come.
+	switch {
+	case side == protocol.Resp && tcp.SYN && tcp.ACK && peer.opened && !e.synSeen() && e.stream.next == 1:
+		e.window, peer.ack = window{}, 0 // whatever came before was forged
+		if e.state != inactive {
+			t.reopen(f, e, inactive)
+		}
+	case side == protocol.Orig && e.state == reset && e.opened && !e.up && peer.synSeen() && !tcp.SYN && !tcp.RST && tcp.ACK &&
+		tcp.Seq == e.start+1 && tcp.Ack == peer.start+1:
+		t.reopen(f, e, established) // and so was the RST that withdrew it
+		e.last = 1
+	}
 	if e.state == inactive && (side == protocol.Orig || !tcp.RST) {
 		e.late = !tcp.SYN || side == protocol.Orig && tcp.ACK
 	}
@@ -210,7 +224,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	acked, future := int64(0), int64(0)
 	if tcp.ACK {
 		var ok bool
-		if acked, future, ok = t.acknowledge(f, e, peer, tcp, seq); !ok && up && !tcp.RST {
+		if acked, future, ok = t.acknowledge(f, e, peer, tcp, seq); !ok && (up || e.synSeen() && peer.synSeen()) && !tcp.RST {
 			return
 		}
 	}
@@ -233,6 +247,9 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if again && e.retransmits.add() {
 		f.record(side, 'T')
 	}
+	if advanced && length > 0 {
+		f.arrived(side, seq)
+	}
 	if tcp.FIN && advanced && e.state == closed {
 		t.weird(f, "FIN_advanced_last_seq", "", "TCP")
 	}
@@ -246,6 +263,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		peer.set(established)
 	}
 	unseen := e.state == inactive
+	e.opened = e.opened || tcp.SYN && !tcp.ACK
 	closes := t.transition(f, side, tcp, length)
 	if unseen && !tcp.SYN && e.state == established {
 		e.late, peer.late = false, false // only the SYN is missing
@@ -253,9 +271,10 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 
 	if !tcp.RST { // it was sent after all, if e goes on behind it
 		t.acknowledged(f, side, now, min(e.ack, seq))
-		t.settle(f, side.Other())
+		t.settle(f, side.Other(), false)
 	}
 	t.acknowledged(f, side.Other(), now, min(acked, peer.last))
+	t.finish(f, side.Other(), now)
 	if acked > peer.last {
 		t.foretell(f, side.Other(), acked)
 	}
@@ -275,7 +294,6 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		t.receive(f, side, now, seq, data[:length])
 	}
 	t.finish(f, side, now)
-	t.finish(f, side.Other(), now)
 	e.done = e.done || closes
 	e.over = e.over || closes && (exact || !up)
 	e.aborted = e.aborted || closes && tcp.RST && (exact || !up)
@@ -488,6 +506,8 @@ func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length 
 		switch {
 		case tcp.SYN && side == protocol.Orig && tcp.ACK:
 			e.set(synAckSent)
+		case tcp.SYN && side == protocol.Orig && peer.synSeen() && peer.state == established: // captured after its answer
+			e.set(established)
 		case tcp.SYN && side == protocol.Orig:
 			e.set(synSent)
 		case tcp.SYN:
@@ -510,7 +530,7 @@ func (t *Table) transition(f *flow, side protocol.Side, tcp *layers.TCP, length 
 		}
 		switch {
 		case tcp.SYN || tcp.FIN || tcp.RST:
-		case side == protocol.Resp && length == 0 && peer.state == synSent: // some acknowledge a SYN before they answer it
+		case side == protocol.Resp && length == 0 && peer.opened && !peer.window.known: // some acknowledge a SYN before they answer it
 		case tcp.ACK && peer.state == established: // a SYN-ACK was seen: only the SYN is missing
 			e.set(established)
 		default:
@@ -671,6 +691,17 @@ func (t *Table) finish(f *flow, side protocol.Side, now time.Time) {
 	case e.stream.next > e.fin-1:
 		e.finished = false
 		t.revive(f, e)
+	}
+}
+
+// reopen takes a RST of e back, and lets f go on.
+func (t *Table) reopen(f *flow, e *endpoint, s tcpState) {
+	e.finished, e.done, e.over, e.aborted, e.ended = false, false, false, false, false
+	if e.set(s); s == inactive {
+		e.prev = inactive
+	}
+	if f.queue == closing {
+		t.requeue(f, long)
 	}
 }
 

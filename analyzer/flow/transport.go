@@ -101,6 +101,9 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 		if f = t.flows[k]; f != nil && prior != nil {
 			f.more().prior, prior.more().by = prior, f
 		}
+	case f.competes(f.sideOf(src), tcp):
+		t.compete(f, p, tcp)
+		return
 	case f.doubts(src, tcp):
 		t.doubt(f, p, src)
 		return
@@ -113,7 +116,11 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	}
 	f, side := t.join(f, p, k, src, dst)
 	f.count(p, side)
-	t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
+	if f.settled() {
+		t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
+	} else {
+		t.arrange(f, side, p)
+	}
 
 	orig, resp := &f.ends[0], &f.ends[1]
 	switch {

@@ -39,7 +39,10 @@ func (t *Table) weird(f *flow, name, addl, source string) {
 	r.weirds = append(r.weirds, name)
 	if t.weirds.Allow(name, t.now) {
 		at := t.now
-		if t.ending != notRemoved {
+		switch {
+		case !t.replayed.IsZero():
+			at = t.replayed
+		case t.ending != notRemoved:
 			at = f.last // when it ends depends on other connections
 		}
 		t.Log(logs.NewWeird(&f.Connection, at, name, addl, source))

@@ -1,0 +1,273 @@
+package flow_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A talk builds a conversation in its true order.
+type talk struct {
+	steps    []step
+	seq, ack [2]uint32 // of the client and the server
+}
+
+func newTalk() *talk {
+	c := &talk{seq: [2]uint32{100, 500}}
+	c.say("o", "S", "")
+	c.say("r", "SA", "")
+	return c
+}
+
+// say adds a segment that acknowledges all that the other side has sent.
+func (c *talk) say(from, flags, data string) *talk {
+	i := strings.Index("or", from)
+	x := step{from, flags, c.seq[i], 0, data}
+	if strings.Contains(flags, "A") {
+		x.ack = c.seq[1-i]
+	}
+	c.steps = append(c.steps, x)
+	c.seq[i] += uint32(len(data))
+	if strings.ContainsAny(flags, "SF") {
+		c.seq[i]++
+	}
+	return c
+}
+
+// exchange adds a request and its reply.
+func (c *talk) exchange(n int, acks bool) *talk {
+	c.say("o", "A", fmt.Sprintf("request %d", n))
+	if acks {
+		c.say("r", "A", "")
+	}
+	c.say("r", "A", fmt.Sprintf("reply %d", n))
+	if acks {
+		c.say("o", "A", "")
+	}
+	return c
+}
+
+// conversations returns talks by name. Each begins with "request" or "welcome".
+func conversations() map[string][]step {
+	all := make(map[string][]step)
+	for _, acks := range []bool{true, false} {
+		for _, welcome := range []bool{true, false} {
+			for end, segments := range map[string][]string{
+				"no end": nil, "client's FIN": {"oFA", "rFA", "oA"}, "server's FIN": {"rFA", "oFA", "rA"},
+				"FIN and RST": {"oFA", "rA", "rRA"}, "client's RST": {"oRA"}, "server's RST": {"rRA"},
+			} {
+				c := newTalk()
+				if acks || welcome {
+					c.say("o", "A", "")
+				}
+				if welcome {
+					c.say("r", "A", "welcome")
+				}
+				for n := range 4 {
+					c.exchange(n, acks)
+				}
+				c.say("o", "A", "upload")
+				c.say("o", "A", " and more")
+				c.say("r", "A", "done")
+				c.say("r", "A", " and done")
+				c.say("o", "A", "")
+				for _, s := range segments {
+					c.say(s[:1], s[1:], "")
+				}
+				all[fmt.Sprintf("acks %t, welcome %t, %s", acks, welcome, end)] = c.steps
+			}
+		}
+	}
+	return all
+}
+
+// lagged returns the steps as captured when those of one side, from its nth on, come after by more
+// segments of the other side.
+func lagged(steps []step, from string, by int) (late []step) {
+	var waits []step
+	var due []int
+	others := 0
+	for _, s := range steps {
+		if s.from == from {
+			waits, due = append(waits, s), append(due, others+by)
+			continue
+		}
+		for len(due) > 0 && due[0] <= others {
+			late = append(late, waits[0])
+			waits, due = waits[1:], due[1:]
+		}
+		late = append(late, s)
+		others++
+	}
+	return append(late, waits...)
+}
+
+var v6client, v6server = netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
+
+// playBetween is play with other endpoints.
+func (h *harness) playBetween(client, server netip.AddrPort, steps []step) {
+	for _, s := range steps {
+		if s.from == "o" {
+			h.tcp(client, server, s.flags, s.seq, s.ack, s.data)
+		} else {
+			h.tcp(server, client, s.flags, s.seq, s.ack, s.data)
+		}
+	}
+}
+
+// A direction that is captured late as a whole, or by some segments, changes nothing of what the
+// parser is given.
+func TestLateDirection(t *testing.T) {
+	for name, steps := range conversations() {
+		t.Run(name, func(t *testing.T) {
+			for _, ports := range [][]uint16{nil, {7000}} {
+				outcome := func(client, server netip.AddrPort, steps []step) (got, row string, weirds []string) {
+					p := &fake{name: "request", ports: ports}
+					if strings.Contains(name, "welcome true") {
+						p.name = "welcome"
+					}
+					h := newHarness(t, nil, p)
+					h.playBetween(client, server, steps)
+					require.NoError(t, h.table.Invariants())
+					require.LessOrEqual(t, h.table.Len(), 1)
+					rows := h.close()
+					require.Len(t, rows, 1)
+					return p.got.String(), rows[0], h.weirds()
+				}
+				want, wantRow, _ := outcome(client, server, steps)
+				require.Contains(t, want, "request 3<reply 3>upload> and more<done< and done")
+				for _, from := range []string{"o", "r"} {
+					for by := 1; by <= len(steps); by++ {
+						late := lagged(steps, from, by)
+						what := fmt.Sprintf("ports %v, %s late by %d", ports, from, by)
+						got, row, weirds := outcome(client, server, late)
+						assert.Equal(t, want, got, what)
+						assert.Equal(t, strings.Fields(wantRow)[1], strings.Fields(row)[1], what)
+						assert.Equal(t, strings.Fields(wantRow)[3:], strings.Fields(row)[3:], what)
+						weirds = slices.DeleteFunc(weirds, func(s string) bool { return s == "connection_originator_SYN_ack" })
+						assert.Empty(t, weirds, what)
+						got6, _, _ := outcome(v6client, v6server, late)
+						assert.Equal(t, got, got6, what)
+						if t.Failed() {
+							t.Logf("%v", late)
+							return
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// Of several SYN-ACKs the client's ACK tells which counts, whatever the numbers, and whether it
+// comes alone or with the request.
+func TestSeveralSYNACKs(t *testing.T) {
+	const far = 1 << 31
+	for numbers, rivals := range map[string][]uint32{
+		"higher": {9000}, "little higher": {501}, "lower": {400}, "little lower": {499}, "far": {500 + far}, "nearly far": {499 + far},
+		"wraps": {1<<32 - 1}, "three": {9000, 77}, "many": {1, 2, 3, 4, 5, 6, 7}, "zero": {0}, "banner's": {508},
+	} {
+		for name, steps := range conversations() {
+			t.Run(numbers+", "+name, func(t *testing.T) {
+				for _, first := range []bool{true, false} {
+					p := &fake{name: "request", ports: []uint16{7000}}
+					if strings.Contains(name, "welcome true") {
+						p.name = "welcome"
+					}
+					h := newHarness(t, nil, p)
+					h.play(steps...)
+					rows := h.close()
+					want := p.got.String()
+
+					p.got.Reset()
+					h = newHarness(t, nil, p)
+					h.play(steps[0])
+					for _, seq := range rivals {
+						forged := step{"r", "SA", seq, 101, ""}
+						if first {
+							h.play(forged)
+						}
+					}
+					h.play(steps[1])
+					for _, seq := range rivals {
+						if !first {
+							h.play(step{"r", "SA", seq, 101, ""})
+						}
+					}
+					h.play(steps[2:]...)
+					require.NoError(t, h.table.Invariants())
+					assert.Equal(t, rows, h.close(), "first %t", first)
+					assert.Equal(t, want, p.got.String(), "first %t", first)
+					assert.Equal(t, []string{"SYN_seq_jump"}, h.weirds(), "first %t", first)
+				}
+			})
+		}
+	}
+}
+
+// Before its SYN-ACK nothing that the server seems to send is believed, but a refusal, and that only
+// until the SYN-ACK comes.
+func TestSegmentsBeforeSYNACK(t *testing.T) {
+	forgeries := map[string]step{
+		"refusal":           {"r", "RA", 0, 101, ""},
+		"refusal at 501":    {"r", "RA", 501, 101, ""},
+		"refusal with data": {"r", "RA", 0, 101, "decoy"},
+		"other refusal":     {"r", "RA", 0, 77, ""},
+		"RST":               {"r", "R", 501, 0, ""},
+		"FIN":               {"r", "FA", 501, 101, ""},
+		"FIN without ACK":   {"r", "F", 501, 101, ""},
+		"data":              {"r", "A", 501, 101, "decoy"},
+		"data at 0":         {"r", "A", 0, 101, "decoy"},
+		"data with FIN":     {"r", "FA", 0, 101, "decoy"},
+		"data far ahead":    {"r", "A", 0, 99_999, "decoy"},
+		"ACK":               {"r", "A", 501, 101, ""},
+		"ACK far ahead":     {"r", "A", 501, 60_000, ""},
+		"client's FIN":      {"o", "F", 101, 0, ""},
+		"client's FIN, ACK": {"o", "FA", 101, 3_000_000_000, ""},
+		"client's RST":      {"o", "R", 101, 0, ""},
+		"client's data":     {"o", "", 101, 0, "decoy"},
+	}
+	named := func(x step) bool { // in weird.log, after a refusal too
+		return x.from == "r" && (x.data != "" && !strings.Contains(x.flags, "R") || strings.Contains(x.flags, "F") || x.flags == "R")
+	}
+	for a, first := range forgeries {
+		for b, second := range forgeries {
+			if first.from == "o" && second.from == "o" && first.flags+second.flags == "FAR" {
+				continue // the RST is where it is due once the SYN-ACK is there, and believed
+			}
+			t.Run(a+", then "+b, func(t *testing.T) {
+				for name, steps := range conversations() {
+					p := &fake{name: "request", ports: []uint16{7000}}
+					if strings.Contains(name, "welcome true") {
+						p.name = "welcome"
+					}
+					h := newHarness(t, nil, p)
+					h.play(steps...)
+					row, want := h.close()[0], p.got.String()
+
+					p.got.Reset()
+					h = newHarness(t, nil, p)
+					h.play(steps[0], first, second)
+					h.play(steps[1:]...)
+					require.NoError(t, h.table.Invariants())
+					rows := h.close()
+					require.Len(t, rows, 1)
+					assert.Equal(t, want, p.got.String(), name)
+					assert.Equal(t, strings.Fields(row)[1], strings.Fields(rows[0])[1], name)
+					assert.Equal(t, strings.Fields(row)[3:], strings.Fields(rows[0])[3:], name)
+					if named(first) || named(second) {
+						assert.Contains(t, h.weirds(), "segment_outside_window", name)
+					}
+					if t.Failed() {
+						return
+					}
+				}
+			})
+		}
+	}
+}
