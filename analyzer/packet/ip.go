@@ -229,7 +229,7 @@ func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) b
 			d.weirdPacket("bad_ipv6_dest_opt_len", p.Src, p.Dst)
 			return true
 		}
-		value := options[2 : 2+options[1]]
+		value := options[2 : 2+int(options[1])]
 		switch typ := options[0]; {
 		case typ == homeAddress && header == destination:
 			switch {

@@ -205,6 +205,43 @@ func TestExtensionsOfIPv6(t *testing.T) {
 	}
 }
 
+// A header holds options of any length that fits into a byte, and takes up to 2048 bytes itself.
+func TestOptionsOfEveryLength(t *testing.T) {
+	fragments := func(header layers.IPProtocol, data []byte) [][]byte {
+		half := len(data) / 16 * 8
+		fragment := func(offset, more int) []byte { return cat(int(header), 0, offset>>8, offset&0xf8|more, 0, 0, 0, 9) }
+		return [][]byte{
+			ip6(44, a6, b6, cat(fragment(0, 1), data[:half])),
+			ip6(44, a6, b6, cat(fragment(half, 0), data[half:])),
+		}
+	}
+	for _, header := range []layers.IPProtocol{0, 60} {
+		for n := range 256 {
+			options := cat(6, 0, 5, n, make([]byte, n))
+			options = append(options, make([]byte, -len(options)&7)...)
+			options[1] = byte(len(options)/8 - 1)
+			whole := extended(header, options)
+			frames := map[string][][]byte{
+				"plain":             {whole},
+				"in IPv4":           {ip4(41, a4, b4, whole)},
+				"in VXLAN":          {udp4(9, 4789, cat(8, 0, 0, 0, 0, 0, 0, 0, eth(0x86dd, whole)))},
+				"in a long header":  {extended(header, 6, 255, 5, n, make([]byte, n), make([]byte, 2044-n))},
+				"in a short header": {extended(header, 6, 0, 1, 0, 5, n, 0, 0)},
+			}
+			if header == 60 { // the other one is not accepted after the fragment header
+				frames["in fragments"] = fragments(header, whole[40:])
+			}
+			for name, frames := range frames {
+				r, err := decode(NewDecoder(), layers.LinkTypeRaw, frames...)
+				require.NoError(t, err)
+				i := slices.IndexFunc(r.packets, func(p Packet) bool { return p.Proto == conn.TCP })
+				require.GreaterOrEqual(t, i, 0, "header %d %s with %d bytes", header, name, n)
+				require.Equal(t, payload, r.packets[i].Payload)
+			}
+		}
+	}
+}
+
 // The numbers say what a host does that does not know them, or they are in use.
 func TestWhatHostsKnowOfIPv6(t *testing.T) {
 	var options, headers []int
