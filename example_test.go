@@ -1,7 +1,9 @@
 package conn_test
 
 import (
+	"encoding/gob"
 	"fmt"
+	"io"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -209,6 +211,95 @@ type scanner struct{}
 func (s *scanner) finish(t *tcpConn) bool {
 	fmt.Println("scanned", t.name)
 	return true
+}
+
+// A hook must not give its connection to anyone else, since StateRemove is not finished with it. It
+// leaves a note, and the owner hands the connection over after StateRemove.
+func ExampleHooks_StateRemove_handOver() {
+	type upload struct {
+		onRemove conn.Hooks[upload]
+		name     string
+		archive  bool // set by a hook
+	}
+	toArchive := make(chan *upload, 1)
+	remove := func(u *upload) {
+		u.onRemove.StateRemove(u)
+		if u.archive {
+			toArchive <- u // u now belongs to the receiver
+		}
+	}
+
+	u := &upload{name: "report.pdf"}
+	u.onRemove.Register(func(u *upload) bool {
+		u.archive = true // not: toArchive <- u
+		return true
+	})
+	remove(u)
+	fmt.Println("archive", (<-toArchive).name)
+	// Output:
+	// archive report.pdf
+}
+
+// State that is pending may move to another connection, as when a client opens a second one to
+// resume a download. Its hook moves with it, but only if it has not run.
+func ExampleUnregister_move() {
+	move := func(from, to *conn.Connection) {
+		x, _ := exchanges.GetOrNew(to)
+		if old := exchanges.Get(from); old != nil {
+			x.pending = append(x.pending, old.pending...)
+			old.pending = nil
+		}
+		if conn.Unregister(from, finalizeExchange) {
+			conn.Register(to, finalizeExchange)
+		}
+	}
+
+	first, second := &conn.Connection{UID: "C1"}, &conn.Connection{UID: "C2"}
+	onRequest(first, "GET /big.iso")
+	move(first, second)
+	conn.StateRemove(first)
+	conn.StateRemove(second)
+	// Output:
+	// C2 GET /big.iso -> no reply
+}
+
+// A Transfer is an exported type. Its hooks are unexported fields: they add no methods to its API,
+// and encoding/gob, which refuses a type that embeds Hooks, takes it.
+type Transfer struct {
+	Name  string
+	Bytes int
+
+	onClose  conn.Hooks[Transfer] // run when the peer closes
+	onRemove conn.Hooks[Transfer] // run when the table forgets the transfer
+}
+
+func (t *Transfer) close()  { t.onClose.StateRemove(t) }
+func (t *Transfer) remove() { t.onRemove.StateRemove(t) }
+
+func (t *Transfer) report() bool {
+	fmt.Println(t.Name, t.Bytes, "bytes")
+	return true
+}
+
+func (t *Transfer) deleteTemporary() bool {
+	fmt.Println(t.Name, "temporary file deleted")
+	return true
+}
+
+// Hooks as named fields: an exported type keeps its API to itself, and may end in stages, each with
+// hooks of its own.
+func ExampleHooks_namedField() {
+	t := &Transfer{Name: "a.txt", Bytes: 1200}
+	t.onClose.Register((*Transfer).report)
+	t.onRemove.Register((*Transfer).deleteTemporary)
+
+	t.close()
+	fmt.Println("gob:", gob.NewEncoder(io.Discard).Encode(t))
+	t.remove()
+	// Output:
+	// a.txt 1200 bytes
+	// gob: <nil>
+	// a.txt temporary file deleted
 }
 
 // Workers have connections of their own: both directions of one get to the same worker by a hash
