@@ -1,14 +1,11 @@
 // Package conn gives every connection of a network analyzer its own removal hooks: functions that
-// run once, when the state of that connection is removed, and that cost other connections nothing.
+// run once, when the state of that connection is removed. A connection without hooks pays nothing.
 //
-// A protocol parser often cannot tell that something is missing until the connection is gone: a
-// request whose reply never came, a handshake cut short. It could wait for a global "connection
-// removed" event, but then every connection pays for every protocol. With a removal hook the parser
-// registers a function with the one connection that it is concerned with. The package brings Zeek's
-// framework for this, base/protocols/conn/removal-hooks.zeek, to Go.
-//
-// There are two ways in. An analyzer that starts from nothing takes [Connection]. An analyzer that
-// has a connection type of its own embeds [Hooks] in it. Both do the same.
+// A protocol parser often learns only at the end that something is missing: a request whose reply
+// never came, a handshake cut short. It could subscribe to a global "connection removed" event, but
+// then every connection pays for every protocol. With a removal hook, the parser registers a
+// function with the one connection that it is interested in. Zeek scripts do this with
+// base/protocols/conn/removal-hooks.zeek; this package brings it to Go.
 //
 // A parser keeps its state in a [Field] and registers its hook whenever something becomes pending:
 //
@@ -17,11 +14,12 @@
 //	func onRequest(c *conn.Connection, r Request) {
 //		s, _ := session.GetOrNew(c)
 //		s.pending = append(s.pending, r)
-//		conn.Register(c, finalize) // once, however often it is called
+//		conn.Register(c, finalize) // added once, however often it is called
 //	}
 //
 //	func onReply(c *conn.Connection, r Reply) {
-//		if s := session.Get(c); s != nil && s.match(r) && len(s.pending) == 0 {
+//		s := session.Get(c)
+//		if s != nil && s.match(r) && len(s.pending) == 0 {
 //			conn.Unregister(c, finalize) // until the next request
 //		}
 //	}
@@ -33,129 +31,152 @@
 //		return true
 //	}
 //
-// Registering again changes nothing, so there is no need to remember whether the hook is
-// registered. To register it only when GetOrNew has made the session would lose it: after the
-// Unregister, the next request finds a session and no hook.
+// Register the hook on every request, not only when GetOrNew reports a new session: after an
+// Unregister, the next request finds a session but no hook.
 //
-// The analyzer, which owns the connections, knows none of the hooks. It removes a connection and
-// then logs it:
+// The analyzer owns the connections and knows none of the hooks. It removes a connection on
+// teardown, on timeout, on eviction and at shutdown:
 //
-//	conn.StateRemove(c)
-//	logConnection(c)
+//	conn.StateRemove(c) // runs the hooks
+//	logConnection(c)    // fields are still readable
 //
-// Package conntest finds connections in the tests of an analyzer that are never removed.
+// Package [example.com/conn/conntest] finds connections that a test never removes.
+//
+// # Connection or Hooks
+//
+// There are two ways to attach hooks, with the same promises.
+//
+//   - [Connection] is for parsers in packages that know nothing of the connection's owner. Each
+//     keeps its state in a [Field], and hooks receive a *Connection.
+//   - [Hooks] is for a connection type of your own, C, whose members hold the state. Hooks receive a
+//     *C, and methods of C become hooks as method expressions, such as (*C).finish.
+//
+// A type that embeds Connection gets hooks that receive the *Connection, not the type itself.
+//
+// A Hooks may be embedded or a named field, such as onRemove conn.Hooks[C]. Name the field if C is
+// exported, since embedding adds six methods to its API; if C is encoded with encoding/gob, which
+// rejects a type that embeds Hooks; or if C ends in stages, each with a Hooks of its own.
 //
 // # Life of a connection
 //
-// The owner makes a connection, whose zero value is ready to use. While packets arrive, parsers
-// call [Register] and [Unregister]. On teardown, on timeout, when it makes room for others, and
-// when it shuts down, the owner calls [StateRemove], which runs the hooks in the order of
-// registration. Hooks may register and unregister hooks meanwhile; what they register runs in the
-// same removal. When StateRemove has returned, the connection holds no hook and takes none:
-// Register returns false, so that a caller always learns when its hook will not run. Exported
-// members and fields stay readable. The owner may then drop the connection or reuse its memory with
-// *c = conn.Connection{…}.
+// The zero value is ready to use. While packets arrive, parsers call [Register] and [Unregister].
+// [StateRemove] runs the hooks in order of registration, on the calling goroutine. Hooks may
+// register and unregister hooks; those that they register run in the same removal. When StateRemove
+// has returned, the connection holds no hook and accepts none: Register returns false, so a caller
+// always learns that its hook will not run. Exported members and fields stay readable. The owner
+// may then drop the connection, or reuse its memory with *c = conn.Connection{…}.
 //
-// TCP goes on after the first FIN: an analyzer that removes a connection there sees it begin again
-// with the other side's FIN or the last ACK. Keep it for a few seconds after both sides have
-// finished.
+// A TCP connection outlives its first FIN. An analyzer that removes it there sees it begin again
+// with the other side's FIN or the last ACK, so keep it for a few seconds (Zeek: 5 s).
 //
 // # What a hook needs
 //
-// A hook gets the connection and nothing else, so that it can be a function that captures nothing.
-// What it needs, such as a log, the time of the capture, or why the connection ended, it finds
-// through the connection: in plain members of a type that embeds Hooks, or through a pointer in the
-// Field of its parser. There it also leaves what it wants to give back to the owner. The owner
-// should not set a Field on every connection that it removes for this: that makes those pay that
-// have no hook.
+// A hook receives only the connection, so that it can be a function that captures nothing. It finds
+// everything else, such as a log or the reason for the removal, through the connection: in members
+// of the type that holds the Hooks, or through a pointer in the parser's Field. It leaves results
+// for the owner in the same place. The owner should not set a Field on every connection just before
+// removing it: that would make connections without hooks pay.
 //
-// A parser that is done before the connection is, as when a protocol is upgraded to another, runs
-// its hook itself, once:
+// A parser that finishes before the connection does, as when HTTP is upgraded to WebSocket, runs
+// its hook itself. The hook still runs once:
 //
 //	if conn.Unregister(c, finalize) {
 //		finalize(c)
 //	}
 //
+// State that moves to another connection takes its hook along:
+//
+//	if conn.Unregister(from, finalize) {
+//		conn.Register(to, finalize)
+//	}
+//
 // # Identity of hooks
 //
-// Register ignores a hook that is registered already, and Unregister finds the hook to take back,
+// Register ignores a hook that is already registered, and Unregister finds the hook to take back,
 // by identity. Go has no == for func values; here, a hook is one func value:
 //
 //   - A top-level function, a method expression such as (*tcpConn).finalize, or an instance of
-//     either with concrete types, such as finalize[State], is one hook wherever it is named. Prefer
-//     these.
+//     either with concrete types, such as finalize[State], is the same hook wherever it is written.
+//     Prefer these.
 //   - A variable is the hook that it holds.
-//   - Take everything else for a new hook each time it is evaluated, and keep it in a variable to
-//     register it once or to unregister it: literals, method values such as s.finalize, the results
-//     of [Chain] and of other calls, and instances with type parameters, such as finalize[T].
+//   - Treat any other expression as a new hook each time it is evaluated: a literal, a method value
+//     such as s.finalize, the result of [Chain] or of another call, an instance with type parameters
+//     such as finalize[T]. Keep it in a variable to register it once or to unregister it.
 //
-// Whether a literal that needs no variable of its function is new each time depends on what the
-// compiler inlines, and may differ between an optimized and a debug build.
+// Whether a literal that captures nothing is a new hook each time depends on inlining, and differs
+// between builds.
 //
-// The vet check hookvet, in a module beside this package, finds hooks that are not what they seem:
+// [context.AfterFunc] returns a stop function instead. That is one more value to keep per
+// connection and hook, and the parser must remember whether it has registered already. With
+// identity, the function's name is the token: a parser calls Register and Unregister at will and
+// keeps nothing.
 //
-//	go get -tool example.com/conn/hookvet/cmd/hookvet
-//	go tool hookvet ./... && go vet ./...
+// The vet check hookvet, a module in the same repository, finds mistakes with identity.
 //
-// # Ownership and concurrency
+// # Ownership
 //
-// A connection belongs to one goroutine at a time, as the parsers that work on it do. It may be
-// handed to another, through a channel for example. Different connections need no coordination: no
-// path that runs once a connection takes a lock or writes what others read. StateRemove runs the
-// hooks on the goroutine that calls it.
+// At any moment one goroutine may use a connection: the one that owns it, or the one that holds the
+// lock that guards it. Any lock that your program already has will do; a connection has none of its
+// own. Different connections need no coordination: no path that runs once per connection takes a
+// lock or writes memory that other connections read. The examples show the usual shapes:
 //
-// An analyzer that reads the two directions of a connection on two goroutines has the parsers'
-// state shared between them, and removes the connection when both are done: it closes the readers'
-// channels, waits for them, and calls StateRemove; or the last reader out calls it. What belongs to
-// a third goroutine, such as the one that assembles the streams, cannot be cleared by a hook then.
+//   - One goroutine owns all connections, and others send it packets (Example (Goroutine)); or
+//     several workers each own some of them (Example (Workers)).
+//   - A map, a mutex, and a janitor that removes idle connections (Example (Mutex)).
+//   - A goroutine per direction and a timer (Example (Directions)).
 //
-// Workers that each have connections of their own need the packets of both directions. A symmetric
-// hash of the addresses, such as the FastHash of a gopacket NetworkFlow, brings these to the same
-// worker. A worker that gets no packets for a while needs the time of the capture from the others,
-// or its connections do not time out.
+// With a lock, four rules apply:
+//
+//   - StateRemove runs the hooks while its caller holds the lock. A hook must not take that lock
+//     again, and other locks only where your lock order allows them after it.
+//   - Unlock with defer, and recover inside of it, around StateRemove alone (see Panics).
+//   - A reader may get a connection from the map, and wait for the lock while the janitor removes
+//     it. Then no hook will run: check Removed under the lock, and deliver what is pending yourself.
+//     The result of Register does not tell, since it is also false for a hook that is registered.
+//   - A hook must not pass its connection to another goroutine, send it on a channel, or put it
+//     into a pool, because StateRemove is not finished with it. Set a flag in the hook, and hand the
+//     connection over after StateRemove has returned.
+//
+// The last rule also holds without a lock.
 //
 // # Panics
 //
-// Misuse that cannot be anything but a bug panics with a message that starts with "conn: ":
-// Register of a nil hook, and Chain with a nil body. A nil *Connection, *Hooks or *Field is a nil
-// pointer dereference. Everything else has a defined result: registering twice or too late,
-// unregistering what was never registered, removing twice or from inside a hook.
+// Passing a nil hook to Register, or a nil body to Chain, panics with a message that starts with
+// "conn: ". A nil *Connection, *Hooks or *Field is a nil pointer dereference. Everything else has a
+// defined result: registering twice or too late, unregistering an unknown hook, removing twice or
+// from inside a hook.
 //
 // A hook that panics does not keep the others from running. They run first, the connection is
-// removed, and then the panic goes on to the caller of StateRemove, with the stack of the hook that
-// raised it. The same is true for a hook that ends its goroutine with [runtime.Goexit], as a
-// failing test does.
+// removed, and then the panic continues to the caller of StateRemove, with the stack of the hook
+// that raised it. The same holds for a hook that calls [runtime.Goexit], as a failing test does.
 //
-// An analyzer that is to outlive a faulty parser recovers around StateRemove and nothing more:
+// An analyzer that should outlive a faulty parser recovers around StateRemove and nothing more:
 //
-//	func (s *stream) ReassemblyComplete(reassembly.AssemblerContext) bool {
+//	func (t *table) remove(c *conn.Connection) {
+//		delete(t.flows, c.ID)
 //		defer func() {
 //			if v := recover(); v != nil {
-//				log.Printf("%s: %v\n%s", s.c.UID, v, debug.Stack())
+//				log.Printf("%s: %v\n%s", c.UID, v, debug.Stack())
 //			}
 //		}()
-//		conn.StateRemove(s.c)
-//		return true
+//		conn.StateRemove(c)
 //	}
 //
-// The hooks run there while gopacket holds the lock of its connection. A panic that is recovered
-// farther out, around Assemble or FlushAll, leaves that lock held, and all other connections that
-// were to be flushed unflushed: the next flush waits for ever.
+// A panic that is recovered farther out skips whatever lies between: a lock stays locked unless its
+// unlock is deferred, and other connections that were about to be removed are not.
 //
 // # Cost
 //
 // A connection without hooks allocates nothing, and StateRemove is inlined to a load, a test and a
-// store. Registering and running hooks that are top-level functions, method expressions or
-// package-level variables allocates nothing either: connections with the same hooks in the same
-// order share one list of them, made when the first of these connections comes. Any other hook
-// gives its connection a list of its own, which costs two small allocations for the first and less
-// than one, on average, for each that follows. The shared lists are bounded, at about two
-// megabytes, whatever traffic brings; when they are full, connections with further combinations
-// have lists of their own until the next garbage collection has emptied the shared ones. A hook
-// that the initialization of a package makes counts as living as long as the program: the shared
-// lists may keep it when the last connection that had it is gone.
+// store. Hooks that are top-level functions, method expressions, or function literals in
+// package-level variables cost no allocation, however many: connections with the same hooks in the
+// same order share one list of them. Any other hook costs its connection one allocation for up to
+// four hooks, besides the closure itself. The shared lists take at most about two megabytes,
+// whatever traffic arrives; when they are full, connections with new combinations get lists of
+// their own until the next garbage collection empties the shared ones. Such a list may keep a hook
+// made during package initialization reachable after its last connection is gone.
 //
-// Register, Unregister and Registered take time in proportion to the hooks of the connection, or
-// less, and RemovalHooks does so for each hook that it yields. There should be a few: one a
-// protocol, with the pending requests in a Field, rather than one a request.
+// Register, Unregister and Registered take time proportional to the number of the connection's
+// hooks, or less; RemovalHooks takes that long for each hook it yields. Register one hook per
+// protocol, with the pending requests in its state, rather than one hook per request.
 package conn
