@@ -133,6 +133,57 @@ func TestRowsAreGathered(t *testing.T) {
 	assert.Equal(t, append(want, "last\n"), got)
 }
 
+func TestStatsCountRowsThatWereWritten(t *testing.T) {
+	for name, out := range map[string]*logs.Output{"a stream": logs.NewOutput(new(writes), nil), "a folder": func() *logs.Output {
+		_, out, _ := folder(t)
+		return out
+	}()} {
+		t.Run(name, func(t *testing.T) {
+			a, b := logs.NewWriter(out), logs.NewWriter(out)
+			for _, path := range []string{"x", "y", "x"} {
+				a.Write(row{Path: path})
+				b.Write(row{Path: path})
+			}
+			assert.Empty(t, out.Stats().Rows, "gathered")
+			a.Flush()
+			assert.Equal(t, map[string]uint64{"x": 2, "y": 1}, out.Stats().Rows)
+			b.Flush()
+			b.Flush()
+			assert.Equal(t, map[string]uint64{"x": 4, "y": 2}, out.Stats().Rows)
+			out.Rotate()
+			require.NoError(t, out.Close())
+			a.Write(row{Path: "x"})
+			a.Flush()
+			stats := out.Stats()
+			assert.EqualValues(t, 4, stats.Rows["x"], "that one was lost")
+			assert.EqualValues(t, 1, stats.WriteErrors)
+			assert.Zero(t, stats.RotationErrors)
+			assert.Equal(t, map[string]uint64{"a stream": 0, "a folder": 2}[name], stats.Rotations)
+		})
+	}
+}
+
+// slow is a stream whose reader takes nothing.
+type slow chan struct{}
+
+func (s slow) Write(b []byte) (int, error) { <-s; return len(b), nil }
+
+func TestStatsDoNotWaitForSlowReader(t *testing.T) {
+	stream := make(slow)
+	out := logs.NewOutput(stream, nil)
+	w := logs.NewWriter(out)
+	w.Write(row{Path: "x"})
+	done := make(chan struct{})
+	go func() { defer close(done); w.Flush() }()
+	for range 100 {
+		assert.Empty(t, out.Stats().Rows)
+		time.Sleep(100 * time.Microsecond)
+	}
+	close(stream)
+	<-done
+	assert.EqualValues(t, 1, out.Stats().Rows["x"])
+}
+
 func TestRowThatIsNotJSONIsABug(t *testing.T) {
 	w := logs.NewWriter(logs.NewOutput(new(writes), nil))
 	assert.PanicsWithValue(t, "logs: a row of x is not JSON: json: unsupported value: NaN", func() {
@@ -373,6 +424,7 @@ func TestFilesThatCannotBeBegunAnewAreAnError(t *testing.T) {
 		require.NoError(t, os.RemoveAll(dir))
 		call(out)
 		assert.ErrorIs(t, out.Close(), os.ErrNotExist, name)
+		assert.EqualValues(t, 1, out.Stats().RotationErrors)
 	}
 }
 

@@ -1,8 +1,11 @@
 package logs
 
 import (
+	"iter"
 	"net/netip"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"example.com/conn"
@@ -79,14 +82,18 @@ func appendText(b []byte, s string) []byte {
 
 // A WeirdLimit bounds weird.log: of each name, it allows the first thousands in ten minutes, and
 // then one in a thousand. It is what Zeek calls sampling. The zero value is ready to use, by one
-// goroutine.
+// goroutine, but for Counts.
 type WeirdLimit struct {
-	names map[string]*weirdCount
+	names  map[string]*weirdCount
+	latest atomic.Pointer[weirdCount] // which links all that are in names
 }
 
 type weirdCount struct {
+	name  string
+	next  *weirdCount   // the one before
+	all   atomic.Uint64 // since the start
 	since time.Time
-	n     int
+	n     int // in the interval that began at since
 }
 
 // How many rows of a name are allowed, and of how many one is from then on until the interval is
@@ -108,12 +115,26 @@ func (l *WeirdLimit) Allow(name string, now time.Time) bool {
 		if len(l.names) >= maxWeirdNames {
 			return false
 		}
-		c = &weirdCount{since: now}
-		l.names[name] = c
+		c = &weirdCount{name: strings.Clone(name), since: now, next: l.latest.Load()}
+		l.names[c.name] = c
+		l.latest.Store(c)
 	}
 	if now.Sub(c.since) >= weirdInterval {
-		*c = weirdCount{since: now}
+		c.since, c.n = now, 0
 	}
+	c.all.Add(1)
 	c.n++
 	return c.n <= weirdThreshold || c.n%weirdRate == 0
+}
+
+// Counts returns how often Allow was asked for each name, at most a thousand of them, whatever it
+// said. It may be called from any goroutine, and holds up none.
+func (l *WeirdLimit) Counts() iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		for c := l.latest.Load(); c != nil; c = c.next {
+			if !yield(c.name, c.all.Load()) {
+				return
+			}
+		}
+	}
 }

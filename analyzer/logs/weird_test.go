@@ -3,6 +3,7 @@ package logs_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -71,4 +72,9 @@ func TestWeirdLimit(t *testing.T) {
 		names += count(fmt.Sprint("made up ", i), 1)
 	}
 	assert.Equal(t, 998, names)
+
+	counts := maps.Collect(l.Counts())
+	assert.Len(t, counts, 1000)
+	assert.EqualValues(t, 8699, counts["a"], "with those that were not allowed")
+	assert.EqualValues(t, 1, counts["made up 997"])
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,12 +31,15 @@ type Output struct {
 	begun  time.Time // when the files that are open were begun; names what [Output.Rotate] puts aside
 	closed bool
 	err    error // the first that writing met: nothing is written after it
+
+	statsMu sync.Mutex // is never held while something is written
+	stats   OutputStats
 }
 
 // NewOutput returns an Output that writes all rows to w. failed, which may be nil, is called at the
 // first error.
 func NewOutput(w io.Writer, failed func(error)) *Output {
-	return &Output{stream: w, failed: failed}
+	return &Output{stream: w, failed: failed, stats: newOutputStats()}
 }
 
 // NewDir returns an Output that writes a file for each log, such as conn.log, in the folder dir,
@@ -55,12 +59,12 @@ func NewDir(dir string, failed func(error)) (*Output, error) {
 	if err := putAsideLeftovers(dir); err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
-	return &Output{dir: dir, lock: lock, failed: failed, files: make(map[string]*os.File), begun: time.Now()}, nil
+	return &Output{dir: dir, lock: lock, failed: failed, files: make(map[string]*os.File), begun: time.Now(), stats: newOutputStats()}, nil
 }
 
-// write writes whole lines of the log named path.
-func (o *Output) write(path string, lines []byte) {
-	o.do(func() error {
+// write writes whole lines of the log named path, and reports whether it could.
+func (o *Output) write(path string, lines []byte) bool {
+	return o.do(&o.stats.WriteErrors, func() error {
 		if o.closed {
 			return os.ErrClosed
 		}
@@ -100,8 +104,9 @@ func appendTo(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 }
 
-// do calls f under the lock unless there was an error, and takes note of the first.
-func (o *Output) do(f func() error) {
+// do calls f under the lock unless there was an error, and takes note of the first, which
+// it counts in errors, a part of o.stats. It reports whether there is none.
+func (o *Output) do(errors *uint64, f func() error) bool {
 	o.mu.Lock()
 	first := false
 	if o.err == nil {
@@ -111,16 +116,20 @@ func (o *Output) do(f func() error) {
 	}
 	err := o.err
 	o.mu.Unlock()
-	if first && o.failed != nil {
-		o.failed(err)
+	if first {
+		o.count(func(*OutputStats) { *errors++ })
+		if o.failed != nil {
+			o.failed(err)
+		}
 	}
+	return err == nil
 }
 
 // Reopen opens the files in the folder again, by name: a file that was moved away in the meantime,
 // as logrotate does, is created again, and one that is still there is continued. It does nothing to
 // a stream.
 func (o *Output) Reopen() {
-	o.do(func() error {
+	o.do(&o.stats.RotationErrors, func() error {
 		for path, f := range o.files {
 			delete(o.files, path)
 			if err := f.Close(); err != nil {
@@ -139,7 +148,7 @@ func (o *Output) Reopen() {
 // Rotate puts the files in the folder aside under names with the time when they were begun, such as
 // conn.20060102T150405.000Z.log, and begins new ones. It does nothing to a stream.
 func (o *Output) Rotate() {
-	o.do(func() error {
+	o.do(&o.stats.RotationErrors, func() error {
 		begun := o.begun
 		o.begun = time.Now()
 		for path, f := range o.files {
@@ -150,6 +159,7 @@ func (o *Output) Rotate() {
 			if err := putAside(o.name(path), begun); err != nil {
 				return err
 			}
+			o.count(func(stats *OutputStats) { stats.Rotations++ })
 		}
 		return nil
 	})
@@ -158,7 +168,7 @@ func (o *Output) Rotate() {
 // Close closes the files and returns the first error that writing met. All Writers must be flushed
 // before.
 func (o *Output) Close() error {
-	o.do(func() error {
+	o.do(&o.stats.WriteErrors, func() error {
 		var err error
 		for path, f := range o.files {
 			delete(o.files, path)
@@ -179,22 +189,54 @@ func (o *Output) Close() error {
 	return o.err
 }
 
+// OutputStats is what an [Output] has counted.
+type OutputStats struct {
+	Rows                        map[string]uint64 // that were written, by log
+	Rotations                   uint64            // files that [Output.Rotate] has put aside
+	WriteErrors, RotationErrors uint64            // the second of Rotate and [Output.Reopen]; the first of any ends all writing
+}
+
+func newOutputStats() OutputStats { return OutputStats{Rows: make(map[string]uint64)} }
+
+// Stats returns what was counted so far. It does not wait for a write that takes long.
+func (o *Output) Stats() OutputStats {
+	o.statsMu.Lock()
+	defer o.statsMu.Unlock()
+	stats := o.stats
+	stats.Rows = maps.Clone(o.stats.Rows)
+	return stats
+}
+
+// count calls f with what is counted, to change it.
+func (o *Output) count(f func(*OutputStats)) {
+	o.statsMu.Lock()
+	defer o.statsMu.Unlock()
+	f(&o.stats)
+}
+
 // A Writer turns one worker's rows into lines. It gathers them, so that workers meet at the Output
 // once in some hundred rows.
 type Writer struct {
-	out     *Output
-	pending map[string]*buffer // by log; under "" if the Output is a stream, which keeps their order
+	out  *Output
+	logs map[string]*pending
+}
+
+// pending is what is to be written to a log.
+type pending struct {
+	rows   int
+	buffer *buffer // if the Output is a stream, that of all logs: the rows keep their order
 }
 
 // A buffer gathers the lines of one file.
 type buffer struct {
 	bytes.Buffer
-	enc *json.Encoder // to the buffer; half the time of encoding/json (BenchmarkWrite), the same output (FuzzRows)
+	path string
+	enc  *json.Encoder // to the buffer; half the time of encoding/json (BenchmarkWrite), the same output (FuzzRows)
 }
 
 // NewWriter returns a Writer to out. It belongs to one goroutine.
 func NewWriter(out *Output) *Writer {
-	return &Writer{out: out, pending: make(map[string]*buffer)}
+	return &Writer{out: out, logs: make(map[string]*pending)}
 }
 
 // An Appender is a row that writes itself, without its newline. The log that has a row for every
@@ -210,34 +252,60 @@ const flushSize = 64 << 10
 // row cannot be JSON, a caller's bug.
 func (w *Writer) Write(row Row) {
 	path := row.LogName()
-	file := path
-	if w.out.stream != nil {
-		file = ""
+	l := w.logs[path]
+	if l == nil {
+		l = w.newLog(strings.Clone(path))
 	}
-	b := w.pending[file]
-	if b == nil {
-		b = new(buffer)
-		b.enc = json.NewEncoder(b)
-		b.enc.SetEscapeHTML(false)
-		w.pending[strings.Clone(file)] = b
-	}
+	b := l.buffer
 	if a, ok := row.(Appender); ok {
 		b.Write(append(a.AppendJSON(b.AvailableBuffer()), '\n'))
 	} else if err := b.enc.Encode(row); err != nil {
 		panic("logs: a row of " + path + " is not JSON: " + err.Error())
 	}
+	l.rows++
 	if b.Len() >= flushSize {
-		w.out.write(file, b.Bytes())
-		b.Reset()
+		w.flush(b)
 	}
+}
+
+func (w *Writer) newLog(path string) *pending {
+	l := new(pending)
+	if w.out.stream != nil {
+		for _, other := range w.logs {
+			l.buffer = other.buffer
+		}
+	}
+	if l.buffer == nil {
+		l.buffer = &buffer{path: path}
+		l.buffer.enc = json.NewEncoder(l.buffer)
+		l.buffer.enc.SetEscapeHTML(false)
+	}
+	w.logs[path] = l
+	return l
 }
 
 // Flush writes what was gathered.
 func (w *Writer) Flush() {
-	for file, b := range w.pending {
-		if b.Len() > 0 {
-			w.out.write(file, b.Bytes())
-			b.Reset()
-		}
+	for _, l := range w.logs {
+		w.flush(l.buffer)
 	}
+}
+
+// flush writes what b has gathered.
+func (w *Writer) flush(b *buffer) {
+	if b.Len() == 0 {
+		return
+	}
+	written := w.out.write(b.path, b.Bytes())
+	b.Reset()
+	w.out.count(func(stats *OutputStats) {
+		for path, l := range w.logs {
+			if l.buffer == b && l.rows > 0 {
+				if written {
+					stats.Rows[path] += uint64(l.rows)
+				}
+				l.rows = 0
+			}
+		}
+	})
 }
