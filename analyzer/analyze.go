@@ -317,10 +317,11 @@ func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, report fun
 // count of drops.
 const housekeeping = time.Second
 
-// follow takes the frames of a ring until ctx ends, or the ring fails. pass is called between them,
-// now and then.
+// follow takes the frames of a ring until ctx ends, with those that are in the ring then, or until
+// the ring fails. pass is called between them, now and then.
 func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(dropped uint64), pass func()) (err error) {
 	last := time.Now()
+	var stop time.Time // when ctx had ended
 	for n := 1; ; n++ {
 		f, err := r.Next()
 		idle := errors.Is(err, capture.ErrIdle)
@@ -342,7 +343,11 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 		} else {
 			w.lag = now.Sub(f.Time)
 		}
-		if ctx.Err() != nil || now.Sub(last) > housekeeping {
+		if ctx.Err() != nil && stop.IsZero() {
+			stop = now
+		}
+		over := !stop.IsZero() && (idle || f.Time.After(stop))
+		if over || now.Sub(last) > housekeeping {
 			last = now
 			w.log.Flush()
 			if w.onLink, w.dropped, err = r.Stats(); err != nil {
@@ -351,7 +356,7 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 			report(w.dropped)
 			pass()
 		}
-		if ctx.Err() != nil {
+		if over {
 			return nil
 		}
 	}
