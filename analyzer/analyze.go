@@ -130,7 +130,9 @@ func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 
 func newWorker(cfg flow.Config, out *logs.Output) *worker {
 	w := &worker{frames: newFrames(cfg, out)}
-	cfg.Log = w.log
+	if cfg.Log == nil {
+		cfg.Log = w.log
+	}
 	w.table = flow.New(cfg)
 	w.decoder.Servers = w.table.Servers()
 	w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)

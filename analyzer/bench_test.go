@@ -13,6 +13,7 @@ import (
 
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/logs"
+	"example.com/conn/conntest"
 )
 
 // analyzeBytes runs the whole analyzer over a capture in memory.
@@ -24,6 +25,9 @@ func analyzeBytes(t testing.TB, data []byte, workers int, w io.Writer) (*statsRo
 }
 
 func analyzeTo(t testing.TB, out *logs.Output, data []byte, workers int) (*statsRow, float64) {
+	if _, ok := t.(*testing.T); ok {
+		conntest.VerifyRemoved(t)
+	}
 	o := defaults()
 	o.flow.Errors = io.Discard
 	a := newAnalysis(workers, o.flow, out)

@@ -2,9 +2,7 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -13,144 +11,111 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"example.com/conn"
+	"example.com/conn/analyzer/dns"
 	"example.com/conn/analyzer/flow"
+	"example.com/conn/analyzer/ftp"
+	"example.com/conn/analyzer/http"
 	"example.com/conn/analyzer/logs"
-	"example.com/conn/analyzer/protocol"
+	"example.com/conn/analyzer/smtp"
+	"example.com/conn/analyzer/ssh"
+	"example.com/conn/analyzer/tls"
 )
 
-// demo is a capture of the project's own: see testdata/README.md.
+// demo is a capture recorded for this project: see testdata/README.md.
 //
 //go:embed testdata/demo.pcap
 var demo []byte
 
-// A demonstration gathers what removal hooks do, for a person to read.
+// A demonstration stands in for the logs of a table and tells what its removal hooks did.
 type demonstration struct {
-	saved  map[string][]string // by log: records that hooks saved, in their order
-	hooks  map[string]*hookCounts
-	parsed bytes.Buffer // rows
+	table *flow.Table
+
+	saved    map[string][]string // by log: the rows that hooks logged, described
+	services map[string]*serviceCounts
+	hooks    int // that have run up to the latest row of conn.log
+	records  int // that hooks have saved up to it
 }
 
-// hookCounts are what the parser of one protocol did with hooks.
-type hookCounts struct{ registered, unregistered int }
+type serviceCounts struct{ connections, hooks, records int }
 
 func newDemonstration() *demonstration {
-	return &demonstration{saved: make(map[string][]string), hooks: make(map[string]*hookCounts)}
+	return &demonstration{saved: make(map[string][]string), services: make(map[string]*serviceCounts)}
 }
 
-// watch returns a parser like that of make, whose hooks d takes note of.
-func (d *demonstration) watch(make func(protocol.Owner) protocol.Parser) func(protocol.Owner) protocol.Parser {
-	return func(o protocol.Owner) protocol.Parser {
-		w := &watchedOwner{Table: o.(*flow.Table), demonstration: d}
-		p := make(w)
-		if d.hooks[p.Name()] == nil {
-			d.hooks[p.Name()] = new(hookCounts)
-		}
-		w.counts = d.hooks[p.Name()]
-		return p
+// Write takes a row as a logs.Writer does. The row of conn.log is the last of its connection.
+func (d *demonstration) Write(row logs.Row) {
+	r, ok := row.(*logs.Conn)
+	switch why := d.table.Ending(); {
+	case ok:
+		d.count(r.Service)
+	case why != "": // hooks are running
+		d.save(row, why)
 	}
 }
 
-// A watchedOwner is the owner of one parser.
-type watchedOwner struct {
-	*flow.Table
-	demonstration *demonstration
-	counts        *hookCounts
-}
-
-func (w *watchedOwner) Register(c *conn.Connection, hk conn.RemovalHook) bool {
-	ok := w.Table.Register(c, hk)
-	if ok {
-		w.counts.registered++
+// count counts a connection that has just been removed.
+func (d *demonstration) count(service string) {
+	if service == "" {
+		service = "none"
 	}
-	return ok
-}
-
-func (w *watchedOwner) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
-	ok := w.Table.Unregister(c, hk)
-	if ok {
-		w.counts.unregistered++
+	c := d.services[service]
+	if c == nil {
+		c = new(serviceCounts)
+		d.services[strings.Clone(service)] = c
 	}
-	return ok
-}
-
-func (w *watchedOwner) Log(row logs.Row) {
-	w.Table.Log(row)
-	if why := w.Table.Ending(); why != "" { // a hook is what logs it
-		w.demonstration.save(row, why)
+	hooks, records := d.table.Stats.HooksRun, 0
+	for _, rows := range d.saved {
+		records += len(rows)
 	}
-}
-
-// A record is the part of rows that says what was left open.
-type record struct {
-	OrigH netip.Addr `json:"id.orig_h"`
-	OrigP uint16     `json:"id.orig_p"`
-	RespH netip.Addr `json:"id.resp_h"`
-	RespP uint16     `json:"id.resp_p"`
-
-	Query       string   `json:"query"`
-	Method      string   `json:"method"`
-	Host        string   `json:"host"`
-	URI         string   `json:"uri"`
-	Status      *int     `json:"status_code"`
-	Command     string   `json:"command"`
-	Arg         string   `json:"arg"`
-	MailFrom    string   `json:"mailfrom"`
-	RcptTo      []string `json:"rcptto"`
-	Helo        string   `json:"helo"`
-	LastReply   string   `json:"last_reply"`
-	ServerName  string   `json:"server_name"`
-	Established bool     `json:"established"`
-	Alert       string   `json:"last_alert"`
-	Client      string   `json:"client"`
-	AuthSuccess *bool    `json:"auth_success"`
+	c.connections++
+	c.hooks += hooks - d.hooks
+	c.records += records - d.records
+	d.hooks, d.records = hooks, records
 }
 
 func (d *demonstration) save(row logs.Row, why string) {
-	text, err := json.Marshal(row)
-	if err != nil {
+	e, ok := row.(interface {
+		Endpoints() (orig, resp netip.AddrPort)
+	})
+	if !ok {
 		return
 	}
-	var r record
-	if json.Unmarshal(text, &r) != nil {
-		return
-	}
+	orig, resp := e.Endpoints()
 	path := row.LogName()
-	d.saved[path] = append(d.saved[path], fmt.Sprintf("%s → %s %s: %s (%s)",
-		netip.AddrPortFrom(r.OrigH, r.OrigP), netip.AddrPortFrom(r.RespH, r.RespP), path, r.open(path), why))
+	d.saved[path] = append(d.saved[path], fmt.Sprintf("%s → %s %s: %s (%s)", orig, resp, path, open(row), why))
 }
 
-// open says what was left open, in words.
-func (r *record) open(path string) string {
-	switch path {
-	case "dns":
-		return "no reply to " + r.Query
-	case "http":
-		request := strings.TrimSpace(r.Method + " " + r.Host + r.URI)
+// open says in words what was open when the connection of row was removed.
+func open(row logs.Row) string {
+	switch r := row.(type) {
+	case *dns.Row:
+		return "no reply to " + text(r.Query)
+	case *http.Row:
+		request := strings.TrimSpace(r.Method + " " + text(r.Host) + text(r.URI))
 		switch {
 		case request == "":
 			return "a body without a request"
-		case r.Status == nil:
+		case r.StatusCode == nil:
 			return "no reply to " + request
 		}
 		return "half a reply to " + request
-	case "ftp":
+	case *ftp.Row:
 		return "no reply to " + strings.TrimSpace(r.Command+" "+r.Arg)
-	case "smtp":
+	case *smtp.Row:
 		if r.MailFrom == "" {
 			return fmt.Sprintf("no mail from %s, after %q", r.Helo, r.LastReply)
 		}
-		return fmt.Sprintf("mail of %s not finished, after %q", r.MailFrom, r.LastReply)
-	case "ssl":
-		text := "handshake cut short"
+		return fmt.Sprintf("mail from %s not finished, after %q", r.MailFrom, r.LastReply)
+	case *tls.Row:
+		s := "handshake cut short"
 		if r.ServerName != "" {
-			text += " with " + r.ServerName
+			s += " with " + r.ServerName
 		}
-		if r.Alert != "" {
-			text += ", after the alert " + r.Alert
+		if r.LastAlert != "" {
+			s += ", after the alert " + r.LastAlert
 		}
-		return text
-	case "ssh":
+		return s
+	case *ssh.Row:
 		if r.AuthSuccess != nil && !*r.AuthSuccess {
 			return "no login by " + r.Client
 		}
@@ -159,52 +124,42 @@ func (r *record) open(path string) string {
 	return "open"
 }
 
+// text returns the text that a row's field points to, "" if the field is unset.
+func text(field *string) string {
+	if field == nil {
+		return ""
+	}
+	return *field
+}
+
 // perLog is how many records of a log are shown.
 const perLog = 3
 
-// report writes what was gathered, and returns the error of writing, if there is one.
+// report writes what was gathered. It returns the first error of writing.
 func (d *demonstration) report(out io.Writer, stats *statsRow) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprint(w, "Removal hooks saved these records, among others, when their connections were removed:\n\n")
-	more := 0
+	more, records := 0, 0
 	for _, path := range slices.Sorted(maps.Keys(d.saved)) {
-		records := d.saved[path]
-		shown := min(perLog, len(records))
-		for _, r := range records[:shown] {
+		rows := d.saved[path]
+		shown := min(perLog, len(rows))
+		for _, r := range rows[:shown] {
 			fmt.Fprintln(w, r)
 		}
-		more += len(records) - shown
+		more += len(rows) - shown
+		records += len(rows)
 	}
 	fmt.Fprintf(w, "… and %d more\n\n", more)
 
-	connections := make(map[string]int)
-	for line := range bytes.Lines(d.parsed.Bytes()) {
-		var row struct {
-			Path    string `json:"_path"`
-			Service string `json:"service"`
-		}
-		if json.Unmarshal(line, &row) == nil && row.Path == "conn" {
-			for s := range strings.SplitSeq(row.Service, ",") {
-				connections[s]++
-			}
-		}
-	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(table, "service\tconnections\thooks registered\ttaken back\trun\t\n")
-	for _, name := range slices.Sorted(maps.Keys(connections)) {
-		h := d.hooks[name]
-		if h == nil {
-			h = new(hookCounts)
-		}
-		shown := name
-		if name == "" {
-			shown = "none"
-		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t\n", shown, connections[name], h.registered, h.unregistered, h.registered-h.unregistered)
+	fmt.Fprint(table, "service\tconnections\thooks run\trecords saved\t\n")
+	for _, service := range slices.Sorted(maps.Keys(d.services)) {
+		c := d.services[service]
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t\n", service, c.connections, c.hooks, c.records)
 	}
-	fmt.Fprintf(table, "all\t%d\t%d\t%d\t%d\t\n", stats.Connections, stats.HooksRegistered, stats.HooksUnregistered, stats.HooksRun)
+	fmt.Fprintf(table, "all\t%d\t%d\t%d\t\n", stats.Connections, stats.HooksRun, records)
 	table.Flush()
-	fmt.Fprint(w, "\nThat was the capture which is part of this program. -json shows its logs; name a FILE to analyze another, -h has more.\n")
+	fmt.Fprint(w, "\nThis was the capture that comes with the program. -json shows its logs; name a FILE to analyze another; -h has more.\n")
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing what hooks saved: %w", err)
 	}

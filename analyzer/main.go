@@ -228,11 +228,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	case o.live.Interface == "" && len(o.files) == 0 && !o.json:
 		show = newDemonstration()
-		out = logs.NewOutput(&show.parsed, nil)
+		out = logs.NewOutput(io.Discard, nil) // for rows that are of no connection
 		o.workers = 1
-		for i, parser := range o.flow.Parsers {
-			o.flow.Parsers[i] = show.watch(parser)
-		}
+		o.flow.Log = show
 	}
 
 	hangup := cancel
@@ -243,6 +241,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	o.flow.Errors = stderr
 	a := newAnalysis(o.workers, o.flow, out)
+	if show != nil {
+		show.table = a.workers[0].table
+	}
 	a.every, a.live = o.stats, o.live.Interface != ""
 	opened := false
 	if a.live {

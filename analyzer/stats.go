@@ -71,20 +71,18 @@ type statsRow struct {
 	UDP         int           `json:"udp_conns"`
 	ICMP        int           `json:"icmp_conns"`
 
-	Packets           int           `json:"packets"`
-	Bytes             int64         `json:"bytes"`
-	HeldBytes         int           `json:"held_bytes"`  // now, for all connections
-	Dropped           uint64        `json:"dropped"`     // by the kernel, on an interface
-	Connections       int           `json:"connections"` // that are in the table no more
-	Removed           int           `json:"removed"`     // the same, counted where hooks run: if it differs, hooks were lost
-	HooksRegistered   int           `json:"hooks_registered"`
-	HooksUnregistered int           `json:"hooks_unregistered"`
-	HooksRun          int           `json:"hooks_run"`
-	DecodeErrors      int           `json:"decode_errors"`
-	BadChecksums      int           `json:"bad_checksums"` // packets that were not believed
-	Evicted           int           `json:"evicted"`       // connections that a full table had no room for
-	Panics            int           `json:"panics"`
-	Duration          *logs.Seconds `json:"duration,omitempty"` // from the first frame to the last
+	Packets      int           `json:"packets"`
+	Bytes        int64         `json:"bytes"`
+	HeldBytes    int           `json:"held_bytes"`  // now, for all connections
+	Dropped      uint64        `json:"dropped"`     // by the kernel, on an interface
+	Connections  int           `json:"connections"` // that are in the table no more
+	Removed      int           `json:"removed"`     // the same, counted where hooks run: if it differs, hooks were lost
+	HooksRun     int           `json:"hooks_run"`
+	DecodeErrors int           `json:"decode_errors"`
+	BadChecksums int           `json:"bad_checksums"` // packets that were not believed
+	Evicted      int           `json:"evicted"`       // connections that a full table had no room for
+	Panics       int           `json:"panics"`
+	Duration     *logs.Seconds `json:"duration,omitempty"` // from the first frame to the last
 }
 
 // LogName implements logs.Row.
@@ -121,7 +119,7 @@ func newStatsRow(at time.Time, now, before *counts, live, last bool) *statsRow {
 	}
 	r.Packets, r.Bytes, r.HeldBytes, r.Dropped = ours.packets, ours.bytes, now.held, ours.dropped
 	r.Connections, r.Removed = ours.flow.Connections-ours.active, ours.flow.Removed
-	r.HooksRegistered, r.HooksUnregistered, r.HooksRun = ours.flow.HooksRegistered, ours.flow.HooksUnregistered, ours.flow.HooksRun
+	r.HooksRun = ours.flow.HooksRun
 	r.DecodeErrors, r.BadChecksums = ours.decodeErrors+ours.flow.DecodeErrors, ours.flow.BadChecksums
 	r.Evicted, r.Panics = ours.flow.Evicted, ours.flow.Panics
 	return r

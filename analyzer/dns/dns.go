@@ -84,7 +84,7 @@ func (p *Parser) Held(c *conn.Connection) int {
 func (p *Parser) Flush(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		s.flush()
-		p.owner.Unregister(c, finalize)
+		conn.Unregister(c, finalize)
 	}
 }
 

@@ -136,8 +136,8 @@ func (s *state) end(c *conn.Connection, r *Row, m *message) {
 		}
 	}
 	if len(s.queries.queues)+len(s.replies.queues) > 0 {
-		o.Register(c, finalize) // unless it is already
+		conn.Register(c, finalize) // unless it is already
 	} else {
-		o.Unregister(c, finalize)
+		conn.Unregister(c, finalize)
 	}
 }

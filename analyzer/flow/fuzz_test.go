@@ -40,12 +40,12 @@ func (g *glutton) Data(c *conn.Connection, p protocol.Packet, data []byte) (int,
 	hook := conn.RemovalHook(func(c *conn.Connection) bool {
 		g.ran++
 		if len(data)%7 == 3 {
-			g.owner.Register(c, func(*conn.Connection) bool { g.ran++; return true })
+			conn.Register(c, func(*conn.Connection) bool { g.ran++; return true })
 		}
 		return true
 	})
 	if created {
-		g.owner.Register(c, hook)
+		conn.Register(c, hook)
 	}
 	for i, b := range data {
 		switch b {
@@ -54,7 +54,7 @@ func (g *glutton) Data(c *conn.Connection, p protocol.Packet, data []byte) (int,
 		case 'l':
 			return i, protocol.More
 		case 'e':
-			g.owner.Expect(c.ID.Orig.Addr(), c.ID.Resp, "data", func(c *conn.Connection) { g.owner.Register(c, hook) })
+			g.owner.Expect(c.ID.Orig.Addr(), c.ID.Resp, "data", func(c *conn.Connection) { conn.Register(c, hook) })
 		case 'o':
 			return i + 1, protocol.HandOver
 		case 'v':
@@ -64,9 +64,9 @@ func (g *glutton) Data(c *conn.Connection, p protocol.Packet, data []byte) (int,
 		case 'p':
 			panic("glutton")
 		case 'r':
-			g.owner.Register(c, hook)
+			conn.Register(c, hook)
 		case 'u':
-			g.owner.Unregister(c, hook)
+			conn.Unregister(c, hook)
 		case 'w':
 			g.owner.Weird(c, "weird "+string(data[:i]), string(data))
 		case 'c':
@@ -157,7 +157,6 @@ func FuzzTable(f *testing.F) {
 		assert.Zero(t, table.Held())
 		assert.Zero(t, table.Len())
 		assert.Equal(t, s.Connections, s.Removed)
-		assert.Equal(t, s.HooksRegistered, s.HooksUnregistered+s.HooksRun)
-		assert.LessOrEqual(t, s.HooksRun, all[0].ran+all[1].ran)
+		assert.LessOrEqual(t, s.HooksRun, all[0].ran+all[1].ran) // hooks register hooks, too
 	})
 }

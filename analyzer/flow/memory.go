@@ -3,6 +3,7 @@ package flow
 import (
 	"math/bits"
 
+	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
 )
 
@@ -161,7 +162,8 @@ func (t *Table) dismiss(f *flow, weird string) {
 		t.weird(f, weird, "", "")
 	}
 	for hk := range f.RemovalHooks() {
-		if t.Unregister(&f.Connection, hk) {
+		if conn.Unregister(&f.Connection, hk) {
+			t.Stats.HooksRun++
 			t.contain(f, func() { hk(&f.Connection) })
 		}
 	}

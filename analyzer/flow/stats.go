@@ -6,18 +6,17 @@ import (
 	"example.com/conn"
 )
 
-// Stats is what a Table has counted. Connections equals Removed, and HooksRegistered the sum of the
-// other two, once the table is closed.
+// Stats is what a Table has counted. Connections equals Removed once the table is closed.
 type Stats struct {
-	Connections, Removed                         int
-	Begun, Ended                                 [NumTransports]int // Connections and Removed, by transport
-	RemovedFor                                   [NumReasons]int    // Removed, by reason
-	Evicted                                      int                // of Removed, those that made room for others
-	HooksRegistered, HooksUnregistered, HooksRun int
-	DecodeErrors                                 int // packets whose transport header could not be read
-	BadChecksums                                 int // packets that were not believed
-	Panics                                       int
-	HookTime                                     time.Duration // that hooks took, with what they log
+	Connections, Removed int
+	Begun, Ended         [NumTransports]int // Connections and Removed, by transport
+	RemovedFor           [NumReasons]int    // Removed, by reason
+	Evicted              int                // of Removed, those that made room for others
+	HooksRun             int                // those that were pending when their connection was removed, or its parser given up
+	DecodeErrors         int                // packets whose transport header could not be read
+	BadChecksums         int                // packets that were not believed
+	Panics               int
+	HookTime             time.Duration // that hooks took, with what they log
 }
 
 // Add adds n times the counts of o, such as 1 to sum up what several tables have counted, or -1 to
@@ -33,8 +32,6 @@ func (s *Stats) Add(o *Stats, n int) {
 		s.RemovedFor[i] += n * o.RemovedFor[i]
 	}
 	s.Evicted += n * o.Evicted
-	s.HooksRegistered += n * o.HooksRegistered
-	s.HooksUnregistered += n * o.HooksUnregistered
 	s.HooksRun += n * o.HooksRun
 	s.DecodeErrors += n * o.DecodeErrors
 	s.BadChecksums += n * o.BadChecksums

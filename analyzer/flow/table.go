@@ -51,9 +51,9 @@ type Config struct {
 	IgnoreChecksums bool           // believe TCP, UDP and ICMP without looking at their checksums; Zeek's flag -C
 	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; nil stands for PrivateNetworks
 	Parsers         []func(protocol.Owner) protocol.Parser
-	Log             *logs.Writer
-	Errors          io.Writer  // where panics of parsers and hooks are reported
-	Once            *sync.Once // of what is said once for all tables that share it; nil if there is one table
+	Log             interface{ Write(logs.Row) } // takes the rows of all logs, such as a *logs.Writer
+	Errors          io.Writer                    // where panics of parsers and hooks are reported
+	Once            *sync.Once                   // of what is said once for all tables that share it; nil if there is one table
 }
 
 // A Table follows connections. It and all it refers to belong to one goroutine.
@@ -107,7 +107,6 @@ type flow struct {
 	seen    [2]uint8 // letters that are in the history; see recordOnce
 	letters [12]byte // where most histories have room
 	history []byte   // at most maxHistory
-	hooks   int32    // that are registered and did not run
 	held    int      // bytes that are counted in Table.held
 	*rare            // nil for most
 	content          // for detect.go and deliver.go
@@ -174,26 +173,6 @@ func (t *Table) Servers() *identity.Servers { return t.servers }
 
 // Log implements protocol.Owner.
 func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row) }
-
-// Register implements protocol.Owner.
-func (t *Table) Register(c *conn.Connection, hk conn.RemovalHook) bool {
-	ok := conn.Register(c, hk)
-	if f := t.flowOf(c); ok && f != nil {
-		t.Stats.HooksRegistered++
-		f.hooks++
-	}
-	return ok
-}
-
-// Unregister implements protocol.Owner.
-func (t *Table) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
-	ok := conn.Unregister(c, hk)
-	if f := t.flowOf(c); ok && f != nil {
-		t.Stats.HooksUnregistered++
-		f.hooks--
-	}
-	return ok
-}
 
 // flowOf returns the flow that c is part of, nil if the table does not have it.
 func (t *Table) flowOf(c *conn.Connection) *flow {
@@ -326,18 +305,28 @@ func (t *Table) forget(f *flow) {
 // "end of capture"; it is empty while none run.
 func (t *Table) Ending() string { return t.ending.String() }
 
-// stateRemove runs the hooks of f. That each of those that are registered runs once is what package
-// conn promises, also those that hooks register.
+// stateRemove runs the hooks of f.
 func (t *Table) stateRemove(f *flow) {
-	if f.hooks == 0 {
+	hooks := f.pendingHooks()
+	if hooks == 0 {
 		t.contain(f, func() { conn.StateRemove(&f.Connection) })
 		return
 	}
 	start := time.Now()
 	t.contain(f, func() { conn.StateRemove(&f.Connection) })
 	t.Stats.HookTime += time.Since(start)
-	t.Stats.HooksRun += int(f.hooks)
-	f.hooks = 0
+	t.Stats.HooksRun += hooks
+}
+
+// pendingHooks returns how many hooks the removal of f would run.
+func (f *flow) pendingHooks() (n int) {
+	if len(f.services) == 0 {
+		return 0 // no parser has had it
+	}
+	for range f.RemovalHooks() {
+		n++
+	}
+	return n
 }
 
 // contain calls a parser or hook with f. If it panics, that is reported, and f goes on without

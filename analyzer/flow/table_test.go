@@ -20,6 +20,7 @@ import (
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
+	"example.com/conn/conntest"
 )
 
 var (
@@ -40,6 +41,7 @@ type harness struct {
 }
 
 func newHarness(t *testing.T, change func(*flow.Config), parsers ...*fake) *harness {
+	conntest.VerifyRemoved(t)
 	h := &harness{t: t, now: start}
 	h.log = logs.NewWriter(logs.NewOutput(&h.rows, nil))
 	cfg := flow.Config{
@@ -54,6 +56,7 @@ func newHarness(t *testing.T, change func(*flow.Config), parsers ...*fake) *harn
 		change(&cfg)
 	}
 	h.table = flow.New(cfg)
+	t.Cleanup(h.table.Close)
 	return h
 }
 
@@ -172,7 +175,6 @@ func (h *harness) close() []string {
 	h.table.Close()
 	s := h.table.Stats
 	assert.Equal(h.t, s.Connections, s.Removed)
-	assert.Equal(h.t, s.HooksRegistered, s.HooksUnregistered+s.HooksRun)
 	return h.conns()
 }
 
@@ -226,7 +228,7 @@ func (f *fake) Data(c *conn.Connection, p protocol.Packet, data []byte) (int, pr
 	if _, created := f.state.GetOrNew(c); created && f.hook == nil {
 		f.hook = func(*conn.Connection) bool { f.ran++; return true }
 	}
-	f.owner.Register(c, f.hook)
+	conn.Register(c, f.hook)
 	if !f.unsure {
 		f.owner.Confirm(c)
 	}
@@ -780,7 +782,7 @@ func TestRemovedConnectionIsNotUsedAgain(t *testing.T) {
 	p = &fake{name: "hello", udp: true}
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		kept = c
-		p.owner.Unregister(c, p.hook)
+		conn.Unregister(c, p.hook)
 		return len(data), protocol.More
 	}
 	h = newHarness(t, nil, p)
@@ -955,25 +957,22 @@ func TestPrivateNetworksIn6to4(t *testing.T) {
 	assert.Contains(t, flow.PrivateNetworks, netip.MustParsePrefix("2002:c0a8::/32"))
 }
 
-func TestStatsCountHooksOfConnections(t *testing.T) {
+func TestStatsCountHooksThatRan(t *testing.T) {
 	p := &fake{name: "hello"}
-	other := func(*conn.Connection) bool { return true }
+	second := func(*conn.Connection) bool { return true }
+	taken := func(*conn.Connection) bool { return true }
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
-		var elsewhere conn.Connection // that the table does not have
-		assert.False(t, p.owner.Register(c, p.hook), "is registered")
-		assert.False(t, p.owner.Unregister(c, other), "is not registered")
-		assert.True(t, p.owner.Register(&elsewhere, other))
-		assert.True(t, p.owner.Unregister(&elsewhere, other))
-		assert.True(t, p.owner.Register(c, other))
-		assert.True(t, p.owner.Unregister(c, other))
+		conn.Register(c, second)
+		conn.Register(c, taken)
+		conn.Unregister(c, taken)
 		return len(data), protocol.More
 	}
 	h := newHarness(t, nil, p)
 	h.handshake()
 	h.tcp(client, server, "A", 101, 501, "hello")
+	assert.Zero(t, h.table.Stats.HooksRun)
 	h.close()
-	s := h.table.Stats
-	assert.Equal(t, [3]int{2, 1, 1}, [3]int{s.HooksRegistered, s.HooksUnregistered, s.HooksRun})
+	assert.Equal(t, 2, h.table.Stats.HooksRun)
 }
 
 // What answers what is RFC 792's, 950's and 1256's, and of ICMPv6 RFC 2710's, 4443's, 4620's,
@@ -1416,9 +1415,9 @@ func TestHooksAreCounted(t *testing.T) {
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		switch string(data) {
 		case "+":
-			p.owner.Register(c, b)
+			conn.Register(c, b)
 		case "-":
-			p.owner.Unregister(c, b)
+			conn.Unregister(c, b)
 		}
 		return len(data), protocol.More
 	}
@@ -1431,7 +1430,6 @@ func TestHooksAreCounted(t *testing.T) {
 	}
 	h.close()
 	s := h.table.Stats
-	assert.Equal(t, []int{3, 1, 2}, []int{s.HooksRegistered, s.HooksUnregistered, s.HooksRun})
 	assert.Equal(t, ran, s.HooksRun)
 }
 
@@ -1441,7 +1439,7 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 	hook := conn.RemovalHook(func(*conn.Connection) bool { ran++; return true })
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, b []byte) (int, protocol.Next) {
-		p.owner.Expect(client.Addr(), data, "hello-data", func(c *conn.Connection) { p.owner.Register(c, hook) })
+		p.owner.Expect(client.Addr(), data, "hello-data", func(c *conn.Connection) { conn.Register(c, hook) })
 		return len(b), protocol.More
 	}
 	h := newHarness(t, nil, p)

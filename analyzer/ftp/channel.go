@@ -49,7 +49,7 @@ func (s *state) expect(c *conn.Connection, orig netip.Addr, resp netip.AddrPort,
 		// A hook of one connection that works on the state of another: it is a closure, made for
 		// this one data connection. The control connection may be gone by then; its state is still
 		// there. Both connections belong to the same worker.
-		s.parser.owner.Register(data, func(*conn.Connection) bool {
+		conn.Register(data, func(*conn.Connection) bool {
 			s.channels = slices.DeleteFunc(s.channels, func(other *channel) bool { return other == ch })
 			return true
 		})

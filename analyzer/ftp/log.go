@@ -149,9 +149,9 @@ func (s *state) name(c *conn.Connection, arg []byte, tooLong string) string {
 // settle registers finalize if a row is pending, or takes it back.
 func (s *state) settle(c *conn.Connection) {
 	if s.rows > 0 {
-		s.parser.owner.Register(c, finalize)
+		conn.Register(c, finalize)
 	} else {
-		s.parser.owner.Unregister(c, finalize)
+		conn.Unregister(c, finalize)
 	}
 }
 

@@ -212,7 +212,7 @@ func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 // hand whose end might make one. It was registered when the first row became pending.
 func (s *state) settleHook(c *conn.Connection) {
 	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
-		s.parser.owner.Unregister(c, finalize)
+		conn.Unregister(c, finalize)
 	}
 }
 

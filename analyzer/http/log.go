@@ -105,7 +105,7 @@ func (s *state) at(c *conn.Connection, place int) *transaction {
 		s.pending = slices.Insert(s.pending, i, transaction{place: place, row: &Row{
 			Header: logs.NewHeader("http", c, s.now), TransDepth: s.depth, Tags: []string{},
 		}})
-		s.parser.owner.Register(c, finalize)
+		conn.Register(c, finalize)
 	}
 	return &s.pending[i]
 }

@@ -27,6 +27,11 @@ type Header struct {
 // LogName returns the name of the log that the row is of.
 func (h *Header) LogName() string { return h.Path }
 
+// Endpoints returns the originator and the responder of the connection that the row is of.
+func (h *Header) Endpoints() (orig, resp netip.AddrPort) {
+	return netip.AddrPortFrom(h.OrigH, h.OrigP), netip.AddrPortFrom(h.RespH, h.RespP)
+}
+
 // A Row is a pointer to a struct that embeds a [Header].
 type Row interface{ LogName() string }
 

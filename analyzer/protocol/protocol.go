@@ -130,11 +130,6 @@ func Violated(confirmed bool, seen int) Next {
 // An Owner is what a parser may ask of the analyzer. It is used by the worker that the parser
 // serves, and by no other goroutine.
 type Owner interface {
-	// Register is [conn.Register] and Unregister is [conn.Unregister], counted for the analyzer's
-	// stats.
-	Register(c *conn.Connection, hk conn.RemovalHook) bool
-	Unregister(c *conn.Connection, hk conn.RemovalHook) bool
-
 	// Log writes row to the log that its header names. The row is written before Log returns.
 	Log(row logs.Row)
 

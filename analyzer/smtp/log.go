@@ -95,7 +95,7 @@ func (s *state) current(c *conn.Connection) *Row {
 func (s *state) activate(c *conn.Connection) {
 	if !s.muted {
 		s.active = true
-		s.parser.owner.Register(c, finalize)
+		conn.Register(c, finalize)
 	}
 }
 
@@ -104,7 +104,7 @@ func (s *state) log(c *conn.Connection) {
 	if s.active {
 		s.parser.owner.Log(s.row)
 		s.active = false
-		s.parser.owner.Unregister(c, finalize)
+		conn.Unregister(c, finalize)
 		s.row = nil
 	}
 	if s.muted {

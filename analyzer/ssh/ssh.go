@@ -153,7 +153,7 @@ func (s *state) log() {
 // finish logs a connection of which no more will be known.
 func (s *state) finish(c *conn.Connection) {
 	s.log()
-	s.parser.owner.Unregister(c, finalize)
+	conn.Unregister(c, finalize)
 }
 
 // line takes a line of the greeting.
@@ -176,7 +176,7 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	if created {
 		s.parser = p
 		s.row = newRow(c, pkt.Time)
-		p.owner.Register(c, finalize)
+		conn.Register(c, finalize)
 	}
 	if s.row == nil {
 		return n, protocol.Stop // it was flushed

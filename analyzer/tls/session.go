@@ -100,14 +100,14 @@ func (a account) Flush(c *conn.Connection) {
 func (s *state) begin(c *conn.Connection, pkt protocol.Packet) {
 	if s.row.Path == "" {
 		s.row.Header = logs.NewHeader("ssl", c, pkt.Time)
-		s.owner.Register(c, finalize)
+		conn.Register(c, finalize)
 	}
 }
 
 // finish logs what is known, and forgets it.
 func (s *state) finish(c *conn.Connection) {
 	finalize(c)
-	s.owner.Unregister(c, finalize)
+	conn.Unregister(c, finalize)
 }
 
 // finalize logs a handshake, which was cut short if finish does not call it. There is nothing to

@@ -10,12 +10,6 @@ import (
 // discard is a protocol.Owner that keeps nothing.
 type discard struct{}
 
-func (discard) Register(c *conn.Connection, hk conn.RemovalHook) bool { return conn.Register(c, hk) }
-
-func (discard) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
-	return conn.Unregister(c, hk)
-}
-
 func (discard) Log(logs.Row) {}
 
 func (discard) Confirm(*conn.Connection) {}

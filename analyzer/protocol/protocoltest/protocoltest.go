@@ -99,14 +99,6 @@ type Recorder struct {
 
 func (r *Recorder) Log(row logs.Row) { r.Rows = append(r.Rows, row) }
 
-func (r *Recorder) Register(c *conn.Connection, hk conn.RemovalHook) bool {
-	return conn.Register(c, hk)
-}
-
-func (r *Recorder) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
-	return conn.Unregister(c, hk)
-}
-
 func (r *Recorder) Confirm(*conn.Connection) { r.Confirmed = true }
 
 func (r *Recorder) Weird(_ *conn.Connection, name, _ string) {

@@ -45,7 +45,7 @@ func (p *echo) Data(c *conn.Connection, _ protocol.Packet, data []byte) (n int, 
 	case p.tooMuch:
 		return len(data) + 1, protocol.More
 	case p.leaves:
-		p.owner.Register(c, func(*conn.Connection) bool { return false })
+		conn.Register(c, func(*conn.Connection) bool { return false })
 	case p.keeps && p.kept != nil:
 		p.owner.Log(&row{Line: string(p.kept)})
 	}
