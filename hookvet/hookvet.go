@@ -3,6 +3,7 @@ package hookvet
 import (
 	"fmt"
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"slices"
@@ -39,16 +40,27 @@ type checker struct {
 	root  inspector.Cursor
 	decls map[*types.Func]inspector.Cursor  // the functions that have a body
 	uses  map[*types.Var][]inspector.Cursor // the identifiers of local variables, as in the text
+	facts map[*types.Func]fact              // the functions that have been looked at
+
+	effects map[*types.Func]effect // see effectsOf
 }
 
 func run(pass *analysis.Pass) (any, error) {
-	root := pass.ResultOf[inspect.Analyzer].(*inspector.Inspector).Root()
-	ck := &checker{pass, pass.TypesInfo, root, make(map[*types.Func]inspector.Cursor), make(map[*types.Var][]inspector.Cursor)}
-	for cur := range root.Preorder((*ast.FuncDecl)(nil), (*ast.Ident)(nil)) {
+	ck := &checker{
+		pass:  pass,
+		info:  pass.TypesInfo,
+		root:  pass.ResultOf[inspect.Analyzer].(*inspector.Inspector).Root(),
+		decls: make(map[*types.Func]inspector.Cursor),
+		uses:  make(map[*types.Var][]inspector.Cursor),
+		facts: make(map[*types.Func]fact),
+	}
+	var funcs []*types.Func
+	for cur := range ck.root.Preorder((*ast.FuncDecl)(nil), (*ast.Ident)(nil)) {
 		switch n := cur.Node().(type) {
 		case *ast.FuncDecl:
 			if fn, ok := ck.info.Defs[n.Name].(*types.Func); ok && n.Body != nil {
 				ck.decls[fn] = cur
+				funcs = append(funcs, fn)
 			}
 		case *ast.Ident:
 			if v := ck.local(n); v != nil {
@@ -56,8 +68,10 @@ func run(pass *analysis.Pass) (any, error) {
 			}
 		}
 	}
-	ck.exportFacts()
-	for cur := range root.Preorder((*ast.CallExpr)(nil)) {
+	for _, fn := range funcs {
+		ck.factOf(fn)
+	}
+	for cur := range ck.root.Preorder((*ast.CallExpr)(nil)) {
 		// A test makes such calls on purpose. One that it makes by mistake fails there.
 		if name := pass.Fset.File(cur.Node().Pos()).Name(); !strings.HasSuffix(name, "_test.go") {
 			ck.check(cur)
@@ -69,13 +83,24 @@ func run(pass *analysis.Pass) (any, error) {
 // check reports what is wrong with the call at cur.
 func (ck *checker) check(cur inspector.Cursor) {
 	call := cur.Node().(*ast.CallExpr)
+	name := types.ExprString(call.Fun)
 	s := ck.sink(call)
-	made, what, advice := ast.Expr(nil), "never finds this hook", "keep the one that is registered in a variable"
-	if s.name == "Register" {
-		made, what = ck.madeInLoop(cur, s), "adds a hook in each iteration of the loop"
-		advice = "make it once, before the loop"
-	} else if s.name != "" {
+	var made ast.Expr
+	what, advice := "never finds this hook", "keep the one that is registered in a variable"
+	switch {
+	case s.name == "":
+		if c := ck.otherConnection(call); c != nil {
+			ck.pass.ReportRangef(call, "%s passes another connection to the hooks of %s; pass the one that they belong to", name, types.ExprString(c))
+		}
+		return
+	case s.name != "Register":
 		made = ck.neverRegistered(s.hook)
+	case ck.justRemoved(cur, s):
+		ck.pass.ReportRangef(call, "%s right after StateRemove returns false: this hook never runs", name)
+		return
+	default:
+		made = ck.madeInLoop(cur, s)
+		what, advice = "adds a hook in each iteration of the loop", "make it once, before the loop"
 	}
 	cause := "each evaluation of " + types.ExprString(made) + " makes a new one"
 	switch made := made.(type) {
@@ -88,7 +113,7 @@ func (ck *checker) check(cur inspector.Cursor) {
 			advice = "declare " + made.Sel.Name + " without its parameter, and pass the method expression " + expr
 		}
 	}
-	ck.pass.ReportRangef(s.hook, "%s %s: %s; %s", types.ExprString(call.Fun), what, cause, advice)
+	ck.pass.ReportRangef(s.hook, "%s %s: %s; %s", name, what, cause, advice)
 }
 
 // methodExpr returns the method expression to use for a method value of the connection's type, else
@@ -166,10 +191,9 @@ func funcAround(cur inspector.Cursor) (fn inspector.Cursor) {
 // A fact is what is known about a function.
 type fact struct {
 	Makes  bool   // each call returns a hook that no other call returns
-	Alike  bool   // and all hooks that it makes of one receiver, or of the same arguments, do the same
 	Passes string // the function that it passes a parameter to: Register, Unregister or Registered
-	Hook   int    // that parameter, from 1 on, with which it does nothing else
-	Conn   int    // of Register, which it always calls: the connection, 0 for the receiver
+	Hook   int    // that parameter, counted from 1; the function does nothing else with it
+	Conn   int    // for Register, which it always calls: the connection or what holds it; 0 is the receiver
 }
 
 func (*fact) AFact() {}
@@ -181,32 +205,40 @@ func (f *fact) String() string {
 func (ck *checker) factOf(fn *types.Func) (known fact) {
 	switch {
 	case fn == nil || fn.Pkg() == nil:
-	case fn.Pkg().Path() != connPath:
+	case fn.Pkg().Path() == connPath:
+		if fn.Name() == "Chain" {
+			known.Makes = true // as its documentation says
+		} else if slices.Contains([]string{"Register", "Unregister", "Registered"}, fn.Name()) {
+			n := fn.Signature().Params().Len()
+			known = fact{Passes: fn.Name(), Hook: n, Conn: n - 1}
+		}
+	case fn.Pkg() != ck.pass.Pkg:
 		ck.pass.ImportObjectFact(fn.Origin(), &known)
-	case fn.Name() == "Chain":
-		known = fact{Makes: true, Alike: true} // as its documentation says
-	case slices.Contains([]string{"Register", "Unregister", "Registered"}, fn.Name()):
-		n := fn.Signature().Params().Len()
-		known = fact{Passes: fn.Name(), Hook: n, Conn: n - 1}
+	default:
+		return ck.derive(fn.Origin())
 	}
 	return known
 }
 
-// exportFacts exports what is known about the package, until nothing that follows from it is new.
-func (ck *checker) exportFacts() {
-	for changed := ck.pass.Pkg.Path() != connPath; changed; {
-		changed = false
-		for fn, cur := range ck.decls {
-			known := ck.returnsNew(cur, fn.Signature())
-			if !known.Makes {
-				known = ck.passesOn(cur.Node().(*ast.FuncDecl).Body, fn.Signature())
-			}
-			if known != ck.factOf(fn) {
-				ck.pass.ExportObjectFact(fn, &known)
-				changed = true
-			}
-		}
+// derive returns what is known about fn, a function of this package. It looks at each function
+// once, so that a chain of them takes linear time. Nothing is known about a function while it is
+// being looked at, so recursive functions make no hooks and pass none on.
+func (ck *checker) derive(fn *types.Func) fact {
+	known, done := ck.facts[fn]
+	cur, hasBody := ck.decls[fn]
+	if done || !hasBody {
+		return known
 	}
+	ck.facts[fn] = fact{}
+	known.Makes = ck.returnsNew(cur, fn.Signature())
+	if !known.Makes {
+		known = ck.passesOn(cur.Node().(*ast.FuncDecl).Body, fn.Signature())
+	}
+	if known != (fact{}) {
+		ck.pass.ExportObjectFact(fn, &known)
+	}
+	ck.facts[fn] = known
+	return known
 }
 
 // passesOn returns what is known about a function if it passes a parameter on.
@@ -223,15 +255,15 @@ func (ck *checker) passesOn(body *ast.BlockStmt, sig *types.Signature) fact {
 			return fact{Passes: ck.sink(call).name, Hook: i + 1}
 		}
 		if call, ok := done[registers].(*ast.CallExpr); ok && len(done) == 1 && ck.onlyCalls(body, call) {
-			if c := ck.local(ck.sink(call).conn); c != nil && slices.Contains(params, c) {
-				return fact{Passes: "Register", Hook: i + 1, Conn: slices.Index(params, c)}
+			if n := slices.Index(params, ck.holder(ck.sink(call).conn)); n >= 0 {
+				return fact{Passes: "Register", Hook: i + 1, Conn: n}
 			}
 		}
 	}
 	return fact{}
 }
 
-// onlyCalls reports whether body is only call, with variables for arguments.
+// onlyCalls reports whether body is only call, whose arguments call nothing.
 func (ck *checker) onlyCalls(body *ast.BlockStmt, call *ast.CallExpr) bool {
 	var e ast.Expr
 	if stmt, ok := body.List[0].(*ast.ExprStmt); ok {
@@ -239,14 +271,31 @@ func (ck *checker) onlyCalls(body *ast.BlockStmt, call *ast.CallExpr) bool {
 	} else if stmt, ok := body.List[0].(*ast.ReturnStmt); ok && len(stmt.Results) == 1 {
 		e = stmt.Results[0]
 	}
-	return e == call && len(body.List) == 1 &&
-		!slices.ContainsFunc(call.Args, func(arg ast.Expr) bool { return ck.local(arg) == nil })
+	return e == call && len(body.List) == 1 && !slices.ContainsFunc(call.Args, func(arg ast.Expr) bool {
+		return ck.local(arg) == nil && ck.holder(arg) == nil
+	})
 }
 
-// returnsNew returns what is known about the function at fn if it returns new hooks.
-func (ck *checker) returnsNew(fn inspector.Cursor, sig *types.Signature) fact {
+// holder returns the pointer variable that e is, or through whose fields e reaches a connection,
+// as c does for &c.flow.Connection; nil if there is none.
+func (ck *checker) holder(e ast.Expr) *types.Var {
+	switch e := ck.strip(e).(type) {
+	case *ast.UnaryExpr:
+		return ck.holder(e.X)
+	case *ast.SelectorExpr:
+		return ck.holder(e.X)
+	case *ast.Ident:
+		if v := ck.local(e); v != nil && deref(v.Type()) != v.Type() {
+			return v
+		}
+	}
+	return nil
+}
+
+// returnsNew reports whether each call of the function at fn returns a new hook.
+func (ck *checker) returnsNew(fn inspector.Cursor, sig *types.Signature) bool {
 	if sig.Results().Len() != 1 {
-		return fact{}
+		return false
 	}
 	var made ast.Expr
 	given, ok := ck.onlyNew(sig.Results().At(0), returns, fn.Node().End())
@@ -262,19 +311,19 @@ func (ck *checker) returnsNew(fn inspector.Cursor, sig *types.Signature) fact {
 			}
 		}
 		if made == nil || !ok {
-			return fact{}
+			return false
 		}
 	}
-	decl, ok := fn.Node().(*ast.FuncDecl)
-	_, isLit := made.(*ast.FuncLit)
-	return fact{Makes: made != nil, Alike: isLit && ok && len(decl.Body.List) == 1 && sig.Params().Len() == 0}
+	return made != nil
 }
 
 // newHook returns e, without conversions, if every evaluation of it makes a new hook; else nil.
 func (ck *checker) newHook(e ast.Expr) ast.Expr {
 	switch e := ck.strip(e).(type) {
 	case *ast.FuncLit:
-		if len(ck.captured(e)) > 0 { // otherwise it may be the same each time
+		// Otherwise it may be the same each time. Of code that never runs, the compiler captures
+		// nothing.
+		if len(ck.captured(e)) > 0 && !ck.hasConstantCondition(e) {
 			return e
 		}
 	case *ast.SelectorExpr:
@@ -282,32 +331,50 @@ func (ck *checker) newHook(e ast.Expr) ast.Expr {
 			return e
 		}
 	case *ast.CallExpr:
-		if ck.callee(e).Makes {
+		if lit, ok := ast.Unparen(e.Fun).(*ast.FuncLit); ok {
+			cur, _ := ck.root.FindNode(lit)
+			if ck.returnsNew(cur, ck.info.TypeOf(lit).(*types.Signature)) {
+				return e
+			}
+		} else if ck.factOf(typeutil.StaticCallee(ck.info, e)).Makes {
 			return e
 		}
 	}
 	return nil
 }
 
-// callee returns what is known about the function that call calls.
-func (ck *checker) callee(call *ast.CallExpr) fact {
-	if lit, ok := ast.Unparen(call.Fun).(*ast.FuncLit); ok {
-		cur, _ := ck.root.FindNode(lit)
-		return ck.returnsNew(cur, ck.info.TypeOf(lit).(*types.Signature))
-	}
-	return ck.factOf(typeutil.StaticCallee(ck.info, call))
-}
-
 // captured returns the local variables of the functions around lit that it refers to.
 func (ck *checker) captured(lit *ast.FuncLit) (vars []*types.Var) {
-	for n := range ast.Preorder(lit.Body) {
+	ast.Inspect(lit.Body, func(n ast.Node) bool {
 		if id, ok := n.(*ast.Ident); ok {
 			if v := ck.local(id); v != nil && (v.Pos() < lit.Pos() || lit.End() <= v.Pos()) {
 				vars = append(vars, v)
 			}
 		}
-	}
+		e, ok := n.(ast.Expr)
+		return !ok || ck.info.Types[e].Value == nil // the len of an array does not need the array
+	})
 	return vars
+}
+
+// hasConstantCondition reports whether n has a statement whose condition is constant.
+func (ck *checker) hasConstantCondition(n ast.Node) (found bool) {
+	for n := range ast.Preorder(n) {
+		switch n := n.(type) {
+		case *ast.IfStmt:
+			found = found || ck.info.Types[n.Cond].Value != nil
+		case *ast.ForStmt:
+			found = found || ck.info.Types[n.Cond].Value != nil
+		case *ast.SwitchStmt:
+			found = found || ck.info.Types[n.Tag].Value != nil
+		case *ast.CaseClause:
+			for _, e := range n.List {
+				tv := ck.info.Types[e]
+				found = found || tv.Value != nil && tv.Value.Kind() == constant.Bool
+			}
+		}
+	}
+	return found
 }
 
 // neverRegistered returns what makes the hook e if that cannot have been registered; else nil.
@@ -339,7 +406,8 @@ func (ck *checker) straight(v *types.Var, cur inspector.Cursor) bool {
 			return false
 		}
 	}
-	return ck.uses[v][0].Parent().ParentEdgeKind() != edge.ForStmt_Init
+	kind, _ := ck.uses[v][0].Parent().ParentEdge()
+	return kind != edge.ForStmt_Init
 }
 
 // onlyNew returns what makes the hook in v, a local variable, before end, nil if nothing is
@@ -383,7 +451,8 @@ func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 	}
 	var left int
 	var right []ast.Expr
-	switch parent := cur.Parent().Node(); cur.ParentEdgeKind() {
+	kind, index := cur.ParentEdge()
+	switch parent := cur.Parent().Node(); kind {
 	case edge.BinaryExpr_X, edge.BinaryExpr_Y: // == nil
 		return nothing, nil
 	case edge.ReturnStmt_Results:
@@ -398,7 +467,7 @@ func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 		return seeks, parent.(ast.Expr)
 	case edge.IncDecStmt_X, edge.RangeStmt_Key, edge.RangeStmt_Value, edge.UnaryExpr_X: // &
 	case edge.Field_Names:
-		if cur.Parent().Parent().ParentEdgeKind() == edge.FuncType_Results {
+		if list, _ := cur.Parent().Parent().ParentEdge(); list == edge.FuncType_Results {
 			return nothing, nil
 		}
 	case edge.ValueSpec_Names:
@@ -411,7 +480,7 @@ func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 		return other, nil
 	}
 	if right != nil && left == len(right) {
-		e = right[cur.ParentEdgeIndex()]
+		e = right[index]
 	}
 	return assigns, e
 }

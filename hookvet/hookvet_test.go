@@ -24,5 +24,9 @@ func TestRegisterOfNewHooksIsReportedInLoops(t *testing.T) {
 }
 
 func TestRightProgramsAreNotReported(t *testing.T) {
-	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, "./rightseek", "./rightloop", "./intests")
+	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, "./rightseek", "./rightloop", "./intests", "./right/...")
+}
+
+func TestMistakesAreReported(t *testing.T) {
+	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, "./wrong")
 }

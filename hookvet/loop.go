@@ -6,7 +6,6 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
-	"strings"
 
 	"golang.org/x/tools/go/analysis/passes/ctrlflow"
 	"golang.org/x/tools/go/ast/edge"
@@ -20,25 +19,24 @@ type loop struct {
 	ck       *checker
 	stmt     ast.Stmt // a for statement, or a goto back to pos
 	pos, end token.Pos
-	hooks    map[ast.Node]bool    // expressions that make hooks, which do not run in the loop
-	seen     map[*types.Func]bool // functions that the loop may call
 }
 
 // madeInLoop returns what makes the hook of s, which the call at cur registers, if each iteration
-// of a loop certainly registers another that does the same for the same connection; else nil.
+// of a loop certainly registers another that does the same for the same connection, and if nothing
+// is gained by running both; else nil.
 func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 	made := ck.newHook(s.hook)
 	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // where it is assigned, and here
 		made, _ = ck.onlyNew(v, registers, cur.Node().End())
 	}
-	if made == nil {
+	if made == nil || ck.effectOf(made, made.Pos(), made.End(), nil)&adds != 0 {
 		return nil
 	}
 	for around := cur; ; around = around.Parent() {
 		certain := func(stmt ast.Stmt, pos token.Pos) bool {
-			l := &loop{ck, stmt, pos, stmt.End(), map[ast.Node]bool{made: true}, make(map[*types.Func]bool)}
+			l := &loop{ck, stmt, pos, stmt.End()}
 			return l.contains(made) && l.repeats(cur) && l.same(s.conn) && l.same(made) &&
-				!l.disturbs(funcAround(cur).Node(), false)
+				ck.effectOf(funcAround(cur).Node(), l.pos, l.end, made)&disturbs == 0
 		}
 		switch n := around.Node().(type) {
 		case *ast.ForStmt, *ast.RangeStmt:
@@ -52,7 +50,7 @@ func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 					return made
 				}
 			}
-			if around.ParentEdgeKind() != edge.CallExpr_Fun || !ck.alwaysReaches(n, cur) {
+			if kind, _ := around.ParentEdge(); kind != edge.CallExpr_Fun || !ck.alwaysReaches(n, cur) {
 				return nil
 			}
 			around = around.Parent() // the literal is called at once
@@ -107,8 +105,9 @@ func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Bloc
 	case *ast.FuncLit:
 		graph = cfgs.FuncLit(fn)
 	}
+	kind, _ := cur.ParentEdge()
 	for _, b := range graph.Blocks {
-		if cur.ParentEdgeKind() == edge.ExprStmt_X && slices.Contains(b.Nodes, cur.Parent().Node()) {
+		if kind == edge.ExprStmt_X && slices.Contains(b.Nodes, cur.Parent().Node()) {
 			return graph.Blocks, b
 		}
 	}
@@ -116,23 +115,79 @@ func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Bloc
 }
 
 // mayEnd reports whether the text of the loop may mean one iteration: it ranges over one element,
-// counts to one, or goes on as long as a variable says.
+// counts to one, or goes on while some condition holds.
 func (l *loop) mayEnd() bool {
-	few := func(e ast.Expr) bool {
-		v := l.ck.info.Types[e].Value
-		return v != nil && v.Kind() == constant.Int && constant.Compare(v, token.LEQ, constant.MakeInt64(1))
-	}
+	ck := l.ck
 	switch n := l.stmt.(type) {
 	case *ast.RangeStmt:
-		lit, ok := n.X.(*ast.CompositeLit)
-		return few(n.X) || ok && len(lit.Elts) <= 1
+		return ck.few(n.X)
 	case *ast.ForStmt:
-		_, isCall := n.Cond.(*ast.CallExpr)
-		cmp, ok := n.Cond.(*ast.BinaryExpr)
-		isCount := ok && cmp.Op != token.LAND && cmp.Op != token.LOR && (n.Init == nil || !few(cmp.X) && !few(cmp.Y))
-		return n.Cond != nil && !isCall && !isCount
+		switch cond := ast.Unparen(n.Cond).(type) {
+		case nil:
+			return false
+		case *ast.CallExpr: // such as Scan of a bufio.Scanner
+			fn := typeutil.StaticCallee(ck.info, cond)
+			return fn == nil || fn.Pkg() == nil || !quiet[fn.Pkg().Path()]
+		case *ast.BinaryExpr:
+			return !ck.countsOn(n, cond)
+		}
+		return true
 	}
 	return false
+}
+
+// few reports whether a range over e may have one iteration: e is one, or has one element.
+func (ck *checker) few(e ast.Expr) bool {
+	if array, ok := deref(ck.info.TypeOf(e)).Underlying().(*types.Array); ok {
+		return array.Len() <= 1
+	}
+	e = ck.strip(e)
+	if v := ck.local(e); v != nil { // then e is what it has been declared with
+		for i, id := range ck.uses[v] {
+			if how, value := ck.useOf(id); i == 0 && how == assigns && value != nil {
+				e = ck.strip(value)
+			} else if how == assigns {
+				return false
+			}
+		}
+	}
+	switch x := e.(type) {
+	case *ast.CompositeLit:
+		return len(x.Elts) <= 1
+	case *ast.SliceExpr:
+		return x.High != nil && (x.Low != nil || ck.few(x.High))
+	}
+	switch v := ck.info.Types[e].Value; {
+	case v == nil:
+		return false
+	case v.Kind() == constant.String:
+		return len(constant.StringVal(v)) <= 1
+	default:
+		return constant.Compare(constant.ToInt(v), token.LEQ, constant.MakeInt64(1))
+	}
+}
+
+// countsOn reports whether the loop counts, and certainly not to one.
+func (ck *checker) countsOn(loop *ast.ForStmt, cond *ast.BinaryExpr) bool {
+	if !slices.Contains([]token.Token{token.LSS, token.LEQ, token.GTR, token.GEQ}, cond.Op) || ck.few(cond.X) {
+		return false
+	}
+	to := ck.info.Types[cond.Y].Value
+	if to == nil {
+		return !ck.few(cond.Y)
+	}
+	if call, ok := cond.X.(*ast.CallExpr); ok { // len(b) > 0
+		fn, ok := call.Fun.(*ast.Ident)
+		return ok && fn.Name == "len" && cond.Op == token.GTR
+	}
+	if init, ok := loop.Init.(*ast.AssignStmt); ok && len(init.Rhs) == 1 {
+		if from := ck.info.Types[init.Rhs[0]].Value; from != nil {
+			_, byOne := loop.Post.(*ast.IncDecStmt)
+			n, exact := constant.Int64Val(constant.ToInt(constant.BinaryOp(to, token.SUB, from)))
+			return byOne && exact && (n > 1 || n < -1)
+		}
+	}
+	return !ck.few(cond.Y)
 }
 
 // same reports whether e is, or does, the same in each iteration if nothing disturbs the loop.
@@ -156,11 +211,30 @@ func (l *loop) same(e ast.Expr) bool {
 		return l.same(e.X) && !(isMethod && !types.IsInterface(fn.Signature().Recv().Type()) &&
 			deref(fn.Signature().Recv().Type()) == fn.Signature().Recv().Type())
 	case *ast.CallExpr:
+		fn := typeutil.StaticCallee(ck.info, e)
+		if fn == nil {
+			return false
+		} else if fn.Pkg().Path() == connPath { // Chain
+			return !e.Ellipsis.IsValid() && !slices.ContainsFunc(e.Args, func(arg ast.Expr) bool { return !l.same(arg) })
+		}
 		sel, ok := e.Fun.(*ast.SelectorExpr)
-		return ck.callee(e).Alike && !e.Ellipsis.IsValid() && (!ok || l.same(sel)) &&
-			!slices.ContainsFunc(e.Args, func(arg ast.Expr) bool { return !l.same(arg) })
+		return ok && ck.returnsLiteral(fn) && l.same(sel)
 	}
 	return false
+}
+
+// returnsLiteral reports whether all that fn does is to return a literal, always for its receiver.
+func (ck *checker) returnsLiteral(fn *types.Func) bool {
+	cur, ok := ck.decls[fn.Origin()]
+	if !ok || fn.Signature().Params().Len() > 0 {
+		return false
+	}
+	ret, ok := cur.Node().(*ast.FuncDecl).Body.List[0].(*ast.ReturnStmt)
+	if !ok || len(ret.Results) != 1 {
+		return false
+	}
+	_, ok = ck.strip(ret.Results[0]).(*ast.FuncLit)
+	return ok
 }
 
 // varies reports whether v may be another variable in each iteration or get another value.
@@ -170,76 +244,4 @@ func (l *loop) varies(v *types.Var) bool {
 		how, _ := l.ck.useOf(id)
 		return how == assigns && id != uses[0] && (l.contains(id.Node()) || funcAround(id) != funcAround(uses[0]))
 	})
-}
-
-// quiet are packages that know no connection and call no function that they are given.
-var quiet = strings.Fields("bufio bytes encoding/binary encoding/hex errors fmt io log log/slog math " +
-	"math/bits net/netip os path path/filepath strconv strings time unicode unicode/utf8")
-
-// disturbs reports whether what n does in the loop may take hooks back, or end or replace a
-// connection. If the loop calls n, then all of n counts.
-func (l *loop) disturbs(n ast.Node, called bool) (found bool) {
-	ast.Inspect(n, func(n ast.Node) bool {
-		if found || n == nil || l.hooks[n] || !called && (n.End() <= l.pos || l.end <= n.Pos()) {
-			return false
-		}
-		switch n := n.(type) {
-		case *ast.GoStmt, *ast.SendStmt:
-			found = true // another goroutine may get the connection
-		case *ast.AssignStmt:
-			found = n.Tok == token.ASSIGN && slices.ContainsFunc(n.Lhs, l.replaces)
-		case *ast.RangeStmt:
-			found = n.Tok == token.ASSIGN && (l.replaces(n.Key) || n.Value != nil && l.replaces(n.Value))
-		case *ast.CallExpr:
-			l.hooks[l.ck.sink(n).hook] = true
-			switch typeutil.Callee(l.ck.info, n).(type) {
-			case *types.Builtin:
-				found = slices.Contains([]string{"clear", "close", "copy"}, types.ExprString(n.Fun))
-			case nil:
-				_, ok := ast.Unparen(n.Fun).(*ast.FuncLit)
-				found = !ok && !l.ck.info.Types[n.Fun].IsType()
-			}
-		case *ast.Ident:
-			switch obj := l.ck.info.Uses[n].(type) {
-			case *types.Func:
-				found = l.calls(obj.Origin())
-			case *types.Var:
-				_, found = obj.Type().Underlying().(*types.Signature) // whatever function that is
-			}
-		}
-		return !found
-	})
-	return found
-}
-
-// calls reports whether fn, which the loop may call, disturbs it.
-func (l *loop) calls(fn *types.Func) bool {
-	recv, known := fn.Signature().Recv(), l.ck.factOf(fn)
-	switch {
-	case l.seen[fn], fn.Pkg() == nil, known.Alike, known.Passes == "Register":
-		return false
-	case recv != nil && types.IsInterface(recv.Type()):
-		return true
-	case fn.Pkg().Path() == connPath:
-		return !slices.Contains(strings.Fields("Registered Removed String Get GetOrNew Delete"), fn.Name())
-	}
-	l.seen[fn] = true
-	decl, ok := l.ck.decls[fn]
-	return !slices.Contains(quiet, fn.Pkg().Path()) && (!ok || l.disturbs(decl.Node().(*ast.FuncDecl).Body, true))
-}
-
-// replaces reports whether an assignment to e may replace the connection or what it is found
-// through.
-func (l *loop) replaces(e ast.Expr) bool {
-	t := l.ck.info.TypeOf(e)
-	if t == nil {
-		return false // blank
-	}
-	switch t.Underlying().(type) {
-	case *types.Pointer, *types.Interface:
-		return l.ck.local(e) == nil // same looks at local variables
-	case *types.Struct, *types.Array:
-		return true
-	}
-	return false
 }

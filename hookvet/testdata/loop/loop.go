@@ -77,9 +77,9 @@ func literal(c *conn.Connection, s *session, packets []packet) {
 	}
 }
 
-func chain(c *conn.Connection, s *session, hk conn.RemovalHook) {
+func chain(c *conn.Connection, s *session) {
 	for range 3 {
-		conn.Register(c, conn.Chain(finalize, s.finalize, hk)) // want `each evaluation of conn.Chain.* makes a new one; make it once`
+		conn.Register(c, conn.Chain(finalize, s.finalize)) // want `each evaluation of conn.Chain.* makes a new one; make it once`
 	}
 }
 
@@ -114,26 +114,13 @@ func lines(c *conn.Connection, s *session, sc *bufio.Scanner) error {
 	return sc.Err()
 }
 
-func forever(c *conn.Connection, s *session, packets chan packet) {
+func forever(c *conn.Connection, s *session, sc *bufio.Scanner) {
 	for {
-		p, ok := <-packets
-		if !ok {
+		if !sc.Scan() {
 			break
 		}
 		conn.Register(c, s.finalize) // want `Register adds a hook`
-		s.handle(p)
-	}
-}
-
-func received(c *conn.Connection, s *session, packets chan packet, done chan bool) {
-	for {
-		select {
-		case p := <-packets:
-			conn.Register(c, s.finalize) // want `Register adds a hook`
-			s.handle(p)
-		case <-done:
-			return
-		}
+		s.handle(packet{})
 	}
 }
 
@@ -149,11 +136,11 @@ packets:
 	}
 }
 
-func jumps(c *conn.Connection, s *session, packets chan packet) {
+func jumps(c *conn.Connection, s *session, sc *bufio.Scanner) {
 again:
-	p, ok := <-packets
+	ok := sc.Scan()
 	conn.Register(c, s.finalize) // want `Register adds a hook`
-	s.handle(p)
+	s.handle(packet{size: len(sc.Bytes())})
 	if ok {
 		goto again
 	}
@@ -167,8 +154,8 @@ again:
 	}
 }
 
-func post(c *conn.Connection, s *session) {
-	for i := 0; i < 3; conn.Register(c, s.finalize) { // want `Register adds a hook`
+func post(c *conn.Connection, s *session, n int) {
+	for i := 0; i < n; conn.Register(c, s.finalize) { // want `Register adds a hook`
 		i++
 	}
 }

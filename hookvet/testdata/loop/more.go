@@ -57,11 +57,3 @@ func (a *analyzer) onPackets(id string, packets []packet) {
 		})
 	}
 }
-
-type finalizer interface{ finalize(*Connection) bool }
-
-func ofInterface(c *Connection, f finalizer, n int) {
-	for range n {
-		Register(c, f.finalize) // want `Register adds a hook in each iteration of the loop: each evaluation of f.finalize`
-	}
-}
