@@ -56,6 +56,19 @@ type ID struct {
 	Proto      Proto
 }
 
+// String returns the endpoints, originator first, and the protocol, as in
+//
+//	192.0.2.1:40000 > 198.51.100.7:80 tcp
+//	[2001:db8::1]:40000 > [2001:db8::2]:53 udp
+//
+// and "-" for the zero value, which is how Zeek's logs write what is unset.
+func (id ID) String() string {
+	if id == (ID{}) {
+		return "-"
+	}
+	return id.Orig.String() + " > " + id.Resp.String() + " " + id.Proto.String()
+}
+
 // A Connection is one connection of a network analyzer, with the state that the analyzer's parsers
 // attach to it: removal hooks (see [Register]) and fields (see [Field]). It is the part of Zeek's
 // connection record that every protocol shares. An analyzer that has a connection type of its own

@@ -1,6 +1,7 @@
 package conn_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -29,4 +30,19 @@ func TestIDIsKeyOfFlowTable(t *testing.T) {
 	}
 	assert.Len(t, flows, len(ids))
 	assert.Equal(t, 1, flows[conn.ID{Orig: orig, Resp: resp, Proto: conn.UDP}])
+}
+
+func TestIDString(t *testing.T) {
+	addrPort := netip.MustParseAddrPort
+	for want, id := range map[string]conn.ID{
+		"192.0.2.1:40000 > 198.51.100.7:80 tcp":      {addrPort("192.0.2.1:40000"), addrPort("198.51.100.7:80"), conn.TCP},
+		"[2001:db8::1]:40000 > [2001:db8::2]:53 udp": {addrPort("[2001:db8::1]:40000"), addrPort("[2001:db8::2]:53"), conn.UDP},
+		"192.0.2.1:8 > 192.0.2.2:0 icmp":             {addrPort("192.0.2.1:8"), addrPort("192.0.2.2:0"), conn.ICMP},
+		"[fe80::1%eth0]:1 > [ff02::1]:2 proto-47":    {addrPort("[fe80::1%eth0]:1"), addrPort("[ff02::1]:2"), 47},
+		"invalid AddrPort > 192.0.2.1:53 udp":        {netip.AddrPort{}, addrPort("192.0.2.1:53"), conn.UDP},
+		"-":                                          {},
+	} {
+		assert.Equal(t, want, id.String())
+		assert.Equal(t, want, fmt.Sprint(id), "through fmt")
+	}
 }

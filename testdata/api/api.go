@@ -26,6 +26,8 @@ type ID struct {
 	Proto      Proto
 }
 
+func (ID) String() string { panic("recorded") }
+
 type Connection struct {
 	ID    ID
 	UID   string
