@@ -11,16 +11,16 @@ import (
 const MaxSharing = maxSharing
 
 var (
-	NamesStatic = namesStatic
-	ForgetSets  = forgetSets
+	NamesLasting = namesLasting
+	ForgetSets   = forgetSets
 )
 
-// SetOf returns the hook set of c.
-func SetOf(c *Connection) *hookSet { return c.hooks.set }
+// SetOf returns the shared set of c.
+func SetOf(c *Connection) *sharedSet { return (*sharedSet)(unsafe.Pointer(c.hooks.set)) }
 
 // SharesOnce reports whether a set that two goroutines want to share at the same time is made once.
 func SharesOnce(first, second RemovalHook) bool {
-	var list atomic.Pointer[hookSet]
+	var list atomic.Pointer[sharedSet]
 	before := []hook{identity(first)}
 	set := share(&list, before, identity(second))
 	return set != nil && set == share(&list, before, identity(second))
@@ -38,7 +38,7 @@ func WhileFull(f func()) {
 // SharesAfterWaiting reports whether a set is made by a goroutine that waited for the lock while
 // the last room was taken.
 func SharesAfterWaiting(hk RemovalHook) bool {
-	var list atomic.Pointer[hookSet]
+	var list atomic.Pointer[sharedSet]
 	shared := make(chan bool)
 	sharing.mu.Lock()
 	full := sharing.full.Load()
@@ -63,7 +63,7 @@ func WhileSharing(f func()) {
 func SharedBytes() int {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
-	var link *atomic.Pointer[hookSet]
+	var link *atomic.Pointer[sharedSet]
 	bytes := cap(sharing.links) * int(unsafe.Sizeof(link))
 	for _, link := range sharing.links {
 		t := link.Load()

@@ -1,8 +1,8 @@
 package conn
 
 // A Field adds a value of type T to every [Connection] that needs one, as Zeek scripts do with
-// redef record connection += { … &optional }. It is declared once, usually as a package-level
-// variable of the parser whose state T is:
+// redef record connection += { … &optional }. Declare it once, usually as a package-level variable
+// of the parser whose state T is:
 //
 //	var session conn.Field[Session]
 //
@@ -10,18 +10,18 @@ package conn
 // Field must not be copied; go vet reports copies. All methods panic with a nil pointer dereference
 // if the Field or the connection is nil.
 //
-// A Field has no state of its own and may be used by any number of goroutines; the connection that
-// is passed to its methods belongs to one goroutine at a time, as always. A connection looks
-// through the values it has, so a method takes time in proportion to their number.
+// A Field has no state of its own, so any number of goroutines may use it. The connection that is
+// passed to its methods may be used by one goroutine at a time, as always. A method searches the
+// values of that connection, and takes time in proportion to their number.
 //
-// Values stay readable and can be made after the removal of the connection, until the connection is
+// The values of a connection can be read and made even after its removal, until the connection is
 // garbage or its memory is made a new connection.
 type Field[T any] struct {
 	_   noCopy
 	key fieldKey
 }
 
-// fieldKey identifies a field by its address. It has a size, because variables without one may
+// fieldKey identifies a field by its address. It is not empty, because variables of size zero may
 // share an address.
 type fieldKey struct{ _ byte }
 
@@ -32,7 +32,7 @@ type slot struct {
 	value any // a *T into the same allocation
 }
 
-// Get returns the value that c has in the field, nil if there is none.
+// Get returns the value that c has in the field, or nil if it has none.
 func (f *Field[T]) Get(c *Connection) *T {
 	key := &f.key
 	for s := c.fields; s != nil; s = s.next {
@@ -43,12 +43,11 @@ func (f *Field[T]) Get(c *Connection) *T {
 	return nil
 }
 
-// GetOrNew returns the value that c has in the field. If there is none, it makes one, the zero
-// value of T, and reports that it did: the moment to set the value up, but not the only one to
-// register the hook that finishes it, which [Unregister] may have taken back since (see
-// [Register]).
+// GetOrNew returns the value that c has in the field. If it has none, GetOrNew makes the zero value
+// of T and reports that it did. That is the moment to set the value up, but not the only one to
+// register the hook that finishes it, which [Unregister] may have taken back since.
 //
-// The pointer stays good for as long as it is used, also when c has been removed or the value
+// The pointer remains valid for as long as it is used, even when c has been removed or the value
 // deleted.
 func (f *Field[T]) GetOrNew(c *Connection) (v *T, created bool) {
 	if v := f.Get(c); v != nil {

@@ -484,15 +484,19 @@ func TestRemovalKeepsNoHookAlive(t *testing.T) {
 }
 
 func TestUnregisterKeepsNoHookAlive(t *testing.T) {
-	for _, others := range [][]conn.RemovalHook{nil, {hookA}, {noting("closure")}} {
+	var many []conn.RemovalHook
+	for range 100 {
+		many = append(many, noting("closure"))
+	}
+	for _, others := range [][]conn.RemovalHook{nil, {hookA}, {noting("closure")}, many[:3], many[:4], many} {
 		var c conn.Connection
 		collected := make(chan struct{})
 		func() {
 			captured := new([64]byte)
 			runtime.SetFinalizer(captured, func(any) { close(collected) })
 			closure := func(*conn.Connection) bool { return captured[0] == 0 }
-			registerAll(t, &c, others...)
 			registerAll(t, &c, closure)
+			registerAll(t, &c, others...)
 			require.True(t, conn.Unregister(&c, closure))
 		}()
 		assertCollected(t, collected)
@@ -512,6 +516,7 @@ func assertCollected(t *testing.T, collected <-chan struct{}, msg ...any) {
 }
 
 func (s *sensor) finalize(c *conn.Connection) bool { note(c, s.name); return true }
+func (s *sensor) quiet(*conn.Connection) bool      { return s != nil }
 func (s *sensor) Finalize(c *conn.Connection) bool { return s.finalize(c) }
 
 type sensor struct{ name string }
@@ -562,14 +567,6 @@ func TestIdentityOfHooks(t *testing.T) {
 			assert.Equal(t, !test.same, conn.Registered(&c, test.a), "the other one remains")
 		})
 	}
-}
-
-func literal() conn.RemovalHook { return func(*conn.Connection) bool { return true } }
-
-// optimized reports whether the compiler inlines. It is the trap that the package comment warns of.
-func optimized() bool {
-	first, second := literal(), literal()
-	return !sameHook(first, second)
 }
 
 func TestNilHookPanicsAndIsNeverRegistered(t *testing.T) {
@@ -775,6 +772,8 @@ func TestChainRunsLaterBodiesAfterPanicOrGoexit(t *testing.T) {
 		{"Goexit", []conn.RemovalHook{hookA, hookGoexit, hookB}, nil, []string{"A", "Goexit", "B"}},
 		{"Goexit, then a panic", []conn.RemovalHook{hookGoexit, hookPanic, hookB}, "hookPanic", []string{"Goexit", "Panic", "B"}},
 		{"a panic, then Goexit", []conn.RemovalHook{hookPanic, hookGoexit, hookB}, "hookPanic", []string{"Panic", "Goexit", "B"}},
+		{"a panic, then false", []conn.RemovalHook{panics(1), panics(2), hookFail, hookB}, 1, []string{"1", "2", "Fail"}},
+		{"Goexit between panics", []conn.RemovalHook{panics(1), hookGoexit, panics(2), hookB}, 1, []string{"1", "Goexit", "2", "B"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c conn.Connection
@@ -788,6 +787,19 @@ func TestChainRunsLaterBodiesAfterPanicOrGoexit(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestManyPanickingBodiesAllRun(t *testing.T) {
+	const n = 100_000
+	count := 0
+	bodies := make([]conn.RemovalHook, n)
+	for i := range bodies {
+		bodies[i] = func(*conn.Connection) bool { count++; panic(i) }
+	}
+	hk := conn.Chain(bodies...)
+	o := endingOf(func() { hk(new(conn.Connection)) })
+	assert.Equal(t, 0, o.panicked)
+	assert.Equal(t, n, count)
 }
 
 func TestChainKeepsItsBodies(t *testing.T) {

@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,39 +12,47 @@ import (
 )
 
 // A hook is a func value without its type: the one pointer that it consists of, which is also what
-// tells it from other func values. Whoever calls it must know the type.
+// distinguishes it from other func values. Its type must be known to call it.
 type hook = unsafe.Pointer
 
-// A compiler whose func values are more than one pointer, such as TinyGo, refuses to build this.
+// This does not compile where a func value is more than one pointer, as with TinyGo.
 var _ [unsafe.Sizeof(uintptr(0))]struct{} = [unsafe.Sizeof((func())(nil))]struct{}{}
 
-// A hookSet is an ordered list of different hooks.
+// A hookSet is an ordered list of different hooks. It is the first part of either a sharedSet or a
+// privateSet; the hookList that points to it knows which.
 //
-// Most connections of an analyzer hold one of a few dozen combinations of hooks. So sets are
-// immutable and shared, and each knows the sets that follow it when one hook more is added, as the
-// hidden classes of JavaScript engines do. To register a hook is then to find the follower and to
-// store one pointer, and the hooks of a million connections lie in a few cache lines.
+// Connections of different types use the same sets. That is sound, although a set does not know the
+// type of its hooks: a connection reaches a set only by registering each of its hooks itself, in
+// this order, so every pointer that it finds there is one it brought. If the linker ever gave
+// functions of two types one address, they would be one function, and calling it as either type
+// would be right.
+type hookSet struct {
+	hooks []hook
+}
+
+// A sharedSet is the hooks of every connection that registered the same ones in the same order.
+//
+// Most connections of an analyzer have one of a few dozen combinations of hooks. Shared sets are
+// therefore immutable, and each knows the sets that follow it when one more hook is registered, as
+// the hidden classes of JavaScript engines do: after http.finalize, registering tls.finalize leads
+// from the set {http} to the set {http, tls}. Registering a hook finds the follower and stores one
+// pointer, and the hooks of a million connections lie in a few cache lines.
 //
 // Shared sets are found without a lock and made under one. They hold only hooks that live as long
-// as the program. For other hooks, and while there is no room for more shared sets, a connection
-// has a private set, which it changes in place.
-//
-// Connections of different types share the same sets. That is sound, although a set does not know
-// the type of its hooks: a connection comes to a set only by registering each of its hooks itself,
-// in this order, and the pointer it finds there is the one it brought. Should the linker ever give
-// functions of two types one address, then they are one function, and calling it as either is
-// right.
-type hookSet struct {
-	hooks   []hook
-	private bool
+// as the program.
+type sharedSet struct {
+	hookSet
+	key     hook                      // the last of hooks
+	next    atomic.Pointer[sharedSet] // first follower
+	sibling atomic.Pointer[sharedSet] // next follower of the set that this one follows
+}
 
-	// Of a shared set:
-	key     hook                    // the last hook
-	next    atomic.Pointer[hookSet] // first follower
-	sibling atomic.Pointer[hookSet] // next follower of the set that this one follows
-
-	// Of a private set of more than indexAbove hooks: what is in hooks.
-	index map[hook]struct{}
+// A privateSet is the hooks of one connection, which changes it in place. A connection gets one
+// when it registers a hook that may die before the program, or finds no room for a shared set.
+type privateSet struct {
+	hookSet
+	index map[hook]struct{} // the elements of hooks, once there have been more than indexAbove
+	room  [4]hook           // where hooks starts out: up to four hooks are one allocation
 }
 
 const indexAbove = 64
@@ -53,34 +60,44 @@ const indexAbove = 64
 // A hookList is the hooks of one connection.
 type hookList struct {
 	set       *hookSet // nil before the first is registered and when the removal is over
-	begun     uint32   // how many of them have begun to run, and watched; or over
+	begun     uint32   // how many of them have begun to run; all when the removal is over
+	state     state    // over when the removal is over
 	panicking bool     // the panic of one of them is to go on when the others have run
 }
 
-const (
-	// watched is set in hookList.begun if package watch is to know what becomes of the hooks. The
-	// bit is here because running a hook reads begun anyway.
-	watched = 1 << 31
+// all is the value of hookList.begun when the removal is over. No removal still under way counts so
+// far, and so run never takes a connection that its own hook made and removed for the old one.
+const all = 1<<32 - 1
 
-	// over is the value of hookList.begun when the removal is over.
-	over = 1<<32 - 1
+// A state says what hookList.set points to, and whether it may change.
+type state uint8
+
+const (
+	shared  state = iota // nil or a sharedSet
+	private              // a privateSet
+	watched              // a privateSet, whose hooks package watch follows
+	over                 // nil for good
 )
 
-// roots has the sets of one hook, by a hash of the hook. Any hook of the program may be a
+// roots holds the sets of one hook, by a hash of the hook. Any hook of the program may be a
 // connection's first, while only a few follow the same set.
-var roots [64]atomic.Pointer[hookSet]
+var roots [64]atomic.Pointer[sharedSet]
 
-// followers returns the list that has the set which follows the hooks of l by hk.
-func (l *hookList) followers(hk hook) *atomic.Pointer[hookSet] {
+// own returns the set of l, which is private.
+func (l *hookList) own() *privateSet { return (*privateSet)(unsafe.Pointer(l.set)) }
+
+// followers returns the list of the sets that follow the set of l, which is not private. The one
+// that ends with hk is in it if it exists.
+func (l *hookList) followers(hk hook) *atomic.Pointer[sharedSet] {
 	list := &roots[uintptr(hk)/unsafe.Sizeof(hk)%uintptr(len(roots))]
 	if l.set != nil {
-		list = &l.set.next
+		list = &(*sharedSet)(unsafe.Pointer(l.set)).next
 	}
 	return list
 }
 
 // find returns the set in the list that ends with hk, nil if there is none.
-func find(list *atomic.Pointer[hookSet], hk hook) *hookSet {
+func find(list *atomic.Pointer[sharedSet], hk hook) *sharedSet {
 	t := list.Load()
 	for t != nil && t.key != hk {
 		t = t.sibling.Load()
@@ -88,51 +105,52 @@ func find(list *atomic.Pointer[hookSet], hk hook) *hookSet {
 	return t
 }
 
-// register adds hk to l and reports whether it did, as promised of Register.
+// register adds hk to l and reports whether it did, as Register promises.
 func (l *hookList) register(hk hook) bool {
-	// What nearly every call comes to: there is a set with one hook more, and it is the first to
-	// look at.
-	if t := l.followers(hk).Load(); t != nil && t.key == hk && l.begun != over {
-		l.set = t
-		return true
+	// Nearly every call ends here: the set with one more hook exists and is the first to be found.
+	if l.state == shared {
+		if t := l.followers(hk).Load(); t != nil && t.key == hk {
+			l.set = &t.hookSet
+			return true
+		}
 	}
 	return l.registerSlowly(hk)
 }
 
-// registerSlowly is the part of register that few calls come to. It is apart because the stack that
-// it needs would cost all of them.
+// registerSlowly does the rest of register. It is a function of its own because the stack it needs
+// would cost every call.
 func (l *hookList) registerSlowly(hk hook) bool {
 	if hk == nil {
 		panic("conn: Register called with a nil RemovalHook")
 	}
-	if l.begun == over || !l.add(hk) {
+	if l.state == over || !l.add(hk) {
 		return false
 	}
 	// Once the removal has begun it is too late to watch, and hooks registered now run in any case.
-	if l.begun&watched != 0 || l.begun == 0 && watch.On() && l.set.private {
-		l.begun |= watched
+	if l.state == watched || l.state == private && l.begun == 0 && watch.On() {
+		l.state = watched
 		watch.Registered(unsafe.Pointer(l.set), hk, funcName(hk))
 	}
 	return true
 }
 
-// unregister takes hk from l and reports whether it did, as promised of Unregister.
+// unregister takes hk from l and reports whether it did, as Unregister promises.
 func (l *hookList) unregister(hk hook) bool {
 	i := l.pending(hk)
 	if i < 0 {
 		return false
 	}
-	if l.begun&watched != 0 {
+	if l.state == watched {
 		watch.Done(unsafe.Pointer(l.set), hk)
 	}
 	l.remove(i)
 	return true
 }
 
-// pending returns the place of hk in l if it is there and has not begun to run, and otherwise -1.
+// pending returns the index of hk in l if it is there and has not begun to run, and otherwise -1.
 func (l *hookList) pending(hk hook) int {
 	if l.set != nil {
-		for i, hooks := int(l.begun&^watched), l.set.hooks; i < len(hooks); i++ {
+		for i, hooks := int(l.begun), l.set.hooks; i < len(hooks); i++ {
 			if hooks[i] == hk {
 				return i
 			}
@@ -141,8 +159,48 @@ func (l *hookList) pending(hk hook) int {
 	return -1
 }
 
+// add adds hk to l and reports whether it was not there yet.
+func (l *hookList) add(hk hook) bool {
+	if l.state != shared {
+		s := l.own()
+		if s.has(hk) {
+			return false
+		}
+		s.append(hk)
+		return true
+	}
+	if t := find(l.followers(hk), hk); t != nil {
+		l.set = &t.hookSet
+		return true
+	}
+	var hooks []hook
+	if l.set != nil {
+		hooks = l.set.hooks
+		if slices.Contains(hooks, hk) {
+			return false
+		}
+	}
+	// The flag is read first, without the lock on which the connections of all goroutines would
+	// meet.
+	if !sharing.full.Load() && lasting(hk) {
+		if t := share(l.followers(hk), hooks, hk); t != nil {
+			l.set = &t.hookSet
+			return true
+		}
+	}
+	s := new(privateSet)
+	s.hooks = s.room[:0]
+	if len(hooks) > 0 {
+		s.hooks = append(s.hooks, hooks...)
+	}
+	s.append(hk)
+	l.set = &s.hookSet
+	l.state = private
+	return true
+}
+
 // has reports whether hk is in s.
-func (s *hookSet) has(hk hook) bool {
+func (s *privateSet) has(hk hook) bool {
 	if s.index != nil {
 		_, ok := s.index[hk]
 		return ok
@@ -150,82 +208,56 @@ func (s *hookSet) has(hk hook) bool {
 	return slices.Contains(s.hooks, hk)
 }
 
-// add adds hk to l and reports whether it was not in it.
-func (l *hookList) add(hk hook) bool {
-	if t := find(l.followers(hk), hk); t != nil {
-		l.set = t
-		return true
-	}
-	var hooks []hook
-	if s := l.set; s != nil {
-		if s.has(hk) {
-			return false
-		}
-		if s.private {
-			s.append(hk)
-			return true
-		}
-		hooks = s.hooks
-	}
-	if livesForever(hk) {
-		if t := share(l.followers(hk), hooks, hk); t != nil {
-			l.set = t
-			return true
-		}
-	}
-	l.set = &hookSet{hooks: append(slices.Clip(hooks), hk), private: true}
-	return true
-}
-
-// append adds hk to the private set s.
-func (s *hookSet) append(hk hook) {
+// append adds hk, which must not be there, to s.
+func (s *privateSet) append(hk hook) {
 	s.hooks = append(s.hooks, hk)
-	if s.index != nil {
+	switch n := len(s.hooks); {
+	case s.index != nil:
 		s.index[hk] = struct{}{}
-	} else if len(s.hooks) > indexAbove {
+	case n > indexAbove:
 		s.index = make(map[hook]struct{}, 2*indexAbove)
 		for _, hk := range s.hooks {
 			s.index[hk] = struct{}{}
 		}
+	case n == len(s.room)+1:
+		clear(s.room[:]) // hooks has moved out, and copies left here would keep hooks alive
 	}
 }
 
 // remove takes the i-th hook from l.
 func (l *hookList) remove(i int) {
-	s := l.set
-	if s.private {
+	if l.state != shared {
+		s := l.own()
 		delete(s.index, s.hooks[i])
 		s.hooks = slices.Delete(s.hooks, i, i+1)
 		return
 	}
+	hooks := l.set.hooks
 	l.set = nil
-	for j, hk := range s.hooks {
+	for j, hk := range hooks {
 		if j != i {
 			l.add(hk)
 		}
 	}
 }
 
-// sharing is the state that making a shared set changes.
+// sharing is what goroutines change when they make or forget shared sets.
 var sharing struct {
 	full atomic.Bool // no set is to be added; read without mu
 
 	mu        sync.Mutex
-	links     []*atomic.Pointer[hookSet] // all that lead to a shared set
-	bytes     int                        // what the sets take of the heap
-	suspended bool                       // full until resumed
+	links     []*atomic.Pointer[sharedSet] // all that lead to a shared set
+	bytes     int                          // what the sets take of the heap
+	suspended bool                         // full until resumed
 }
 
 // maxSharing is how many bytes of the heap the shared sets may take, with the list of links to
-// them. It has room for some twenty thousand of the usual size.
+// them: enough for some twenty thousand sets of the usual size.
 const maxSharing = 2 << 20
 
-// share makes the set of the given hooks and hk, adds it to the list that it belongs in and returns
-// it; nil if there is no room.
-func share(list *atomic.Pointer[hookSet], hooks []hook, hk hook) *hookSet {
-	if sharing.full.Load() {
-		return nil // without the lock, on which the connections of all goroutines would meet
-	}
+// share makes the set of the given hooks and hk, adds it to the list and returns it; nil if there
+// is no room.
+func share(list *atomic.Pointer[sharedSet], hooks []hook, hk hook) *sharedSet {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
 	if t := find(list, hk); t != nil {
@@ -234,21 +266,19 @@ func share(list *atomic.Pointer[hookSet], hooks []hook, hk hook) *hookSet {
 	if sharing.full.Load() {
 		return nil
 	}
-	// Concat gives the array the capacity of the heap's size class, so that cap tells what it
-	// takes.
-	t := &hookSet{hooks: slices.Concat(hooks, []hook{hk}), key: hk}
+	// Concat rounds the capacity up to the heap's size class, so that cap is what the array takes.
+	t := &sharedSet{hookSet: hookSet{slices.Concat(hooks, []hook{hk})}, key: hk}
 	links := append(sharing.links, list)
 	bytes := sharing.bytes + int(unsafe.Sizeof(*t)) + cap(t.hooks)*int(unsafe.Sizeof(hk))
 	if bytes+cap(links)*int(unsafe.Sizeof(list)) > maxSharing {
-		// Combinations that traffic no longer brings must not keep out those that it brings from
-		// now on. They are forgotten at the next garbage collection, which finds that nothing
-		// refers to this set. Were they forgotten at once, a flood of new combinations would come
-		// through the lock with every Register.
+		// Combinations that traffic no longer brings must not keep out new ones. All are forgotten
+		// at the next garbage collection, which finds this set unreachable. If they were forgotten
+		// at once, a flood of new combinations would take the lock with every Register.
 		sharing.full.Store(true)
-		runtime.SetFinalizer(t, func(*hookSet) { forgetSets() })
+		runtime.SetFinalizer(t, func(*sharedSet) { forgetSets() })
 		return nil
 	}
-	for list.Load() != nil { // to the end, so that the sets that came first are found first
+	for list.Load() != nil { // append, so that the first sets, which are likely to be common, are found first
 		list = &list.Load().sibling
 	}
 	list.Store(t)
@@ -257,8 +287,8 @@ func share(list *atomic.Pointer[hookSet], hooks []hook, hk hook) *hookSet {
 	return t
 }
 
-// forgetSets lets go of all shared sets. Those that connections have stay as they are, but each on
-// its own, so that a connection keeps no set alive but the one it has.
+// forgetSets forgets all shared sets. Connections keep theirs, but the links between them are cut,
+// so that a connection keeps no set alive but its own.
 func forgetSets() {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
@@ -269,8 +299,8 @@ func forgetSets() {
 	sharing.full.Store(sharing.suspended)
 }
 
-// While a test watches what becomes of hooks, no sets are shared: every connection gets a set of
-// its own, and none gets it without passing the place where register reports it.
+// While a test watches hooks, no sets are shared. Every registration then reaches registerSlowly,
+// which reports it.
 func init() {
 	watch.Suspend = func(suspended bool) {
 		sharing.mu.Lock()
@@ -280,38 +310,53 @@ func init() {
 	}
 }
 
-// codeOf returns the code of hk.
-func codeOf(hk hook) unsafe.Pointer {
-	return reflect.ValueOf(*(*func())(unsafe.Pointer(&hk))).UnsafePointer()
-}
+// codeOf returns the address of hk's code, the first word of what a func value points to.
+func codeOf(hk hook) uintptr { return *(*uintptr)(hk) }
 
 // funcName returns the name of hk's function.
-func funcName(hk hook) string {
-	return runtime.FuncForPC(uintptr(codeOf(hk))).Name()
-}
+func funcName(hk hook) string { return runtime.FuncForPC(codeOf(hk)).Name() }
 
-// forever has what livesForever found out, by code pointer. There are no more of these than the
-// program has functions.
-var forever sync.Map // of bool
+// shortLived holds the code of hooks that lasting was asked about and that may die before the
+// program. It is a hash table, filled once for every function literal whose closures become hooks
+// and then only read. A program with hundreds of such literals fills it, and every closure of those
+// left over costs a look at its name.
+var shortLived [256]atomic.Uintptr
 
-// livesForever reports whether hk looks like a func value that lives as long as the program. Either
+// lasting reports whether hk looks like a func value that lives as long as the program. Either
 // answer keeps every promise but that of cost: a hook that is not recognized costs its connection
-// an allocation. A closure that is taken for one that lives forever, which can only be one that the
-// initialization of a package made, stays in memory until the shared sets are forgotten.
-func livesForever(hk hook) bool {
-	code := codeOf(hk)
-	v, ok := forever.Load(code)
-	if !ok {
-		v, _ = forever.LoadOrStore(code, namesStatic(funcName(hk)))
+// an allocation, and a closure that is taken for a lasting one stays in memory until the shared
+// sets are forgotten. The latter can only be a closure of package initialization.
+func lasting(hk hook) bool {
+	if runtime.GOARCH == "wasm" {
+		return false // FuncForPC names a method value after its method, as it names the expression
 	}
-	return v.(bool)
+	code := codeOf(hk)
+	const probes, alignment = 8, 32
+	for i := range uintptr(probes) {
+		slot := &shortLived[(code/alignment+i)%uintptr(len(shortLived))]
+		switch slot.Load() {
+		case code:
+			return false
+		case 0:
+			if namesLasting(funcName(hk)) {
+				return true
+			}
+			slot.CompareAndSwap(0, code) // if another hook took it, this one is entered next time
+			return false
+		}
+	}
+	return namesLasting(funcName(hk))
 }
 
-// namesStatic reports whether name is the symbol of a function declared at package level, such as
+// namesLasting reports whether name is the symbol of a function declared at package level, such as
 // example.com/app/http.finalize, of a method expression, such as http.(*Session).finalize, or of a
-// literal that only the initialization of a package evaluates, such as http.init.func1 or, where
-// the call of a function that returns a literal was inlined, http.init.Chain.func1.
-func namesStatic(name string) bool {
+// literal in the declaration of a package-level variable or in func init, such as http.init.func1
+// or http.init.0.func1.
+//
+// A literal inside of one of these may be evaluated at any time, and so may a literal that init
+// gets from another function: what the compiler calls it when it inlines that function differs
+// between releases of Go.
+func namesLasting(name string) bool {
 	if strings.HasPrefix(name, "reflect.") {
 		return false // all func values that package reflect makes run the same few functions
 	}
@@ -321,12 +366,15 @@ func namesStatic(name string) bool {
 	if name == "" || strings.ContainsRune(name, '-') { // a method value ends with -fm
 		return false
 	}
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	literal := len(last) < len(name) && isDigit(strings.TrimPrefix(last, "func"))
-	if strings.HasPrefix(name, "init.") {
-		return literal && strings.HasPrefix(last, "func")
+	if rest, ok := strings.CutPrefix(name, "init."); ok {
+		if first, literal, ok := strings.Cut(rest, "."); ok && isNumber(first) {
+			rest = literal // of a func init, which are numbered
+		}
+		number, ok := strings.CutPrefix(rest, "func")
+		return ok && isNumber(number)
 	}
-	return !literal
+	i := strings.LastIndexByte(name, '.')
+	return i < 0 || !isNumber(strings.TrimPrefix(name[i+1:], "func"))
 }
 
-func isDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
