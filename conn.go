@@ -93,6 +93,19 @@ type Connection struct {
 	fields *slot // the values of fields, the latest first
 }
 
+// name returns what package conntest calls c in its reports, "" if c is nil or has no name.
+func (c *Connection) name() string {
+	switch {
+	case c == nil || c.UID == "" && c.ID == (ID{}):
+		return ""
+	case c.UID == "":
+		return c.ID.String()
+	case c.ID == (ID{}):
+		return c.UID
+	}
+	return c.UID + " (" + c.ID.String() + ")"
+}
+
 // A RemovalHook is a function that finishes what a protocol left open on c when the state of c is
 // removed. It is Zeek's Conn::RemovalHook. [Register] attaches one to a connection, and
 // [StateRemove] runs it.
@@ -136,7 +149,7 @@ func (hk RemovalHook) String() string {
 //
 // Register panics if hk is nil.
 func Register(c *Connection, hk RemovalHook) bool {
-	return c.hooks.register(identity(hk))
+	return c.hooks.register(identity(hk), c)
 }
 
 // Unregister takes hk back and reports whether it did: hk was registered with c, had not begun to

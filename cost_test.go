@@ -526,7 +526,9 @@ func TestSharedSetIsNotWatched(t *testing.T) {
 		require.True(t, conn.Unregister(&c, quiet1))
 		require.True(t, conn.StateRemove(&c))
 	})
-	assert.Empty(t, w.End())
+	left, late := w.End()
+	assert.Empty(t, left)
+	assert.Empty(t, late)
 }
 
 func TestForgottenSetsAreGarbage(t *testing.T) {

@@ -68,7 +68,7 @@ func (*noCopy) Unlock() {}
 //
 // Register panics if hk is nil.
 func (h *Hooks[C]) Register(hk func(*C) bool) bool {
-	return h.register(identity(hk))
+	return h.register(identity(hk), nil)
 }
 
 // Unregister takes hk back and reports whether it did: hk was registered, had not begun to run, and

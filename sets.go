@@ -105,8 +105,9 @@ func find(list *atomic.Pointer[sharedSet], hk hook) *sharedSet {
 	return t
 }
 
-// register adds hk to l and reports whether it did, as Register promises.
-func (l *hookList) register(hk hook) bool {
+// register adds hk to l and reports whether it did, as Register promises. c is the Connection that
+// l belongs to, nil if it belongs to a connection of another type.
+func (l *hookList) register(hk hook, c *Connection) bool {
 	// Nearly every call ends here: the set with one more hook exists and is the first to be found.
 	if l.state == shared {
 		if t := l.followers(hk).Load(); t != nil && t.key == hk {
@@ -114,22 +115,28 @@ func (l *hookList) register(hk hook) bool {
 			return true
 		}
 	}
-	return l.registerSlowly(hk)
+	return l.registerSlowly(hk, c)
 }
 
 // registerSlowly does the rest of register. It is a function of its own because the stack it needs
 // would cost every call.
-func (l *hookList) registerSlowly(hk hook) bool {
+func (l *hookList) registerSlowly(hk hook, c *Connection) bool {
 	if hk == nil {
 		panic("conn: Register called with a nil RemovalHook")
 	}
-	if l.state == over || !l.add(hk) {
+	if l.state == over {
+		if watch.On() {
+			watch.Late(funcName(hk), c.name())
+		}
+		return false
+	}
+	if !l.add(hk) {
 		return false
 	}
 	// Once the removal has begun it is too late to watch, and hooks registered now run in any case.
 	if l.state == watched || l.state == private && l.begun == 0 && watch.On() {
 		l.state = watched
-		watch.Registered(unsafe.Pointer(l.set), hk, funcName(hk))
+		watch.Registered(unsafe.Pointer(l.set), hk, funcName(hk), c.name())
 	}
 	return true
 }

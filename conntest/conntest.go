@@ -1,8 +1,9 @@
-// Package conntest helps to test programs that use package conn.
+// Package conntest helps test programs that use package conn.
 package conntest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,18 +11,31 @@ import (
 	"example.com/conn/internal/watch"
 )
 
-// VerifyRemoved finds connections that are never removed, so that what their parsers had pending is
-// lost without a word: the flow table evicts a connection to make room, the capture ends, a stream
-// turns out to be no target, and nobody calls StateRemove.
+// VerifyRemoved fails t for every connection that is never removed, so that whatever its parsers
+// had pending is silently lost: the flow table evicts a connection to make room, the capture ends,
+// a stream turns out to be no target, and nobody calls StateRemove.
 //
-// It fails t, when it ends, for every connection on which a hook was registered during t and
-// neither ran nor was unregistered, also if the connection's memory was made a new connection or is
-// garbage by then. The failure names the hooks and where they were registered. It sees a
-// [conn.Connection] as well as every type that embeds [conn.Hooks].
+// When t ends, it fails for each connection on which a hook was registered during t and neither ran
+// nor was unregistered, even if the connection is garbage by then or its memory was made a new one.
+// The failure names the hooks, the last three calls that led to each registration, and the UID and
+// ID that a [conn.Connection] had then. VerifyRemoved sees every Connection and every [conn.Hooks].
 //
-// Call it first in a test: it looks in a cleanup of t, and cleanups that the test registers later,
-// such as one that shuts the analyzer down, run before. Goroutines that remove connections must
-// have finished by then. A hook has run when it has begun to, whether or not it returns.
+// A registration after the removal is logged with t.Log. Register returned false and the hook will
+// not run, which is right for a program that looks at the result and easily overlooked by one that
+// does not.
+//
+// # What it cannot see
+//
+// A connection on which nothing is pending has no hook to lose, so forgetting it goes unnoticed:
+// leave a request without its reply on every path that the test takes. A connection that was
+// removed but is still in a table looks finished: assert that the table is empty.
+//
+// # How to call it
+//
+// Call it first in a test. It looks in a cleanup of t, and the cleanups that the test registers
+// later, such as one that shuts the analyzer down, run before it. Goroutines that remove
+// connections must have finished by then. A hook counts as run when it has begun, whether or not it
+// returns.
 //
 //	func TestCapture(t *testing.T) {
 //		conntest.VerifyRemoved(t)
@@ -29,11 +43,11 @@ import (
 //	}
 //
 // A test that verifies may have subtests that verify too, and may run in parallel with others that
-// do. Which of the parallel ones a connection belongs to cannot be told, so the last of them to end
-// reports it, naming all. A connection of a parallel test that does not verify is taken for one of
-// those that do.
+// do. Nobody can tell which of several parallel tests a connection belongs to, so the last of them
+// to end reports it and names them all. Connections of a parallel test that does not verify are
+// attributed to those that do.
 //
-// While a test verifies, all connections of the program keep their hooks by themselves, and every
+// While a test verifies, connections in the whole program share no lists of hooks, and every
 // Register, Unregister and run of a hook takes a lock: leave VerifyRemoved out of benchmarks and of
 // tests that count allocations.
 func VerifyRemoved(t testing.TB) {
@@ -41,42 +55,94 @@ func VerifyRemoved(t testing.TB) {
 	w := watch.Start(t.Name())
 	t.Cleanup(func() {
 		t.Helper()
-		report(t, w.End())
+		left, late := w.End()
+		var lost, tooLate reports
+		for _, hooks := range left {
+			var text string
+			for _, r := range hooks {
+				text += describe(t, r)
+			}
+			lost.add(text, hooks[len(hooks)-1].Conn, 1)
+		}
+		for _, r := range late {
+			tooLate.add(describe(t, r), r.Conn, r.Times)
+		}
+		for _, r := range lost {
+			was := "1 connection was"
+			if r.count > 1 {
+				was = fmt.Sprintf("%d connections were", r.count)
+			}
+			t.Errorf("%s not removed; these hooks have not run:%s", was, r)
+		}
+		for _, r := range tooLate {
+			times := ""
+			if r.count > 1 {
+				times = fmt.Sprintf(", %d times", r.count)
+			}
+			t.Logf("Register returned false after the removal%s; this hook will not run:%s", times, r)
+		}
 	})
 }
 
-// report fails t for the connections that have the given hooks left: once for all that look the
-// same.
-func report(t testing.TB, left [][]watch.Registration) {
-	t.Helper()
-	var messages []string
-	count := map[string]int{}
-	for _, hooks := range left {
-		m := describe(t, hooks)
-		if count[m] == 0 {
-			messages = append(messages, m)
-		}
-		count[m]++
+// A report is what is said once about all connections that look the same.
+type report struct {
+	text  string
+	count int
+	names []string // of the first few connections that have one
+}
+
+type reports []*report
+
+// add adds times to the count of the report with the text, and the name of a connection, if it has
+// one.
+func (rs *reports) add(text, name string, times int) {
+	i := slices.IndexFunc(*rs, func(r *report) bool { return r.text == text })
+	if i < 0 {
+		i = len(*rs)
+		*rs = append(*rs, &report{text: text})
 	}
-	for _, m := range messages {
-		if n := count[m]; n == 1 {
-			t.Errorf("1 connection was not removed; these hooks have not run:%s", m)
-		} else {
-			t.Errorf("%d connections were not removed; these hooks have not run:%s", n, m)
-		}
+	r := (*rs)[i]
+	r.count += times
+	const most = 5
+	if name != "" && len(r.names) < most && !slices.Contains(r.names, name) {
+		r.names = append(r.names, name)
 	}
 }
 
-// describe returns a line for each hook of a connection.
-func describe(t testing.TB, hooks []watch.Registration) string {
+// String returns the text, and the connections if they have names.
+func (r *report) String() string {
+	switch {
+	case len(r.names) == 0:
+		return r.text
+	case r.count == 1:
+		return r.text + "\n\tconnection: " + r.names[0]
+	}
+	s := r.text + "\n\tconnections: " + strings.Join(r.names, ", ")
+	if r.count > len(r.names) {
+		s += ", …"
+	}
+	return s
+}
+
+// describe returns the lines about a hook: where it was registered, and by which calls.
+func describe(t testing.TB, r watch.Registration) string {
 	var b strings.Builder
-	for _, r := range hooks {
-		at := r.Place
-		fmt.Fprintf(&b, "\n\t%s, registered by %s at %s:%d", r.Hook, at.Function, at.File, at.Line)
-		for _, test := range r.Tests {
-			if watch.Beside(test, t.Name()) {
-				fmt.Fprintf(&b, ", in this test or in %s", test)
-			}
+	fmt.Fprintf(&b, "\n\t%s", r.Hook)
+	for i, c := range r.Calls {
+		switch {
+		case c.Go && i == 0:
+			fmt.Fprintf(&b, ", registered by a go statement of %s at %s", c.Func, c.Place)
+		case c.Go:
+			fmt.Fprintf(&b, "\n\t\tin a goroutine that %s started at %s", c.Func, c.Place)
+		case i == 0:
+			fmt.Fprintf(&b, ", registered by %s at %s", c.Func, c.Place)
+		default:
+			fmt.Fprintf(&b, "\n\t\tcalled by %s at %s", c.Func, c.Place)
+		}
+	}
+	for _, test := range r.Tests {
+		if watch.Beside(test, t.Name()) {
+			fmt.Fprintf(&b, "\n\t\tin this test or in %s", test)
 		}
 	}
 	return b.String()

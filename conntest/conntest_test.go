@@ -2,13 +2,16 @@ package conntest_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"example.com/conn"
 	"example.com/conn/conntest"
@@ -24,6 +27,7 @@ type fakeT struct {
 	name     string
 	cleanups []func()
 	failures []string
+	logs     []string
 }
 
 func (t *fakeT) Name() string     { return t.name }
@@ -31,6 +35,9 @@ func (t *fakeT) Helper()          {}
 func (t *fakeT) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
 func (t *fakeT) Errorf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Sprintf(format, args...))
+}
+func (t *fakeT) Logf(format string, args ...any) {
+	t.logs = append(t.logs, fmt.Sprintf(format, args...))
 }
 
 // end ends the test and returns how it failed.
@@ -112,11 +119,163 @@ func TestLostConnectionFails(t *testing.T) {
 		conn.Register(c, finalize)
 	})
 	require.Len(t, failures, 1)
-	caller := "example.com/conn/conntest_test.TestLostConnectionFails.func1"
+	test := "example.com/conn/conntest_test.TestLostConnectionFails"
+	calls := "\n\t\tcalled by example.com/conn/conntest_test.verify at " + file + ":" + lineOf("f()") +
+		fmt.Sprintf("\n\t\tcalled by %s at %s:%d", test, file, line+1)
 	assert.Equal(t, fmt.Sprintf("1 connection was not removed; these hooks have not run:"+
-		"\n\texample.com/conn/conntest_test.finalize, registered by %[1]s at %[2]s:%[3]d"+
-		"\n\texample.com/conn/conntest_test.logIt, registered by %[1]s at %[2]s:%[4]d", caller, file, line+3, line+4),
-		failures[0])
+		"\n\texample.com/conn/conntest_test.finalize, registered by %[1]s.func1 at %[2]s:%[3]d%[5]s"+
+		"\n\texample.com/conn/conntest_test.logIt, registered by %[1]s.func1 at %[2]s:%[4]d%[5]s",
+		test, file, line+3, line+4, calls), failures[0])
+}
+
+// lineOf returns the number of the first line of this file that is code.
+func lineOf(code string) string {
+	_, file, _, _ := runtime.Caller(0)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		panic(err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		if strings.TrimSpace(line) == code {
+			return strconv.Itoa(i + 1)
+		}
+	}
+	panic("no line " + code)
+}
+
+// register is a helper through which a program registers all its hooks.
+//
+//go:noinline
+func register(c *conn.Connection, hk conn.RemovalHook) bool { return conn.Register(c, hk) }
+
+func TestCallersOfHelperAreNamed(t *testing.T) {
+	failures := verify(func() {
+		register(new(conn.Connection), finalize)
+		register(new(conn.Connection), finalize)
+	})
+	require.Len(t, failures, 2)
+	for _, failure := range failures {
+		assert.Regexp(t, `finalize, registered by \S+\.register at \S+_test\.go:\d+`+
+			`\n\t\tcalled by \S+\.TestCallersOfHelperAreNamed\.func1 at \S+_test\.go:\d+`+
+			`\n\t\tcalled by \S+\.verify at \S+_test\.go:\d+$`, failure)
+	}
+}
+
+func TestCallsStopAtTestFunction(t *testing.T) {
+	test := begin("Test")
+	conn.Register(new(conn.Connection), finalize)
+	failures := test.end()
+	require.Len(t, failures, 1)
+	assert.Regexp(t, `registered by \S+\.TestCallsStopAtTestFunction at \S+_test\.go:\d+$`, failures[0])
+}
+
+func TestGoStatementIsNamed(t *testing.T) {
+	for name, test := range map[string]struct {
+		start func(c *conn.Connection)
+		want  string
+	}{
+		"of Register": {
+			func(c *conn.Connection) { go conn.Register(c, finalize) },
+			`finalize, registered by a go statement of \S+\.TestGoStatementIsNamed\.func1 at \S+_test\.go:\d+$`,
+		},
+		"of a helper": {
+			func(c *conn.Connection) { go register(c, finalize) },
+			`finalize, registered by \S+\.register at \S+_test\.go:\d+` +
+				`\n\t\tin a goroutine that \S+\.TestGoStatementIsNamed\.func2 started at \S+_test\.go:\d+$`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := begin("Test")
+			c := new(conn.Connection)
+			before := runtime.NumGoroutine()
+			test.start(c)
+			for runtime.NumGoroutine() > before {
+				time.Sleep(time.Millisecond)
+			}
+			failures := fake.end()
+			require.Len(t, failures, 1)
+			assert.Regexp(t, test.want, failures[0])
+			assert.NotContains(t, failures[0], "runtime.")
+		})
+	}
+}
+
+func TestConnectionIsNamed(t *testing.T) {
+	id := conn.ID{Orig: netip.MustParseAddrPort("192.0.2.1:40000"), Resp: netip.MustParseAddrPort("198.51.100.7:80"), Proto: conn.TCP}
+	for _, test := range []struct {
+		uid  string
+		id   conn.ID
+		want string
+	}{
+		{"C1", id, "\n\tconnection: C1 (192.0.2.1:40000 > 198.51.100.7:80 tcp)"},
+		{"C1", conn.ID{}, "\n\tconnection: C1"},
+		{"", id, "\n\tconnection: 192.0.2.1:40000 > 198.51.100.7:80 tcp"},
+		{"", conn.ID{}, ""},
+	} {
+		failures := verify(func() {
+			conn.Register(&conn.Connection{UID: test.uid, ID: test.id}, finalize)
+		})
+		require.Len(t, failures, 1)
+		if test.want == "" {
+			assert.NotContains(t, failures[0], "connection:")
+		} else {
+			assert.True(t, strings.HasSuffix(failures[0], test.want), "%s", failures[0])
+		}
+	}
+}
+
+func TestFewConnectionsOfManyAreNamed(t *testing.T) {
+	for n, want := range map[int]string{
+		2: "\n\tconnections: C0, C1",
+		5: "\n\tconnections: C0, C1, C2, C3, C4",
+		6: "\n\tconnections: C0, C1, C2, C3, C4, …",
+	} {
+		failures := verify(func() {
+			for i := range n {
+				conn.Register(&conn.Connection{UID: fmt.Sprint("C", i)}, finalize)
+			}
+		})
+		require.Len(t, failures, 1)
+		assert.Contains(t, failures[0], fmt.Sprintf("%d connections were not removed", n))
+		assert.True(t, strings.HasSuffix(failures[0], want), "%s", failures[0])
+	}
+}
+
+func TestRegistrationAfterRemovalIsLogged(t *testing.T) {
+	test := begin("Test")
+	var f flow
+	f.StateRemove(&f)
+	c := conn.Connection{UID: "C1"}
+	conn.Register(&c, logIt)
+	conn.StateRemove(&c)
+	for range 3 {
+		assert.False(t, register(&c, finalize))
+	}
+	assert.False(t, f.Register((*flow).finish))
+	assert.Empty(t, test.end())
+	require.Len(t, test.logs, 2)
+	assert.Regexp(t, `^Register returned false after the removal, 3 times; this hook will not run:`+
+		`\n\t\S+\.finalize, registered by \S+\.register at \S+:\d+`+
+		`\n\t\tcalled by \S+\.TestRegistrationAfterRemovalIsLogged at \S+:\d+\n\tconnections: C1, …$`, test.logs[0])
+	assert.Regexp(t, `^Register returned false after the removal; this hook will not run:\n\t\S+\.finish, `, test.logs[1])
+
+	test = begin("Test")
+	conn.Register(&c, finalize)
+	test.end()
+	require.Len(t, test.logs, 1, "of a connection that was removed before the test")
+	assert.True(t, strings.HasSuffix(test.logs[0], "\n\tconnection: C1"), "%s", test.logs[0])
+}
+
+// Registering again what is registered, or in a removal, is no mistake.
+func TestOtherRegistrationsAreNotLogged(t *testing.T) {
+	test := begin("Test")
+	var c conn.Connection
+	conn.Register(&c, logIt)
+	conn.Register(&c, logIt)
+	conn.Register(&c, func(c *conn.Connection) bool { return conn.Register(c, finalize) && !conn.Register(c, logIt) })
+	assert.True(t, conn.StateRemove(&c))
+	test.end()
+	assert.Empty(t, test.logs)
 }
 
 func TestLostHooksFail(t *testing.T) {
@@ -128,7 +287,7 @@ func TestLostHooksFail(t *testing.T) {
 	})
 	require.Len(t, failures, 1)
 	assert.Regexp(t, `conntest_test\.\(\*flow\)\.finish, .*TestLostHooksFail.*conntest_test\.go:\d+\n`, failures[0])
-	assert.Regexp(t, `conntest_test\.\(\*flow\)\.save, .*TestLostHooksFail.*conntest_test\.go:\d+$`, failures[0])
+	assert.Regexp(t, `conntest_test\.\(\*flow\)\.save, .*TestLostHooksFail.*conntest_test\.go:\d+\n`, failures[0])
 }
 
 func TestOneHookOfTwoIsLost(t *testing.T) {
@@ -304,7 +463,7 @@ func TestParallelTests(t *testing.T) {
 	require.Len(t, failures, 1)
 	assert.Contains(t, failures[0], "1 connection")
 	assert.Contains(t, failures[0], "logIt")
-	assert.Contains(t, failures[0], ", in this test or in TestA")
+	assert.Contains(t, failures[0], "\n\t\tin this test or in TestA")
 }
 
 func TestTestsOneAfterAnother(t *testing.T) {

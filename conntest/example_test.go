@@ -15,7 +15,7 @@ type table struct {
 func (t *table) add(c *conn.Connection) {
 	const most = 2
 	if len(t.conns) == most {
-		// The bug: no conn.StateRemove(t.conns[0]). What its parsers had pending is lost.
+		// The bug: no conn.StateRemove(t.conns[0]). Whatever its parsers had pending is lost.
 		t.conns = t.conns[1:]
 	}
 	t.conns = append(t.conns, c)
@@ -25,21 +25,36 @@ func (t *table) close() {
 	for _, c := range t.conns {
 		conn.StateRemove(c)
 	}
+	t.conns = nil
+}
+
+// onRequest is a parser.
+func onRequest(c *conn.Connection) {
+	conn.Register(c, finalize) // until the reply
 }
 
 // This test of a flow table finds a connection that is evicted without being removed. It fails with
 //
 //	1 connection was not removed; these hooks have not run:
-//		example.com/app.finalize, registered by example.com/app.TestTable at /src/app/table_test.go:14
+//		example.com/app.finalize, registered by example.com/app.onRequest at /src/app/parser.go:32
+//			called by example.com/app.TestTable at /src/app/table_test.go:15
+//		connection: C1
+//
+// Every connection is left with a request that waits for its reply: without one, there would be no
+// hook to lose. That connections were removed does not mean that they left the table, so the test
+// looks there too.
 func ExampleVerifyRemoved() {
 	_ = func(t *testing.T) { // func TestTable(t *testing.T) {
 		conntest.VerifyRemoved(t)
 		var flows table
-		for range 3 {
-			c := new(conn.Connection)
+		for _, uid := range []string{"C1", "C2", "C3"} {
+			c := &conn.Connection{UID: uid}
 			flows.add(c)
-			conn.Register(c, finalize)
+			onRequest(c)
 		}
 		flows.close()
+		if n := len(flows.conns); n > 0 {
+			t.Errorf("%d connections are still in the table", n)
+		}
 	}
 }

@@ -1,9 +1,10 @@
-// Package watch follows removal hooks from their registration to their end while tests verify that
-// none is lost. Package conn reports what happens to hooks; package conntest asks what is left.
-// While no test verifies, it has no part.
+// Package watch follows removal hooks from registration to their end while tests verify that none
+// is lost. Package conn reports what happens to hooks, and package conntest asks what is left.
+// While no test verifies, the package does nothing.
 package watch
 
 import (
+	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
@@ -17,39 +18,55 @@ import (
 // ends. In between, package conn shares no hook sets. Package conn sets it.
 var Suspend func(bool)
 
-// A Set stands for one connection, from its first hook until its removal is over or its memory is
-// made a new connection.
+// A Set identifies a connection from its first hook until its removal is over or its memory is made
+// a new connection.
 type Set = unsafe.Pointer
 
 // A Hook is a func value: the pointer that it consists of.
 type Hook = unsafe.Pointer
 
-// A Registration is a hook that was registered and has not begun to run.
+// A Registration is a call of Register.
 type Registration struct {
-	Hook  string        // the name of its function
-	Place runtime.Frame // the call of Register
-	Tests []string      // that verified then
+	Hook  string   // the name of its function
+	Conn  string   // the UID and ID of the connection, as far as it had them then
+	Calls []Call   // the calls that led to Register, the innermost first; at most maxCalls
+	Tests []string // that verified then
+	Times int      // how often the same calls came too late; Conn is that of the first
 
 	hook Hook
 	time int // on the clock
 }
+
+// A Call is a place outside package conn: where Func called the next function or started it with a
+// go statement.
+type Call struct {
+	Func  string
+	Place string // file:line
+	Go    bool   // a go statement
+}
+
+// maxCalls is enough to see who called the helper that called Register.
+const maxCalls = 3
+
+// maxLate bounds how many different late registrations a watch keeps.
+const maxLate = 100
 
 var (
 	on atomic.Bool // there are watches; changed under mu
 
 	mu      sync.Mutex
 	watches []*Watch
-	waiting map[Set][]Registration // in the order of registration
+	waiting map[Set][]Registration // not begun to run, in the order of registration
 	clock   int                    // counts registrations
 )
 
 // On reports whether a test verifies, so that Registered is to be called.
 func On() bool { return on.Load() }
 
-// Registered says that hk, a hook of the given name, was registered. It must be called by package
-// conn, on the stack of the caller of Register.
-func Registered(s Set, hk Hook, name string) {
-	r := Registration{Hook: name, Place: caller(), hook: hk}
+// Registered says that hk, a hook of the given name, was registered. conn is the name of the
+// connection, if it has one. Package conn must call it on the stack of the caller of Register.
+func Registered(s Set, hk Hook, name, conn string) {
+	r := Registration{Hook: name, Conn: conn, Calls: calls(), hook: hk}
 	mu.Lock()
 	defer mu.Unlock()
 	if len(watches) == 0 {
@@ -61,6 +78,26 @@ func Registered(s Set, hk Hook, name string) {
 		r.Tests = append(r.Tests, w.test)
 	}
 	waiting[s] = append(waiting[s], r)
+}
+
+// Late says that Register was called after the removal, and returned false. It is called like
+// Registered.
+func Late(name, conn string) {
+	r := Registration{Hook: name, Conn: conn, Calls: calls()}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, w := range watches {
+		i := slices.IndexFunc(w.late, func(l Registration) bool {
+			return l.Hook == r.Hook && slices.Equal(l.Calls, r.Calls)
+		})
+		if i < 0 && len(w.late) < maxLate {
+			i = len(w.late)
+			w.late = append(w.late, r)
+		}
+		if i >= 0 {
+			w.late[i].Times++
+		}
+	}
 }
 
 // Done says that hk, which was registered, begins to run or was unregistered.
@@ -75,33 +112,63 @@ func Done(s Set, hk Hook) {
 	}
 }
 
-// connFunc is what the names of package conn's functions begin with, under whatever path it is
+// connFunc is the prefix of the names of package conn's functions, under whatever path it is
 // published.
 var connFunc = strings.TrimSuffix(reflect.TypeOf(Watch{}).PkgPath(), "/internal/watch") + "."
 
-// caller returns the frame that called package conn.
-func caller() runtime.Frame {
-	pcs := make([]uintptr, 16)
+// calls returns the calls that led into package conn.
+func calls() (calls []Call) {
+	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
-	for {
+	for len(calls) < maxCalls {
 		f, more := frames.Next()
-		if !more || !strings.HasPrefix(f.Function, connFunc) {
-			return f
+		switch {
+		case strings.HasPrefix(f.Function, connFunc):
+		case f.Function == "testing.tRunner":
+			return calls // what follows is of no interest in a test
+		case f.Function == "runtime.goexit" || f.Function == "":
+			// The goroutine began here.
+			if c, ok := goStatement(); ok {
+				calls = append(calls, c)
+			}
+			return calls
+		case !strings.HasPrefix(f.Function, "runtime."):
+			calls = append(calls, Call{Func: f.Function, Place: fmt.Sprintf("%s:%d", f.File, f.Line)})
+		}
+		if !more {
+			break
 		}
 	}
+	return calls
+}
+
+// goStatement returns where the current goroutine was started. Only the text of a stack trace
+// tells.
+func goStatement() (c Call, ok bool) {
+	stack := make([]byte, 16<<10)
+	stack = stack[:runtime.Stack(stack, false)]
+	_, created, ok := strings.Cut(string(stack), "\ncreated by ")
+	if !ok {
+		return c, false // the main goroutine
+	}
+	name, place, _ := strings.Cut(created, "\n")
+	name, _, _ = strings.Cut(name, " in goroutine ")
+	place, _, _ = strings.Cut(strings.TrimSpace(place), " ")
+	return Call{Func: name, Place: place, Go: true}, true
 }
 
 // A Watch is the time from Start to End in which a test verifies.
 type Watch struct {
 	test  string
 	since int
+	late  []Registration
 }
 
 // Start begins a watch for the test of the given name.
 func Start(test string) *Watch {
 	mu.Lock()
 	defer mu.Unlock()
-	w := &Watch{test, clock}
+	w := &Watch{test: test, since: clock}
 	watches = append(watches, w)
 	if len(watches) == 1 {
 		waiting = make(map[Set][]Registration)
@@ -111,11 +178,14 @@ func Start(test string) *Watch {
 	return w
 }
 
-// End ends the watch and returns the hooks that were registered in it and still wait, in the order
-// of registration, a slice for each connection. It leaves out what was registered while another
-// watch was on, too, that has not ended and is [Beside] this one: nobody knows which test it
-// belongs to, and the other may be about to remove the connection.
-func (w *Watch) End() (left [][]Registration) {
+// End ends the watch. It returns the hooks that were registered during the watch and still wait, in
+// the order of registration, a slice for each connection, and the registrations that came after the
+// removal of their connection.
+//
+// It leaves out hooks that were registered while another watch was on that has not ended and is
+// [Beside] this one: nobody knows which test they belong to, and the other may be about to remove
+// the connection.
+func (w *Watch) End() (left [][]Registration, late []Registration) {
 	mu.Lock()
 	defer mu.Unlock()
 	watches = slices.DeleteFunc(watches, func(v *Watch) bool { return v == w })
@@ -139,7 +209,7 @@ func (w *Watch) End() (left [][]Registration) {
 		on.Store(false)
 		Suspend(false)
 	}
-	return left
+	return left, w.late
 }
 
 // Beside reports whether two tests run side by side: neither is the other nor a subtest of it.
