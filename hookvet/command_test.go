@@ -4,41 +4,55 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// newModule returns the folder of a new module that has the given files and may import package conn
-// and hookvet from this repository.
+const goMod = `module app
+
+go 1.23
+
+require example.com/conn v0.0.0
+
+replace example.com/conn => REPOSITORY
+`
+
+// repository returns the folder of this repository, which is the clone of the README.
+func repository(t *testing.T) string {
+	dir, err := filepath.Abs("..")
+	require.NoError(t, err)
+	return dir
+}
+
+// newModule returns the folder of a new module that has the given files and may import package
+// conn from this repository.
 func newModule(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
-	repository, err := filepath.Abs("..")
-	require.NoError(t, err)
-	sums, err := os.ReadFile("go.sum")
-	require.NoError(t, err)
 	dir = t.TempDir()
 	write := func(name, content string) {
 		name = filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o777))
 		require.NoError(t, os.WriteFile(name, []byte(content), 0o666))
 	}
-	write("go.mod", "module app\n\ngo 1.26\n\nrequire example.com/conn v0.0.0\n\nreplace example.com/conn => "+repository+
-		"\n\nreplace example.com/conn/hookvet => "+filepath.Join(repository, "hookvet")+"\n")
-	write("go.sum", string(sums))
+	write("go.mod", strings.Replace(goMod, "REPOSITORY", repository(t), 1))
 	for name, content := range files {
 		write(name, content)
 	}
 	return dir
 }
 
-// runGo runs the go command in dir, a new module, and returns what it prints. What the module needs
-// is here or was needed to build this test.
-func runGo(dir string, args ...string) (output string, err error) {
-	cmd := exec.Command("go", args...)
+// run runs a command in dir, a new module, and returns what it prints. Commands that it installs
+// are found.
+func run(t *testing.T, dir string, command ...string) (output string, err error) {
+	t.Helper()
+	bin := t.TempDir()
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off")
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOBIN="+bin,
+		"PATH="+bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	b, err := cmd.CombinedOutput()
 	return string(b), err
 }
@@ -119,38 +133,55 @@ var reports = []string{
 	"main.go:23:17: hooks.Drop never finds this hook: each evaluation of s.finalize",
 }
 
-func TestCommandIsAToolOfAModule(t *testing.T) {
-	dir := newModule(t, map[string]string{"main.go": rightUse})
-	out, err := runGo(dir, "get", "-tool", "example.com/conn/hookvet/cmd/hookvet")
-	require.NoError(t, err, "%s", out)
-	out, err = runGo(dir, "tool", "hookvet", "./...")
-	assert.NoError(t, err, "%s", out)
-	assert.Empty(t, out)
+// Each way to run the command is that of the README, with what it says about clones, in a module
+// with the lowest go line that package conn allows.
+func TestCommandIsRunAsTheREADMESays(t *testing.T) {
+	blocks := shellBlocks(t, "README.md")
+	require.Len(t, blocks, 5)
+	vet, tools, tool, install, edit := blocks[0], blocks[1], blocks[2], blocks[3], blocks[4]
+	replace := func(block, line, with string) string {
+		require.Contains(t, block, line)
+		return strings.Replace(block, line, with, 1)
+	}
+	const get = "get -tool example.com/conn/hookvet/cmd/hookvet\n"
+	for _, way := range []struct {
+		name, script, goLine string
+	}{
+		{"vet tool", replace(vet, "go install example.com/conn/hookvet/cmd/hookvet@latest\n", install), "go 1.23"},
+		{"module of tools", replace(tools, "go -C tools "+get, "cd tools\n"+edit+"cd ..\n"), "go 1.23"},
+		{"tool of the module", replace(tool, "go "+get, edit), "go 1.24.0"},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			script := strings.ReplaceAll(way.script, "/path/to/clone", repository(t))
 
-	dir = newModule(t, wrongUses)
-	out, err = runGo(dir, "get", "-tool", "example.com/conn/hookvet/cmd/hookvet")
-	require.NoError(t, err, "%s", out)
-	out, err = runGo(dir, "tool", "hookvet", "./...")
-	assert.Error(t, err)
-	for _, want := range reports {
-		assert.Contains(t, out, want)
+			dir := newModule(t, map[string]string{"main.go": rightUse})
+			before, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+			require.NoError(t, err)
+			out, err := run(t, dir, "sh", "-ec", script)
+			assert.NoError(t, err, "%s", out)
+			after, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+			require.NoError(t, err)
+			assert.Contains(t, string(after), "\n"+way.goLine+"\n")
+			assert.Equal(t, way.goLine == "go 1.23", string(before) == string(after), "go.mod is as before")
+
+			out, err = run(t, newModule(t, wrongUses), "sh", "-ec", script)
+			assert.Error(t, err)
+			for _, want := range reports {
+				assert.Contains(t, out, want)
+			}
+		})
 	}
 }
 
-func TestCommandIsAVetTool(t *testing.T) {
-	command := filepath.Join(t.TempDir(), "hookvet.exe")
-	b, err := exec.Command("go", "build", "-o", command, "./cmd/hookvet").CombinedOutput()
-	require.NoError(t, err, "%s", b)
-
-	out, err := runGo(newModule(t, map[string]string{"main.go": rightUse}), "vet", "-vettool="+command, "./...")
-	assert.NoError(t, err, "%s", out)
-	assert.Empty(t, out)
-
-	out, err = runGo(newModule(t, wrongUses), "vet", "-vettool="+command, "./...")
-	assert.Error(t, err)
-	for _, want := range reports {
-		assert.Contains(t, out, want)
+// shellBlocks returns the fenced code blocks of shell commands in a page.
+func shellBlocks(t *testing.T, page string) (blocks []string) {
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, block := range strings.Split(string(text), "\n```sh\n")[1:] {
+		block, _, _ = strings.Cut(block, "```\n")
+		blocks = append(blocks, block)
 	}
+	return blocks
 }
 
 // This repository's own programs, tests among them, are right.
@@ -168,10 +199,10 @@ func TestNothingIsReportedInTheRepository(t *testing.T) {
 
 // The analyzer has nothing to say about copies, because go vet has.
 func TestGoVetFindsACopiedConnection(t *testing.T) {
-	out, err := runGo(newModule(t, map[string]string{"main.go": rightUse}), "vet", "./...")
+	out, err := run(t, newModule(t, map[string]string{"main.go": rightUse}), "go", "vet", "./...")
 	assert.NoError(t, err, "%s", out)
 
-	out, err = runGo(newModule(t, map[string]string{"main.go": `package main
+	out, err = run(t, newModule(t, map[string]string{"main.go": `package main
 
 import "example.com/conn"
 
@@ -182,7 +213,7 @@ func main() {
 	d := c
 	show(d)
 }
-`}), "vet", "./...")
+`}), "go", "vet", "./...")
 	assert.Error(t, err)
 	for _, want := range []string{
 		"main.go:5:13: show passes lock by value: example.com/conn.Connection",

@@ -1,28 +1,52 @@
-// Package hookvet finds removal hooks of package conn that are certainly not the hook they are
-// taken for, before the program runs. It reports
+// Package hookvet finds mistakes in programs that use package conn. It reports
 //
-//   - Unregister and Registered, given a hook that was just made: they never find it;
-//   - Register, given such a hook by a statement that is certainly executed in each iteration of a
-//     loop (for, range or goto), for the same connection: each iteration adds one more hook.
+//   - Unregister and Registered of a hook that was just made: they never find it;
+//   - Register of such a hook in a loop (for, range or goto), if every iteration certainly registers
+//     another one with the same connection: all of them run;
+//   - StateRemove of one connection's Hooks with another connection;
+//   - Register right after StateRemove of the same connection: the hook never runs.
 //
-// Which expressions make a new hook is said by package conn, under [Identity of hooks]. hookvet
-// also knows variables that only hold a new hook, functions that return one from each call, and
-// functions that do nothing with a hook but pass it on, in other packages too. It knows the
-// functions on Connection and the methods of Hooks, also where a type embeds Hooks.
+// Package conn says which expressions make a new hook, under [Identity of hooks]. hookvet also
+// follows variables that only ever hold a new hook, functions that return a new one from each call,
+// and functions that do nothing with a hook but pass it on, including those of other packages. It
+// knows the functions on Connection and the methods of Hooks, embedded or in a named field.
 //
-// What is not certain is not reported: a literal that captures nothing may be the same hook each
-// time, and a loop that calls what may remove or replace a connection, or take hooks back, may be
-// right. Files of tests are not looked at, since tests pass new hooks on purpose. No fix is
-// suggested, since any would change what the program does.
+// # What is not reported
 //
-// A program that uses conn runs the analyzer as a tool of its module:
+// A report is certain; whatever may be right is not reported. In particular, hookvet is silent about
+// a loop
 //
-//	go get -tool example.com/conn/hookvet/cmd/hookvet
-//	go tool hookvet ./... && go vet ./...
+//   - that may take hooks back, or remove or replace a connection, itself or in what it calls: the
+//     program's functions, including those that package io, fmt, log and others like them call, as
+//     well as function values, interfaces and packages about which nothing is known;
+//   - that waits for other goroutines: it locks, sends, or receives;
+//   - that may have been written to run once;
+//   - whose hooks add up: each run counts, sends, receives, takes from a queue, or calls something
+//     about which nothing is known.
 //
-// From a clone of the repository, go -C hookvet install ./cmd/hookvet installs the command. go vet
-// -vettool=FILE runs it too, but then not copylocks, which finds copies of connections. Programs
-// that run many analyzers add [Analyzer] to theirs.
+// So a loop may register one hook for each slot, buffer or token that a connection holds. If such a
+// loop is reported all the same, make each hook depend on its iteration, which it should for whoever
+// reads it anyway:
+//
+//	for _, slot := range slots {
+//		conn.Register(c, func(*conn.Connection) bool { return p.free(slot) })
+//	}
+//
+// A literal that captures nothing may be the same hook each time, and is not reported in loops. Test
+// files are not checked, since tests pass new hooks on purpose. hookvet suggests no fixes, because
+// any fix would change what the program does.
+//
+// # Running it
+//
+// The command hookvet is a vet tool:
+//
+//	go install example.com/conn/hookvet/cmd/hookvet@latest
+//	go vet -vettool="$(which hookvet)" ./...
+//	go vet ./...
+//
+// The second go vet runs the checks that -vettool replaces; among them is copylocks, which reports
+// copies of connections. The README shows how to pin the version in a go.mod, and how to install
+// from a clone. Programs that run many analyzers add [Analyzer] to theirs.
 //
 // [Identity of hooks]: https://pkg.go.dev/example.com/conn#hdr-Identity_of_hooks
 package hookvet
