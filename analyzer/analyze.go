@@ -14,6 +14,7 @@ import (
 	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/panics"
 )
 
 // An analysis distributes the connections of a capture, or of an interface, over workers. Each
@@ -45,23 +46,47 @@ type frames struct {
 	decoder *packet.Decoder
 	log     *logs.Writer
 	weird   logs.WeirdLimit
+	report  *panics.Reporter
 	counts
 }
 
 func newFrames(cfg flow.Config, out *logs.Output) frames {
 	d := packet.NewDecoder()
 	d.IgnoreChecksums, d.UDPTimeout = cfg.IgnoreChecksums, cfg.UDPTimeout
-	return frames{decoder: d, log: logs.NewWriter(out)}
+	return frames{decoder: d, log: logs.NewWriter(out), report: cfg.Panics.Share()}
 }
 
 func (f *frames) count(frame packet.Frame) {
 	f.packets++
+	f.report.Frame = f.packets
 	f.bytes += int64(frame.Wire)
 	if f.first.IsZero() {
 		f.first = frame.Time
 	}
 	if frame.Time.After(f.last) {
 		f.last = frame.Time
+	}
+}
+
+// recovered reports the panic that a deferred call of it ends, if there is one. The Decoder and the
+// batches need no repair: they begin each frame as if it was the first.
+func (f *frames) recovered() {
+	if panicked := recover(); panicked != nil {
+		f.panics++
+		f.report.Report(panicked, "")
+	}
+}
+
+// closeDecoder closes the Decoder. Each tunnel is forgotten before its end is logged, so whatever
+// panics, there are fewer left.
+func (f *frames) closeDecoder(sink packet.Sink) {
+	f.report.Frame = 0
+	for closed := false; !closed; {
+		func() {
+			defer f.recovered()
+			f.decoder.Close(sink)
+			closed = true
+		}()
 	}
 }
 
@@ -104,6 +129,7 @@ type batch struct {
 // An item is a frame, or a packet that the reader has decoded.
 type item struct {
 	clock  time.Time // the latest time of a frame until then: workers must not depend on what others get
+	number int       // of the frame, counted from 1
 	frame  packet.Frame
 	packet *packet.Packet // nil if there is a frame
 }
@@ -117,6 +143,7 @@ const (
 // newAnalysis returns an analysis with n workers, each with its own table of the given
 // configuration and its share of the connections and the memory.
 func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
+	cfg.Panics = panics.NewReporter(cfg.Errors)
 	a := &analysis{frames: newFrames(cfg, out)}
 	cfg.Once = new(sync.Once)
 	cfg.MaxConnections = max(cfg.MaxConnections/n, 1)
@@ -133,6 +160,7 @@ func newWorker(cfg flow.Config, out *logs.Output) *worker {
 	if cfg.Log == nil {
 		cfg.Log = w.log
 	}
+	cfg.Panics = w.report
 	w.table = flow.New(cfg)
 	w.decoder.Servers = w.table.Servers()
 	w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
@@ -145,14 +173,8 @@ func (w *worker) Packet(p *packet.Packet) { w.table.Packet(p) }
 // run follows frames until there are no more. pass is called where there is a mark between them.
 func (w *worker) run(pass func(*mark)) {
 	for b := range w.full {
-		for i := range b.items {
-			it := &b.items[i]
-			w.table.Advance(it.clock)
-			if it.packet != nil {
-				w.table.Packet(it.packet)
-			} else {
-				w.decode(it.frame, w)
-			}
+		for next := 0; next < len(b.items); {
+			next = w.take(b.items, next)
 		}
 		w.table.Advance(b.clock)
 		if b.mark != nil {
@@ -170,9 +192,45 @@ func (w *worker) run(pass func(*mark)) {
 	}
 }
 
+// take follows items from number next on. It returns the number of the one behind the last that it
+// has taken, which has panicked unless it was the last of all. One deferred call for all of them
+// costs less than one for each.
+func (w *worker) take(items []item, next int) (end int) {
+	end = next
+	defer w.recovered()
+	for end < len(items) {
+		it := &items[end]
+		end++
+		w.report.Frame = it.number
+		w.table.Advance(it.clock)
+		if it.packet != nil {
+			w.table.Packet(it.packet)
+		} else {
+			w.decode(it.frame, w)
+		}
+	}
+	return end
+}
+
+// recovered is that of frames, and makes the table consistent again.
+func (w *worker) recovered() {
+	if panicked := recover(); panicked != nil {
+		w.panics++
+		w.report.Report(panicked, "")
+		w.table.Resume()
+	}
+}
+
+// frame follows one frame of a ring.
+func (w *worker) frame(f packet.Frame) {
+	w.count(f)
+	defer w.recovered()
+	w.decode(f, w)
+}
+
 // end ends all connections.
 func (w *worker) end() {
-	w.decoder.Close(w)
+	w.closeDecoder(w)
 	w.table.Close()
 	w.log.Flush()
 }
@@ -202,22 +260,38 @@ func (a *analysis) start() {
 // frames.
 func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) error {
 	for {
+		before := a.packets
+		over, err := a.takeFrom(ctx, s, tick)
+		if over {
+			return err
+		}
+		if a.packets == before {
+			return errors.New("reading the capture panicked: what follows is lost")
+		}
+	}
+}
+
+// takeFrom is read until a frame panics. Then it returns false, and goes on behind that frame when
+// it is called again. One deferred call for all frames costs less than one for each.
+func (a *analysis) takeFrom(ctx context.Context, s *capture.Source, tick func()) (over bool, err error) {
+	defer a.recovered()
+	for {
+		if a.packets%1024 == 0 {
+			if ctx.Err() != nil {
+				return true, nil
+			}
+			tick()
+		}
 		f, err := s.Next()
 		switch {
 		case err == nil:
 			a.frame(f)
 		case err == io.EOF:
-			return nil
+			return true, nil
 		case errors.Is(err, capture.ErrIdle):
 			a.tick(true)
 		default:
-			return err
-		}
-		if a.packets%1024 == 0 {
-			if ctx.Err() != nil {
-				return nil
-			}
-			tick()
+			return true, err
 		}
 	}
 }
@@ -234,7 +308,7 @@ func (a *analysis) frame(f packet.Frame) {
 	if src, dst, ok := a.decoder.Plain(f); ok {
 		b := a.batchFor(src, dst)
 		f.Data = b.keep(f.Data)
-		b.items = append(b.items, item{clock: a.clock, frame: f})
+		b.items = append(b.items, item{clock: a.clock, number: a.packets, frame: f})
 	} else {
 		a.decode(f, a)
 	}
@@ -249,7 +323,7 @@ func (a *analysis) Packet(p *packet.Packet) {
 	b := a.batchFor(p.Src, p.Dst)
 	kept := *p
 	kept.Payload = b.keep(p.Payload)
-	b.items = append(b.items, item{clock: a.clock, packet: &kept})
+	b.items = append(b.items, item{clock: a.clock, number: a.packets, packet: &kept})
 }
 
 // batchFor returns the batch of the worker that has the connections between two addresses, with
@@ -329,8 +403,7 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 		idle := errors.Is(err, capture.ErrIdle)
 		switch {
 		case err == nil:
-			w.count(f)
-			w.decode(f, w)
+			w.frame(f)
 		case !idle:
 			w.onLink, w.dropped, _ = r.Stats()
 			return err
@@ -366,7 +439,7 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 
 // finish ends all connections of a recording.
 func (a *analysis) finish() {
-	a.decoder.Close(a)
+	a.closeDecoder(a)
 	a.log.Flush()
 	for _, w := range a.workers {
 		w.send(a.clock)

@@ -29,6 +29,7 @@ import (
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/panics"
 	"example.com/conn/conntest"
 )
 
@@ -604,7 +605,7 @@ func analyze(t testing.TB, feed func(w *worker)) (w *worker, stdout, stderr stri
 	conntest.VerifyRemoved(t)
 	var rows, errs bytes.Buffer
 	cfg := defaults().flow
-	cfg.Errors = &errs
+	cfg.Errors, cfg.Panics = &errs, panics.NewReporter(&errs)
 	w = newWorker(cfg, logs.NewOutput(&rows, nil))
 	feed(w)
 	w.end()

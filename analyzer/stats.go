@@ -15,6 +15,7 @@ type counts struct {
 	packets      int
 	bytes        int64
 	decodeErrors int
+	panics       int       // outside of the flow table
 	onLink       uint64    // packets that came to the goroutine's ring, with those that were dropped
 	dropped      uint64    // by the kernel, as the ring had no room
 	first, last  time.Time // of frames
@@ -30,6 +31,7 @@ func (c *counts) add(o *counts, n int) {
 	c.packets += n * o.packets
 	c.bytes += int64(n) * o.bytes
 	c.decodeErrors += n * o.decodeErrors
+	c.panics += n * o.panics
 	c.onLink += uint64(n) * o.onLink
 	c.dropped += uint64(n) * o.dropped
 	c.flow.Add(&o.flow, n)
@@ -121,7 +123,7 @@ func newStatsRow(at time.Time, now, before *counts, live, last bool) *statsRow {
 	r.Connections, r.Removed = ours.flow.Connections-ours.active, ours.flow.Removed
 	r.HooksRun = ours.flow.HooksRun
 	r.DecodeErrors, r.BadChecksums = ours.decodeErrors+ours.flow.DecodeErrors, ours.flow.BadChecksums
-	r.Evicted, r.Panics = ours.flow.Evicted, ours.flow.Panics
+	r.Evicted, r.Panics = ours.flow.Evicted, ours.flow.Panics+ours.panics
 	return r
 }
 

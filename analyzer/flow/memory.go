@@ -102,6 +102,7 @@ func (t *Table) limitSides(f *flow) {
 // relieve makes f, which holds much while all hold too much, hold at most half of that; if nothing
 // else helps, it is removed.
 func (t *Table) relieve(f *flow) {
+	t.following = f
 	before := f.held
 	t.weird(f, "memory_limit_exceeded", "", "")
 	for _, give := range [...]func(){

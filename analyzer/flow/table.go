@@ -12,10 +12,8 @@
 package flow
 
 import (
-	"fmt"
 	"io"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +24,7 @@ import (
 	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/panics"
 	"example.com/conn/analyzer/protocol"
 )
 
@@ -52,7 +51,8 @@ type Config struct {
 	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; nil stands for PrivateNetworks
 	Parsers         []func(protocol.Owner) protocol.Parser
 	Log             interface{ Write(logs.Row) } // takes the rows of all logs, such as a *logs.Writer
-	Errors          io.Writer                    // where panics of parsers and hooks are reported
+	Errors          io.Writer                    // where the user is told of what concerns the whole capture
+	Panics          *panics.Reporter             // of panics of parsers and hooks; nil for one that writes to Errors
 	Once            *sync.Once                   // of what is said once for all tables that share it; nil if there is one table
 }
 
@@ -70,6 +70,7 @@ type Table struct {
 	heldBy    [numSizes]int   // bytes that those in each of holders hold
 	held      int             // bytes that all flows hold
 	current   *flow           // that a parser or hook was called with, or nil
+	following *flow           // the connection of the packet that is being followed, once that is known; see Resume
 	ending    Reason          // why the connection whose hooks run at the moment was removed
 	spare     *flow           // that was removed, and may be used again; or nil
 	replayed  time.Time       // of the deferred segment that is followed at the moment, zero if none is
@@ -146,6 +147,9 @@ func New(cfg Config) *Table {
 	}
 	if cfg.Once == nil {
 		cfg.Once = new(sync.Once)
+	}
+	if cfg.Panics == nil {
+		cfg.Panics = panics.NewReporter(cfg.Errors)
 	}
 	t := &Table{
 		cfg:      cfg,
@@ -234,7 +238,7 @@ func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort)
 		f.flip()
 	}
 	f.UID = identity.UID(f.ID, f.Start)
-	t.flows[k] = f
+	t.flows[k], t.following = f, f
 	t.Stats.Connections++
 	t.Stats.Begun[transportOf(p.Proto)]++
 	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers.Likely(conn.TCP, src.Port())) {
@@ -259,17 +263,30 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 }
 
 // remove ends a connection, and says why: its hooks run, its row is written, and the table forgets
-// it.
+// it, whatever of this panics.
 func (t *Table) remove(f *flow, why Reason) {
 	if f.queue == closing {
 		why = Closed
 	}
 	t.ending = why
-	t.conclude(f)
-	t.stateRemove(f)
+	for step := 0; step < 3; {
+		t.contain(f, func() {
+			for step < 3 {
+				step++ // first, so that a step that panics is not repeated
+				switch step {
+				case 1:
+					t.conclude(f)
+				case 2:
+					t.stateRemove(f)
+				case 3:
+					t.ending = notRemoved
+					f.describe(&t.row, &t.local)
+					t.Log(&t.row)
+				}
+			}
+		})
+	}
 	t.ending = notRemoved
-	f.describe(&t.row, &t.local)
-	t.Log(&t.row)
 	t.requeue(f, noQueue)
 	t.rerank(f, noRank)
 	t.charge(f, 0)
@@ -277,6 +294,9 @@ func (t *Table) remove(f *flow, why Reason) {
 	t.Stats.Removed++
 	t.Stats.RemovedFor[why]++
 	t.Stats.Ended[transportOf(f.ID.Proto)]++
+	if t.following == f {
+		t.following = nil
+	}
 	if len(f.services) == 0 {
 		// No parser or hook has ever had it. In a flood it is what the next packet needs.
 		*f = flow{}
@@ -305,17 +325,16 @@ func (t *Table) forget(f *flow) {
 // "end of capture"; it is empty while none run.
 func (t *Table) Ending() string { return t.ending.String() }
 
-// stateRemove runs the hooks of f.
+// stateRemove runs the hooks of f, those behind one that panics, too.
 func (t *Table) stateRemove(f *flow) {
-	hooks := f.pendingHooks()
-	if hooks == 0 {
-		t.contain(f, func() { conn.StateRemove(&f.Connection) })
-		return
+	if hooks := f.pendingHooks(); hooks > 0 {
+		start := time.Now()
+		defer func() {
+			t.Stats.HookTime += time.Since(start)
+			t.Stats.HooksRun += hooks
+		}()
 	}
-	start := time.Now()
-	t.contain(f, func() { conn.StateRemove(&f.Connection) })
-	t.Stats.HookTime += time.Since(start)
-	t.Stats.HooksRun += hooks
+	conn.StateRemove(&f.Connection)
 }
 
 // pendingHooks returns how many hooks the removal of f would run.
@@ -339,10 +358,33 @@ func (t *Table) contain(f *flow, call func()) {
 		if panicked := recover(); panicked != nil {
 			t.Stats.Panics++
 			t.ignore(f)
-			fmt.Fprintf(t.cfg.Errors, "analyzer: connection %s: panic: %v\n%s", f.UID, panicked, debug.Stack())
+			t.cfg.Panics.Report(panicked, "connection "+f.UID)
 		}
 	}()
 	call()
+}
+
+// Resume makes t consistent again after Packet has panicked. The connection that the packet was of
+// goes on without parsers, for what was held of its bytes may not be what t takes it for.
+func (t *Table) Resume() {
+	t.ending = notRemoved
+	f := t.following
+	if f == nil {
+		return
+	}
+	t.ignore(f)
+	for side := range f.ends {
+		s := &f.ends[side].stream
+		s.pending, s.size = nil, 0
+		if f.rare != nil {
+			f.claims[side] = nil
+		}
+	}
+	t.charge(f, f.holds())
+	if f.queue == noQueue { // the packet was its first
+		t.requeue(f, brief)
+	}
+	t.promote(f)
 }
 
 // Close removes all connections, those that time out first before the others.

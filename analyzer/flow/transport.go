@@ -16,6 +16,7 @@ import (
 // Packet follows one packet. It keeps nothing of p.Payload.
 func (t *Table) Packet(p *packet.Packet) {
 	t.Advance(p.Time)
+	t.following = nil
 	t.offload.packets++
 	t.checkOffloading()
 	switch p.Proto {
