@@ -24,7 +24,7 @@ const (
 type Parser struct {
 	owner     protocol.Owner
 	transport conn.Proto
-	msg       message // the one at hand; kept because it has a buffer
+	msg       message // the current one; kept because it has a buffer
 }
 
 // New returns a parser for DNS over the given transport, conn.UDP or conn.TCP.

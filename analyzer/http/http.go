@@ -157,7 +157,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 }
 
 // Gap goes on where all that is missing is of one body. Else what follows on that side is lost and,
-// after a gap in the requests, the reply at hand is too: whether it has a body may depend on its
+// after a gap in the requests, the current reply is too: whether it has a body may depend on its
 // request.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
@@ -174,7 +174,7 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 	return s.settle(c, protocol.More)
 }
 
-// End ends the message at hand, for some bodies have no other end.
+// End ends the current message, for some bodies have no other end.
 func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s := p.begin(c, pkt)
 	s.interrupt(c, pkt.Side)
@@ -194,7 +194,7 @@ func (s *state) violation(d *side) protocol.Next {
 }
 
 // settle returns what is next, given what the parser would have it. Where that is the end of HTTP,
-// it ends what is at hand.
+// it ends the messages that have begun.
 func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 	if next == protocol.More && s.sides[0].expect == nothing && s.sides[1].expect == nothing {
 		next = protocol.Stop

@@ -569,7 +569,7 @@ func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
 	o := &Recorder{}
 	c = Conn()
 	Play(t, New(o), c, append(turns, get, Resp("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"), Orig("?!\r\n"))...)
-	assert.False(t, conn.Registered(c, finalize), "which ends the reply at hand")
+	assert.False(t, conn.Registered(c, finalize), "which ends the current reply")
 	assert.Len(t, o.Rows, 2)
 
 	c = Conn()

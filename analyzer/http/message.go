@@ -188,7 +188,7 @@ func (s *state) endHeaders(c *conn.Connection, side protocol.Side) protocol.Next
 	return protocol.More
 }
 
-// bodyless reports whether the reply at hand has no body, whatever its header says.
+// bodyless reports whether the current reply has no body, whatever its header says.
 func (s *state) bodyless(code int) bool {
 	t := s.find(s.response)
 	return informational(code) || code == 204 || code == 304 || t != nil && t.head
@@ -211,7 +211,7 @@ func (s *state) bodyBytes(c *conn.Connection, side protocol.Side, n int) protoco
 	return protocol.More
 }
 
-// endMessage ends the message at hand.
+// endMessage ends the current message.
 func (s *state) endMessage(c *conn.Connection, d protocol.Side) protocol.Next {
 	body, code := s.sides[d].body, s.sides[d].framing.code
 	s.sides[d] = side{}
@@ -226,7 +226,7 @@ func (s *state) endMessage(c *conn.Connection, d protocol.Side) protocol.Next {
 	return protocol.More
 }
 
-// interrupt ends the message at hand, if there is one, before its end. Nothing more is expected
+// interrupt ends the current message, if there is one, before its end. Nothing more is expected
 // then.
 func (s *state) interrupt(c *conn.Connection, side protocol.Side) {
 	d := &s.sides[side]

@@ -22,6 +22,7 @@ const (
 	authAnswer      // what the client answers in AUTH
 	auth
 	bdat
+	bdatLast
 	data
 	ehlo
 	helo
@@ -66,8 +67,8 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 		if string(line.Text) == "." {
 			s.endHeader(c)
 			s.expect = expectCommand
-			s.sender, s.recipient = false, false
 			s.command(c, endOfData)
+			s.endMail(c)
 			break
 		}
 		// A dot at the begin of a line was put there so that no line is a single one.
@@ -78,10 +79,16 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 	default:
 		v, arg := parseCommand(line.Text)
 		if v == unknown {
-			break // its reply then is of the next command, or of none
+			if s.confirmed && len(line.Text) > 0 {
+				s.wait(c, v) // for the server's complaint
+			}
+			break
+		}
+		if v == bdat && bytes.HasSuffix(bytes.ToUpper(arg[max(0, len(arg)-5):]), []byte(" LAST")) {
+			v = bdatLast
 		}
 		s.command(c, v)
-		if s.chunked && v != bdat { // the client gives the mail up, without a last chunk
+		if s.chunked && v != bdat && v != bdatLast { // the client gives the mail up, without a last chunk
 			s.weird(c, "smtp_missing_bdat_last_chunk", "")
 			s.chunked = false
 			s.endHeader(c)
@@ -92,7 +99,7 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 		case data:
 			s.expect = expectData
 			s.beginHeader()
-		case bdat:
+		case bdat, bdatLast:
 			s.beginChunk(c, arg)
 		}
 		return s.tooOften(c)
@@ -100,14 +107,24 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 	return protocol.More
 }
 
-// command makes a command wait for its reply.
+// command takes note of a known command, which waits for its reply.
 func (s *state) command(c *conn.Connection, v verb) {
 	s.confirmed = true
 	s.parser.owner.Confirm(c)
-	s.current(c)
+	s.wait(c, v)
+}
+
+// wait makes a command wait for its reply.
+func (s *state) wait(c *conn.Connection, v verb) {
 	if len(s.waiting) == maxWaiting {
 		s.weird(c, "smtp_excessive_pending_cmds", "")
-		s.waiting = nil
+		s.forgetWaiting()
 	}
 	s.waiting = append(s.waiting, v)
+}
+
+// forgetWaiting makes the next reply one to no command before it.
+func (s *state) forgetWaiting() {
+	s.answered += len(s.waiting)
+	s.waiting = nil
 }

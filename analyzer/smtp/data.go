@@ -16,8 +16,7 @@ const maxChunkLine = 8 << 10
 // transfer is where a mail stands that is being sent.
 type transfer struct {
 	chunked   bool // the mail comes in chunks, and one came
-	lastChunk bool // the chunk at hand is the last one
-	last      bool // there was a command for the last one
+	lastChunk bool // the current chunk is the last one
 	inHeader  bool // the mail's header is to come, or comes
 	header    lines.Header
 	partial   []byte // of a line of the header that comes in chunks, at most maxChunkLine bytes
@@ -25,7 +24,7 @@ type transfer struct {
 
 // beginHeader says that the lines of a mail follow, and its header first.
 func (s *state) beginHeader() {
-	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, last: s.last, inHeader: true}
+	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, inHeader: true}
 }
 
 // headerLine takes a line of a mail. Only the header is looked at.
@@ -48,7 +47,7 @@ func (s *state) endHeader(c *conn.Connection) {
 		s.header.Line(lines.Line{Text: s.partial}, nil, fieldNames, func(f lines.Field) { s.field(c, f) })
 	}
 	s.header.Finish(func(f lines.Field) { s.field(c, f) })
-	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, last: s.last}
+	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk}
 }
 
 // beginChunk takes the argument of BDAT. There is no chunk if its size is not a number, or

@@ -1,9 +1,7 @@
 package smtp
 
 import (
-	"bytes"
 	"net/netip"
-	"unsafe"
 
 	"example.com/conn"
 	"example.com/conn/analyzer/lines"
@@ -15,7 +13,7 @@ const (
 	maxAddrs   = 1000      // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses and its like
 	maxAddr    = 512       // bytes of one of them
 	maxList    = 64 << 10  // bytes of one list in which there is still room for another address
-	maxRow     = 256 << 10 // bytes of a row in which there is still room for another text
+	maxRow     = 256 << 10 // bytes of a row in which there is still room for another text, and of rows for another mail
 	maxInvalid = 25        // commands out of order, after which the rest is not looked at; Zeek's SMTP::max_invalid_mail_transactions
 )
 
@@ -43,121 +41,44 @@ type Row struct {
 	TLS            bool         `json:"tls"`
 }
 
-// mail has the row of the mail at hand.
-type mail struct {
-	row      *Row
-	texts    int                 // bytes of what row refers to, about: less than maxRow and what one line adds
-	sets     map[member]struct{} // what the lists of row have
-	listed   map[byte]int        // how many bytes each of them has
-	active   bool                // the client did something that is worth a row
-	muted    bool                // the row was logged before its time: what follows is of no row
-	helo     string              // of all mails to come
-	messages int                 // that were transferred
-
-	sender, recipient bool // there was a MAIL, and a RCPT after it
-	invalid           int  // commands that others should have preceded
-
-	transfer
-}
-
-// A member is in one of the lists of a row.
-type member struct {
-	list byte
-	addr string
-}
-
-// memberSize is what a member of a list takes besides its text, in the list and in the map, with
-// the room that they make.
-const memberSize = 2*int(unsafe.Sizeof("")) + 3*int(unsafe.Sizeof(member{}))
-
-func (m *mail) held() (n int) {
-	if m.row != nil {
-		n = int(unsafe.Sizeof(*m.row)) + m.texts + cap(m.row.Path)*int(unsafe.Sizeof(netip.Addr{}))
-	}
-	return n + len(m.helo) + m.header.Held() + cap(m.partial)
-}
-
-// current returns the row of the mail at hand, which it makes if there is none.
-func (s *state) current(c *conn.Connection) *Row {
-	if s.row == nil {
-		s.muted, s.texts, s.sets, s.listed = false, 0, nil, nil
-		s.row = &Row{
-			Header:     logs.NewHeader("smtp", c, s.now),
-			TransDepth: s.messages + 1,
-			Helo:       s.helo,
-			Path:       []netip.Addr{c.ID.Resp.Addr(), c.ID.Orig.Addr()},
+func (s *state) onCommand(c *conn.Connection, v verb, arg []byte) {
+	m := s.newest(c)
+	switch v {
+	case helo, ehlo, rcpt, data, bdat, bdatLast:
+		if m.ended {
+			m = s.beginMail(c)
 		}
 	}
-	return s.row
-}
-
-// activate says that the row is worth logging.
-func (s *state) activate(c *conn.Connection) {
-	if !s.muted {
-		s.active = true
-		conn.Register(c, finalize)
-	}
-}
-
-// log logs the row of the mail at hand, if it is worth it, and begins another.
-func (s *state) log(c *conn.Connection) {
-	if s.active {
-		s.parser.owner.Log(s.row)
-		s.active = false
-		conn.Unregister(c, finalize)
-		s.row = nil
-	}
-	if s.muted {
-		s.row = nil
-	}
-	s.current(c)
-}
-
-// flush logs the row of the mail at hand as log does. The mail goes on, in a row that is not
-// logged. A row that is not worth logging is begun anew.
-func (s *state) flush(c *conn.Connection) {
-	switch {
-	case s.active:
-		s.log(c)
-		s.muted = true
-	case !s.muted:
-		s.row = nil
-		s.current(c)
-	}
-}
-
-func (s *state) onCommand(c *conn.Connection, v verb, arg []byte) {
-	r := s.row
 	switch v {
 	case helo, ehlo:
 		s.helo = logs.Text(arg)
-		s.text(c, &r.Helo, arg)
+		s.text(c, m, &m.row.Helo, arg)
 	case mailFrom:
 		if arg, ok := cutPrefixFold(arg, "FROM:"); ok {
-			s.log(c) // the reply to the mail before was not seen
+			if m.active || m.muted || m.ended {
+				m = s.beginMail(c)
+			}
 			for addr := range addresses(arg) {
-				s.text(c, &s.row.MailFrom, addr)
+				s.text(c, m, &m.row.MailFrom, addr)
 				break
 			}
 			s.sender, s.recipient = true, false
-			s.activate(c)
+			s.activate(c, m)
 		}
 	case rcpt:
 		if arg, ok := cutPrefixFold(arg, "TO:"); ok {
 			for addr := range addresses(arg) {
-				r.RcptTo = s.add(c, r.RcptTo, 'r', addr)
+				m.row.RcptTo = s.add(c, m, m.row.RcptTo, 'r', addr)
 			}
-			s.activate(c)
+			s.activate(c, m)
 			s.recipient = true
 			s.require(c, s.sender, "rcpt to missing mail from")
 		}
-	case data:
+	case data, bdat:
 		s.require(c, s.recipient, "data missing rcpt to")
-	case bdat:
+	case bdatLast:
 		s.require(c, s.recipient, "data missing rcpt to")
-		if bytes.HasSuffix(bytes.ToUpper(arg[max(0, len(arg)-5):]), []byte(" LAST")) {
-			s.last, s.sender, s.recipient = true, false, false
-		}
+		s.endMail(c)
 	}
 }
 
@@ -179,35 +100,39 @@ func (s *state) tooOften(c *conn.Connection) protocol.Next {
 }
 
 func (s *state) onReply(c *conn.Connection, code, text []byte, more bool) {
-	r := s.current(c)
+	m := s.answering(c)
+	if m == nil {
+		return
+	}
 	text = text[:min(len(text), logs.MaxText+1)]
-	s.text(c, &r.LastReply, append(append(append(make([]byte, 0, len(text)+4), code...), ' '), text...))
-	if s.replying == endOfData || s.replying == bdat && s.last && !more {
-		s.messages++
-		s.last, s.chunked = false, false
-		s.endHeader(c)
-		s.log(c)
-		s.row = nil
-		s.current(c)
+	s.text(c, m, &m.row.LastReply, append(append(append(make([]byte, 0, len(text)+4), code...), ' '), text...))
+	if (s.replying == endOfData || s.replying == bdatLast) && !more {
+		if m == s.newest(c) { // which the client may still send: the server is not interested
+			s.endHeader(c)
+			s.chunked = false
+		}
+		s.finish(c)
+		s.newest(c)
 	}
 }
 
 func (s *state) onTLS(c *conn.Connection) {
-	s.current(c).TLS = true
-	s.activate(c)
+	m := s.newest(c)
+	m.row.TLS = true
+	s.activate(c, m)
 }
 
 // text sets a text of the row.
-func (s *state) text(c *conn.Connection, to *string, raw []byte) {
-	if s.muted {
+func (s *state) text(c *conn.Connection, m *mail, to *string, raw []byte) {
+	if m.muted {
 		return
 	}
 	if len(raw) > logs.MaxText {
 		s.weird(c, "log_string_field_truncated", "SMTP::LOG")
 	}
-	s.texts -= len(*to)
+	m.texts -= len(*to)
 	*to = logs.Text(raw)
-	s.texts += len(*to)
+	m.texts += len(*to)
 }
 
 // tooMany has what to call lists that have no room for another address.
@@ -216,24 +141,24 @@ var tooMany = map[byte]string{
 }
 
 // add adds an address to a list of the row, if it is not there.
-func (s *state) add(c *conn.Connection, list []string, kind byte, raw []byte) []string {
-	if s.muted {
+func (s *state) add(c *conn.Connection, m *mail, list []string, kind byte, raw []byte) []string {
+	if m.muted {
 		return list
 	}
-	m := member{kind, logs.Text(raw[:min(len(raw), maxAddr)])}
-	switch _, ok := s.sets[m]; {
+	one := member{kind, logs.Text(raw[:min(len(raw), maxAddr)])}
+	switch _, ok := m.sets[one]; {
 	case ok:
 		return list
-	case len(list) >= maxAddrs || s.listed[kind] > maxList || s.texts > maxRow:
+	case len(list) >= maxAddrs || m.listed[kind] > maxList || m.texts > maxRow:
 		s.weird(c, tooMany[kind], "")
 		return list
-	case s.sets == nil:
-		s.sets, s.listed = make(map[member]struct{}), make(map[byte]int)
+	case m.sets == nil:
+		m.sets, m.listed = make(map[member]struct{}), make(map[byte]int)
 	}
-	s.sets[m] = struct{}{}
-	s.listed[kind] += len(m.addr)
-	s.texts += len(m.addr) + memberSize
-	return append(list, m.addr)
+	m.sets[one] = struct{}{}
+	m.listed[kind] += len(one.addr)
+	m.texts += len(one.addr) + memberSize
+	return append(list, one.addr)
 }
 
 // fieldNames are the fields of a mail's header that go into the row.
@@ -247,32 +172,33 @@ func (s *state) field(c *conn.Connection, f lines.Field) {
 	if f.Long {
 		s.weird(c, "exceeded_mime_max_header_bytes", "")
 	}
-	r := s.current(c)
-	if s.muted {
+	m := s.newest(c)
+	r := m.row
+	if m.muted {
 		return
 	}
 	switch f.Name {
 	case "Date":
-		s.text(c, &r.Date, f.Value)
+		s.text(c, m, &r.Date, f.Value)
 	case "From":
-		s.text(c, &r.From, f.Value)
+		s.text(c, m, &r.From, f.Value)
 	case "Reply-To":
-		s.text(c, &r.ReplyTo, f.Value)
+		s.text(c, m, &r.ReplyTo, f.Value)
 	case "Message-Id":
-		s.text(c, &r.MsgID, f.Value)
+		s.text(c, m, &r.MsgID, f.Value)
 	case "In-Reply-To":
-		s.text(c, &r.InReplyTo, f.Value)
+		s.text(c, m, &r.InReplyTo, f.Value)
 	case "Subject":
-		s.text(c, &r.Subject, f.Value)
+		s.text(c, m, &r.Subject, f.Value)
 	case "X-Mailer", "User-Agent", "X-User-Agent":
-		s.text(c, &r.UserAgent, f.Value)
+		s.text(c, m, &r.UserAgent, f.Value)
 	case "To":
-		for m := range mailboxes(f.Value) {
-			r.To = s.add(c, r.To, 't', m)
+		for box := range mailboxes(f.Value) {
+			r.To = s.add(c, m, r.To, 't', box)
 		}
 	case "Cc":
-		for m := range mailboxes(f.Value) {
-			r.CC = s.add(c, r.CC, 'c', m)
+		for box := range mailboxes(f.Value) {
+			r.CC = s.add(c, m, r.CC, 'c', box)
 		}
 	case "X-Originating-Ip":
 		for addr := range ipAddresses(f.Value, false) {
@@ -280,9 +206,9 @@ func (s *state) field(c *conn.Connection, f lines.Field) {
 			break
 		}
 	case "Received": // the latest is on top
-		s.texts -= len(r.SecondReceived)
+		m.texts -= len(r.SecondReceived)
 		r.SecondReceived, r.FirstReceived = r.FirstReceived, ""
-		s.text(c, &r.FirstReceived, f.Value)
+		s.text(c, m, &r.FirstReceived, f.Value)
 		s.onReceived(c, r, f.Value)
 	}
 }

@@ -13,7 +13,7 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	if !ok {
 		return protocol.Violated(s.confirmed, s.seen)
 	}
-	if s.more != code { // not one line more of the reply at hand
+	if s.more != code { // not one more line of the same reply
 		s.onReplyTo(c, code)
 	}
 	s.more = 0
@@ -31,10 +31,11 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 // onReplyTo finds out which command a new reply is of, and what it means for what comes from the
 // client.
 func (s *state) onReplyTo(c *conn.Connection, code int) {
-	s.replying = unknown
+	s.replying, s.replyTo = unknown, s.answered
 	if len(s.waiting) > 0 {
 		s.replying = s.waiting[0]
 		s.waiting = slices.Delete(s.waiting, 0, 1)
+		s.answered++
 	}
 	switch {
 	case s.expect == expectUnknown:
@@ -42,7 +43,7 @@ func (s *state) onReplyTo(c *conn.Connection, code int) {
 		if code == 354 {
 			s.expect = expectData
 		}
-	case s.replying == data && code != 354 && s.expect == expectData:
+	case s.replying == data && code != 354 && s.expect == expectData && len(s.waiting) == 0: // not to an earlier DATA
 		s.endHeader(c)
 		s.expect = expectCommand
 	case (s.replying == auth || s.replying == authAnswer) && s.expect != expectData && s.expect != expectChunk:

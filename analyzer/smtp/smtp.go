@@ -2,8 +2,8 @@
 // for each attempt to send one.
 //
 // The files: smtp.go is the parser, command.go and reply.go take the lines of the two sides,
-// data.go the mail itself, log.go keeps the row of the mail at hand, address.go finds addresses in
-// texts.
+// data.go the mail itself, mails.go tells pipelined mails and their replies apart, log.go fills in rows,
+// address.go finds addresses in texts.
 package smtp
 
 import (
@@ -37,12 +37,14 @@ type state struct {
 	lines     [2]lines.Splitter
 	expect    expect // from the client
 	waiting   []verb // commands without a reply, oldest first; at most maxWaiting
-	replying  verb   // the command of the reply at hand
+	answered  int    // commands that came before those that wait
+	replying  verb   // the command that the current reply is to
+	replyTo   int    // and how many commands came before it
 	more      int    // the code of a reply that has more lines, or 0
 	left      int64  // bytes of the chunk that are to come
 	confirmed bool   // there was a command
 
-	mail
+	mails
 }
 
 // expect is what comes next from the client.
@@ -64,10 +66,10 @@ func (p *Parser) Held(c *conn.Connection) int {
 	if s == nil {
 		return 0
 	}
-	return int(unsafe.Sizeof(*s)) + cap(s.waiting) + s.mail.held()
+	return int(unsafe.Sizeof(*s)) + cap(s.waiting) + s.mails.held()
 }
 
-// Flush logs the mail at hand, as far as it has come. What else comes of it is not logged.
+// Flush logs all mails, as far as they have come. What else comes of them is not logged.
 func (p *Parser) Flush(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {
@@ -144,7 +146,8 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 			return protocol.More
 		}
 	}
-	s.expect, s.waiting, s.replying, s.more = expectUnknown, nil, unknown, 0
+	s.expect, s.replying, s.more = expectUnknown, unknown, 0
+	s.forgetWaiting()
 	return protocol.More
 }
 
@@ -154,10 +157,12 @@ func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 // weird notes something odd in c.
 func (s *state) weird(c *conn.Connection, name, addl string) { s.parser.owner.Weird(c, name, addl) }
 
-// finalize logs the mail that is not complete.
+// finalize logs the mails that are not complete.
 func finalize(c *conn.Connection) bool {
 	s := session.Get(c)
 	s.endHeader(c)
-	s.log(c)
+	for len(s.pending) > 0 {
+		s.finish(c)
+	}
 	return true
 }

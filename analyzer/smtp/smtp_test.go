@@ -115,7 +115,7 @@ func TestConversations(t *testing.T) {
 			join(hello, envelope, []Turn{
 				Orig("BDAT 2\r\nhiBDAT 0 LAST\r\nQUIT\r\n"), Resp("250 ok\r\n250 done\r\n221 Bye\r\n"),
 			}),
-			[]string{"1/c.test/a@c.test/b@s.test/250 ok"}, // Zeek's too: LAST was seen before the first reply
+			[]string{"1/c.test/a@c.test/b@s.test/250 done"},
 		},
 		"chunks without a size": {
 			join(hello, envelope, []Turn{
@@ -192,9 +192,15 @@ func TestConversations(t *testing.T) {
 			join(hello, []Turn{Orig("XYZ\r\n"), Resp("500 What\r\n"), Orig("MAILFROM:<x@y.z>\r\n"), Resp("500 What\r\n")}, envelope),
 			[]string{"1/c.test/a@c.test/b@s.test/250 2.1.5 Ok"},
 		},
-		"an unknown command before another": { // whose reply the first one takes
-			join(hello, envelope, []Turn{Orig("XYZ\r\nDATA\r\n"), Resp("500 What\r\n"), Orig("MAIL FROM:<n@c.test>\r\n")}),
-			[]string{"1/c.test/a@c.test/b@s.test/500 What", "1/c.test/n@c.test//"},
+		"an unknown command before another": {
+			join(hello, envelope, []Turn{
+				Orig("XYZ\r\nDATA\r\n"), Resp("500 What\r\n354 go\r\n"), Orig("MAIL FROM:<n@c.test>\r\n.\r\n"), Resp("250 ok\r\n"),
+			}),
+			[]string{"1/c.test/a@c.test/b@s.test/250 ok"},
+		},
+		"a refused DATA after an unknown command": {
+			join(hello, envelope, []Turn{Orig("XYZ\r\nDATA\r\n"), Resp("500 What\r\n554 no\r\n"), Orig("MAIL FROM:<n@c.test>\r\n")}),
+			[]string{"1/c.test/a@c.test/b@s.test/554 no", "1/c.test/n@c.test//"},
 		},
 		"a reply that is none": {
 			join(hello, envelope, []Turn{Orig("NOOP\r\n"), Resp("600 Moon\r\n250 ok\r\n")}, envelope),
@@ -233,7 +239,7 @@ func TestConversations(t *testing.T) {
 				{FromOrig: true, Data: "BDAT 20 LAST\r\nab", Lost: 18}, Orig("RCPT TO:<lost@s.test>\r\n"), Resp("250 done\r\n"),
 				Orig("RCPT TO:<c@s.test>\r\n"),
 			}),
-			[]string{"1/c.test/a@c.test/b@s.test,c@s.test/250 done"},
+			[]string{"1/c.test/a@c.test/b@s.test/250 done", "2/c.test//c@s.test/"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, play(t, tt.turns...)) })
@@ -404,6 +410,176 @@ func TestRow(t *testing.T) {
 	}
 }
 
+// Pipelined mails have the replies to their own commands (RFC 2920, RFC 3030).
+func TestPipelining(t *testing.T) {
+	mail := func(from string) string { return "MAIL FROM:<" + from + ">\r\nRCPT TO:<b@y>\r\n" }
+	row := func(depth int, from, reply string) string {
+		return fmt.Sprintf("%d/c.test/%s/b@y/%s", depth, from, reply)
+	}
+	two := []string{row(1, "a@x", "250 queued 1"), row(2, "c@x", "250 queued 2")}
+	for name, tt := range map[string]struct {
+		turns []Turn
+		want  []string
+	}{
+		"MAIL before the reply to the end of data": {
+			[]Turn{
+				Orig(mail("a@x") + "DATA\r\n"), Resp("250 ok\r\n250 ok\r\n354 go\r\n"), Orig("hi\r\n.\r\n"), Orig(mail("c@x") + "DATA\r\n"),
+				Resp("250 queued 1\r\n"), Resp("250 ok\r\n250 ok\r\n354 go\r\n"), Orig("hi\r\n.\r\n"), Resp("250 queued 2\r\n"),
+			}, two,
+		},
+		"two mails in a segment": {
+			[]Turn{
+				Orig(mail("a@x") + "DATA\r\nhi\r\n.\r\n" + mail("c@x") + "DATA\r\nhi\r\n.\r\nQUIT\r\n"),
+				Resp("250 ok\r\n250 ok\r\n354 go\r\n250 queued 1\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued 2\r\n221 bye\r\n"),
+			}, two,
+		},
+		"two mails in chunks": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2\r\nhiBDAT 0\r\nBDAT 2 LAST\r\nhi" + mail("c@x") + "BDAT 2\r\nhiBDAT 0 LAST\r\nQUIT\r\n"),
+				Resp(strings.Repeat("250 ok\r\n", 4) + "250-queued\r\n250 queued 1\r\n" + strings.Repeat("250 ok\r\n", 3)),
+				Resp("250 queued 2\r\n221 bye\r\n"),
+			}, two,
+		},
+		"chunks of the next mail before the reply": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2 LAST\r\nhi" + mail("c@x") + "BDAT 20\r\nSubj"), Resp("250 ok\r\n250 ok\r\n250 queued 1\r\n"),
+				Orig("ect: hi\r\n\r\nMAIL" + "BDAT 2 LAST\r\nhi"), Resp("250 ok\r\n250 ok\r\n250 ok\r\n250 queued 2\r\n"),
+			}, two,
+		},
+		"a mail that is refused": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2\r\nhiBDAT 2 LAST\r\nhi" + mail("c@x") + "BDAT 2 LAST\r\nhi"),
+				Resp("250 ok\r\n550 who\r\n503 none\r\n503 no recipient\r\n250 ok\r\n250 ok\r\n250 queued 2\r\n"),
+			}, []string{row(1, "a@x", "503 no recipient"), two[1]},
+		},
+		"a refused DATA before another mail": {
+			[]Turn{
+				Orig(mail("a@x") + "DATA\r\n"), Resp("250 ok\r\n550 who\r\n554 no recipient\r\n"),
+				Orig(mail("c@x") + "DATA\r\n"), Resp("250 ok\r\n250 ok\r\n354 go\r\n"), Orig("hi\r\n.\r\n"), Resp("250 queued 2\r\n"),
+			}, []string{row(1, "a@x", "554 no recipient"), row(1, "c@x", "250 queued 2")},
+		},
+		"a refused DATA, late": {
+			[]Turn{
+				Orig(mail("a@x") + "DATA\r\nhi\r\n.\r\n" + mail("c@x") + "DATA\r\n"),
+				Resp("250 ok\r\n550 who\r\n554 no recipient\r\n500 what\r\n250 ok\r\n250 ok\r\n354 go\r\n"),
+				Orig("MAIL FROM:<not@a.command>\r\n.\r\n"), Resp("250 queued 2\r\n"),
+			}, []string{row(1, "a@x", "500 what"), two[1]},
+		},
+		"RSET": {
+			[]Turn{
+				Orig(mail("a@x") + "RSET\r\n" + mail("c@x") + "BDAT 2 LAST\r\nhi"),
+				Resp("250 ok\r\n250 ok\r\n250 reset\r\n250 ok\r\n250 ok\r\n250 queued 1\r\n"),
+			}, []string{row(1, "a@x", "250 reset"), row(1, "c@x", "250 queued 1")},
+		},
+		"RSET and NOOP between mails": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2 LAST\r\nhiRSET\r\nNOOP\r\n" + mail("c@x") + "BDAT 2 LAST\r\nhiRSET\r\n"),
+				Resp("250 ok\r\n250 ok\r\n250 queued 1\r\n250 reset\r\n250 noop\r\n250 ok\r\n250 ok\r\n250 queued 2\r\n250 reset\r\n"),
+			}, two,
+		},
+		"RSET in the middle of chunks": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2\r\nhiRSET\r\n" + mail("c@x") + "BDAT 2 LAST\r\nhi"),
+				Resp("250 ok\r\n250 ok\r\n552 full\r\n250 reset\r\n250 ok\r\n250 ok\r\n250 queued 1\r\n"),
+			}, []string{row(1, "a@x", "250 reset"), row(1, "c@x", "250 queued 1")},
+		},
+		"MAIL twice": {
+			[]Turn{
+				Orig(mail("a@x") + mail("c@x")), Resp("250 ok\r\n250 ok 1\r\n503 nested\r\n250 ok 2\r\n"),
+			}, []string{row(1, "a@x", "250 ok 1"), row(1, "c@x", "250 ok 2")},
+		},
+		"HELO after a mail": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2 LAST\r\nhiEHLO c.test\r\n" + mail("c@x") + "BDAT 2 LAST\r\nhi"),
+				Resp("250 ok\r\n250 ok\r\n250 queued 1\r\n250-s\r\n250 x\r\n250 ok\r\n250 ok\r\n250 queued 2\r\n"),
+			}, two,
+		},
+		"a recipient after a mail": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2 LAST\r\nhiRCPT TO:<z@y>\r\n"), Resp("250 ok\r\n250 ok\r\n250 queued 1\r\n503 no\r\n"),
+			}, []string{two[0], "2/c.test//z@y/503 no"},
+		},
+		"no replies": {
+			[]Turn{Orig(mail("a@x") + "BDAT 2 LAST\r\nhi" + mail("c@x") + "BDAT 2 LAST\r\nhi")},
+			[]string{row(1, "a@x", "250 PIPELINING"), row(2, "c@x", "")},
+		},
+		"a reply too many": {
+			[]Turn{
+				Orig(mail("a@x") + "BDAT 2 LAST\r\nhi"), Resp("250 ok\r\n250 ok\r\n250 queued 1\r\n250 what\r\n"),
+				Orig(mail("c@x") + "BDAT 2 LAST\r\nhi"), Resp("250 ok\r\n250 ok\r\n250 queued 2\r\n"),
+			}, two,
+		},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, play(t, join(hello, tt.turns)...)) })
+	}
+}
+
+// A client that does not listen to the server cannot make the analyzer hold more and more mails.
+func TestPipelinedMailsAreBounded(t *testing.T) {
+	const mail = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 0 LAST\r\n"
+	t.Run("in number", func(t *testing.T) {
+		o, c := &Recorder{}, Conn()
+		p := New(o)
+		Play(t, p, c, join(hello, []Turn{Orig(strings.Repeat(mail, 2*maxMails))})...)
+		assert.Len(t, session.Get(c).pending, maxMails)
+		assert.Len(t, o.Rows, maxMails)
+		reply := func(n int) Turn { return Resp(fmt.Sprintf("250 ok\r\n250 ok\r\n250 queued %d\r\n", n)) }
+		for n := range 2 * maxMails {
+			Play(t, p, c, reply(n+1))
+		}
+		require.Len(t, o.Rows, 2*maxMails)
+		for i, row := range o.Rows {
+			r := row.(*Row)
+			assert.Equal(t, i+1, r.TransDepth)
+			if i >= maxMails {
+				assert.Equal(t, fmt.Sprint("250 queued ", i+1), r.LastReply)
+			}
+		}
+		assert.False(t, conn.Registered(c, finalize))
+	})
+	t.Run("in bytes", func(t *testing.T) {
+		o, c := &Recorder{}, Conn()
+		p := New(o)
+		for i := range maxMails {
+			var recipients strings.Builder
+			for j := range 100 {
+				fmt.Fprintf(&recipients, "RCPT TO:<%s@%d.%d>\r\n", strings.Repeat("x", 500), i, j)
+			}
+			Play(t, p, c, Orig("MAIL FROM:<a@b>\r\n"+recipients.String()+"BDAT 0 LAST\r\n"))
+			assert.LessOrEqual(t, p.Held(c), 2*maxRow+64<<10)
+		}
+		assert.NotEmpty(t, o.Rows)
+		conn.StateRemove(c)
+		assert.Len(t, o.Rows, maxMails)
+	})
+	t.Run("after too many commands", func(t *testing.T) {
+		o, c := &Recorder{}, Conn()
+		p := New(o)
+		Play(t, p, c, join(hello, []Turn{
+			Orig(mail + mail + strings.Repeat("NOOP\r\n", maxWaiting)), Resp("250 late\r\n"), Orig("MAIL FROM:<n@b>\r\n"),
+		})...)
+		conn.StateRemove(c)
+		require.Len(t, o.Rows, 3)
+		assert.Equal(t, "250 PIPELINING", o.Rows[0].(*Row).LastReply)
+		assert.Equal(t, "250 late", o.Rows[1].(*Row).LastReply, "the reply is to the latest")
+	})
+}
+
+func TestFlushOfPipelinedMails(t *testing.T) {
+	o, c := &Recorder{}, Conn()
+	p := New(o)
+	Play(t, p, c, join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\nBDAT 0 LAST\r\nMAIL FROM:<c@d>\r\n")})...)
+	p.Flush(c)
+	require.Len(t, o.Rows, 2)
+	Play(t, p, c, Orig("BDAT 0 LAST\r\nMAIL FROM:<e@f>\r\n"), Resp("250 ok\r\n250 queued 1\r\n250 ok\r\n250 queued 2\r\n250 ok 3\r\n"))
+	assert.Len(t, o.Rows, 2, "no row is logged twice")
+	conn.StateRemove(c)
+	require.Len(t, o.Rows, 3)
+	assert.Equal(t, "e@f", o.Rows[2].(*Row).MailFrom)
+	assert.Equal(t, "250 ok 3", o.Rows[2].(*Row).LastReply)
+	assert.Equal(t, 3, o.Rows[2].(*Row).TransDepth)
+}
+
 // A row is as old as what its mail is told from: the greeting, or the reply to the mail before it.
 func TestRowBeginsWhereTheMailBeforeEnded(t *testing.T) {
 	o := &Recorder{}
@@ -481,7 +657,9 @@ func TestHeaderIsOfItsMail(t *testing.T) {
 func TestHeaderOfALastChunkWithoutAReply(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	Play(t, New(o), c, join(hello, envelope, []Turn{Orig("BDAT 12 LAST\r\nSubject: s\r\n")}, envelope[:1])...)
-	require.Len(t, o.Rows, 1)
+	assert.Empty(t, o.Rows, "its reply may come")
+	conn.StateRemove(c)
+	require.Len(t, o.Rows, 2)
 	assert.Equal(t, "s", o.Rows[0].(*Row).Subject)
 }
 
@@ -690,9 +868,9 @@ func TestStateIsBounded(t *testing.T) {
 	Play(t, p, c, Resp("220 hi\r\n"), Orig(many.String()))
 	s := session.Get(c)
 	assert.LessOrEqual(t, len(s.waiting), maxWaiting)
-	assert.Len(t, s.row.RcptTo[0], maxAddr)
+	assert.Len(t, s.pending[0].row.RcptTo[0], maxAddr)
 	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
-	assert.LessOrEqual(t, len(strings.Join(s.row.RcptTo, "")), maxList+maxAddr)
+	assert.LessOrEqual(t, len(strings.Join(s.pending[0].row.RcptTo, "")), maxList+maxAddr)
 	header := "Date: " + long + "\r\nTo: " + strings.Repeat("a@b,", 1000) + "\r\nReceived: " + long + "\r\n"
 	Play(t, p, c, Orig("DATA\r\n"+strings.Repeat(header, 100)))
 	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
