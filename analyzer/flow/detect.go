@@ -158,9 +158,11 @@ func (t *Table) conclude(f *flow) {
 	t.release(f)
 	for side := range protocol.Side(2) {
 		t.acknowledged(f, side, f.last, f.ends[side].ack)
-		t.settle(f, side, true)
-		t.finish(f, side, f.last)
-		t.reject(f, side)
+		if f.rare != nil && len(f.claims[side]) > 0 {
+			t.settle(f, side, true)
+			t.finish(f, side, f.last)
+			t.reject(f, side)
+		}
 	}
 	s := f.search
 	if s == nil {

@@ -226,7 +226,7 @@ func (t *Table) foretell(f *flow, side protocol.Side, seq int64) {
 
 // arrived takes the gap that foretell noted back: bytes of it, from seq on, were captured late.
 func (f *flow) arrived(side protocol.Side, seq int64) {
-	if f.rare == nil || seq >= f.foretold[side] {
+	if seq >= f.foretold[side] {
 		return
 	}
 	f.foretold[side] = 0

@@ -156,11 +156,11 @@ func (t *Table) release(f *flow) {
 	}
 }
 
-// competes reports whether a segment is another SYN-ACK than the first, and the client has not
-// acknowledged that one.
+// competes reports whether a SYN-ACK is another than the first, and the client has not acknowledged
+// that one.
 func (f *flow) competes(side protocol.Side, tcp *layers.TCP) bool {
 	orig, resp := &f.ends[0], &f.ends[1]
-	if side != protocol.Resp || !tcp.SYN || !tcp.ACK || tcp.FIN || tcp.RST || !orig.opened || !resp.synSeen() || tcp.Seq == resp.start {
+	if side != protocol.Resp || tcp.FIN || tcp.RST || !orig.opened || !resp.synSeen() || tcp.Seq == resp.start {
 		return false
 	}
 	n := int64(int32(tcp.Ack - orig.start))

@@ -164,34 +164,9 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 		span++
 	}
 
-	if f.refuses(side, tcp, length) {
-		f.recordFlags(side, tcp, int64(tcp.Seq), length)
-		name := "segment_outside_window"
-		if tcp.SYN {
-			name = "bad_SYN_ack"
-		}
-		t.weird(f, name, "", "TCP")
+	first := e.state == inactive && peer.state == inactive && tcp.SYN && !tcp.ACK // nearly all of a flood
+	if !first && !(e.up && peer.up) && !t.takes(f, side, now, tcp, length) {
 		return
-	}
-	if side == protocol.Orig && f.unanswered() && !tcp.ACK && !tcp.SYN && !tcp.RST {
-		f.last = now
-		f.recordFlags(side, tcp, e.relative(tcp.Seq), length)
-		t.transition(f, side, tcp, length) // the row says what was tried; the other side takes none of it
-		return
-	}
-	switch {
-	case side == protocol.Resp && tcp.SYN && tcp.ACK && peer.opened && !e.synSeen() && e.stream.next == 1:
-		e.window, peer.ack = window{}, 0 // whatever came before was forged
-		if e.state != inactive {
-			t.reopen(f, e, inactive)
-		}
-	case side == protocol.Orig && e.state == reset && e.opened && !e.up && peer.synSeen() && !tcp.SYN && !tcp.RST && tcp.ACK &&
-		tcp.Seq == e.start+1 && tcp.Ack == peer.start+1:
-		t.reopen(f, e, established) // and so was the RST that withdrew it
-		e.last = 1
-	}
-	if e.state == inactive && (side == protocol.Orig || !tcp.RST) {
-		e.late = !tcp.SYN || side == protocol.Orig && tcp.ACK
 	}
 	t.synchronize(f, e, tcp, span)
 	seq := e.relative(tcp.Seq)
@@ -247,7 +222,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if again && e.retransmits.add() {
 		f.record(side, 'T')
 	}
-	if advanced && length > 0 {
+	if f.rare != nil && advanced && length > 0 {
 		f.arrived(side, seq)
 	}
 	if tcp.FIN && advanced && e.state == closed {
@@ -301,6 +276,41 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if (closes || tcp.ACK) && f.over() && f.queue != closing {
 		t.requeue(f, closing)
 	}
+}
+
+// takes prepares f for a segment while it is not established, and reports whether a host takes that.
+func (t *Table) takes(f *flow, side protocol.Side, now time.Time, tcp *layers.TCP, length int) bool {
+	e, peer := &f.ends[side], &f.ends[side.Other()]
+	if f.refuses(side, tcp, length) {
+		f.recordFlags(side, tcp, int64(tcp.Seq), length)
+		name := "segment_outside_window"
+		if tcp.SYN {
+			name = "bad_SYN_ack"
+		}
+		t.weird(f, name, "", "TCP")
+		return false
+	}
+	if side == protocol.Orig && f.unanswered() && !tcp.ACK && !tcp.SYN && !tcp.RST {
+		f.last = now
+		f.recordFlags(side, tcp, e.relative(tcp.Seq), length)
+		t.transition(f, side, tcp, length) // the row says what was tried; the other side takes none of it
+		return false
+	}
+	switch {
+	case side == protocol.Resp && tcp.SYN && tcp.ACK && peer.opened && !e.synSeen() && e.stream.next == 1:
+		e.window, peer.ack = window{}, 0 // whatever came before was forged
+		if e.state != inactive {
+			t.reopen(f, e, inactive)
+		}
+	case side == protocol.Orig && e.state == reset && e.opened && !e.up && peer.synSeen() && !tcp.SYN && !tcp.RST && tcp.ACK &&
+		tcp.Seq == e.start+1 && tcp.Ack == peer.start+1:
+		t.reopen(f, e, established) // and so was the RST that withdrew it
+		e.last = 1
+	}
+	if e.state == inactive && (side == protocol.Orig || !tcp.RST) {
+		e.late = !tcp.SYN || side == protocol.Orig && tcp.ACK
+	}
+	return true
 }
 
 // over reports whether f has come to its end. A RST or FIN that is not where the next byte is due

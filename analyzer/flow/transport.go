@@ -102,7 +102,7 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 		if f = t.flows[k]; f != nil && prior != nil {
 			f.more().prior, prior.more().by = prior, f
 		}
-	case f.competes(f.sideOf(src), tcp):
+	case tcp.SYN && tcp.ACK && f.competes(f.sideOf(src), tcp):
 		t.compete(f, p, tcp)
 		return
 	case f.doubts(src, tcp):
@@ -117,7 +117,7 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	}
 	f, side := t.join(f, p, k, src, dst)
 	f.count(p, side)
-	if f.settled() {
+	if f.rare == nil && tcp.SYN || f.settled() {
 		t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
 	} else {
 		t.arrange(f, side, p)
