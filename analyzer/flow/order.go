@@ -26,6 +26,10 @@ type deferred struct {
 }
 
 func (x *deferred) seq() uint32 { return binary.BigEndian.Uint32(x.segment[4:]) }
+
+// first returns the number of the first byte of data.
+func (x *deferred) first() uint32 { return x.seq() + uint32(x.segment[13]>>1&1) } // after the SYN
+
 func (x *deferred) ack() uint32 { return binary.BigEndian.Uint32(x.segment[8:]) }
 
 // deferral lists the deferred segments of one side, in the order of the capture. While one side
@@ -53,48 +57,53 @@ type rival struct {
 // settled reports whether the handshake of f leaves nothing open, as is the case for nearly every
 // segment.
 func (f *flow) settled() bool {
-	return f.ends[0].synSeen() && f.ends[1].synSeen() && (f.rare == nil || len(f.deferral.queue) == 0 && len(f.rivals) == 0)
+	orig, resp := &f.ends[0], &f.ends[1]
+	return orig.synSeen() && resp.synSeen() && (resp.ack > 0 || !orig.opened) &&
+		(f.rare == nil || len(f.deferral.queue) == 0 && len(f.rivals) == 0)
 }
 
 // arrange follows a segment of f, or defers it, and sees to those that were waiting for it.
 func (t *Table) arrange(f *flow, side protocol.Side, p *packet.Packet) {
-	tcp := &t.tcp
-	follow := func() { t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents)) }
-	if !tcp.SYN && !tcp.RST && tcp.ACK && side == protocol.Orig && f.rare != nil && len(f.rivals) > 0 {
-		f.choose(tcp.Ack)
-	}
-	if f.defers(side, tcp, p.Length-len(tcp.Contents)) && t.deferSegment(f, side, p) {
-		return
-	}
+	tcp, length := &t.tcp, p.Length-len(t.tcp.Contents)
 	switch {
-	case f.rare == nil || len(f.deferral.queue) == 0 || f.deferral.from == side:
-		follow()
-	case f.releasesBefore(side, tcp):
-		t.release(f)
-		follow()
-	default:
-		follow()
-		if f.ends[0].synSeen() && (f.ends[1].synSeen() || f.ends[0].state == established) ||
-			f.ends[0].state == established && f.ends[1].state == established {
-			t.release(f)
+	case side == protocol.Orig && tcp.ACK && !tcp.SYN && !tcp.RST && f.rare != nil && len(f.rivals) > 0:
+		f.choose(tcp.Ack)
+	case side == protocol.Resp && length > 0 && len(tcp.Payload) == length && f.unconfirmed(tcp) && !f.refuses(side, tcp, length):
+		if f.rare == nil || len(f.deferral.queue) == 0 || f.deferral.from == side {
+			t.deferSegment(f, side, p)
 		}
 	}
+	if f.defers(side, tcp, length) && t.deferSegment(f, side, p) {
+		return
+	}
+	waiting := f.rare != nil && len(f.deferral.queue) > 0 && f.deferral.from != side
+	if waiting && f.releasesBefore(side, tcp) {
+		t.release(f)
+	}
+	t.segment(f, side, p.Time, tcp, tcp.Payload, length)
+	if waiting && !f.waits(f.deferral.from) {
+		t.release(f)
+	}
+}
+
+// waits reports whether what a side of f sends shows that segments of the other were not captured
+// yet: its SYN, its SYN-ACK, or its ACK of the SYN-ACK.
+func (f *flow) waits(side protocol.Side) bool {
+	e, peer := &f.ends[side], &f.ends[side.Other()]
+	return e.synSeen() &&
+		(peer.state == inactive || side == protocol.Orig && f.unanswered() || side == protocol.Resp && peer.opened && e.ack == 0)
 }
 
 // defers reports whether a segment has to wait.
 func (f *flow) defers(side protocol.Side, tcp *layers.TCP, length int) bool {
-	e, peer := &f.ends[side], &f.ends[side.Other()]
+	queued := f.rare != nil && len(f.deferral.queue) > 0
 	switch {
-	case tcp.SYN || f.rare != nil && f.deferral.over:
+	case tcp.SYN || f.rare != nil && f.deferral.over || queued && f.deferral.from != side || f.refuses(side, tcp, length):
 		return false
-	case f.rare != nil && len(f.deferral.queue) > 0:
-		return f.deferral.from == side && !f.refuses(side, tcp, length)
-	case !tcp.ACK || tcp.RST || !e.synSeen():
-		return false
-	case side == protocol.Resp && f.rare != nil && len(f.rivals) > 0:
-		return e.ack == 0 // the server sends nothing before the client's ACK
+	case queued:
+		return true
 	}
-	return (peer.state == inactive || side == protocol.Orig && f.unanswered()) && !f.refuses(side, tcp, length)
+	return tcp.ACK && !tcp.RST && f.waits(side)
 }
 
 // deferSegment defers the segment in p, and reports whether there is room.
@@ -112,16 +121,24 @@ func (t *Table) deferSegment(f *flow, side protocol.Side, p *packet.Packet) bool
 	return true
 }
 
+// unconfirmed reports whether a segment is a SYN-ACK that the client has not acknowledged. As it may
+// be forged, its data is deferred.
+func (f *flow) unconfirmed(tcp *layers.TCP) bool {
+	resp := &f.ends[1]
+	return tcp.SYN && tcp.ACK && !tcp.FIN && !tcp.RST && f.ends[0].opened && (!resp.synSeen() || resp.ack == 0 && tcp.Seq == resp.start)
+}
+
 // releasesBefore reports whether a segment shows that what the other side's deferred segments wait
-// for was lost, or that it needs no waiting for any more.
+// for was lost, so that they come before it.
 func (f *flow) releasesBefore(side protocol.Side, tcp *layers.TCP) bool {
 	e, peer := &f.ends[side], &f.ends[side.Other()]
 	switch {
-	case len(f.rivals) > 0:
-		return false // the ACK has not told yet
-	case peer.ack > 0 && e.synSeen():
-		return true
-	case tcp.SYN || tcp.RST:
+	case tcp.SYN:
+		return false
+	case peer.synSeen() && e.opened: // the server's wait for the client's ACK: this one, or a later one
+		n := int64(int32(tcp.Ack - peer.start))
+		return tcp.RST || tcp.ACK && 1 < n && n < farAway
+	case tcp.RST:
 		return false
 	case peer.opened: // the SYN-ACK was lost, if this is where the client's ACK has the server
 		return near(tcp.Seq, f.deferral.queue[0].ack())
@@ -148,6 +165,12 @@ func (t *Table) release(f *flow) {
 	for _, x := range queue {
 		_ = tcp.DecodeFromBytes(x.segment, gopacket.NilDecodeFeedback) // as it was before
 		t.replayed = x.time
+		if tcp.SYN { // which was followed at once; now its data
+			if tcp.Seq == f.ends[1].start && len(tcp.Payload) > 0 {
+				t.receive(f, protocol.Resp, x.time, 1, tcp.Payload)
+			}
+			continue
+		}
 		t.segment(f, f.deferral.from, x.time, &tcp, tcp.Payload, x.length-len(tcp.Contents))
 	}
 	t.replayed = time.Time{}
@@ -192,22 +215,34 @@ func (t *Table) compete(f *flow, p *packet.Packet, tcp *layers.TCP) {
 // or else the nearest.
 func (f *flow) choose(ack uint32) {
 	resp := &f.ends[1]
-	best, least := -1, int64(slack)
+	best, least := -1, int64(2*slack)
 	for i := range len(f.rivals) + 1 {
 		start := resp.start
 		if i > 0 {
 			start = f.rivals[i-1].start
 		}
 		n := int64(int32(ack-start)) - 1
-		if n > 0 && f.deferredAt(start+1) {
-			n = 0
+		if n < 0 || n > slack {
+			continue
 		}
-		if 0 <= n && n < least {
+		if n > 0 && !f.deferredAt(start+1) {
+			n += slack // any of those is better
+		}
+		if n < least {
 			best, least = i, n
 		}
 	}
 	if best < 0 {
 		return
+	}
+	for i := range len(f.rivals) + 1 {
+		start := resp.start
+		if i > 0 {
+			start = f.rivals[i-1].start
+		}
+		if i != best {
+			f.deferral.drop(start + 1)
+		}
 	}
 	if best > 0 {
 		x := f.rivals[best-1]
@@ -220,13 +255,27 @@ func (f *flow) choose(ack uint32) {
 	f.ends[1].ack = max(f.ends[1].ack, 1)
 }
 
+// drop drops the deferred segments that begin at seq.
+func (d *deferral) drop(seq uint32) {
+	rest := d.queue[:0]
+	for _, x := range d.queue {
+		if d.from == protocol.Resp && x.first() == seq {
+			d.size -= cap(x.segment) + deferredCost
+			continue
+		}
+		rest = append(rest, x)
+	}
+	clear(d.queue[len(rest):])
+	d.queue = rest
+}
+
 // deferredAt reports whether a deferred segment of the responder begins at seq.
 func (f *flow) deferredAt(seq uint32) bool {
 	if f.deferral.from != protocol.Resp {
 		return false
 	}
 	for i := range f.deferral.queue {
-		if f.deferral.queue[i].seq() == seq {
+		if f.deferral.queue[i].first() == seq {
 			return true
 		}
 	}

@@ -6,9 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"example.com/conn/analyzer/flow"
 )
 
 // A talk builds a conversation in its true order.
@@ -174,36 +177,46 @@ func TestSeveralSYNACKs(t *testing.T) {
 	} {
 		for name, steps := range conversations() {
 			t.Run(numbers+", "+name, func(t *testing.T) {
-				for _, first := range []bool{true, false} {
-					p := &fake{name: "request", ports: []uint16{7000}}
-					if strings.Contains(name, "welcome true") {
-						p.name = "welcome"
-					}
-					h := newHarness(t, nil, p)
-					h.play(steps...)
-					rows := h.close()
-					want := p.got.String()
+				p := &fake{name: "request", ports: []uint16{7000}}
+				if strings.Contains(name, "welcome true") {
+					p.name = "welcome"
+				}
+				h := newHarness(t, nil, p)
+				h.play(steps...)
+				row, want := h.close()[0], p.got.String()
 
-					p.got.Reset()
-					h = newHarness(t, nil, p)
-					h.play(steps[0])
-					for _, seq := range rivals {
-						forged := step{"r", "SA", seq, 101, ""}
+				for _, first := range []bool{true, false} {
+					for _, decoy := range []string{"", "decoy"} {
+						var forged []step
+						for _, seq := range rivals {
+							forged = append(forged, step{"r", "SA", seq, 101, decoy})
+							if decoy != "" {
+								forged = append(forged, step{"r", "A", seq + 1, 101, decoy})
+							}
+						}
+						p.got.Reset()
+						h = newHarness(t, nil, p)
+						h.play(steps[0])
 						if first {
-							h.play(forged)
+							h.play(forged...)
 						}
-					}
-					h.play(steps[1])
-					for _, seq := range rivals {
+						h.play(steps[1])
 						if !first {
-							h.play(step{"r", "SA", seq, 101, ""})
+							h.play(forged...)
+						}
+						h.play(steps[2:]...)
+						require.NoError(t, h.table.Invariants())
+						rows := h.close()
+						require.Len(t, rows, 1)
+						what := fmt.Sprintf("first %t, with %q", first, decoy)
+						assert.Equal(t, want, p.got.String(), what)
+						assert.Equal(t, strings.Fields(row)[3:], strings.Fields(rows[0])[3:], what)
+						assert.Contains(t, h.weirds(), "SYN_seq_jump", what)
+						if decoy == "" {
+							assert.Equal(t, row, rows[0], what)
+							assert.Len(t, h.weirds(), 1, what)
 						}
 					}
-					h.play(steps[2:]...)
-					require.NoError(t, h.table.Invariants())
-					assert.Equal(t, rows, h.close(), "first %t", first)
-					assert.Equal(t, want, p.got.String(), "first %t", first)
-					assert.Equal(t, []string{"SYN_seq_jump"}, h.weirds(), "first %t", first)
 				}
 			})
 		}
@@ -270,4 +283,58 @@ func TestSegmentsBeforeSYNACK(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A side whose other direction is missing is followed as it was before: at the end, or as soon as
+// what waits is too much or too old.
+func TestOneDirectionOnly(t *testing.T) {
+	for name, from := range map[string]string{"client": "o", "server": "r"} {
+		t.Run(name, func(t *testing.T) {
+			for what, wait := range map[string]func(h *harness, seq uint32){
+				"end": nil,
+				"many bytes": func(h *harness, seq uint32) {
+					for range 20 {
+						h.play(step{from, "A", seq, 700, strings.Repeat("x", 1000)})
+						seq += 1000
+					}
+				},
+				"many segments": func(h *harness, seq uint32) {
+					for range 1100 {
+						h.play(step{from, "A", seq, 700, "x"})
+						seq++
+					}
+				},
+			} {
+				p := &fake{name: "any", ports: []uint16{7000}}
+				h := newHarness(t, func(c *flow.Config) { c.MaxBuffered, c.AttemptTimeout = 10_000, 5*time.Minute }, p)
+				flags, seq := "S", uint32(100)
+				if from == "r" {
+					flags, seq = "SA", 500
+				}
+				h.play(step{from, flags, seq, 101, ""}, step{from, "A", seq + 1, 700, "any and more"})
+				assert.Empty(t, p.got.String())
+				if wait != nil {
+					wait(h, seq+13)
+					assert.Contains(t, p.got.String(), "any and more", what)
+					assert.Contains(t, p.got.String(), "x", what)
+					assert.Zero(t, h.table.Held(), what)
+				}
+				require.NoError(t, h.table.Invariants())
+				h.close()
+				assert.Contains(t, p.got.String(), "any and more", what)
+			}
+		})
+	}
+}
+
+// The SYN-ACK is taken as lost when the server goes on where the client's ACK says that it is.
+func TestLostSYNACKKeepsNothingWaiting(t *testing.T) {
+	h := newHarness(t, nil)
+	h.play(step{"o", "S", 100, 0, ""}, step{"o", "A", 101, 501, ""}, step{"o", "A", 101, 501, "request"})
+	assert.NotZero(t, h.table.Held())
+	h.play(step{"r", "A", 9_000_000, 108, "decoy"})
+	assert.NotZero(t, h.table.Held(), "elsewhere")
+	h.play(step{"r", "A", 501, 108, "reply"})
+	assert.Zero(t, h.table.Held())
+	assert.Equal(t, []string{"40000>7000 OTH SdAD 7/5"}, h.close())
 }

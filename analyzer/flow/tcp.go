@@ -261,6 +261,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	}
 	switch {
 	case tcp.RST || seq <= 0: // data in a RST is no part of the stream
+	case tcp.SYN && side == protocol.Resp && e.ack == 0 && len(data) == length && f.unconfirmed(tcp): // see arrange
 	case len(data) < length: // becomes a gap when it is acknowledged
 		t.weird(f, "truncated_tcp_payload", "", "TCP")
 	case claims:

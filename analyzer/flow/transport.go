@@ -117,7 +117,7 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 	}
 	f, side := t.join(f, p, k, src, dst)
 	f.count(p, side)
-	if f.rare == nil && tcp.SYN || f.settled() {
+	if f.rare == nil && tcp.SYN && !tcp.ACK || f.settled() {
 		t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
 	} else {
 		t.arrange(f, side, p)
