@@ -30,6 +30,7 @@ type analysis struct {
 	// Of the reader, which also decodes what Plain does not know: tunnels and fragments, for what
 	// is in them may belong to another worker than what is around them.
 	frames
+	board  *board    // nil if nobody looks at it
 	clock  time.Time // the latest time of a frame
 	ticked time.Time // when all workers were told
 
@@ -111,6 +112,7 @@ func (f *frames) decode(frame packet.Frame, sink packet.Sink) {
 type worker struct {
 	frames
 	table   *flow.Table
+	board   *board      // nil if nobody looks at it
 	batch   *batch      // that is being filled
 	full    chan *batch // to the worker
 	drained chan *batch // and back
@@ -173,6 +175,7 @@ func (w *worker) Packet(p *packet.Packet) { w.table.Packet(p) }
 // run follows frames until there are no more. pass is called where there is a mark between them.
 func (w *worker) run(pass func(*mark)) {
 	for b := range w.full {
+		w.board.begin()
 		for next := 0; next < len(b.items); {
 			next = w.take(b.items, next)
 		}
@@ -183,6 +186,8 @@ func (w *worker) run(pass func(*mark)) {
 		if b.flush {
 			w.log.Flush()
 		}
+		w.show()
+		w.board.wait()
 		clear(b.items)
 		*b = batch{items: b.items[:0], bytes: b.bytes[:0]}
 		select {
@@ -230,9 +235,12 @@ func (w *worker) frame(f packet.Frame) {
 
 // end ends all connections.
 func (w *worker) end() {
+	w.board.begin()
 	w.closeDecoder(w)
 	w.table.Close()
 	w.log.Flush()
+	w.show()
+	w.board.wait()
 }
 
 // send sends w what was gathered for it.
@@ -349,6 +357,9 @@ func (b *batch) keep(data []byte) []byte {
 // tick sends all workers what there is, and the clock.
 func (a *analysis) tick(flush bool) {
 	a.ticked = a.clock
+	if a.board != nil {
+		a.board.show(&a.counts)
+	}
 	if flush {
 		a.log.Flush()
 	}
@@ -412,12 +423,14 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 			continue
 		}
 		now := time.Now()
+		w.board.begin()
 		w.lag = 0
 		if idle {
 			w.table.Advance(now)
 		} else {
 			w.lag = now.Sub(f.Time)
 		}
+		w.show()
 		if ctx.Err() != nil && stop.IsZero() {
 			stop = now
 		}

@@ -31,6 +31,7 @@ import (
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/flow"
 	"example.com/conn/analyzer/logs"
+	"example.com/conn/analyzer/metrics"
 )
 
 func main() {
@@ -64,6 +65,7 @@ var examples = map[string]string{
 	"filter":          `analyzer -filter "$(tcpdump -i eth0 -ddd not port 22)" -i eth0`,
 	"buffer":          "analyzer -buffer 268435456 -i eth0",
 	"rotate":          "analyzer -rotate 1h -o logs -i eth0",
+	"metrics":         "analyzer -metrics :9479 -o logs -i eth0",
 	"stats":           "analyzer -stats 1m -o logs -i eth0",
 	"local":           "analyzer -local 192.0.2.0/24,2001:db8::/32 capture.pcap",
 	"workers":         "analyzer -workers 4 capture.pcap",
@@ -80,6 +82,7 @@ var examples = map[string]string{
 type options struct {
 	dir     string
 	rotate  time.Duration // 0 for never
+	metrics string        // the address to serve them at; empty for none
 	stats   time.Duration // between two rows of stats.log; 0 for one at the end
 	json    bool
 	live    capture.LiveConfig // if it has an interface
@@ -126,6 +129,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	set.StringVar(&o.dir, "o", "", "write one file per log, such as conn.log, into the folder `DIR`; put aside logs that are there")
 	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, as in captures on a host whose network card makes them")
 	set.DurationVar(&o.rotate, "rotate", 0, "put the files under -o aside every `TIME`, named by when they were begun, and begin new ones")
+	set.StringVar(&o.metrics, "metrics", "", "serve /metrics, for Prometheus, and /healthz at `ADDR`, a host and a port; without a host, on loopback")
 	set.DurationVar(&o.stats, "stats", o.stats, "write a row of stats.log every `TIME`, of the capture's clock for files, and one at the end; 0 for that alone")
 	set.BoolVar(&o.json, "json", false, "write the embedded capture's logs as JSON lines, as those of others")
 	set.StringVar(&o.live.Interface, "i", "", "analyze what passes at the interface `IFACE`, until interrupted (Linux; needs CAP_NET_RAW)")
@@ -245,12 +249,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		show.table = a.workers[0].table
 	}
 	a.every, a.live = o.stats, o.live.Interface != ""
+	if o.metrics != "" || watchdog() > 0 {
+		a.observe()
+	}
+	if o.metrics != "" {
+		server, err := metrics.Serve(o.metrics, metrics.Source{
+			Workers: a.observed, Output: out.Stats, Weirds: a.weirds, Healthy: func() error { return a.health(out) },
+			MaxConnections: o.flow.MaxConnections, MaxHeld: o.flow.MaxTotal,
+		})
+		if err != nil {
+			fail(errors.Join(err, out.Close()))
+			return 1
+		}
+		defer server.Close()
+	}
+	ending := func() {}
+	ready := func() { ending = tellSystemd(func() error { return a.health(out) }) }
 	opened := false
 	if a.live {
-		opened = a.runLive(ctx, o.live, stderr, fail)
+		opened = a.runLive(ctx, o.live, stderr, fail, ready)
 	} else {
+		ready()
 		opened = a.runFiles(ctx, o.files, stderr, fail)
 	}
+	defer ending()
 	stats, _ := a.stats()
 	if opened {
 		w := logs.NewWriter(out)
@@ -338,8 +360,8 @@ func (a *analysis) runFiles(ctx context.Context, files []string, stderr io.Write
 }
 
 // runLive analyzes what passes at an interface, until ctx ends. It reports whether it could be
-// opened.
-func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr io.Writer, fail func(error)) bool {
+// opened, and calls ready when it was.
+func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr io.Writer, fail func(error), ready func()) bool {
 	if len(a.workers) > 1 && cfg.Fanout < 0 {
 		cfg.Fanout = os.Getpid() & 0xffff // a group of the workers' own
 	}
@@ -353,6 +375,7 @@ func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr i
 		defer r.Close()
 		rings = append(rings, r)
 	}
+	ready()
 	var once sync.Once
 	fail(a.follow(ctx, rings, func(dropped uint64) {
 		if dropped > 0 {

@@ -12,6 +12,9 @@ import (
 // maxWeirds bounds the names that a connection is known for.
 const maxWeirds = 16
 
+// Weirds counts what should not be. Its Counts may be called from any goroutine.
+func (t *Table) Weirds() *logs.WeirdLimit { return &t.weirds }
+
 // Weird implements protocol.Owner.
 func (t *Table) Weird(c *conn.Connection, name, addl string) {
 	f := t.flowOf(c)

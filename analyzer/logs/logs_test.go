@@ -425,6 +425,7 @@ func TestFilesThatCannotBeBegunAnewAreAnError(t *testing.T) {
 		call(out)
 		assert.ErrorIs(t, out.Close(), os.ErrNotExist, name)
 		assert.EqualValues(t, 1, out.Stats().RotationErrors)
+		assert.ErrorIs(t, out.Stats().Err, os.ErrNotExist)
 	}
 }
 

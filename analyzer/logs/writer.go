@@ -117,7 +117,10 @@ func (o *Output) do(errors *uint64, f func() error) bool {
 	err := o.err
 	o.mu.Unlock()
 	if first {
-		o.count(func(*OutputStats) { *errors++ })
+		o.count(func(stats *OutputStats) {
+			*errors++
+			stats.Err = err
+		})
 		if o.failed != nil {
 			o.failed(err)
 		}
@@ -193,7 +196,8 @@ func (o *Output) Close() error {
 type OutputStats struct {
 	Rows                        map[string]uint64 // that were written, by log
 	Rotations                   uint64            // files that [Output.Rotate] has put aside
-	WriteErrors, RotationErrors uint64            // the second of Rotate and [Output.Reopen]; the first of any ends all writing
+	WriteErrors, RotationErrors uint64            // the second of Rotate and [Output.Reopen]
+	Err                         error             // the first of these errors: nothing is written after it
 }
 
 func newOutputStats() OutputStats { return OutputStats{Rows: make(map[string]uint64)} }
