@@ -30,12 +30,12 @@ type service struct {
 // A search is what is kept of a connection until a parser is found for it: what has happened so
 // far.
 type search struct {
-	first     [2][]byte       // the bytes of each side, together at most maxSearch and what came last
-	events    []seen          // what happened, in order, at most maxEvents and an end of each side
-	asked     int             // how many bytes the parsers were asked about
-	half      protocol.Parser // was sure of one side then, and of the other that it is not its protocol's; may be nil
-	datagrams int             // how many were looked at
-	again     bool            // another protocol came before: the port says nothing
+	first   [2][]byte       // the bytes of each side, together at most maxSearch and what came last
+	events  []seen          // what happened, in order, at most maxEvents and an end of each side
+	asked   int             // how many bytes the parsers were asked about
+	half    protocol.Parser // was sure of one side then, and of the other that it is not its protocol's; may be nil
+	skipped int             // bytes of the datagrams before, which no parser wanted; at most maxSkipped
+	again   bool            // another protocol came before: the port says nothing
 }
 
 // seen is an event whose data is the next n bytes of search.first.
@@ -44,14 +44,16 @@ type seen struct {
 	n int
 }
 
-// How much is kept to find a parser, in bytes of both sides together and in events, and at how many
-// datagrams it is tried.
+// How much is kept to find a parser, in bytes of both sides together and in events.
 const (
-	maxSearch    = 4096
-	maxEvents    = 256
-	maxDatagrams = 8
-	seenCost     = 64 // what an event takes
+	maxSearch = 4096
+	maxEvents = 256
+	seenCost  = 64 // what an event takes
 )
+
+// maxSkipped is how many bytes of datagrams may come, of both sides together, before the one by
+// which a parser is found, such as STUN before DTLS. It is Zeek's dpd_buffer_size.
+const maxSkipped = 1024
 
 func (s *search) size() int {
 	return cap(s.first[0]) + cap(s.first[1]) + cap(s.events)*seenCost
@@ -110,8 +112,10 @@ func (t *Table) detect(f *flow, e event) {
 	case found != nil:
 		t.attach(f, found)
 	case f.ID.Proto == conn.TCP && maybe && room:
-	case f.ID.Proto == conn.UDP && byPort == nil && s.datagrams < maxDatagrams:
-		s.events, s.first, s.asked = nil, [2][]byte{}, 0 // datagrams stand for themselves
+	case f.ID.Proto == conn.UDP && byPort == nil && s.skipped+s.asked <= maxSkipped:
+		s.skipped, s.asked = s.skipped+s.asked, 0
+		s.events = s.events[:0] // datagrams stand for themselves
+		s.first = [2][]byte{s.first[0][:0], s.first[1][:0]}
 	case byPort != nil:
 		t.attach(f, byPort)
 	default:
@@ -123,7 +127,6 @@ func (t *Table) detect(f *flow, e event) {
 func (t *Table) judge(f *flow) (found protocol.Parser, maybe bool) {
 	s := f.search
 	s.asked, s.half = len(s.first[0])+len(s.first[1]), nil
-	s.datagrams++
 	for _, p := range t.parsers[f.ID.Proto] {
 		if !f.canFollow(p) {
 			continue

@@ -1300,12 +1300,36 @@ func TestSearchIsBounded(t *testing.T) {
 		h.tcp(client, server, "A", 101+1000*i, 501, strings.Repeat("x", 1000))
 	}
 	assert.Len(t, ported.got.String(), 5005)
-	for range 20 {
+	for range 2000 {
 		h.udp(client, server, "?")
 	}
-	h.udp(client, server, "hello")
-	assert.Equal(t, 8, datagrams.asked)
+	assert.Equal(t, 1025, datagrams.asked)
 	h.close()
+}
+
+// Other protocols may come before the one that a parser is for, as STUN does before DTLS. How many
+// of their datagrams there are does not matter, only how many bytes.
+func TestDatagramsBeforeTheProtocol(t *testing.T) {
+	for n := 1; n <= 200; n++ {
+		for _, c := range []struct {
+			bytes int // before
+			want  string
+		}{{n, "hello"}, {1024, "hello"}, {1025, ""}} {
+			p := &fake{name: "hello", udp: true}
+			h := newHarness(t, nil, p)
+			for i := range n {
+				data := strings.Repeat("?", (c.bytes*(i+1))/n-c.bytes*i/n)
+				if i%3 == 1 {
+					h.udp(server, client, data)
+				} else {
+					h.udp(client, server, data)
+				}
+			}
+			h.udp(client, server, "hello")
+			require.Equal(t, strings.Replace(c.want, "h", ">h", 1), p.got.String(), "%d bytes in %d datagrams", c.bytes, n)
+			h.close()
+		}
+	}
 }
 
 func TestExpectationsAreBounded(t *testing.T) {
