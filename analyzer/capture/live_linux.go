@@ -27,10 +27,10 @@ type Ring struct {
 }
 
 const (
-	blockSize  = 1 << 20 // bytes: a block goes to the reader when it is full
+	blockSize  = 1 << 20 // bytes: a block goes to the reader when it is full; a frame may take a whole one
 	blockTime  = 50 * time.Millisecond
-	frameSize  = 1 << 11 // a divisor of blockSize: frames in a block take as much room as they need
-	wholeFrame = 1 << 18 // bytes: more than any frame has
+	frameSize  = 1 << 11   // a divisor of blockSize: frames in a block take as much room as they need
+	wholeFrame = blockSize // bytes: more than any frame has; Linux' GSO_MAX_SIZE is 524,280
 	minBlocks  = 2
 )
 

@@ -160,17 +160,21 @@ func (t *Table) udpPacket(p *packet.Packet) {
 		return
 	}
 	f.last = p.Time
-	length := p.Length - 8
-	if udp.Length > 0 {
-		length = int(udp.Length) - 8
+	whole := int(udp.Length)
+	if whole == 0 && p.Length > 0xffff { // RFC 2675, section 4
+		whole = p.Length
 	}
-	if int(udp.Length) != p.Length {
-		t.weird(f, "UDP_datagram_length_mismatch", fmt.Sprintf("%d != %d", udp.Length, p.Length), "UDP")
+	length := p.Length - 8
+	if whole > 0 {
+		length = whole - 8
+	}
+	if whole != p.Length {
+		t.weird(f, "UDP_datagram_length_mismatch", fmt.Sprintf("%d != %d", whole, p.Length), "UDP")
 	}
 	f.bytes[side] += int64(length)
 	f.recordOnce(side, sawData, 'D')
 	t.requeue(f, brief)
-	if len(udp.Payload) > 0 && udp.Length > 0 && int(udp.Length) <= p.Length { // else no host takes it
+	if len(udp.Payload) > 0 && whole > 0 && whole <= p.Length { // else no host takes it
 		t.feed(f, event{side: side, time: p.Time, data: udp.Payload})
 	}
 	t.promote(f)

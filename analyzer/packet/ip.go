@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -75,7 +76,6 @@ const (
 	hopByHop    = conn.Proto(layers.IPProtocolIPv6HopByHop)
 	routing     = conn.Proto(layers.IPProtocolIPv6Routing)
 	fragmented  = conn.Proto(layers.IPProtocolIPv6Fragment)
-	esp         = conn.Proto(layers.IPProtocolESP)
 	ah          = conn.Proto(layers.IPProtocolAH)
 	nothing     = conn.Proto(layers.IPProtocolNoNextHeader)
 	destination = conn.Proto(layers.IPProtocolIPv6Destination)
@@ -91,12 +91,26 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 		Src: netip.AddrFrom16([16]byte(data[8:])),
 		Dst: netip.AddrFrom16([16]byte(data[24:])),
 	}
+	next, at, seen := conn.Proto(data[6]), 40, extensions{}
 	total := 40 + be16(data[4:])
+	jumbo, isJumbo := 0, false
+	if next == hopByHop {
+		jumbo, isJumbo = jumboLength(data[40:])
+	}
+	switch {
+	case isJumbo && (total > 40 || jumbo <= 0xffff): // no host accepts it: RFC 2675, section 3
+		return d.badPacket("bad_ipv6_jumbo_len", p.Src, p.Dst)
+	case isJumbo:
+		total = 40 + jumbo
+	case total == 40 && next != nothing && d.IgnoreChecksums && len(data) > 40+ethernetPadding:
+		// As in ip4, a network card will divide it, or has put it together.
+		d.weirdPacket("ip_hdr_len_zero", p.Src, p.Dst)
+		total = len(data)
+	}
 	if total > len(data)+d.missing {
 		return d.badPacket("truncated_IP_len", p.Src, p.Dst)
 	}
 	p.IPLength = total
-	next, at, seen := conn.Proto(data[6]), 40, extensions{}
 	reassembled := false
 	for {
 		header := next
@@ -125,10 +139,13 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 			return d.badPacket("invalid_IP_header_size", p.Src, p.Dst)
 		}
 		switch header {
-		case esp: // encrypted
-			return done, nil
 		case mobility:
-			return d.mobility(extension, next)
+			if !d.mobility(extension, next) {
+				return done, nil
+			}
+			data = d.limit(data, total)
+			p.Proto, p.Payload, p.Length = mobility, data[at-n:], total-(at-n)
+			return d.emit()
 		case fragmented:
 			if reassembled {
 				break
@@ -172,7 +189,7 @@ func extensionLength(header conn.Proto, data []byte) int {
 	switch header {
 	case hopByHop, routing, destination, mobility:
 		return (int(data[1]) + 1) * 8
-	case fragmented, esp:
+	case fragmented:
 		return 8
 	case ah:
 		return (int(data[1]) + 2) * 4
@@ -251,16 +268,45 @@ func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) b
 	return true
 }
 
-// mobility checks a message of Mobile IPv6. There is nothing behind it.
-func (d *Decoder) mobility(header []byte, next conn.Proto) (kind, []byte) {
+// ethernetPadding is how many bytes may follow an empty packet of IPv6 in the shortest frame.
+const ethernetPadding = 60 - 14 - 40
+
+// jumboLength returns the length in the jumbo payload option of a hop-by-hop header, and whether
+// there is such an option: RFC 2675.
+func jumboLength(header []byte) (length int, ok bool) {
+	const jumboPayload = 0xc2
+	n := extensionLength(hopByHop, header)
+	if n == 0 || n > len(header) {
+		return 0, false
+	}
+	for options := header[2:n]; len(options) > 0; {
+		if options[0] == 0 { // padding
+			options = options[1:]
+			continue
+		}
+		if len(options) < 2 || len(options)-2 < int(options[1]) {
+			return 0, false
+		}
+		if options[0] == jumboPayload && options[1] == 4 {
+			return int(min(binary.BigEndian.Uint32(options[2:]), math.MaxInt32/2)), true // no frame is as long
+		}
+		options = options[2+int(options[1]):]
+	}
+	return 0, false
+}
+
+// mobility checks a message of Mobile IPv6, and reports whether a host accepts it. There is nothing
+// behind it.
+func (d *Decoder) mobility(header []byte, next conn.Proto) bool {
 	p := &d.packet
 	if !d.IgnoreChecksums && !checksum.ValidWithPseudoHeader(p.Src, p.Dst, mobility, header) {
-		return d.badPacket("bad_MH_checksum", p.Src, p.Dst)
+		d.badPacket("bad_MH_checksum", p.Src, p.Dst)
+		return false
 	}
 	if next != nothing {
 		d.weirdPacket("mobility_piggyback", p.Src, p.Dst)
 	}
-	return done, nil
+	return true
 }
 
 // transport hands on d.packet: to the decoder of what it carries, or to the sink.

@@ -131,7 +131,7 @@ func TestExtensionsThatHostsRefuse(t *testing.T) {
 		"home address for each hop":       {extended(0, 6, 2, 1, 2, 0, 0, 201, 16, []byte(home)), "unknown_ipv6_option"},
 		"hop by hop after others":         {extended(60, 0, 0, padding, 6, 0, padding), "ipv6_hop_by_hop_not_first"},
 		"routing of a type to know":       {extended(43, 6, 2, 9, 1, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
-		"option that some know":           {extended(0, 6, 0, 0xc2, 4, 0, 0, 0, 0), ""},
+		"option that some know":           {extended(0, 6, 0, 0x63, 4, 0, 0, 0, 0), ""},
 		"option that one need not know":   {extended(0, 6, 0, 0x1e, 4, 0, 0, 0, 0), ""},
 		"hop by hop first":                {extended(0, 60, 0, padding, 6, 0, padding), ""},
 		"routing of a type, that is over": {extended(43, 6, 2, 9, 0, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
@@ -255,7 +255,7 @@ func TestWhatHostsKnowOfIPv6(t *testing.T) {
 			headers = append(headers, n)
 		}
 	}
-	assert.Equal(t, []int{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xc2, 0xee}, options)
+	assert.Equal(t, []int{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xee}, options, "and 0xc2 in a packet without another length")
 	assert.Equal(t, []int{0, 2, 3, 4}, headers)
 }
 
@@ -323,13 +323,21 @@ func TestMobility(t *testing.T) {
 		r, err := decode(NewDecoder(), layers.LinkTypeRaw, ip6(135, a6, b6, c.message))
 		assert.Equal(t, c.err, err)
 		assert.Equal(t, c.weirds, r.weirds)
-		assert.Empty(t, r.packets)
+		if c.err != nil {
+			assert.Empty(t, r.packets)
+			continue
+		}
+		require.Len(t, r.packets, 1)
+		assert.Equal(t, mobility, r.packets[0].Proto)
+		assert.Equal(t, c.message, r.packets[0].Payload)
+		assert.Equal(t, len(c.message), r.packets[0].Length)
 	}
 	d := NewDecoder()
 	d.IgnoreChecksums = true
 	r, err := decode(d, layers.LinkTypeRaw, ip6(135, a6, b6, bad))
 	assert.NoError(t, err)
 	assert.Empty(t, r.weirds)
+	assert.Len(t, r.packets, 1)
 }
 
 // A frame has room for thousands of headers and options that are not right.
@@ -353,4 +361,130 @@ func TestBadHomeAddressesTakeNoTime(t *testing.T) {
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"bad_home_addr_len 2001:db8::1 > 2001:db8::2"}, r.weirds)
 	assert.Equal(t, net.IP(a6).String(), r.packets[0].Src.String())
+}
+
+// What follows IP may be encrypted, or unknown: the packet is one of two hosts that talk all the
+// same. Extension headers of IPv6 are no protocols, and after 59 there is nothing.
+func TestProtocolsThatNobodyReads(t *testing.T) {
+	for n := range 256 {
+		proto := conn.Proto(n)
+		switch proto {
+		case 4, conn.UDP, 41, protoGRE:
+			continue // are opened
+		}
+		t.Run(proto.String(), func(t *testing.T) {
+			r, err := decode(NewDecoder(), 101, ip4(layers.IPProtocol(n), a4, b4, payload))
+			require.NoError(t, err)
+			require.Len(t, r.packets, 1)
+			assert.Equal(t, proto, r.packets[0].Proto)
+			assert.Equal(t, payload, r.packets[0].Payload)
+			switch proto {
+			case hopByHop, routing, fragmented, ah, nothing, destination, mobility:
+				return
+			}
+			atomic := cat(n, 0, 0, 0, 0, 0, 0, 1)
+			for name, frames := range map[string][][]byte{
+				"alone":            {ip6(layers.IPProtocol(n), a6, b6, payload)},
+				"behind an option": {ip6(60, a6, b6, cat(n, 0, 1, 4, 0, 0, 0, 0, payload))},
+				"behind AH":        {ip6(51, a6, b6, cat(n, 1, make([]byte, 10), payload))},
+				"fragment of one":  {ip6(44, a6, b6, cat(atomic, payload))},
+				"two fragments": {
+					ip6(44, a6, b6, cat(n, 0, 0, 1, 0, 0, 0, 1, payload[:48])),
+					ip6(44, a6, b6, cat(n, 0, 0, 48, 0, 0, 0, 1, payload[48:])),
+				},
+			} {
+				r, err := decode(NewDecoder(), 101, frames...)
+				require.NoError(t, err, name)
+				require.Len(t, r.packets, 1, name)
+				assert.Equal(t, proto, r.packets[0].Proto, name)
+				assert.Equal(t, payload, r.packets[0].Payload, name)
+				assert.Equal(t, len(payload), r.packets[0].Length, name)
+			}
+		})
+	}
+}
+
+// jumbogram is a packet of TCP with a jumbo payload option, and length in its header.
+func jumbogram(length, option int, data []byte) []byte {
+	b := ip6(0, a6, b6, cat(6, 0, 0xc2, 4, option>>24, option>>16, option>>8, option))
+	binary.BigEndian.PutUint16(b[4:], uint16(length))
+	return append(b, data...)
+}
+
+func TestJumbograms(t *testing.T) {
+	for _, n := range []int{0xffff + 1 - 8, 150_000, 524_280 - 48} {
+		data := bytes.Repeat([]byte("x"), n)
+		for name, c := range map[string]struct {
+			packet []byte
+			ignore bool
+			weirds []string
+		}{
+			"with the option":      {packet: jumbogram(0, n+8, data)},
+			"and behind it others": {packet: cat(jumbogram(0, n+8, data), make([]byte, 9))},
+			"without": {packet: cat(ip6(6, a6, b6, nil), data), ignore: true,
+				weirds: []string{"ip_hdr_len_zero 2001:db8::1 > 2001:db8::2"}},
+		} {
+			d := NewDecoder()
+			d.IgnoreChecksums = c.ignore
+			r, err := decode(d, layers.LinkTypeEthernet, eth(0x86dd, c.packet))
+			require.NoError(t, err, name)
+			assert.Equal(t, c.weirds, r.weirds, name)
+			require.Len(t, r.packets, 1, name)
+			assert.Equal(t, conn.TCP, r.packets[0].Proto, name)
+			assert.Equal(t, n, r.packets[0].Length, name)
+			assert.Len(t, r.packets[0].Payload, n, name)
+			assert.GreaterOrEqual(t, r.packets[0].IPLength, 40+n, name)
+		}
+	}
+	// Cut off by the capture.
+	var r recorder
+	f := Frame{Data: jumbogram(0, 70_008, payload), Link: layers.LinkTypeRaw, Wire: 48 + 70_000}
+	require.NoError(t, NewDecoder().Decode(f, &r))
+	require.Len(t, r.packets, 1)
+	assert.Equal(t, 70_000, r.packets[0].Length)
+	assert.Equal(t, payload, r.packets[0].Payload)
+}
+
+func TestJumbogramsThatHostsRefuse(t *testing.T) {
+	data := make([]byte, 70_000)
+	for name, c := range map[string]struct {
+		packet []byte
+		weird  string
+	}{
+		"with two lengths":        {jumbogram(108, 70_008, data), "bad_ipv6_jumbo_len"},
+		"shorter than it must be": {jumbogram(0, 0xffff, data), "bad_ipv6_jumbo_len"},
+		"longer than it is":       {jumbogram(0, 70_009, data), "truncated_IP_len"},
+		"much longer":             {jumbogram(0, 1<<32-1, data), "truncated_IP_len"},
+	} {
+		for _, ignore := range []bool{false, true} {
+			d := NewDecoder()
+			d.IgnoreChecksums = ignore
+			r, err := decode(d, layers.LinkTypeRaw, c.packet)
+			assert.Equal(t, ErrMalformed, err, name)
+			assert.Equal(t, []string{c.weird}, r.names(), name)
+			assert.Empty(t, r.packets, name)
+		}
+	}
+}
+
+// Without checksums to ignore there is no network card to divide what has no length: it is empty.
+func TestPacketOfIPv6WithoutLength(t *testing.T) {
+	for name, c := range map[string]struct {
+		behind int
+		ignore bool
+		length int
+	}{
+		"padding":                   {6, true, 0},
+		"more than padding":         {20, true, 20},
+		"more, which is not TCP's":  {20, false, 0},
+		"nothing":                   {0, true, 0},
+		"padding, checksums matter": {6, false, 0},
+	} {
+		d := NewDecoder()
+		d.IgnoreChecksums = c.ignore
+		r, err := decode(d, layers.LinkTypeEthernet, eth(0x86dd, cat(ip6(6, a6, b6, nil), make([]byte, c.behind))))
+		require.NoError(t, err, name)
+		require.Len(t, r.packets, 1, name)
+		assert.Equal(t, c.length, r.packets[0].Length, name)
+	}
 }

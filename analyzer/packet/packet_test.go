@@ -487,7 +487,6 @@ func TestFramesWithoutPacket(t *testing.T) {
 		"acknowledgement":     {105, cat(0xd4, 0, make([]byte, 8))},
 		"802.11 without data": {105, cat(0x48, 0, make([]byte, 22))},
 		"802.11, encrypted":   {105, cat(0x08, 0x40, make([]byte, 22), snap(0x0800), inner)},
-		"ESP":                 {101, ip6(50, a6, b6, make([]byte, 40))},
 		"PPTP, only acks":     {101, gre4(0x2081, 0x880b, make([]byte, 8))},
 		"GRE with ARP":        {101, gre4(0, 0x0806, make([]byte, 28))},
 	} {

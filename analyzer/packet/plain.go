@@ -64,7 +64,7 @@ func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 		data = data[20:min(total, len(data))]
 	case typ == int(layers.EthernetTypeIPv6) && len(data) >= 40:
 		total := 40 + be16(data[4:])
-		if data[0]>>4 != 6 || total > wire {
+		if data[0]>>4 != 6 || total > wire || d.IgnoreChecksums && total == 40 { // see ip6
 			return src, dst, false
 		}
 		proto = conn.Proto(data[6])
