@@ -578,23 +578,6 @@ func TestTCPViolation(t *testing.T) {
 	assert.Len(t, Rows(t, tcp, framed(query(1, "a"), many, query(2, "b"))...), 2)
 }
 
-// Zeek's limits decide where its rows end and what is weird, and ours how much memory there is.
-func TestLimits(t *testing.T) {
-	for name, limit := range map[string][2]int{
-		"DNS::max_pending_query_ids":                {50, maxIDs},
-		"DNS::max_pending_msgs":                     {50, maxQueued},
-		"dns_max_queries":                           {25, maxQueries},
-		"dns_max_compression_chain_depth":           {20, maxJumps},
-		"Log::default_max_field_container_elements": {100, maxAnswers},
-		"bytes of answers":                          {32768, maxAnswerBytes},
-		"bytes of pending rows":                     {65536, maxHeld},
-		"bytes of a name":                           {512, maxName},
-		"bytes of a label":                          {63, maxLabel},
-	} {
-		assert.Equal(t, limit[0], limit[1], name)
-	}
-}
-
 // The names of numbers are Zeek's, in all logs there are.
 func TestNamesOfNumbers(t *testing.T) {
 	text := func(names map[uint16]string) string {

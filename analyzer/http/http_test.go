@@ -378,27 +378,6 @@ func TestStatusLines(t *testing.T) {
 	}
 }
 
-func TestPorts(t *testing.T) {
-	p := New(nil)
-	assert.Equal(t, "http", p.Name())
-	assert.Equal(t, conn.TCP, p.Transport())
-	assert.Equal(t, []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888}, p.Ports())
-}
-
-// Zeek's limit decides where its rows end, and ours how much memory there is.
-func TestLimits(t *testing.T) {
-	for name, limit := range map[string][2]int{
-		"HTTP::max_pending_requests": {100, maxPending},
-		"bytes of pending rows":      {262144, maxHeld},
-		"bytes of a row":             {32768, maxProxied},
-		"proxies":                    {64, maxProxies},
-		"bytes of a method":          {32, maxMethod},
-		"bytes of what is odd":       {64, maxAddl},
-	} {
-		assert.Equal(t, limit[0], limit[1], name)
-	}
-}
-
 func TestMatch(t *testing.T) {
 	for _, tt := range []struct {
 		orig, resp string

@@ -180,9 +180,3 @@ func TestSkipBlanks(t *testing.T) {
 		assert.Equal(t, want, string(SkipBlanks([]byte(text))), "%q", text)
 	}
 }
-
-// Parsers count on these: how much of a line there is, and how long the names are that they want.
-func TestLimits(t *testing.T) {
-	assert.Equal(t, 32768, Max)
-	assert.Equal(t, 32, maxName)
-}

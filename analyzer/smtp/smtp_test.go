@@ -312,28 +312,6 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-func TestPorts(t *testing.T) {
-	p := New(nil)
-	assert.Equal(t, "smtp", p.Name())
-	assert.Equal(t, conn.TCP, p.Transport())
-	assert.Equal(t, []uint16{25, 587}, p.Ports())
-}
-
-// Zeek's limits decide where its rows end and what is weird, and ours how much memory there is.
-func TestLimits(t *testing.T) {
-	for name, limit := range map[string][2]int{
-		"SMTP::max_pending_cmd_q_size":        {1000, maxWaiting},
-		"SMTP::max_invalid_mail_transactions": {25, maxInvalid},
-		"SMTP::max_rcptto_addresses":          {1000, maxAddrs},
-		"bytes of an address":                 {512, maxAddr},
-		"bytes of a list":                     {65536, maxList},
-		"bytes of a row":                      {262144, maxRow},
-		"bytes of a line in a chunk":          {8192, maxChunkLine},
-	} {
-		assert.Equal(t, limit[0], limit[1], name)
-	}
-}
-
 func TestConfirmedByACommand(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)

@@ -269,8 +269,6 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestPorts(t *testing.T) { assert.Equal(t, []uint16{22}, New(nil).Ports()) }
-
 // What is as long as may be is taken.
 func TestLongest(t *testing.T) {
 	versions := []Turn{clientVersion, serverVersion}
