@@ -1,5 +1,6 @@
 // Package conn gives every connection of a network analyzer its own removal hooks: functions that
-// run once, when the state of that connection is removed. A connection without hooks pays nothing.
+// run once, when the state of that connection is removed. A connection without hooks pays one nil
+// check.
 //
 // A protocol parser often learns only at the end that something is missing: a request whose reply
 // never came, a handshake cut short. It could subscribe to a global "connection removed" event, but
@@ -171,10 +172,11 @@
 // store. Hooks that are top-level functions, method expressions, or function literals in
 // package-level variables cost no allocation, however many: connections with the same hooks in the
 // same order share one list of them. Any other hook costs its connection one allocation for up to
-// four hooks, besides the closure itself. The shared lists take at most about two megabytes,
-// whatever traffic arrives; when they are full, connections with new combinations get lists of
-// their own until the next garbage collection empties the shared ones. Such a list may keep a hook
-// made during package initialization reachable after its last connection is gone.
+// four hooks, besides the closure itself; on WebAssembly, every hook does. The shared lists take at
+// most about two megabytes, whatever traffic arrives; when they are full, connections with new
+// combinations get lists of their own until the next garbage collection empties the shared ones.
+// Such a list may keep a hook made during package initialization reachable after its last
+// connection is gone.
 //
 // Register, Unregister and Registered take time proportional to the number of the connection's
 // hooks, or less; RemovalHooks takes that long for each hook it yields. Register one hook per

@@ -20,7 +20,7 @@ func Example() {
 		Resp:  netip.MustParseAddrPort("198.51.100.2:80"),
 		Proto: conn.TCP,
 	}}
-	idle := &conn.Connection{UID: "C2", ID: conn.ID{Proto: conn.UDP}} // nobody registers a hook here
+	idle := &conn.Connection{UID: "C2", ID: conn.ID{Proto: conn.UDP}} // gets no hook
 
 	onRequest(web, "GET /")
 	onRequest(web, "GET /logo.png")
@@ -38,7 +38,7 @@ func Example() {
 	// C1 removed tcp
 }
 
-// exchange is what the parser knows of one connection.
+// exchange is the state of the parser for one connection.
 type exchange struct {
 	pending []string // requests without a reply
 }
@@ -70,8 +70,8 @@ func finalizeExchange(c *conn.Connection) bool {
 	return true
 }
 
-// A parser registers its hook each time something becomes pending. That it is registered already
-// changes nothing.
+// A parser registers its hook each time something becomes pending. Registering it again changes
+// nothing.
 func ExampleRegister() {
 	c := new(conn.Connection)
 	fmt.Println(conn.Register(c, logTransfer))
@@ -102,8 +102,8 @@ func ExampleUnregister() {
 	// C1 GET /logo.png -> no reply
 }
 
-// A protocol may end before its connection does, as HTTP when it is upgraded to WebSocket. The
-// parser then runs its hook itself, but not if the hook has run or is not registered.
+// A protocol may end before its connection does, as HTTP does when it is upgraded to WebSocket. The
+// parser then runs its hook itself, unless the hook has already run.
 func ExampleUnregister_early() {
 	finish := func(c *conn.Connection) {
 		if conn.Unregister(c, finalizeExchange) {
@@ -120,10 +120,10 @@ func ExampleUnregister_early() {
 	// removed: true
 }
 
-// A hook finds what it needs through the connection: here the log and the reason in the state of
-// its parser, to which the owner gives them when the parser begins.
+// A hook finds what it needs through the connection: here, a log and the reason for the removal,
+// which its parser's state points to.
 func ExampleStateRemove_reason() {
-	type teardown struct{ reason string } // one of the owner's for each connection
+	type teardown struct{ reason string } // kept by the owner, one per connection
 	type session struct {
 		log   func(...any)
 		ended *teardown
@@ -146,8 +146,7 @@ func ExampleStateRemove_reason() {
 	// C1 unfinished: timeout
 }
 
-// tcpConn is the connection type of an analyzer that existed before it used package conn. Embedding
-// Hooks is all that changes in it.
+// tcpConn is an analyzer's own connection type. It embeds Hooks.
 type tcpConn struct {
 	conn.Hooks[tcpConn]
 	name   string
@@ -302,9 +301,9 @@ func ExampleHooks_namedField() {
 	// a.txt temporary file deleted
 }
 
-// Workers have connections of their own: both directions of one get to the same worker by a hash
-// that does not depend on the direction. They share the clock, so that connections time out in a
-// worker that gets no packets.
+// Each worker owns some of the connections. A hash that does not depend on the direction sends both
+// directions of a connection to the same worker. Every worker learns the time of every packet, so
+// connections time out even in a worker that gets no packets.
 func Example_workers() {
 	type packet struct {
 		id   conn.ID // from the sender to the receiver
@@ -328,13 +327,13 @@ func Example_workers() {
 			}
 			reverse := conn.ID{Orig: p.id.Resp, Resp: p.id.Orig, Proto: p.id.Proto}
 			if p.id == (conn.ID{}) || flows[p.id] != nil || flows[reverse] != nil {
-				continue // only the time, or a packet of a connection that is known
+				continue // only the time, or a packet of a known connection
 			}
 			c := &conn.Connection{ID: p.id, UID: "from " + p.id.Orig.String(), Start: p.time}
 			flows[c.ID] = c
 			order = append(order, c)
 		}
-		for len(order) > 0 { // at the end, all that are left
+		for len(order) > 0 { // at the end, the rest
 			removeFirst()
 		}
 	}
@@ -434,10 +433,10 @@ func logTransfer(c *conn.Connection) bool {
 	return true
 }
 
-// A chain at package level is one hook, as good as a function.
+// A chain in a package-level variable is one hook.
 var finishTransfer = conn.Chain(closeFile, logTransfer)
 
-// Chain makes one hook of several steps, of which each needs the one before it to have completed.
+// Chain makes one hook of several steps, each of which runs only if the one before it completed.
 func ExampleChain() {
 	c := new(conn.Connection)
 	fmt.Println(conn.Register(c, finishTransfer))
@@ -470,7 +469,7 @@ func ExampleField() {
 	// service: smtp,ssl
 }
 
-// When the analyzer shuts down, it can say which parsers were not finished with a connection.
+// When the analyzer shuts down, it can list the parsers that were not finished with a connection.
 func ExampleConnection_RemovalHooks() {
 	c := new(conn.Connection)
 	conn.Register(c, finalizeExchange)
