@@ -161,7 +161,8 @@ func (t *Table) release(f *flow) {
 	}
 	queue, last := f.deferral.queue, f.last
 	f.deferral.queue, f.deferral.size = nil, 0
-	var tcp layers.TCP // t.tcp may hold the segment that releases them
+	defer func() { t.replayed = time.Time{} }() // after a panic too
+	var tcp layers.TCP                          // t.tcp may hold the segment that releases them
 	for _, x := range queue {
 		_ = tcp.DecodeFromBytes(x.segment, gopacket.NilDecodeFeedback) // as it was before
 		t.replayed = x.time
@@ -173,7 +174,6 @@ func (t *Table) release(f *flow) {
 		}
 		t.segment(f, f.deferral.from, x.time, &tcp, tcp.Payload, x.length-len(tcp.Contents))
 	}
-	t.replayed = time.Time{}
 	if f.last.Before(last) {
 		f.last = last
 	}
@@ -252,7 +252,6 @@ func (f *flow) choose(ack uint32) {
 		f.claims[protocol.Resp], f.beyond[protocol.Resp], f.foretold[protocol.Resp] = nil, 0, 0
 	}
 	f.rivals = nil
-	f.ends[1].ack = max(f.ends[1].ack, 1)
 }
 
 // drop drops the deferred segments that begin at seq.
