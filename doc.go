@@ -119,21 +119,21 @@
 // At any moment one goroutine may use a connection: the one that owns it, or the one that holds the
 // lock that guards it. Any lock that your program already has will do; a connection has none of its
 // own. Different connections need no coordination: no path that runs once per connection takes a
-// lock or writes memory that other connections read. The examples show the usual shapes:
+// lock or writes memory that other connections read. Examples of the package show the usual shapes:
 //
-//   - One goroutine owns all connections, and others send it packets (Example (Goroutine)); or
-//     several workers each own some of them (Example (Workers)).
-//   - A map, a mutex, and a janitor that removes idle connections (Example (Mutex)).
-//   - A goroutine per direction and a timer (Example (Directions)).
+//   - Goroutine: one goroutine owns all connections, and others send it packets.
+//   - Workers: several goroutines each own some of the connections.
+//   - Mutex: a map, a mutex per connection, and a janitor that removes idle connections.
+//   - Directions: a goroutine per direction, and a timer.
 //
 // With a lock, four rules apply:
 //
 //   - StateRemove runs the hooks while its caller holds the lock. A hook must not take that lock
-//     again, and other locks only where your lock order allows them after it.
-//   - Unlock with defer, and recover inside of it, around StateRemove alone (see Panics).
-//   - A reader may get a connection from the map, and wait for the lock while the janitor removes
-//     it. Then no hook will run: check Removed under the lock, and deliver what is pending yourself.
-//     The result of Register does not tell, since it is also false for a hook that is registered.
+//     again, and may take other locks only in your lock order.
+//   - Defer the unlock, and recover around StateRemove alone (see Panics).
+//   - A reader may get a connection from the map and wait for its lock while the janitor removes it.
+//     Then no hook will run: check Removed under the lock, and deliver what is pending yourself. Do
+//     not rely on the result of Register, which is also false if the hook is already registered.
 //   - A hook must not pass its connection to another goroutine, send it on a channel, or put it
 //     into a pool, because StateRemove is not finished with it. Set a flag in the hook, and hand the
 //     connection over after StateRemove has returned.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"example.com/conn"
@@ -210,6 +211,35 @@ type scanner struct{}
 func (s *scanner) finish(t *tcpConn) bool {
 	fmt.Println("scanned", t.name)
 	return true
+}
+
+// With a lock, the unlock is deferred and the recover comes before it, so a hook that panics leaves
+// the connection neither locked nor half removed.
+func ExampleHooks_StateRemove_locked() {
+	type lockedConn struct {
+		mu       sync.Mutex // guards onRemove
+		onRemove conn.Hooks[lockedConn]
+	}
+	remove := func(c *lockedConn) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		defer func() {
+			if v := recover(); v != nil {
+				fmt.Println("a hook panicked:", v)
+			}
+		}()
+		c.onRemove.StateRemove(c)
+	}
+
+	c := new(lockedConn)
+	c.onRemove.Register(func(*lockedConn) bool { panic("no session") })
+	c.onRemove.Register(func(*lockedConn) bool { fmt.Println("finish transfer"); return true })
+	remove(c)
+	fmt.Println("unlocked:", c.mu.TryLock())
+	// Output:
+	// finish transfer
+	// a hook panicked: no session
+	// unlocked: true
 }
 
 // A hook must not give its connection to anyone else, since StateRemove is not finished with it. It
