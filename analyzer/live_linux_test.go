@@ -59,14 +59,6 @@ func (l link) replay(t *testing.T, file string) {
 	l.in(t, l.sender, "tcpreplay", "--quiet", "--mbps", "50", "--intf1", "tap-in", file)
 }
 
-// program builds the analyzer.
-func program(t *testing.T) string {
-	name := filepath.Join(t.TempDir(), "analyzer")
-	out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return name
-}
-
 // A process is an analyzer that captures at the receiving end.
 type process struct {
 	*exec.Cmd

@@ -44,6 +44,14 @@ func runWith(t testing.TB, args ...string) (status int, stdout, stderr string) {
 	return status, out.String(), errs.String()
 }
 
+// program builds the analyzer.
+func program(t *testing.T) string {
+	name := filepath.Join(t.TempDir(), "analyzer.exe") // as Windows wants it
+	out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return name
+}
+
 // The logs of the embedded capture are those that were looked through when they were recorded:
 // go test ./analyzer -run Golden -update writes them.
 func TestGoldenLogsOfDemo(t *testing.T) {
@@ -175,10 +183,7 @@ func TestCompareWithZeek(t *testing.T) {
 	if _, err := os.Stat(tool); err != nil {
 		t.Skipf("no traces with Zeek's logs here: %v", err)
 	}
-	program := filepath.Join(t.TempDir(), "analyzer")
-	build, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(build))
-	out, err := exec.Command(tool, traces, "-q", "--", program, "-C").CombinedOutput()
+	out, err := exec.Command(tool, traces, "-q", "--", program(t), "-C").CombinedOutput()
 	require.NoError(t, err, string(out))
 	t.Logf("%s", out)
 	share := func(pattern string) string {
