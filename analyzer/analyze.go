@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"example.com/conn/analyzer/capture"
+	"example.com/conn/analyzer/clock"
 	"example.com/conn/analyzer/flow"
 	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/logs"
@@ -30,9 +33,11 @@ type analysis struct {
 	// Of the reader, which also decodes what Plain does not know: tunnels and fragments, for what
 	// is in them may belong to another worker than what is around them.
 	frames
-	board  *board    // nil if nobody looks at it
-	clock  time.Time // the latest time of a frame
-	ticked time.Time // when all workers were told
+	board   *board // nil if nobody looks at it
+	clock   clock.Clock
+	now     time.Time      // the clock at the frame that is distributed
+	waiting []packet.Frame // for the clock; those that it has decided about, which have a Now, come first
+	ticked  time.Time      // when all workers were told
 
 	// For stats.log; see mark.
 	live   bool                 // frames come from an interface
@@ -130,7 +135,7 @@ type batch struct {
 
 // An item is a frame, or a packet that the reader has decoded.
 type item struct {
-	clock  time.Time // the latest time of a frame until then: workers must not depend on what others get
+	clock  time.Time // of the capture then: workers must not depend on what others get
 	number int       // of the frame, counted from 1
 	frame  packet.Frame
 	packet *packet.Packet // nil if there is a frame
@@ -267,6 +272,8 @@ func (a *analysis) start() {
 // read takes the frames of one recording until it ends, or ctx does. tick is called every thousand
 // frames.
 func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) error {
+	a.clock.NewFile()
+	defer a.flush()
 	for {
 		before := a.packets
 		over, err := a.takeFrom(ctx, s, tick)
@@ -297,6 +304,7 @@ func (a *analysis) takeFrom(ctx context.Context, s *capture.Source, tick func())
 		case err == io.EOF:
 			return true, nil
 		case errors.Is(err, capture.ErrIdle):
+			a.flush()
 			a.tick(true)
 		default:
 			return true, err
@@ -307,20 +315,52 @@ func (a *analysis) takeFrom(ctx context.Context, s *capture.Source, tick func())
 // tickEvery is how much time of the capture passes before workers that get no packets are told.
 const tickEvery = time.Second
 
-// frame gives f to the worker that has its connection.
+// frame follows f, and the frames that have waited for its timestamp, or lets it wait.
 func (a *analysis) frame(f packet.Frame) {
-	a.count(f)
-	if f.Time.After(a.clock) {
-		a.clock = f.Time
+	readings := a.clock.Add(f.Time)
+	if len(a.waiting) == 0 && len(readings) == 1 { // as always but at a jump
+		f.Time, f.Now = readings[0].Time, readings[0].Now
+		a.distribute(f)
+		return
 	}
+	f.Data = bytes.Clone(f.Data)
+	a.waiting = append(a.waiting, f)
+	a.decided(readings)
+}
+
+// flush follows the frames that wait, as none may come for a while.
+func (a *analysis) flush() { a.decided(a.clock.Flush()) }
+
+// decided follows the frames that the clock has decided about.
+func (a *analysis) decided(readings []clock.Reading) {
+	for i, r := range readings {
+		a.waiting[i].Time, a.waiting[i].Now = r.Time, r.Now
+	}
+	for len(a.waiting) > 0 && !a.waiting[0].Now.IsZero() {
+		a.release()
+	}
+}
+
+// release follows the first frame that has waited. That frame's panic must not stop the others.
+func (a *analysis) release() {
+	defer a.recovered()
+	f := a.waiting[0]
+	a.waiting = slices.Delete(a.waiting, 0, 1)
+	a.distribute(f)
+}
+
+// distribute gives f to the worker that has its connection.
+func (a *analysis) distribute(f packet.Frame) {
+	a.now = f.Now
+	a.count(f)
 	if src, dst, ok := a.decoder.Plain(f); ok {
 		b := a.batchFor(src, dst)
 		f.Data = b.keep(f.Data)
-		b.items = append(b.items, item{clock: a.clock, number: a.packets, frame: f})
+		b.items = append(b.items, item{clock: a.now, number: a.packets, frame: f})
 	} else {
 		a.decode(f, a)
 	}
-	if a.clock.Sub(a.ticked) >= tickEvery {
+	if a.now.Sub(a.ticked) >= tickEvery {
 		a.tick(false)
 	}
 }
@@ -331,7 +371,7 @@ func (a *analysis) Packet(p *packet.Packet) {
 	b := a.batchFor(p.Src, p.Dst)
 	kept := *p
 	kept.Payload = b.keep(p.Payload)
-	b.items = append(b.items, item{clock: a.clock, number: a.packets, packet: &kept})
+	b.items = append(b.items, item{clock: a.now, number: a.packets, packet: &kept})
 }
 
 // batchFor returns the batch of the worker that has the connections between two addresses, with
@@ -342,7 +382,7 @@ func (a *analysis) batchFor(src, dst netip.Addr) *batch {
 		w = a.workers[identity.Shard(src, dst, len(a.workers))]
 	}
 	if len(w.batch.items) >= batchItems || len(w.batch.bytes) >= batchBytes {
-		w.send(a.clock)
+		w.send(a.now)
 	}
 	return w.batch
 }
@@ -356,7 +396,7 @@ func (b *batch) keep(data []byte) []byte {
 
 // tick sends all workers what there is, and the clock.
 func (a *analysis) tick(flush bool) {
-	a.ticked = a.clock
+	a.ticked = a.now
 	if a.board != nil {
 		a.board.show(&a.counts)
 	}
@@ -365,14 +405,14 @@ func (a *analysis) tick(flush bool) {
 	}
 	var m *mark
 	if a.marked.IsZero() {
-		a.marked = a.clock
-	} else if a.every > 0 && a.clock.Sub(a.marked) >= a.every {
-		a.marked = a.clock
-		m = a.newMark(a.clock)
+		a.marked = a.now
+	} else if a.every > 0 && a.now.Sub(a.marked) >= a.every {
+		a.marked = a.now
+		m = a.newMark(a.clock.Last())
 	}
 	for _, w := range a.workers {
 		w.batch.mark, w.batch.flush = m, flush
-		w.send(a.clock)
+		w.send(a.now)
 	}
 }
 
@@ -407,7 +447,8 @@ const housekeeping = time.Second
 // follow takes the frames of a ring until ctx ends, with those that are in the ring then, or until
 // the ring fails. pass is called between them, now and then.
 func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(dropped uint64), pass func()) (err error) {
-	last := time.Now()
+	started := time.Now()
+	last := started
 	var stop time.Time // when ctx had ended
 	for n := 1; ; n++ {
 		f, err := r.Next()
@@ -425,9 +466,8 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 		now := time.Now()
 		w.board.begin()
 		w.lag = 0
-		if idle {
-			w.table.Advance(now)
-		} else {
+		w.table.Advance(started.Add(now.Sub(started)).Round(0)) // also if the computer's clock was set back
+		if !idle {
 			w.lag = now.Sub(f.Time)
 		}
 		w.show()
@@ -455,7 +495,7 @@ func (a *analysis) finish() {
 	a.closeDecoder(a)
 	a.log.Flush()
 	for _, w := range a.workers {
-		w.send(a.clock)
+		w.send(a.now)
 		close(w.full)
 	}
 	a.wait.Wait()

@@ -208,7 +208,7 @@ func (a *analysis) stats() (*statsRow, time.Duration) {
 		c := w.counted()
 		all.add(&c, 1)
 	}
-	at := a.clock
+	at := a.clock.Last()
 	if a.live {
 		at = time.Now()
 	}

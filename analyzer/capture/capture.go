@@ -27,24 +27,32 @@ type Source struct {
 	next   func() (packet.Frame, error)
 	close  func() error
 	frames int
+	err    error        // that ended it; Next returns it from then on
 	read   atomic.Int64 // bytes of the file
 	size   int64        // of the file; 0 if that is unknown
 }
 
 // Next returns the next frame, or io.EOF at the end, or an error that names the source and the
-// place, after which there is nothing more to be read.
+// place. Once it has returned an error other than ErrIdle, it returns that error for good.
 func (s *Source) Next() (packet.Frame, error) {
+	if s.err != nil {
+		return packet.Frame{}, s.err
+	}
 	f, err := s.next()
 	switch {
 	case err == nil:
 		s.frames++
-	case err == io.EOF, err == ErrIdle:
+		return f, nil
+	case err == ErrIdle:
+		return packet.Frame{}, err
+	case err == io.EOF:
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("%s: the capture ends in the middle of frame %d", s.name, s.frames+1)
 	default:
 		err = fmt.Errorf("%s: frame %d: %w", s.name, s.frames+1, err)
 	}
-	return f, err
+	s.err = err
+	return packet.Frame{}, err
 }
 
 // Progress returns which share of the source was read, from 0 to 1; 0 if that is unknown.

@@ -231,7 +231,7 @@ func TestPcapngSimplePacketsAreCut(t *testing.T) {
 		frames, err := all(s.b)
 		assert.Equal(t, io.EOF, err)
 		require.Len(t, frames, 2)
-		assert.Equal(t, packet.Frame{Data: []byte(data), Link: 1, Wire: 9}, frames[0])
+		assert.Equal(t, packet.Frame{Data: []byte(data), Time: time.Unix(0, 0).UTC(), Link: 1, Wire: 9}, frames[0])
 		assert.Equal(t, "others say how long they are", string(frames[1].Data))
 	}
 }
@@ -580,10 +580,29 @@ func TestStandardInputWithPauses(t *testing.T) {
 	require.NoError(t, w.Close())
 	_, err = awaited(s)
 	assert.EqualError(t, err, "standard input: the capture ends in the middle of frame 3")
+	_, again := s.Next()
+	assert.Equal(t, err, again, "the end is final")
 	assert.Equal(t, strings.Repeat("1", long), string(one.Data), "frames of a pipe have memory of their own")
 	assert.Equal(t, strings.Repeat("2", long), string(two.Data))
 	assert.Zero(t, s.Progress(), "unknown")
 	assert.NoError(t, s.Close())
+}
+
+func TestPipeStaysAtItsEnd(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	standardInput(t, r)
+	_, err = w.Write(pcap(little, 0xa1b2c3d4, 1, "one"))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	s, err := Open(t.Context(), "-")
+	require.NoError(t, err)
+	_, err = awaited(s)
+	require.NoError(t, err)
+	_, err = awaited(s)
+	require.Equal(t, io.EOF, err)
+	_, err = s.Next()
+	require.Equal(t, io.EOF, err, "not ErrIdle")
 }
 
 func TestStandardInputOfFile(t *testing.T) {

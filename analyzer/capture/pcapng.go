@@ -40,7 +40,7 @@ type ng struct {
 	order      binary.ByteOrder
 	skip       bool // the section, as its version is not known
 	interfaces []ngInterface
-	last       time.Time // of a frame; simple ones have none of their own
+	last       time.Time // of a frame, 1970 before there was one with a time; simple packets have none
 }
 
 // An ngInterface is what is needed of one, and small, since a file may have many.
@@ -53,7 +53,7 @@ type ngInterface struct {
 
 // readNg returns a function that reads the frames of a pcapng file.
 func readNg(b *bufio.Reader) (func() (packet.Frame, error), error) {
-	r := &ng{reader: reader{Reader: b}, order: binary.LittleEndian}
+	r := &ng{reader: reader{Reader: b}, order: binary.LittleEndian, last: time.Unix(0, 0).UTC()}
 	typ, body, err := r.block()
 	if err == nil && typ == sectionHeader {
 		err = r.section(body)

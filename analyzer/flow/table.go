@@ -61,7 +61,8 @@ type Table struct {
 	Stats Stats
 
 	cfg       Config
-	now       time.Time // the latest time of a packet: captures may step back, timeouts do not
+	now       time.Time // of the capture's clock, for timeouts; never goes back
+	at        time.Time // the timestamp of the packet that is followed, as Zeek has it: not a little earlier than the one before
 	flows     map[identity.Key]*flow
 	displaced int             // that another has taken the place of in flows; see displace
 	queues    [numQueues]list // by timeout
@@ -395,7 +396,8 @@ func (t *Table) Close() {
 	t.warnOfOffloading()
 }
 
-// Advance removes the connections whose time is over at now.
+// Advance removes the connections whose time is over at now, by a clock that never goes back; an
+// earlier time changes nothing. A clock.Clock makes such a time of timestamps that may be wrong.
 func (t *Table) Advance(now time.Time) {
 	if !now.After(t.now) {
 		return

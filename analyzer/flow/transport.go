@@ -15,6 +15,9 @@ import (
 
 // Packet follows one packet. It keeps nothing of p.Payload.
 func (t *Table) Packet(p *packet.Packet) {
+	if back := t.at.Sub(p.Time); back < 0 || back > time.Second { // else it is merely out of order
+		t.at = p.Time
+	}
 	t.Advance(p.Time)
 	t.following = nil
 	t.offload.packets++

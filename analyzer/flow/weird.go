@@ -41,7 +41,7 @@ func (t *Table) weird(f *flow, name, addl, source string) {
 	r := f.more()
 	r.weirds = append(r.weirds, name)
 	if t.weirds.Allow(name, t.now) {
-		at := t.now
+		at := t.at
 		switch {
 		case !t.replayed.IsZero():
 			at = t.replayed

@@ -27,7 +27,7 @@ type Decoder struct {
 	// of an outer connection is the originator. NewDecoder sets those of identity.NewServers.
 	Servers *identity.Servers
 
-	now       time.Time // the latest time of a frame: captures may step back, timeouts do not
+	now       time.Time // the latest of frames, for timeouts; never goes back
 	tunnels   tunnels
 	fragments fragments
 	weirds    map[weird]struct{} // that were reported
@@ -195,9 +195,7 @@ const protoGRE = conn.Proto(layers.IPProtocolGRE)
 // again.
 func (d *Decoder) Decode(f Frame, sink Sink) error {
 	d.sink, d.at, d.err = sink, f.Time, nil
-	if f.Time.After(d.now) {
-		d.now = f.Time
-	}
+	d.advance(f)
 	d.expire()
 	d.missing = max(f.Wire-len(f.Data), 0)
 	d.chain, d.pending = d.chain[:0], d.pending[:0]
@@ -232,12 +230,23 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 	return d.err
 }
 
+// advance sets the time of timeouts to that of f.
+func (d *Decoder) advance(f Frame) {
+	now := f.Now
+	if now.IsZero() {
+		now = f.Time
+	}
+	if now.After(d.now) {
+		d.now = now
+	}
+}
+
 // Close ends the tunnels that are connections, as the end of the capture does. The Decoder
 // remembers no tunnel then.
 func (d *Decoder) Close(sink Sink) {
 	d.sink = sink
 	for t := first(d.tunnels.udp); t != nil; t = first(d.tunnels.udp) {
-		d.endTunnel(t, "Tunnel::CLOSE", d.now)
+		d.endTunnel(t, "Tunnel::CLOSE", d.at)
 	}
 	d.sink, d.tunnels = nil, newTunnels()
 }

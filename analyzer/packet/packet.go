@@ -19,6 +19,7 @@ import (
 type Frame struct {
 	Data []byte
 	Time time.Time
+	Now  time.Time // by the capture's clock, for timeouts; Time if it is zero
 	Link layers.LinkType
 	Wire int // how long the frame was
 }

@@ -16,9 +16,7 @@ import (
 // decoded by anyone who wants to, such as the worker that has the connections of the two addresses;
 // the Decoder that sees all frames has to be asked for the others.
 func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
-	if f.Time.After(d.now) {
-		d.now = f.Time
-	}
+	d.advance(f)
 	data := f.Data
 	typ := 0
 	switch {

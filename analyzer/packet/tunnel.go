@@ -25,7 +25,8 @@ const (
 type tunnel struct {
 	Tunnel   // its Type and its UID are empty until something was found inside
 	key      identity.Key
-	last     time.Time     // of its latest packet
+	last     time.Time     // of its latest packet, by the Decoder's clock
+	seen     time.Time     // the timestamp of that packet
 	elem     *list.Element // in the list of its protocol
 	violated bool          // it was found not to be a tunnel
 	noted    bool          // its beginning is in tunnel.log
@@ -56,7 +57,7 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 	t := d.tunnels.known[key]
 	if t == nil {
 		if len(d.tunnels.known) >= maxTunnels {
-			d.endTunnel(d.tunnels.idlest(), "Tunnel::EXPIRE", d.now)
+			d.endTunnel(d.tunnels.idlest(), "Tunnel::EXPIRE", d.at)
 		}
 		t = &tunnel{key: key}
 		t.Start = d.at
@@ -67,7 +68,7 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 		t.elem = order.PushBack(t)
 		d.tunnels.known[key] = t
 	}
-	t.last = d.now
+	t.last, t.seen = d.now, d.at
 	order.MoveToBack(t.elem)
 	return t
 }
@@ -135,10 +136,10 @@ func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
 func (d *Decoder) expire() {
 	timeout := cmp.Or(d.UDPTimeout, udpTimeout)
 	for t := first(d.tunnels.udp); t != nil && d.now.Sub(t.last) >= timeout; t = first(d.tunnels.udp) {
-		d.endTunnel(t, "Tunnel::CLOSE", t.last.Add(timeout))
+		d.endTunnel(t, "Tunnel::CLOSE", t.seen.Add(timeout))
 	}
 	for t := first(d.tunnels.ip); t != nil && d.now.Sub(t.last) >= ipTimeout; t = first(d.tunnels.ip) {
-		d.endTunnel(t, "Tunnel::EXPIRE", t.last.Add(ipTimeout))
+		d.endTunnel(t, "Tunnel::EXPIRE", t.seen.Add(ipTimeout))
 	}
 	d.fragments.expire(d.now)
 }

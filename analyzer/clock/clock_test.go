@@ -1,0 +1,89 @@
+package clock
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Timestamps are seconds after some time in 2026.
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+
+// readings returns what a new Clock decides about packets that are all there is.
+func readings(timestamps ...float64) (times, nows []float64) {
+	var c Clock
+	take := func(rs []Reading) {
+		for _, r := range rs {
+			times = append(times, r.Time.Sub(start).Seconds())
+			nows = append(nows, r.Now.Sub(start).Seconds())
+		}
+	}
+	for _, s := range timestamps {
+		take(c.Add(at(s)))
+	}
+	take(c.Flush())
+	return times, nows
+}
+
+func TestClock(t *testing.T) {
+	const hour, years = 3600, 10 * 365 * 86400
+	for name, test := range map[string]struct{ in, times, nows []float64 }{
+		"steady":                        {[]float64{0, .5, 1}, []float64{0, .5, 1}, []float64{0, .5, 1}},
+		"reordered a little":            {[]float64{0, .5, .2, 1}, []float64{0, .5, .2, 1}, []float64{0, .5, .5, 1}},
+		"one packet":                    {[]float64{7}, []float64{7}, []float64{7}},
+		"silence":                       {[]float64{0, hour, hour + 1}, []float64{0, hour, hour + 1}, []float64{0, hour, hour + 1}},
+		"silences between packets":      {[]float64{0, 10, 20, 30, 40, 50}, []float64{0, 10, 20, 30, 40, 50}, []float64{0, 10, 20, 30, 40, 50}},
+		"silence before the last":       {[]float64{0, 1, hour}, []float64{0, 1, hour}, []float64{0, 1, hour}},
+		"one in the future":             {[]float64{0, 1, years, 2}, []float64{0, 1, 1, 2}, []float64{0, 1, 1, 2}},
+		"three in the future":           {[]float64{0, 1, years, years, years, 2}, []float64{0, 1, 1, 1, 1, 2}, []float64{0, 1, 1, 1, 1, 2}},
+		"one in the past":               {[]float64{0, 1, -years, 2}, []float64{0, 1, 1, 2}, []float64{0, 1, 1, 2}},
+		"one in the future, then quiet": {[]float64{0, 1, years, 100, 101}, []float64{0, 1, 1, 100, 101}, []float64{0, 1, 1, 100, 101}},
+		"the last in the future":        {[]float64{0, 1, years}, []float64{0, 1, 1}, []float64{0, 1, 1}},
+		"the last in the past":          {[]float64{0, 1, -hour}, []float64{0, 1, 1}, []float64{0, 1, 1}},
+		"the first in the future":       {[]float64{years, 0, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
+		"the first in the past":         {[]float64{-years, 0, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
+		"the second in the future":      {[]float64{0, years, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
+		"set back": {
+			[]float64{0, 1, -hour, -hour + 1, -hour + 2, -hour + 3, -hour + 103, -hour + 104},
+			[]float64{0, 1, -hour, -hour + 1, -hour + 2, -hour + 3, -hour + 103, -hour + 104},
+			[]float64{0, 1, 1, 2, 3, 4, 104, 105}},
+		"two clocks": {
+			[]float64{0, 1, 2, 3, hour + 3, hour + 4, hour + 4, hour + 5, 5, 6, 7, 7, hour + 8, hour + 20, hour + 20, hour + 20, hour + 20, 21, 22},
+			[]float64{0, 1, 2, 3, hour + 3, hour + 4, hour + 4, hour + 5, 5, 6, 7, 7, hour + 8, hour + 20, hour + 20, hour + 20, hour + 20, 21, 22},
+			[]float64{0, 1, 2, 3, hour + 3, hour + 4, hour + 4, hour + 5, hour + 5, hour + 6, hour + 7, hour + 7, hour + 8, hour + 20, hour + 20, hour + 20, hour + 20, hour + 21, hour + 22}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			times, nows := readings(test.in...)
+			assert.Equal(t, test.times, times, "times")
+			assert.Equal(t, test.nows, nows, "nows")
+		})
+	}
+}
+
+func TestFileOutOfOrderCountsAsIdle(t *testing.T) {
+	var c Clock
+	c.Add(at(0))
+	c.Add(at(1))
+	c.Flush()
+	c.NewFile()
+	for i := range 3 {
+		assert.Empty(t, c.Add(at(-3600+float64(i))))
+	}
+	assert.Len(t, c.Add(at(-3597)), 4)
+	assert.Equal(t, at(1).Add(3604*time.Second), c.Now())
+	assert.Equal(t, at(-3597), c.Last())
+}
+
+func TestTimestampsBeyondAllBounds(t *testing.T) {
+	var c Clock
+	decided := 0
+	for _, ts := range []time.Time{{}, time.Unix(1<<60, 0), time.Unix(-1<<60, 0), at(0), {}, at(1), time.Unix(1<<60, 0), at(2)} {
+		before := c.Now()
+		decided += len(c.Add(ts))
+		assert.False(t, c.Now().Before(before))
+	}
+	assert.Equal(t, 8, decided+len(c.Flush()))
+}
