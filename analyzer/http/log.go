@@ -42,11 +42,13 @@ type Row struct {
 	Proxied         []string `json:"proxied,omitempty"`
 
 	texts int // bytes of the strings
+
+	// What the pointers above point to once it is known.
+	host, uri, referrer, userAgent, origin, statusMsg, infoMsg, username string
 }
 
-// rowSize is what a row takes besides the bytes of its strings: also what its eight texts and its
-// status point to.
-const rowSize = int(unsafe.Sizeof(Row{})) + 8*int(unsafe.Sizeof("")) + 8
+// rowSize is what a row takes besides the bytes of its strings: also what its status points to.
+const rowSize = int(unsafe.Sizeof(Row{})) + 8
 
 // A transaction is a request and its reply.
 type transaction struct {
@@ -110,12 +112,11 @@ func (s *state) at(c *conn.Connection, place int) *transaction {
 	return &s.pending[i]
 }
 
-// set sets a field of a row to a text from the network.
-func (s *state) set(c *conn.Connection, r *Row, field **string, raw []byte) {
-	if *field == nil {
-		*field = new(string)
-	}
-	**field = s.text(c, r, raw, **field)
+// set sets a field of a row to a text from the network. The text is at value, which is also in the
+// row: that saves an allocation for each field.
+func (s *state) set(c *conn.Connection, r *Row, field **string, value *string, raw []byte) {
+	*value = s.text(c, r, raw, *value)
+	*field = value
 }
 
 // text returns what a row has of a text from the network, and counts it.
@@ -152,7 +153,7 @@ func (s *state) onRequest(c *conn.Connection, line requestLine) {
 	}
 	if r := t.row; r != nil {
 		r.Method = s.text(c, r, line.method, r.Method)
-		s.set(c, r, &r.URI, uri)
+		s.set(c, r, &r.URI, &r.uri, uri)
 	}
 }
 
@@ -167,10 +168,10 @@ func (s *state) onReply(c *conn.Connection, line statusLine) {
 		return
 	}
 	r.StatusCode, r.Version = new(line.code), line.version
-	s.set(c, r, &r.StatusMsg, line.reason)
+	s.set(c, r, &r.StatusMsg, &r.statusMsg, line.reason)
 	if informational(line.code) {
 		r.InfoCode = line.code
-		s.set(c, r, &r.InfoMsg, line.reason)
+		s.set(c, r, &r.InfoMsg, &r.infoMsg, line.reason)
 	}
 }
 
@@ -196,17 +197,17 @@ func (s *state) onRequestField(c *conn.Connection, f lines.Field) {
 	}
 	switch f.Name {
 	case "Host":
-		s.set(c, r, &r.Host, f.Value)
+		s.set(c, r, &r.Host, &r.host, f.Value)
 	case "Referer":
-		s.set(c, r, &r.Referrer, f.Value)
+		s.set(c, r, &r.Referrer, &r.referrer, f.Value)
 	case "User-Agent":
-		s.set(c, r, &r.UserAgent, f.Value)
+		s.set(c, r, &r.UserAgent, &r.userAgent, f.Value)
 	case "Origin":
-		s.set(c, r, &r.Origin, f.Value)
+		s.set(c, r, &r.Origin, &r.origin, f.Value)
 	case "Authorization", "Proxy-Authorization":
 		const basic = "basic "
 		if len(f.Value) >= len(basic) && strings.EqualFold(string(f.Value[:len(basic)]), basic) {
-			s.set(c, r, &r.Username, username(f.Value[len(basic):]))
+			s.set(c, r, &r.Username, &r.username, username(f.Value[len(basic):]))
 		}
 	default:
 		s.onProxyField(c, r, proxyLabels[f.Name], f.Value)
