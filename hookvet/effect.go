@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -114,6 +115,8 @@ func (ck *checker) scan(n ast.Node, pos, end token.Pos, hook ast.Expr) (e effect
 			case *types.Builtin:
 				if slices.Contains([]string{"clear", "close", "copy"}, callee.Name()) {
 					e |= anything
+				} else if callee.Name() == "delete" && ck.local(n.Args[1]) != nil {
+					e |= adds // may take one element after the other
 				}
 			case *types.Func:
 				if ck.passesForeign(callee, n) {
@@ -151,7 +154,13 @@ func (ck *checker) effectOfFunc(fn *types.Func) (e effect, callee *types.Func, o
 	} else if recv != nil && types.IsInterface(recv.Type()) {
 		return anything, nil, false
 	} else if calls, ok := quiet[fn.Pkg().Path()]; ok {
-		return 0, nil, calls
+		switch {
+		case fills.MatchString(fn.Name()):
+			e = anything
+		case reads.MatchString(fn.Name()):
+			e = adds
+		}
+		return e, nil, calls
 	} else if fn.Pkg().Path() == connPath {
 		switch fn.Name() {
 		case "Chain", "Registered", "Removed", "String", "Get", "GetOrNew", "Delete":
@@ -212,12 +221,18 @@ func (ck *checker) repeatable(e ast.Expr) bool {
 // quiet are packages that know no connection, and whether they may call methods of what they are
 // given: of a Writer, of a Stringer.
 var quiet = map[string]bool{
-	"bufio": true, "bytes": true, "encoding/binary": true, "errors": true, "fmt": true, "io": true,
-	"log": true, "log/slog": true, "os": true,
-	"encoding/hex": false, "math": false, "math/bits": false, "net/netip": false, "path": false,
-	"path/filepath": false, "strconv": false, "strings": false, "time": false, "unicode": false,
-	"unicode/utf8": false,
+	"bufio": true, "bytes": true, "encoding/binary": true, "encoding/hex": true, "encoding/json": true,
+	"errors": true, "fmt": true, "io": true, "log": true, "log/slog": true, "os": true, "strings": true,
+	"math": false, "math/bits": false, "net/netip": false, "path": false, "path/filepath": false,
+	"strconv": false, "time": false, "unicode": false, "unicode/utf8": false,
 }
+
+// Among the functions and methods of these, some take something from what they read, and some set
+// what pointers point to, pointers included.
+var (
+	reads = regexp.MustCompile("Read|Next|Scan|Copy|Discard")
+	fills = regexp.MustCompile("^(Unmarshal|Decode)")
+)
 
 // callbacks are the methods that these may call.
 var callbacks = strings.Fields("As AppendText Enabled Error Format GoString Handle Is LogValue MarshalJSON " +

@@ -169,13 +169,13 @@ func (t *tcpConn) replace(by *tcpConn, why string) {
 func values() {
 	var a, b tcpConn
 	a.StateRemove(&b) // want `a.StateRemove passes another connection to the hooks of a`
-	(&a).StateRemove(&b)
 	var p struct{ client, server tcpConn }
 	p.client.StateRemove(&p.server)                 // want `p.client.StateRemove passes another connection to the hooks of p.client`
 	a.peer.client.hooks.StateRemove(&a.peer.server) // want `passes another connection to the hooks of a.peer.client`
 	t := new(tcpConn)
 	u := &tcpConn{banner: "new"}
 	t.StateRemove(u) // want `t.StateRemove passes another connection`
+	(*conn.Hooks[tcpConn]).StateRemove(&t.Hooks, u)
 	func(v *tcpConn, w *tcpConn) {
 		v.StateRemove(w) // want `v.StateRemove passes another connection`
 	}(t, u)
@@ -190,6 +190,11 @@ func tooLate(c *conn.Connection, t *tcpConn, a *analyzer) {
 	conn.Register(&v, a.write)
 	conn.StateRemove(&v)
 	conn.Register(&v, func(*conn.Connection) bool { return a.done }) // want `right after StateRemove`
+	var f flow
+	conn.StateRemove(&f.Connection)
+	conn.Register(&f.Connection, a.finalize) // want `right after StateRemove`
+	t.onClose.StateRemove(t)
+	t.onClose.Register((*tcpConn).removed) // want `t.onClose.Register right after StateRemove`
 	if a.done {
 		conn.StateRemove(c)
 		conn.Register(c, finalize) // want `right after StateRemove`

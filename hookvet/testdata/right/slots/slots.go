@@ -2,6 +2,7 @@
 package slots
 
 import (
+	"bufio"
 	"io"
 	"os"
 	"sync"
@@ -25,6 +26,8 @@ type pool struct {
 	queue   []string
 	last    string
 	log     io.Writer
+	busy    map[int]bool
+	r       *bufio.Reader
 }
 
 type token struct{}
@@ -65,6 +68,18 @@ func (p *pool) deliver(c *conn.Connection) bool {
 	p.queue = p.queue[1:]
 	_, err := io.WriteString(p.log, head)
 	return err == nil
+}
+
+func (p *pool) any(*conn.Connection) bool {
+	for slot := range p.busy {
+		delete(p.busy, slot)
+		break
+	}
+	return true
+}
+func (p *pool) line(*conn.Connection) bool {
+	line, err := p.r.ReadString('\n')
+	return line != "" && err == nil
 }
 
 func taken(c *conn.Connection, p *pool, n int, local func()) {
@@ -113,6 +128,12 @@ func taken(c *conn.Connection, p *pool, n int, local func()) {
 	}
 	for range n {
 		conn.Register(c, p.deliver)
+	}
+	for range n {
+		conn.Register(c, p.any)
+	}
+	for range n {
+		conn.Register(c, p.line)
 	}
 	for range n {
 		conn.Register(c, func(*conn.Connection) bool { p.free++; return true })

@@ -154,3 +154,22 @@ func two(t, u *embeds) {
 }
 
 func (e *embeds) done() bool { return e.n > 0 }
+
+type reconnects struct {
+	*embeds
+	n int
+}
+
+func (r *reconnects) connect(*embeds) bool { r.embeds = &embeds{}; return true }
+
+// reconnected has a hook that starts the next connection.
+func reconnected(r *reconnects) {
+	r.Register(r.connect)
+	r.StateRemove(r.embeds)
+	r.Register((*embeds).done)
+}
+
+func stage(t *tcpConn) {
+	t.onClose.StateRemove(t)
+	t.onRemove.Register((*tcpConn).saveBanner)
+}

@@ -2,6 +2,7 @@
 package tables
 
 import (
+	"encoding/json"
 	"fmt"
 	"log"
 	"maps"
@@ -128,6 +129,18 @@ func (t *table) late(f *flow, b []byte) {
 	conn.StateRemove(&c)
 	t.limit++
 	conn.Register(&c, t.finalize)
+}
+
+type state struct{ Conn *conn.Connection }
+
+// decoded gets a connection with each line.
+func decoded(dec *json.Decoder, s *state, t *table) {
+	for dec.More() {
+		if err := dec.Decode(s); err != nil {
+			break
+		}
+		conn.Register(s.Conn, t.finalize)
+	}
 }
 
 func pooled(p *sync.Pool, t *table, n int) {
