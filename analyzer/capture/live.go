@@ -11,7 +11,7 @@ import (
 
 // A LiveConfig says how to capture at an interface.
 type LiveConfig struct {
-	Interface string
+	Interface string               // "any" for all of them
 	Filter    []bpf.RawInstruction // what the kernel passes on; nil for all
 	Fanout    int                  // the group of rings, of any number of processes, that share the interface; -1 for none
 	Buffer    int                  // bytes of a ring, in memory that the kernel shares; rounded up

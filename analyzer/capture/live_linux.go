@@ -20,11 +20,28 @@ import (
 // A Ring is a buffer that the kernel fills with what passes at an interface: TPACKET_V3. It belongs
 // to one goroutine.
 type Ring struct {
+	cfg    LiveConfig
+	index  int // of the interface; 0 for all
 	name   string
-	ring   *afpacket.TPacket
-	link   layers.LinkType
+	ring   *afpacket.TPacket       // nil while the interface is down
+	links  map[int]layers.LinkType // of interfaces, by index: at most maxLinks
 	opened time.Time
+
+	packets, dropped uint64 // of rings before
 }
+
+// anyInterface is the name that stands for all interfaces.
+const anyInterface = "any"
+
+// maxLinks bounds how many interfaces a Ring remembers: where containers come and go, there are
+// more in a year.
+const maxLinks = 4096
+
+// A notice is an ErrIdle that says why.
+type notice string
+
+func (n notice) Error() string        { return string(n) }
+func (n notice) Is(target error) bool { return target == ErrIdle }
 
 const (
 	blockSize  = 1 << 20 // bytes: a block goes to the reader when it is full; a frame may take a whole one
@@ -34,48 +51,73 @@ const (
 	minBlocks  = 2
 )
 
-// Live opens a ring at an interface. It sees what passes there from now on, also what is meant for
-// others.
-func Live(cfg LiveConfig) (r *Ring, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("interface %s: %w", cfg.Interface, err)
-		}
-	}()
+// Live opens a ring at an interface, or at all of them if its name is "any" and none has it. It sees
+// what passes there from now on, also what is meant for others.
+func Live(cfg LiveConfig) (*Ring, error) {
+	r := &Ring{cfg: cfg, name: "interface " + cfg.Interface, links: make(map[int]layers.LinkType)}
 	i, err := net.InterfaceByName(cfg.Interface)
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		r.index = i.Index
+		if r.links[i.Index], err = linkType(i); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name, err)
+		}
+	case cfg.Interface != anyInterface:
+		return nil, fmt.Errorf("%s: is none of those that there are: %s, and any", r.name, strings.Join(interfaceNames(), ", "))
 	}
-	link, err := linkType(i)
-	if err != nil {
-		return nil, err
+	if err := r.open(i); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return r, nil
+}
+
+// interfaceNames returns the names of the interfaces, as far as they can be told.
+func interfaceNames() (names []string) {
+	all, _ := net.Interfaces()
+	for _, i := range all {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// open opens the ring at i; nil stands for all interfaces.
+func (r *Ring) open(i *net.Interface) error {
+	name := ""
+	if i != nil {
+		name = i.Name
 	}
 	ring, err := afpacket.NewTPacket(
-		afpacket.OptInterface(i.Name), afpacket.TPacketVersion3,
+		afpacket.OptInterface(name), afpacket.TPacketVersion3,
 		afpacket.OptBlockSize(blockSize), afpacket.OptFrameSize(frameSize),
-		afpacket.OptNumBlocks(max((cfg.Buffer+blockSize-1)/blockSize, minBlocks)),
+		afpacket.OptNumBlocks(max((r.cfg.Buffer+blockSize-1)/blockSize, minBlocks)),
 		afpacket.OptBlockTimeout(blockTime), afpacket.OptPollTimeout(idleTime),
 		afpacket.OptAddVLANHeader(true),
 	)
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("opening a packet socket: %w: it takes CAP_NET_RAW, as root has it", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("opening a packet socket: %w", err)
+		return fmt.Errorf("opening a packet socket: %w", err)
 	}
-	if err := prepare(ring, i, cfg); err != nil {
+	if err := prepare(ring, i, r.cfg); err != nil {
 		ring.Close()
-		return nil, err
+		return err
 	}
-	return &Ring{name: "interface " + i.Name, ring: ring, link: link, opened: time.Now()}, nil
+	r.ring, r.opened = ring, time.Now()
+	return nil
 }
 
 // prepare makes ring see the packets that it is to see.
 func prepare(ring *afpacket.TPacket, i *net.Interface, cfg LiveConfig) error {
 	filter := cfg.Filter
-	if i.Flags&net.FlagLoopback != 0 {
-		// There each packet is sent and received: see it once. The jumps of what follows are
-		// relative.
+	if i == nil || i.Flags&net.FlagLoopback != 0 {
+		// At the loopback each packet is sent and received: see it once. The jumps of what follows
+		// are relative.
 		once, err := bpf.Assemble([]bpf.Instruction{
 			bpf.LoadExtension{Num: bpf.ExtType},
-			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipFalse: 1},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipFalse: 3},
+			bpf.LoadExtension{Num: bpf.ExtLinkLayerType},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ARPHRD_LOOPBACK, SkipFalse: 1},
 			bpf.RetConstant{Val: 0},
 		})
 		if err != nil {
@@ -91,8 +133,10 @@ func prepare(ring *afpacket.TPacket, i *net.Interface, cfg LiveConfig) error {
 			return fmt.Errorf("setting the filter: %w", err)
 		}
 	}
-	if err := ring.SetPromiscuous(true); err != nil {
-		return fmt.Errorf("promiscuous mode: %w", err)
+	if i != nil { // there is no such mode for all of them
+		if err := ring.SetPromiscuous(true); err != nil {
+			return fmt.Errorf("promiscuous mode: %w", err)
+		}
 	}
 	if cfg.Fanout >= 0 {
 		if err := ring.SetFanout(afpacket.FanoutHash|afpacket.FanoutHashWithDefrag, uint16(cfg.Fanout)); err != nil {
@@ -125,35 +169,99 @@ func linkType(i *net.Interface) (layers.LinkType, error) {
 	return 0, fmt.Errorf("frames of hardware type %d are not supported", n)
 }
 
-// Next returns the next frame, whose data is good until the next call; or ErrIdle if none has come
-// for a while; or an error that names the interface, after which there is nothing more to be read.
+// Next returns the next frame, whose data is good until the next call; or an error that is ErrIdle
+// if none has come for a while, and says so if that is because the interface is down, or no longer
+// is; or another error that names the interface, after which there is nothing more to be read.
 func (r *Ring) Next() (packet.Frame, error) {
+	if r.ring == nil {
+		return packet.Frame{}, r.reopen()
+	}
 	for {
 		data, ci, err := r.ring.ZeroCopyReadPacketData()
 		switch {
 		case errors.Is(err, afpacket.ErrTimeout):
 			return packet.Frame{}, ErrIdle
 		case errors.Is(err, afpacket.ErrPoll):
-			return packet.Frame{}, fmt.Errorf("%s: is down or gone", r.name)
+			return packet.Frame{}, r.lost()
 		case err != nil:
 			return packet.Frame{}, fmt.Errorf("%s: %w", r.name, err)
 		}
 		// Before it joined its group, the ring got what is another one's.
 		if ci.Timestamp.After(r.opened) {
-			return packet.Frame{Data: data, Time: ci.Timestamp, Link: r.link, Wire: ci.Length}, nil
+			return packet.Frame{Data: data, Time: ci.Timestamp, Link: r.link(ci.InterfaceIndex), Wire: ci.Length}, nil
 		}
 	}
 }
 
+// link returns what frames of the interface with an index begin with.
+func (r *Ring) link(index int) layers.LinkType {
+	link, ok := r.links[index]
+	if ok {
+		return link
+	}
+	link = unknownLink
+	if i, err := net.InterfaceByIndex(index); err == nil {
+		if known, err := linkType(i); err == nil {
+			link = known
+		}
+	}
+	if len(r.links) >= maxLinks {
+		clear(r.links)
+	}
+	r.links[index] = link
+	return link
+}
+
+// lost closes the ring, which gets nothing more: the interface has gone down, and may be up again
+// by now, or is gone.
+func (r *Ring) lost() error {
+	if _, err := net.InterfaceByIndex(r.index); err != nil {
+		return fmt.Errorf("%s: is gone", r.name)
+	}
+	packets, dropped, err := r.Stats()
+	if err != nil {
+		return err
+	}
+	r.ring.Close()
+	r.ring, r.packets, r.dropped = nil, packets, dropped
+	return notice(r.name + ": is down: waiting until it is up")
+}
+
+// reopen waits for a while, and opens the ring if the interface is up then.
+func (r *Ring) reopen() error {
+	time.Sleep(idleTime)
+	i, err := net.InterfaceByIndex(r.index)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: is gone", r.name)
+	case i.Flags&net.FlagUp == 0:
+		return ErrIdle
+	}
+	if err := r.open(i); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	return notice(r.name + ": is up")
+}
+
+// Down reports whether the interface is down.
+func (r *Ring) Down() bool { return r.ring == nil }
+
 // Stats returns how many packets have come to the ring so far, and for how many of them the kernel
 // had no room.
 func (r *Ring) Stats() (packets, dropped uint64, err error) {
+	if r.ring == nil {
+		return r.packets, r.dropped, nil
+	}
 	_, stats, err := r.ring.SocketStats()
 	if err != nil {
 		return 0, 0, fmt.Errorf("%s: counting drops: %w", r.name, err)
 	}
-	return uint64(stats.Packets()), uint64(stats.Drops()), nil
+	return r.packets + uint64(stats.Packets()), r.dropped + uint64(stats.Drops()), nil
 }
 
 // Close closes the ring.
-func (r *Ring) Close() { r.ring.Close() }
+func (r *Ring) Close() {
+	if r.ring != nil {
+		r.ring.Close()
+	}
+}

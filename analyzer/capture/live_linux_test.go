@@ -34,13 +34,16 @@ func isolate(t *testing.T) {
 	up(t, "lo")
 }
 
-func up(t *testing.T, name string) {
+func up(t *testing.T, name string)   { setFlags(t, name, unix.IFF_UP) }
+func down(t *testing.T, name string) { setFlags(t, name, 0) }
+
+func setFlags(t *testing.T, name string, flags uint16) {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	require.NoError(t, err)
 	defer unix.Close(s)
 	ifr, err := unix.NewIfreq(name)
 	require.NoError(t, err)
-	ifr.SetUint16(unix.IFF_UP)
+	ifr.SetUint16(flags)
 	require.NoError(t, unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr))
 }
 
@@ -123,7 +126,7 @@ func TestLive(t *testing.T) {
 
 	require.NoError(t, tap.Close())
 	_, err = r.Next()
-	assert.EqualError(t, err, "interface tap: is down or gone")
+	assert.EqualError(t, err, "interface tap: is gone")
 	r.Close()
 	_, _, err = r.Stats()
 	assert.ErrorContains(t, err, "interface tap: counting drops: ")
@@ -261,13 +264,103 @@ func TestLiveBuffer(t *testing.T) {
 	assert.Equal(t, sent-int(dropped), len(passed(t, r)))
 }
 
+// next returns the error of a ring that is not just idle.
+func next(t *testing.T, r *Ring) error {
+	for range 50 {
+		if _, err := r.Next(); err != ErrIdle {
+			return err
+		}
+	}
+	t.Fatal("only idle")
+	return nil
+}
+
+func TestInterfaceThatGoesDownIsWaitedFor(t *testing.T) {
+	isolate(t)
+	tap := device(t, "tap", unix.IFF_TAP)
+	r := live(t, LiveConfig{Interface: "tap", Fanout: 7})
+	for i := range byte(3) {
+		_, err := tap.Write(frame(i))
+		require.NoError(t, err)
+		assert.Len(t, passed(t, r), 1)
+
+		down(t, "tap")
+		err = next(t, r)
+		require.EqualError(t, err, "interface tap: is down: waiting until it is up")
+		assert.ErrorIs(t, err, ErrIdle)
+		assert.True(t, r.Down())
+		began := time.Now()
+		for range 3 {
+			_, err = r.Next()
+			assert.Equal(t, ErrIdle, err, "without saying more")
+		}
+		assert.Greater(t, time.Since(began), 3*idleTime, "it does not spin")
+
+		up(t, "tap")
+		err = next(t, r)
+		require.EqualError(t, err, "interface tap: is up")
+		assert.ErrorIs(t, err, ErrIdle)
+		assert.False(t, r.Down())
+		packets, dropped, err := r.Stats()
+		require.NoError(t, err)
+		assert.EqualValues(t, i+1, packets, "also of the rings before")
+		assert.Zero(t, dropped)
+	}
+	down(t, "tap")
+	require.ErrorIs(t, next(t, r), ErrIdle)
+	require.NoError(t, tap.Close())
+	assert.EqualError(t, next(t, r), "interface tap: is gone")
+}
+
+func TestInterfaceThatIsDownAtFirst(t *testing.T) {
+	isolate(t)
+	tap := device(t, "tap", unix.IFF_TAP)
+	down(t, "tap")
+	r := live(t, LiveConfig{Interface: "tap", Fanout: -1})
+	require.EqualError(t, next(t, r), "interface tap: is down: waiting until it is up")
+	up(t, "tap")
+	require.EqualError(t, next(t, r), "interface tap: is up")
+	_, err := tap.Write(frame(0))
+	require.NoError(t, err)
+	assert.Len(t, passed(t, r), 1)
+}
+
+// Frames of each interface have its link type; those of the loopback are seen once.
+func TestAnyInterface(t *testing.T) {
+	isolate(t)
+	tap, tun := device(t, "tap", unix.IFF_TAP), device(t, "tun", unix.IFF_TUN)
+	r := live(t, LiveConfig{Interface: "any", Fanout: 7})
+	ip := append([]byte{0x45, 0, 0, 21, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2}, 'x')
+	_, err := tap.Write(frame(0))
+	require.NoError(t, err)
+	_, err = tun.Write(ip)
+	require.NoError(t, err)
+	c, err := net.Dial("udp", "127.0.0.1:9")
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.Write([]byte("to myself"))
+	require.NoError(t, err)
+	down(t, "tap")
+	late := device(t, "late", unix.IFF_TAP)
+	_, err = late.Write(frame(1))
+	require.NoError(t, err)
+
+	var got []string
+	for _, f := range passed(t, r) {
+		got = append(got, fmt.Sprint(f.Link, " ", string(f.Data[len(f.Data)-1:])))
+	}
+	// What answers the datagram at the loopback is of ICMP, and ends with the datagram.
+	assert.ElementsMatch(t, []string{"Ethernet a", "Raw x", "Ethernet f", "Ethernet f", "Ethernet b"}, got)
+	assert.Equal(t, unknownLink, r.link(1_000_000), "there is none")
+}
+
 func TestLiveThatFails(t *testing.T) {
 	isolate(t)
 	filter, err := ParseFilter("1,0 0 0 1") // has no end
 	require.NoError(t, err)
 	for want, cfg := range map[string]LiveConfig{
-		"interface none: ":                 {Interface: "none", Fanout: -1},
-		"interface lo: setting the filter": {Interface: "lo", Filter: filter, Fanout: -1},
+		"interface none: is none of those that there are: lo, and any": {Interface: "none", Fanout: -1},
+		"interface lo: setting the filter":                             {Interface: "lo", Filter: filter, Fanout: -1},
 	} {
 		r, err := Live(cfg)
 		assert.ErrorContains(t, err, want)

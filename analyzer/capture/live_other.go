@@ -19,6 +19,9 @@ func Live(cfg LiveConfig) (*Ring, error) {
 // Next is never called, as Live returns no Ring.
 func (r *Ring) Next() (packet.Frame, error) { return packet.Frame{}, ErrIdle }
 
+// Down is never called.
+func (r *Ring) Down() bool { return false }
+
 // Stats is never called.
 func (r *Ring) Stats() (packets, dropped uint64, err error) { return 0, 0, nil }
 

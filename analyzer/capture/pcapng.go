@@ -28,8 +28,8 @@ const (
 	maxInterfaces = 1 << 16           // of a section; frames of the others are of an unknown kind
 )
 
-// unknownLink is the link type of frames from an interface that the file has not described; there
-// is none with this number.
+// unknownLink is the link type of frames from an interface that the file has not described, or whose
+// kind the system does not tell; there is none with this number.
 const unknownLink layers.LinkType = math.MaxUint16
 
 // An ng reads a pcapng file. gopacket's reader keeps all interfaces with their names, all comments
