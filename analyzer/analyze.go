@@ -417,14 +417,18 @@ func (a *analysis) tick(flush bool) {
 }
 
 // follow takes the frames of one ring of an interface for each worker, until ctx ends or a ring
-// fails. It returns what the first of them failed with. report is told of packets that the kernel
-// has dropped, now and then.
-func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, report func(dropped uint64)) error {
+// fails. It returns what the first of them failed with. say is told what the first ring has to say
+// of the interface, and report of packets that the kernel has dropped, now and then.
+func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, say func(error), report func(dropped uint64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for i, w := range a.workers {
 		a.wait.Go(func() {
-			if err := w.follow(ctx, rings[i], report, a.passDue(w, i)); err != nil {
+			say := say
+			if i > 0 { // all of them have the same to say
+				say = func(error) {}
+			}
+			if err := w.follow(ctx, rings[i], say, report, a.passDue(w, i)); err != nil {
 				cancel(err)
 			}
 			w.end()
@@ -446,7 +450,7 @@ const housekeeping = time.Second
 
 // follow takes the frames of a ring until ctx ends, with those that are in the ring then, or until
 // the ring fails. pass is called between them, now and then.
-func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(dropped uint64), pass func()) (err error) {
+func (w *worker) follow(ctx context.Context, r *capture.Ring, say func(error), report func(dropped uint64), pass func()) (err error) {
 	started := time.Now()
 	last := started
 	var stop time.Time // when ctx had ended
@@ -459,6 +463,8 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 		case !idle:
 			w.onLink, w.dropped, _ = r.Stats()
 			return err
+		case err != capture.ErrIdle:
+			say(err)
 		}
 		if !idle && n%256 != 0 && f.Time.Sub(last) < housekeeping {
 			continue
@@ -470,6 +476,7 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, report func(droppe
 		if !idle {
 			w.lag = now.Sub(f.Time)
 		}
+		w.down = r.Down()
 		w.show()
 		if ctx.Err() != nil && stop.IsZero() {
 			stop = now

@@ -90,7 +90,7 @@ func (a *analysis) observed() []metrics.Worker {
 	add := func(name string, c counts) {
 		all = append(all, metrics.Worker{
 			Name: name, Packets: c.packets, Bytes: c.bytes, OnLink: c.onLink, Dropped: c.dropped,
-			DecodeErrors: c.decodeErrors, Panics: c.panics, Flow: c.flow, Active: c.active, Held: c.held, Lag: c.lag,
+			DecodeErrors: c.decodeErrors, Panics: c.panics, Flow: c.flow, Active: c.active, Held: c.held, Lag: c.lag, Down: c.down,
 		})
 	}
 	for i, w := range a.workers {

@@ -234,6 +234,33 @@ func TestInterfaceThatGoesAwayEndsTheRun(t *testing.T) {
 	assert.Len(t, rows["stats"], 1)
 }
 
+// An interface that goes down is waited for; each worker goes on when it is up again.
+func TestInterfaceThatGoesDownAndUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	l, program := newLink(t), program(t)
+	before := l.sockets(t)
+	p := l.capture(t, program, 2, "-C", "-workers", "2")
+	l.replay(t, demoFile(t))
+	l.in(t, l.receiver, "ip", "link", "set", "tap", "down")
+	require.Eventually(t, func() bool { return l.sockets(t) == before }, 10*time.Second, 10*time.Millisecond)
+	l.in(t, l.receiver, "ip", "link", "set", "tap", "up")
+	require.Eventually(t, func() bool { return l.sockets(t) == before+2 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { // or the sender drops what it is given
+		out, err := exec.Command("ip", "-netns", l.sender, "-br", "link", "show", "tap-in").Output()
+		return err == nil && strings.Contains(string(out), " UP ")
+	}, 10*time.Second, 10*time.Millisecond)
+	time.Sleep(200 * time.Millisecond) // until the rings have joined their group
+	l.replay(t, demoFile(t))
+	rows := p.stop(t, syscall.SIGTERM)
+	assert.Equal(t, "analyzer: interface tap: is down: waiting until it is up\nanalyzer: interface tap: is up\n", p.stderr.String())
+	require.Len(t, rows["stats"], 1)
+	const sent = 1808 // of 1811 frames: for rings of a group, the kernel puts fragments together
+	assert.EqualValues(t, 2*sent, rows["stats"][0]["packets"])
+	assert.EqualValues(t, 2*sent, rows["stats"][0]["pkts_link"])
+}
+
 // SIGHUP begins a file anew where logrotate has moved it away, and goes on in one that is still
 // there.
 func TestHangupBeginsNewFiles(t *testing.T) {

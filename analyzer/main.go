@@ -132,7 +132,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	set.StringVar(&o.metrics, "metrics", "", "serve /metrics, for Prometheus, and /healthz at `ADDR`, a host and a port; without a host, on loopback")
 	set.DurationVar(&o.stats, "stats", o.stats, "write a row of stats.log every `TIME`, of the capture's clock for files, and one at the end; 0 for that alone")
 	set.BoolVar(&o.json, "json", false, "write the embedded capture's logs as JSON lines, as those of others")
-	set.StringVar(&o.live.Interface, "i", "", "analyze what passes at the interface `IFACE`, until interrupted (Linux; needs CAP_NET_RAW)")
+	set.StringVar(&o.live.Interface, "i", "", "analyze what passes at the interface `IFACE`, or at any, until interrupted (Linux; needs CAP_NET_RAW)")
 	set.IntVar(&o.live.Fanout, "fanout", -1, "share the interface with all processes that name the same group `ID` (0 to 65535); -1 for none")
 	set.Func("filter", "let the kernel pass on only what this `PROGRAM` accepts: what tcpdump -ddd prints", func(text string) (err error) {
 		o.live.Filter, err = capture.ParseFilter(text)
@@ -187,6 +187,8 @@ func parse(args []string, help io.Writer) (options, error) {
 		err = errors.New("-rotate takes a second or more, and -o")
 	case o.stats != 0 && o.stats < time.Second:
 		err = fmt.Errorf("-stats %v: takes a second or more, or 0", o.stats)
+	case o.live.Interface == "any" && o.live.Filter != nil:
+		err = errors.New("-filter and -i any exclude each other: a filter is made for the frames of one kind of interface")
 	case o.live.Interface != "" && len(o.files) > 0:
 		err = errors.New("-i and files exclude each other")
 	}
@@ -377,7 +379,8 @@ func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr i
 	}
 	ready()
 	var once sync.Once
-	fail(a.follow(ctx, rings, func(dropped uint64) {
+	say := func(err error) { fmt.Fprintf(stderr, "analyzer: %v\n", err) }
+	fail(a.follow(ctx, rings, say, func(dropped uint64) {
 		if dropped > 0 {
 			once.Do(func() {
 				fmt.Fprintf(stderr, "analyzer: interface %s: the kernel drops packets, %d so far: it takes more workers, "+

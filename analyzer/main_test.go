@@ -392,7 +392,7 @@ func TestBadFileDoesNotStopTheNext(t *testing.T) {
 
 func TestWrongCommandLine(t *testing.T) {
 	for _, args := range [][]string{{"-workers", "0"}, {"-workers", "1025"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-max-total", "0"},
-		{"-tcp-timeout", "-5s"}, {"-udp-timeout", "0"}, {"-i", "x", "y"}, {"-nonsense"}, {"-o"}} {
+		{"-tcp-timeout", "-5s"}, {"-udp-timeout", "0"}, {"-i", "x", "y"}, {"-stats", "1ms"}, {"-i", "any", "-filter", "1,6 0 0 1"}, {"-nonsense"}, {"-o"}} {
 		status, out, stderr := runWith(t, args...)
 		assert.Equal(t, 2, status)
 		assert.Empty(t, out)

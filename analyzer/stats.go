@@ -23,6 +23,7 @@ type counts struct {
 	active       int           // connections in the table
 	held         int           // bytes for them, now
 	lag          time.Duration // how far the latest frame was behind the clock, on an interface
+	down         bool          // the interface
 }
 
 // add adds n times what o has counted: 1 to sum up, -1 to get what was counted since o. What is not

@@ -176,11 +176,15 @@ func (r *Ring) Next() (packet.Frame, error) {
 	if r.ring == nil {
 		return packet.Frame{}, r.reopen()
 	}
-	for {
+	for failed := false; ; {
 		data, ci, err := r.ring.ZeroCopyReadPacketData()
 		switch {
 		case errors.Is(err, afpacket.ErrTimeout):
 			return packet.Frame{}, ErrIdle
+		case errors.Is(err, afpacket.ErrPoll) && !failed:
+			failed = true
+			time.Sleep(2 * blockTime) // then the kernel has handed over the last block that has something
+			continue
 		case errors.Is(err, afpacket.ErrPoll):
 			return packet.Frame{}, r.lost()
 		case err != nil:

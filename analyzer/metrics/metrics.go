@@ -25,6 +25,7 @@ type Worker struct {
 	Active       int           // connections in the table
 	Held         int           // bytes for them
 	Lag          time.Duration // how far the latest packet of an interface was behind the clock
+	Down         bool          // the interface
 }
 
 // A Source is where metrics come from. Its functions are called at every scrape, which there may be
@@ -60,6 +61,13 @@ var perWorker = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Dropped) }},
 	{desc("packet_lag_seconds", "How far the latest packet was behind the clock when it was analyzed.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return w.Lag.Seconds() }},
+	{desc("interface_up", "1, or 0 while the interface is down.", "worker"),
+		prometheus.GaugeValue, func(w *Worker) float64 {
+			if w.Down {
+				return 0
+			}
+			return 1
+		}},
 	{desc("table_connections", "Connections in the table.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return float64(w.Active) }},
 	{desc("held_bytes", "Memory for the bytes that connections wait with and for what parsers keep.", "worker"),

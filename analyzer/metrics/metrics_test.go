@@ -30,7 +30,7 @@ func source() metrics.Source {
 		Workers: func() []metrics.Worker {
 			return []metrics.Worker{
 				{Name: "0", Packets: 100, Bytes: 6000, OnLink: 110, Dropped: 8, DecodeErrors: 1, Panics: 4, Flow: one, Active: 6, Held: 4096, Lag: 20 * time.Millisecond},
-				{Name: "1", Packets: 200, Flow: flow.Stats{Panics: 2, Begun: [flow.NumTransports]int{flow.TCP: 1}}},
+				{Name: "1", Packets: 200, Down: true, Flow: flow.Stats{Panics: 2, Begun: [flow.NumTransports]int{flow.TCP: 1}}},
 			}
 		},
 		Output: func() logs.OutputStats {
@@ -67,6 +67,8 @@ analyzer_packet_bytes_total{worker="0"} 6000
 analyzer_link_packets_total{worker="0"} 110
 analyzer_dropped_packets_total{worker="0"} 8
 analyzer_packet_lag_seconds{worker="0"} 0.02
+analyzer_interface_up{worker="0"} 1
+analyzer_interface_up{worker="1"} 0
 analyzer_table_connections{worker="0"} 6
 analyzer_held_bytes{worker="0"} 4096
 analyzer_decode_errors_total 6
