@@ -76,6 +76,9 @@ func TestStatsCountFromRowToRow(t *testing.T) {
 	require.NotNil(t, got[2].Duration)
 	assert.EqualValues(t, 699, *got[2].Duration)
 	got[2].Duration = nil
+	for _, row := range got {
+		row.HeldBytes = 0 // what a connection takes is not what this test is about
+	}
 	assert.Equal(t, want, got)
 }
 
