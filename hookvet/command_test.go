@@ -126,7 +126,7 @@ func main() {
 }
 
 var reports = []string{
-	"parser.y:12: conn.Register adds a hook in each iteration of the loop: a function literal",
+	"parser.y:12: conn.Register adds a hook in each iteration of the loop: each evaluation of the function literal",
 	"main.go:19:21: conn.Register adds a hook in each iteration of the loop: each evaluation of s.finalize",
 	"main.go:21:22: conn.Unregister never finds this hook: each evaluation of hooks.New(1)",
 	"main.go:22:22: conn.Registered never finds this hook: each evaluation of conn.Chain(finalize)",

@@ -239,34 +239,36 @@ var callbacks = strings.Fields("As AppendText Enabled Error Format GoString Hand
 	"MarshalText Read ReadAt ReadByte ReadFrom ReadRune Scan Seek String UnreadByte UnreadRune Unwrap " +
 	"WithAttrs WithGroup Write WriteAt WriteByte WriteString WriteTo")
 
-// calledBack reports whether fn may be one of callbacks: it has the name of one, and nothing of
-// this program in its parameters and results.
+// calledBack reports whether fn may be one of callbacks: it has the name of one, and no type of this
+// program in its parameters and results.
 func (ck *checker) calledBack(fn *types.Func) bool {
 	own := false
-	sig := types.TypeString(types.NewSignatureType(nil, nil, nil, fn.Signature().Params(), fn.Signature().Results(), false),
-		func(pkg *types.Package) string {
-			own = own || pkg == ck.pass.Pkg || pkg.Path() == connPath
-			return ""
-		})
-	return sig != "" && !own && slices.Contains(callbacks, fn.Name())
+	types.TypeString(fn.Signature(), func(pkg *types.Package) string {
+		own = own || pkg == ck.pass.Pkg || pkg.Path() == connPath
+		return ""
+	})
+	return !own && slices.Contains(callbacks, fn.Name())
 }
 
-// passesForeign reports whether call lets fn, of a package in quiet, call a method from a package
-// about which nothing is known.
+// passesForeign reports whether call, of fn in a package in quiet, passes a value with such a method
+// from a package about which nothing is known.
 func (ck *checker) passesForeign(fn *types.Func, call *ast.CallExpr) bool {
 	if fn.Pkg() == nil || !quiet[fn.Pkg().Path()] {
 		return false
 	}
-	return slices.ContainsFunc(call.Args, func(arg ast.Expr) bool {
-		t := ck.info.TypeOf(arg)
-		if types.IsInterface(t) {
+	foreign := func(pkg *types.Package) bool {
+		if pkg == nil || pkg == ck.pass.Pkg || pkg.Path() == connPath {
 			return false
 		}
+		_, known := quiet[pkg.Path()]
+		return !known
+	}
+	return slices.ContainsFunc(call.Args, func(arg ast.Expr) bool {
+		t := ck.info.TypeOf(arg)
 		methods := types.NewMethodSet(t)
 		for i := range methods.Len() {
 			method := methods.At(i).Obj()
-			_, known := quiet[method.Pkg().Path()]
-			if !known && method.Pkg() != ck.pass.Pkg && method.Pkg().Path() != connPath && slices.Contains(callbacks, method.Name()) {
+			if !types.IsInterface(t) && foreign(method.Pkg()) && slices.Contains(callbacks, method.Name()) {
 				return true
 			}
 		}

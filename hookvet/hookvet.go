@@ -20,13 +20,16 @@ import (
 // connPath is the import path of package conn, to be changed with every import of it.
 const connPath = "example.com/conn"
 
-// Analyzer reports removal hooks that are certainly not the hook they are taken for. The package
-// comment says more. Its facts are about functions that make hooks or pass them on.
+// Analyzer reports removal hooks that are never found, are added by each iteration of a loop, run
+// for another connection, or never run. The package comment has the details. Its facts describe
+// functions that make hooks or pass them on.
 var Analyzer = &analysis.Analyzer{
 	Name: "hookvet",
-	Doc: `report removal hooks that are certainly new where a known one is meant
+	Doc: `report misuse of removal hooks
 
-Unregister and Registered never find a hook that was just made. Register adds another in each iteration.`,
+Unregister and Registered never find a hook that was just made, and Register in a loop adds another
+one in each iteration. StateRemove of one connection must not be called with another. Register right
+after StateRemove is too late.`,
 	URL:       "https://pkg.go.dev/" + connPath + "/hookvet",
 	Requires:  []*analysis.Analyzer{inspect.Analyzer, ctrlflow.Analyzer},
 	FactTypes: []analysis.Fact{new(fact)},
@@ -107,7 +110,10 @@ func (ck *checker) check(cur inspector.Cursor) {
 	case nil:
 		return
 	case *ast.FuncLit:
-		cause = "a function literal is a hook of its own wherever and whenever it is evaluated"
+		cause = "each evaluation of the function literal makes a new one"
+		if ck.strip(s.hook) == made && s.name != "Register" {
+			cause = "no other call gets this function literal"
+		}
 	case *ast.SelectorExpr:
 		if expr := ck.methodExpr(made); expr != "" {
 			advice = "declare " + made.Sel.Name + " without its parameter, and pass the method expression " + expr

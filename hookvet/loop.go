@@ -22,8 +22,8 @@ type loop struct {
 }
 
 // madeInLoop returns what makes the hook of s, which the call at cur registers, if each iteration
-// of a loop certainly registers another that does the same for the same connection, and if nothing
-// is gained by running both; else nil.
+// of a loop certainly registers another one that does the same for the same connection, and if
+// running both has no more effect than running one; else nil.
 func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 	made := ck.newHook(s.hook)
 	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // where it is assigned, and here
@@ -182,6 +182,9 @@ func (ck *checker) countsOn(loop *ast.ForStmt, cond *ast.BinaryExpr) bool {
 	}
 	if init, ok := loop.Init.(*ast.AssignStmt); ok && len(init.Rhs) == 1 {
 		if from := ck.info.Types[init.Rhs[0]].Value; from != nil {
+			if from.Kind() != constant.Int || to.Kind() != constant.Int {
+				return false
+			}
 			_, byOne := loop.Post.(*ast.IncDecStmt)
 			n, exact := constant.Int64Val(constant.ToInt(constant.BinaryOp(to, token.SUB, from)))
 			return byOne && exact && (n > 1 || n < -1)
@@ -212,7 +215,7 @@ func (l *loop) same(e ast.Expr) bool {
 			deref(fn.Signature().Recv().Type()) == fn.Signature().Recv().Type())
 	case *ast.CallExpr:
 		fn := typeutil.StaticCallee(ck.info, e)
-		if fn == nil {
+		if fn == nil || fn.Pkg() == nil {
 			return false
 		} else if fn.Pkg().Path() == connPath { // Chain
 			return !e.Ellipsis.IsValid() && !slices.ContainsFunc(e.Args, func(arg ast.Expr) bool { return !l.same(arg) })

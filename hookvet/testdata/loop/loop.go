@@ -71,7 +71,7 @@ func method(c *conn.Connection, s *session, packets []packet) {
 func literal(c *conn.Connection, s *session, packets []packet) {
 	for _, p := range packets {
 		s.handle(p)
-		conn.Register(c, func(*conn.Connection) bool { // want `^conn.Register adds a hook in each iteration of the loop: a function literal is a hook of its own wherever and whenever it is evaluated; make it once, before the loop$`
+		conn.Register(c, func(*conn.Connection) bool { // want `^conn.Register adds a hook in each iteration of the loop: each evaluation of the function literal makes a new one; make it once, before the loop$`
 			return s.n > 0
 		})
 	}

@@ -56,8 +56,8 @@ func finalize(c *conn.Connection) bool { return true }
 func generic[T any](c *conn.Connection) bool { return true }
 
 func literals(c *conn.Connection, n int) {
-	conn.Unregister(c, func(*conn.Connection) bool { return true })    // want `^conn.Unregister never finds this hook: a function literal is a hook of its own wherever and whenever it is evaluated; keep the one that is registered in a variable$`
-	conn.Registered(c, func(*conn.Connection) bool { return n > 0 })   // want `^conn.Registered never finds this hook: a function literal is a hook of its own`
+	conn.Unregister(c, func(*conn.Connection) bool { return true })    // want `^conn.Unregister never finds this hook: no other call gets this function literal; keep the one that is registered in a variable$`
+	conn.Registered(c, func(*conn.Connection) bool { return n > 0 })   // want `^conn.Registered never finds this hook: no other call gets this function literal`
 	conn.Unregister(c, (func(*conn.Connection) bool { return n > 0 })) // want `Unregister never finds this hook`
 	conn.Unregister(c, conn.RemovalHook(func(*conn.Connection) bool {  // want `Unregister never finds this hook`
 		return n > 0
@@ -116,7 +116,7 @@ func variables(c *conn.Connection, s *session, n int) {
 	conn.Unregister(c, a) // want `^conn.Unregister never finds this hook: each evaluation of s.finalize makes a new one`
 
 	b := func(*conn.Connection) bool { return n > 0 }
-	if conn.Unregister(c, b) { // want `a function literal is a hook of its own`
+	if conn.Unregister(c, b) { // want `each evaluation of the function literal makes a new one`
 		b(c)
 	}
 
@@ -168,7 +168,7 @@ func variables(c *conn.Connection, s *session, n int) {
 
 func through(c *conn.Connection, s *session, h *helpers.Session, n int) {
 	drop(c, s.finalize)                                  // want `drop never finds this hook: each evaluation of s.finalize makes a new one`
-	drop(c, func(*conn.Connection) bool { return true }) // want `a function literal is a hook of its own`
+	drop(c, func(*conn.Connection) bool { return true }) // want `no other call gets this function literal`
 	s.forget(conn.Chain(finalize))                       // want `forget never finds this hook`
 	(*session).forget(s, s.finalize)                     // want `forget never finds this hook`
 	helpers.Drop(c, s.finalize)                          // want `Drop never finds this hook`
@@ -196,7 +196,7 @@ func hooks(t *tcpConn, h *httpConn, l logger, f *flow[int], n int) {
 	h.Unregister(h.saveBanner)                                // want `\(\*tcpConn\).saveBanner$`
 	t.h.tcpConn.Unregister(t.h.saveBanner)                    // want `\(\*tcpConn\).saveBanner$`
 	t.Unregister(l.log)                                       // want `each evaluation of l.log makes a new one; keep the one`
-	t.Unregister(func(t *tcpConn) bool { return t.save() })   // want `a function literal is a hook of its own`
+	t.Unregister(func(t *tcpConn) bool { return t.save() })   // want `no other call gets this function literal`
 	t.Registered(func(*tcpConn) bool { return n > 0 })        // want `Registered never finds this hook`
 	(*conn.Hooks[tcpConn]).Unregister(&t.Hooks, t.saveBanner) // want `Unregister never finds this hook`
 	(*tcpConn).Unregister(t, t.saveBanner)                    // want `Unregister never finds this hook`

@@ -28,6 +28,22 @@ func (d datagram) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// A failure has the Error method of what it embeds.
+type failure struct {
+	error
+	d datagram
+}
+
+func failed(d datagram, s *session, failures []failure) {
+	for _, f := range failures {
+		conn.Register(d.c, s.finalize)
+		fmt.Println(f)
+	}
+	for x := "a"; x < "aaa"; x += "a" {
+		conn.Register(d.c, s.finalize)
+	}
+}
+
 func written(d datagram, s *session, datagrams []string) {
 	for _, dg := range datagrams {
 		conn.Register(d.c, s.finalize)
