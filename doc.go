@@ -112,7 +112,7 @@
 // identity, the function's name is the token: a parser calls Register and Unregister at will and
 // keeps nothing.
 //
-// The vet check hookvet, a module in the same repository, finds mistakes with identity.
+// The vet check [example.com/conn/hookvet] finds mistakes with identity.
 //
 // # Ownership
 //
