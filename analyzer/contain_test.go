@@ -26,11 +26,9 @@ import (
 	"example.com/conn/conntest"
 )
 
-// A trap is a parser that panics where the data of a connection say so. It counts in each
-// connection the data that it was given, and logs what it has counted in a hook.
+// A trap is a parser that panics where the data of a connection say so. Its hook logs a row.
 type trap struct {
 	owner   protocol.Owner
-	seen    conn.Field[int]
 	follow  bool // the next call of Name panics, which the flow table does not guard
 	hooked  func(*conn.Connection) bool
 	trapped func(*conn.Connection) bool

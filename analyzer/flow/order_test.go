@@ -16,8 +16,8 @@ import (
 
 // A talk builds a conversation in its true order.
 type talk struct {
-	steps    []step
-	seq, ack [2]uint32 // of the client and the server
+	steps []step
+	seq   [2]uint32 // of the client and the server
 }
 
 func newTalk() *talk {
