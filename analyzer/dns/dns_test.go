@@ -199,7 +199,7 @@ func TestPairing(t *testing.T) {
 		},
 		"no query": {
 			[]Turn{answer(1, "a", a("a")), answer(2, "b")},
-			[]string{"1 a/A/NOERROR", "2 b/A/NOERROR"},
+			[]string{"1 a//NOERROR", "2 b/A/NOERROR"},
 		},
 		"reply before its query":   {[]Turn{answer(1, "a"), query(1, "a")}, []string{"1 a/A/NOERROR"}},
 		"the query tells its name": {[]Turn{early, query(1, "a")}, []string{"1 a/A/NOERROR"}},
@@ -266,22 +266,42 @@ func TestMulticastIsNotPaired(t *testing.T) {
 func TestQuestionOfReplyWithoutQuery(t *testing.T) {
 	soa := rr("example", 6, wire("ns")+wire("host")+strings.Repeat("\x00", 20))
 	ask := []string{wire("Exfil.example") + short(16) + short(3)}
-	for name, m := range map[string]msg{
-		"no answers":             {flags: isReply | 3, q: ask},
-		"only authority":         {flags: isReply | 3, q: ask, ns: []string{soa}},
-		"answers":                {flags: isReply | 3, q: ask, an: []string{a("other.example")}},
-		"a damaged answer":       {flags: isReply | 3, q: ask, counts: [4]uint16{1, 1}, trailer: "\x01"},
-		"several questions":      {flags: isReply | 3, q: []string{question("a", 1), ask[0]}},
-		"the bits of its header": {flags: isReply | 0x0373, q: ask},
+	for name, tt := range map[string]struct {
+		msg
+		typed bool
+	}{
+		"no answers":           {msg{q: ask}, true},
+		"only authority":       {msg{q: ask, ns: []string{soa}}, true},
+		"only additional":      {msg{q: ask, ar: []string{a("ns")}}, true},
+		"an answer":            {msg{q: ask, an: []string{a("other.example")}}, false},
+		"an answer Zeek skips": {msg{q: ask, an: []string{rr("exfil.example", 32, "x")}}, false},
+		"a damaged answer":     {msg{q: ask, counts: [4]uint16{1, 1}, trailer: "\x01"}, false},
+		"several questions":    {msg{q: []string{question("a", 1), ask[0]}}, true},
+		"RD, TC and Z set":     {msg{flags: 0x0370, q: ask}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rows := play(t, server, Resp(m.encode()))
+			tt.flags |= isReply | 3
+			rows := play(t, server, Resp(tt.encode()))
 			require.Len(t, rows, 1)
-			assert.Equal(t, []string{"0 exfil.example/TXT/NXDOMAIN"}, brief(rows))
-			assert.Equal(t, "C_CHAOS", rows[0].QClassName)
-			assert.False(t, rows[0].RD || rows[0].TC || rows[0].Z != 0, "only the query's count")
+			r := rows[0]
+			assert.Equal(t, "exfil.example", *r.Query)
+			assert.Equal(t, "NXDOMAIN", r.RCodeName)
+			if tt.typed {
+				assert.Equal(t, "TXT", r.QTypeName)
+				assert.Equal(t, "C_CHAOS", r.QClassName)
+			} else {
+				assert.Empty(t, r.QTypeName)
+				assert.Empty(t, r.QClassName)
+				assert.Nil(t, r.QType)
+				assert.Nil(t, r.QClass)
+			}
+			assert.False(t, r.RD || r.TC || r.Z != 0, "only the query's bits count")
 		})
 	}
+	t.Run("query without a question", func(t *testing.T) {
+		rows := play(t, server, Orig(msg{}.encode()), answer(0, "a", a("a")))
+		assert.Equal(t, []string{"0 a//NOERROR"}, brief(rows))
+	})
 	t.Run("no question", func(t *testing.T) {
 		assert.Equal(t, []string{"0//NXDOMAIN"}, brief(play(t, server, Resp(msg{flags: isReply | 3}.encode()))))
 	})

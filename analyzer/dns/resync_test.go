@@ -48,7 +48,7 @@ func TestGap(t *testing.T) {
 		want  []string
 	}{
 		"in the queries": {
-			[]Turn{lost(q(1)), r(1), r(2), q(3), r(3)}, []string{"1 " + ok, "3 " + ok, "2 " + ok},
+			[]Turn{lost(q(1)), r(1), r(2), q(3), r(3)}, []string{"1 " + ok, "3 " + ok, "2 a//NOERROR"},
 		},
 		"in the replies": {
 			[]Turn{q(1), lost(r(1)), q(2), q(3), r(3)}, []string{"1 " + ok, "3 " + ok, "2 a/A/"},

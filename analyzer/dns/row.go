@@ -84,7 +84,8 @@ func (r *Row) header(m *message) {
 	}
 }
 
-// question takes the question at an offset of m.
+// question logs the question at offset in m. A reply does so if its query was not captured or asked
+// nothing. If it has answers, it leaves out type and class, as Zeek does.
 func (r *Row) question(m *message, offset int) {
 	end := m.at
 	defer func() { m.at = end }()
@@ -97,20 +98,22 @@ func (r *Row) question(m *message, offset int) {
 	} else {
 		r.RD, r.TC, r.Z = m.rd(), m.tc(), m.z()
 	}
-	if !m.reply() || r.Query == nil { // the query was not captured, or asked nothing
-		query := m.name()
-		r.qtype, r.qclass = m.uint16(), m.uint16()
-		r.QClass, r.QClassName = &r.qclass, name(classes, r.qclass, "qclass")
-		r.QType, r.QTypeName = &r.qtype, typeName(r.qtype)
-		if m.netbios {
-			if plain := netbiosName(query); len(plain) > 0 {
-				query = plain
-			}
-			if r.QTypeName == "SRV" {
-				r.QTypeName = "NBSTAT" // was there before SRV
-			}
-		}
-		r.ask(logs.Text(query))
+	if m.reply() && r.Query != nil {
+		return // its query has logged the question
+	}
+	query := m.name()
+	if plain := netbiosName(query); m.netbios && len(plain) > 0 {
+		query = plain
+	}
+	r.ask(logs.Text(query))
+	if m.reply() && m.answers() > 0 {
+		return
+	}
+	r.qtype, r.qclass = m.uint16(), m.uint16()
+	r.QClass, r.QClassName = &r.qclass, name(classes, r.qclass, "qclass")
+	r.QType, r.QTypeName = &r.qtype, typeName(r.qtype)
+	if m.netbios && r.QTypeName == "SRV" {
+		r.QTypeName = "NBSTAT" // NetBIOS used the number before SRV did
 	}
 }
 
