@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// results is what the benchmarks of package conn print, each twice: the median is 0.5 more than the
-// number given here.
+// results returns what the benchmarks of package conn print, apart from the one with the given
+// name. Each runs twice, so that the median is 0.5 more than the number given here.
 func results(without string) string {
 	var b strings.Builder
 	b.WriteString("goos: linux\npkg: example.com/conn\n")

@@ -23,8 +23,8 @@ const (
 	size   = vg.Length(11) // of the text
 )
 
-// The colours of what is measured are seen on white and on black. That of text is not, so a style
-// of the SVG has another one for it where pages are dark.
+// The bars and lines are visible on white and on black. The text is not, so a style in the SVG
+// changes its color on dark pages.
 var (
 	ink    = color.RGBA{0x57, 0x60, 0x6A, 0xFF}
 	colors = map[string]color.Color{
@@ -43,7 +43,7 @@ text { font-family: "Liberation Sans", Arial, Helvetica, sans-serif !important }
 `)
 )
 
-// names of the implementations in the chart.
+// names maps implementations to their labels.
 var names = map[string]string{"conn": "conn", "broadcast": "every protocol called", "map": "map", "slice": "slice"}
 
 // drawChart writes the chart as an SVG.
@@ -78,7 +78,7 @@ func drawChart(w io.Writer, teardown, hooks []series) error {
 	return nil
 }
 
-// teardownPlot has a line for each implementation, on logarithmic axes.
+// teardownPlot draws a line for each implementation, on logarithmic axes.
 func teardownPlot(all []series) (*plot.Plot, error) {
 	p := newPlot("Teardown of a connection without hooks, ns", "protocols in the program")
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
@@ -107,7 +107,7 @@ func teardownPlot(all []series) (*plot.Plot, error) {
 	return p, nil
 }
 
-// hooksPlot has a group of bars for each number of hooks.
+// hooksPlot draws a group of bars for each number of hooks.
 func hooksPlot(all []series) (*plot.Plot, error) {
 	const bar = vg.Length(24)
 	p := newPlot("Register hooks and run them, ns", "hooks of the connection")
@@ -158,7 +158,7 @@ func newPlot(title, x string) *plot.Plot {
 	return p
 }
 
-// addLabels writes a label above each point, or before it if alignment says so.
+// addLabels writes a label above each point, aligned and shifted to the right as given.
 func addLabels(p *plot.Plot, at plotter.XYs, labels []string, align text.XAlignment, right vg.Length) error {
 	l, err := plotter.NewLabels(plotter.XYLabels{XYs: at, Labels: labels})
 	if err != nil {
@@ -179,7 +179,7 @@ func ticks(values ...float64) (ts []plot.Tick) {
 	return ts
 }
 
-// format writes a time with two digits if it is short, and otherwise without a fraction.
+// format formats a time with two digits if it is below 10, and otherwise without a fraction.
 func format(v float64) string {
 	if v < 10 && v != math.Trunc(v) {
 		return strconv.FormatFloat(v, 'g', 2, 64)

@@ -3,9 +3,8 @@
 //	go test -run '^$' -bench '^Benchmark(Teardown|RegisterRemove)$' -count 6 . |
 //		go -C benchmarks run . >benchmarks/chart.svg
 //
-// It has two panels: what the teardown of a connection without hooks costs in a program of so many
-// protocols, and what it costs to register hooks and to run them. Of the times that a benchmark
-// took it shows the median, as benchstat does.
+// Its two panels show the cost of removing a connection without hooks, by the number of protocols in
+// the program, and of registering and running hooks. Times are medians, as in benchstat.
 package main
 
 import (
@@ -42,8 +41,8 @@ func run(r io.Reader, w io.Writer) error {
 	return drawChart(w, teardown, hooks)
 }
 
-// times has the measured times of each benchmark in nanoseconds a connection, by the benchmark's
-// name without the number of CPUs.
+// times maps the name of a benchmark, without the number of CPUs, to the times it took, in
+// nanoseconds per connection.
 type times map[string][]float64
 
 // read reads what go test -bench prints.
@@ -55,7 +54,7 @@ func read(r io.Reader) (times, error) {
 		case *benchfmt.SyntaxError:
 			return nil, record
 		case *benchfmt.Result:
-			// An operation of some benchmarks has many connections. They report the time of one.
+			// Some benchmarks remove many connections per operation and report the time of one.
 			t, ok := record.Value("sec/conn")
 			if !ok {
 				t, ok = record.Value("sec/op")
@@ -75,7 +74,7 @@ func read(r io.Reader) (times, error) {
 	return ts, nil
 }
 
-// withoutCPUs returns the name without its last part if that is the number of CPUs, as in -8.
+// withoutCPUs returns name without the number of CPUs at its end, such as -8.
 func withoutCPUs(name benchfmt.Name) string {
 	full := name.String()
 	if _, parts := name.Parts(); len(parts) > 0 {
@@ -86,13 +85,13 @@ func withoutCPUs(name benchfmt.Name) string {
 	return full
 }
 
-// A series is how an implementation does: the time y of each x.
+// A series is one line or color of the chart: the time y that an implementation takes for each x.
 type series struct {
 	impl string
 	x, y []float64
 }
 
-// series returns what was measured of a benchmark with sub-benchmarks key=x/impl=impl.
+// series returns the medians of the sub-benchmarks key=x/impl=impl.
 func (ts times) series(benchmark, key string, xs []float64, impls ...string) ([]series, error) {
 	var all []series
 	for _, impl := range impls {
