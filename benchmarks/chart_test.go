@@ -60,14 +60,19 @@ func TestChart(t *testing.T) {
 }
 
 func TestNoChart(t *testing.T) {
-	for input, want := range map[string]string{
-		"":       "standard input has no results of benchmarks",
-		"PASS\n": "standard input has no results of benchmarks",
-		results("RegisterRemove/hooks=3/impl=slice"): "standard input has no result of BenchmarkRegisterRemove/hooks=3/impl=slice",
-		"BenchmarkTeardown 1 x ns/op\n":              "standard input:1: ",
+	for name, test := range map[string]struct{ input, want string }{
+		"empty input":   {"", "standard input has no results of benchmarks"},
+		"no benchmarks": {"PASS\n", "standard input has no results of benchmarks"},
+		"one missing": {
+			results("RegisterRemove/hooks=3/impl=slice"),
+			"standard input has no result of BenchmarkRegisterRemove/hooks=3/impl=slice",
+		},
+		"malformed": {"BenchmarkTeardown 1 x ns/op\n", "standard input:1: "},
 	} {
-		var svg strings.Builder
-		assert.ErrorContains(t, run(strings.NewReader(input), &svg), want)
-		assert.Empty(t, svg.String())
+		t.Run(name, func(t *testing.T) {
+			var svg strings.Builder
+			assert.ErrorContains(t, run(strings.NewReader(test.input), &svg), test.want)
+			assert.Empty(t, svg.String())
+		})
 	}
 }
