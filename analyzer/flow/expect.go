@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"example.com/conn"
-	"example.com/conn/analyzer/protocol"
 )
 
 // Bounds of the announcements of one worker.
@@ -113,9 +112,6 @@ func (t *Table) attachExpected(f *flow) {
 	if x == nil {
 		return
 	}
-	f.services = append(f.services, service{name: x.service, confirmed: true})
+	f.session.Announce(x.service) // which says what it is: no parser is wanted
 	t.contain(f, func() { x.attach(&f.Connection) })
-	t.ignore(f) // the announcement says what it is: no parser is wanted
 }
-
-var _ protocol.Owner = (*Table)(nil)

@@ -137,7 +137,7 @@ func (f *flow) merit() rankID {
 	case f.queue == closing:
 		return ended
 	case f.ID.Proto == conn.TCP && o.up && r.up:
-		if f.parser != nil || f.confirmed() {
+		if f.session.Identified() {
 			return speaking
 		}
 		return quiet

@@ -5,6 +5,7 @@ import (
 
 	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
+	"example.com/conn/analyzer/session"
 )
 
 // All that is held for a connection besides the connection itself counts: bytes that came too
@@ -17,10 +18,7 @@ const numSizes = 48
 
 // waiting returns how many bytes one side of f holds.
 func (f *flow) waiting(side protocol.Side) int {
-	n := f.ends[side].stream.size
-	if f.untaken != nil {
-		n += f.untaken[side].size()
-	}
+	n := f.ends[side].stream.size + f.session.Waiting(side)
 	if f.rare != nil {
 		for _, x := range f.claims[side] {
 			n += cap(x.data) + claimCost
@@ -34,11 +32,7 @@ func (f *flow) waiting(side protocol.Side) int {
 
 // holds returns how many bytes are held for f.
 func (f *flow) holds() int {
-	n := f.waiting(protocol.Orig) + f.waiting(protocol.Resp) + f.parsersHold()
-	if f.search != nil {
-		n += f.search.size()
-	}
-	return n
+	return f.waiting(protocol.Orig) + f.waiting(protocol.Resp) + f.session.ParsersHold() + f.session.Searching()
 }
 
 // charge counts n as what f holds.
@@ -76,7 +70,7 @@ func (t *Table) limit(f *flow) {
 // limitSides makes the sides of f hold what they may.
 func (t *Table) limitSides(f *flow) {
 	for side := range protocol.Side(2) {
-		over := func() bool { return f.waiting(side)+f.parsersHold() > t.cfg.MaxBuffered }
+		over := func() bool { return f.waiting(side)+f.session.ParsersHold() > t.cfg.MaxBuffered }
 		if !over() {
 			continue
 		}
@@ -84,7 +78,7 @@ func (t *Table) limitSides(f *flow) {
 			f.deferral.over = true
 			t.release(f)
 		}
-		for over() && !f.ignored && len(f.ends[side].stream.pending) > 0 {
+		for over() && !f.session.IsIgnored() && len(f.ends[side].stream.pending) > 0 {
 			t.giveUpGap(f, side)
 		}
 		if over() {
@@ -145,15 +139,7 @@ func (t *Table) biggest() *flow {
 
 // flush has the parsers of f let go of what they keep.
 func (t *Table) flush(f *flow) {
-	for i := range f.services {
-		s := &f.services[i]
-		if s.parser != nil && s.held > 0 {
-			t.contain(f, func() {
-				s.parser.Flush(&f.Connection)
-				s.held = s.parser.Held(&f.Connection)
-			})
-		}
-	}
+	t.with(f, func(s *session.Session) { s.Flush(t.parsers, &f.Connection) })
 }
 
 // dismiss ends the parsing of f: its hooks run now instead of at its end, and nobody wants its
@@ -169,10 +155,5 @@ func (t *Table) dismiss(f *flow, weird string) {
 		}
 	}
 	t.ignore(f)
-	for i := range f.services {
-		s := &f.services[i]
-		if s.parser != nil {
-			t.contain(f, func() { s.held = s.parser.Held(&f.Connection) })
-		}
-	}
+	t.with(f, func(s *session.Session) { s.Count(t.parsers, &f.Connection) })
 }

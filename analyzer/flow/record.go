@@ -3,7 +3,6 @@ package flow
 import (
 	"bytes"
 	"regexp"
-	"strings"
 
 	"github.com/gopacket/gopacket/layers"
 
@@ -152,7 +151,7 @@ func (f *flow) describe(row *logs.Conn, local *networks) {
 	*row = logs.Conn{
 		Header:  logs.NewHeader("conn", &f.Connection, f.Start),
 		Proto:   f.ID.Proto.String(),
-		Service: f.serviceNames(),
+		Service: f.session.Services(),
 		Bytes:   f.bytes,
 		State:   f.connState(),
 		Local:   [2]bool{local.contain(f.ID.Orig.Addr()), local.contain(f.ID.Resp.Addr())},
@@ -176,19 +175,4 @@ func (f *flow) describe(row *logs.Conn, local *networks) {
 	if d := f.last.Sub(f.Start); d > 0 {
 		row.Duration = new(logs.Interval(d))
 	}
-}
-
-// serviceNames returns the names of the protocols that f turned out to speak, in the order in which
-// they came.
-func (f *flow) serviceNames() string {
-	if len(f.services) == 0 {
-		return ""
-	}
-	var names []string
-	for _, s := range f.services {
-		if s.confirmed {
-			names = append(names, s.name)
-		}
-	}
-	return strings.Join(names, ",")
 }

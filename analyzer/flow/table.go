@@ -26,6 +26,7 @@ import (
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/panics"
 	"example.com/conn/analyzer/protocol"
+	"example.com/conn/analyzer/session"
 )
 
 // A Config is how a Table is set up. Its timeouts are measured in the time of packets.
@@ -78,8 +79,7 @@ type Table struct {
 	expected  expectations
 	weirds    logs.WeirdLimit
 	offload   offloading
-	parsers   map[conn.Proto][]protocol.Parser
-	ports     map[conn.Proto]map[uint16]protocol.Parser
+	parsers   *session.Parsers
 	servers   *identity.Servers
 	local     networks
 	row       logs.Conn // of remove
@@ -111,7 +111,7 @@ type flow struct {
 	history []byte   // at most maxHistory
 	held    int      // bytes that are counted in Table.held
 	*rare            // nil for most
-	content          // for detect.go and deliver.go
+	session session.Session
 }
 
 // rare is the part of a flow that few need.
@@ -156,19 +156,16 @@ func New(cfg Config) *Table {
 		cfg:      cfg,
 		flows:    make(map[identity.Key]*flow),
 		expected: newExpectations(),
-		parsers:  make(map[conn.Proto][]protocol.Parser),
-		ports:    map[conn.Proto]map[uint16]protocol.Parser{conn.TCP: {}, conn.UDP: {}},
 		servers:  identity.NewServers(),
 		local:    newNetworks(cfg.Local),
 	}
+	var parsers []protocol.Parser
 	for _, make := range cfg.Parsers {
 		p := make(t)
-		t.parsers[p.Transport()] = append(t.parsers[p.Transport()], p)
+		parsers = append(parsers, p)
 		t.servers.Add(p.Transport(), p.Ports()...)
-		for _, port := range p.Ports() {
-			t.ports[p.Transport()][port] = p
-		}
 	}
+	t.parsers = session.NewParsers(t, parsers)
 	return t
 }
 
@@ -298,7 +295,7 @@ func (t *Table) remove(f *flow, why Reason) {
 	if t.following == f {
 		t.following = nil
 	}
-	if len(f.services) == 0 {
+	if f.session.Untouched() {
 		// No parser or hook has ever had it. In a flood it is what the next packet needs.
 		*f = flow{}
 		t.spare = f
@@ -340,7 +337,7 @@ func (t *Table) stateRemove(f *flow) {
 
 // pendingHooks returns how many hooks the removal of f would run.
 func (f *flow) pendingHooks() (n int) {
-	if len(f.services) == 0 {
+	if f.session.Untouched() {
 		return 0 // no parser has had it
 	}
 	for range f.RemovalHooks() {
@@ -349,17 +346,16 @@ func (f *flow) pendingHooks() (n int) {
 	return n
 }
 
-// contain calls a parser or hook with f. If it panics, that is reported, and f goes on without
-// parsers.
+// contain calls a hook of f, or what may call one. If it panics, that is reported, and f goes on
+// without parsers.
 func (t *Table) contain(f *flow, call func()) {
 	outer := t.current
 	t.current = f
 	defer func() {
 		t.current = outer
 		if panicked := recover(); panicked != nil {
-			t.Stats.Panics++
 			t.ignore(f)
-			t.cfg.Panics.Report(panicked, "connection "+f.UID)
+			t.Panicked(&f.Connection, panicked)
 		}
 	}()
 	call()
@@ -368,7 +364,7 @@ func (t *Table) contain(f *flow, call func()) {
 // Resume makes t consistent again after Packet has panicked. The connection that the packet was of
 // goes on without parsers, for what was held of its bytes may not be what t takes it for.
 func (t *Table) Resume() {
-	t.ending = notRemoved
+	t.ending, t.current = notRemoved, nil
 	f := t.following
 	if f == nil {
 		return

@@ -7,6 +7,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"example.com/conn/analyzer/protocol"
+	"example.com/conn/analyzer/session"
 )
 
 // What Zeek knows of each side of a TCP connection. Its conn_state is a function of both sides'
@@ -209,7 +210,7 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	if tcp.SYN {
 		t.synWeirds(f, tcp, length)
 	}
-	claims := future > 0 && up && !f.ignored
+	claims := future > 0 && up && !f.session.IsIgnored()
 	if tcp.FIN && !claims {
 		e.finished = true
 		e.fin = seq + span
@@ -615,12 +616,12 @@ func (t *Table) receive(f *flow, side protocol.Side, now time.Time, seq int64, d
 		x = x.from(s.next)
 	}
 	if x.seq == s.next && len(s.pending) == 0 {
-		if s.next, s.latest = x.end, 0; !f.ignored {
+		if s.next, s.latest = x.end, 0; !f.session.IsIgnored() {
 			s.sample(x.data)
 		}
-		t.feed(f, event{side: side, time: now, data: x.data})
+		t.feed(f, session.Event{Side: side, Time: now, Data: x.data})
 	} else {
-		if f.ignored {
+		if f.session.IsIgnored() {
 			x.data = nil
 		}
 		if s.insert(x) {
@@ -671,7 +672,7 @@ func (t *Table) gap(f *flow, side protocol.Side, now time.Time, seq int64) {
 				f.record(side, 'G')
 			}
 		}
-		t.feed(f, event{side: side, time: now, gap: n})
+		t.feed(f, session.Event{Side: side, Time: now, Gap: n})
 	}
 	t.deliver(f, side, now)
 }
@@ -685,7 +686,7 @@ func (e *endpoint) clean() bool {
 func (t *Table) deliver(f *flow, side protocol.Side, now time.Time) {
 	s := &f.ends[side].stream
 	for x, ok := s.ready(); ok; x, ok = s.ready() {
-		t.feed(f, event{side: side, time: now, data: x.data})
+		t.feed(f, session.Event{Side: side, Time: now, Data: x.data})
 	}
 }
 
@@ -698,7 +699,7 @@ func (t *Table) finish(f *flow, side protocol.Side, now time.Time) {
 	case e.ended || !e.finished:
 	case e.stream.next == e.fin-1:
 		e.ended = true
-		t.feed(f, event{side: side, time: now})
+		t.feed(f, session.Event{Side: side, Time: now})
 	case e.stream.next > e.fin-1:
 		e.finished = false
 		t.revive(f, e)

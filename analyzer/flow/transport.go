@@ -11,6 +11,7 @@ import (
 	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
+	"example.com/conn/analyzer/session"
 )
 
 // Packet follows one packet. It keeps nothing of p.Payload.
@@ -178,7 +179,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	f.recordOnce(side, sawData, 'D')
 	t.requeue(f, brief)
 	if len(udp.Payload) > 0 && whole > 0 && whole <= p.Length { // else no host takes it
-		t.feed(f, event{side: side, time: p.Time, data: udp.Payload})
+		t.feed(f, session.Event{Side: side, Time: p.Time, Data: udp.Payload})
 	}
 	t.promote(f)
 	t.limit(f)
@@ -186,9 +187,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 
 // expired reports whether the parser of f says that it is over.
 func (t *Table) expired(f *flow, now time.Time) (over bool) {
-	if e, ok := f.parser.(protocol.Expirer); ok {
-		t.contain(f, func() { over = e.Expired(&f.Connection, f.last, now) })
-	}
+	t.with(f, func(s *session.Session) { over = s.Expired(t.parsers, &f.Connection, f.last, now) })
 	return over
 }
 

@@ -21,11 +21,7 @@ func (t *Table) Weird(c *conn.Connection, name, addl string) {
 	if f == nil || f.knownFor(name) {
 		return // a parser may find the same in every byte
 	}
-	source := ""
-	if len(f.services) > 0 {
-		source = strings.ToUpper(f.services[f.service].name)
-	}
-	t.weird(f, name, addl, source)
+	t.weird(f, name, addl, strings.ToUpper(f.session.Service()))
 }
 
 // knownFor reports whether no row with name is wanted any more for f.

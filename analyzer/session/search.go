@@ -1,0 +1,196 @@
+package session
+
+import (
+	"bytes"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/protocol"
+)
+
+// A search keeps what has happened on a connection until a parser is found for it, which then gets
+// all of it. It is Zeek's dynamic protocol detection.
+type search struct {
+	first      [2][]byte       // the bytes of each side, together at most maxSearch and those of the latest event
+	events     []kept          // in order, at most maxEvents and an end of each side
+	asked      int             // how many bytes the parsers were asked about
+	half       protocol.Parser // was sure of one side then, and of the other that it is not its protocol's; may be nil
+	skipped    int             // bytes of earlier datagrams, which no parser wanted; at most maxSkipped
+	handedOver bool            // another protocol came before, so the port says nothing
+}
+
+// kept is an event whose data is the next n bytes of search.first.
+type kept struct {
+	Event
+	n int
+}
+
+// How much is kept to find a parser, in bytes of both sides together and in events.
+const (
+	maxSearch = 4096
+	maxEvents = 256
+	eventCost = 64 // bytes that an event takes
+)
+
+// maxSkipped is how many bytes of datagrams may come, of both sides together, before the one by
+// which a parser is found, such as STUN before DTLS. It is Zeek's dpd_buffer_size.
+const maxSkipped = 1024
+
+func (r *search) len() int { return len(r.first[0]) + len(r.first[1]) }
+
+func (r *search) size() int {
+	return cap(r.first[0]) + cap(r.first[1]) + cap(r.events)*eventCost
+}
+
+// add keeps an event, and reports whether there is room for more.
+func (r *search) add(e Event) bool {
+	r.first[e.Side] = append(r.first[e.Side], e.Data...)
+	x := kept{Event: e, n: len(e.Data)}
+	x.Data = nil
+	if n := len(r.events); n >= maxEvents && x.n > 0 && r.events[n-1].n > 0 && r.events[n-1].Side == e.Side {
+		r.events[n-1].n += x.n
+	} else {
+		r.events = append(r.events, x)
+	}
+	return r.len() < maxSearch && len(r.events) <= maxEvents
+}
+
+// skip forgets a datagram that no parser wanted: datagrams stand for themselves.
+func (r *search) skip() {
+	r.skipped, r.asked = r.skipped+r.asked, 0
+	r.events = r.events[:0]
+	r.first = [2][]byte{r.first[0][:0], r.first[1][:0]}
+}
+
+// canFollow reports whether p can follow c: only a Resumer can begin in the middle of a stream.
+// Zeek's parsers make the same difference.
+func (ps *Parsers) canFollow(p protocol.Parser, c *conn.Connection) bool {
+	if !ps.owner.Partial(c) {
+		return true
+	}
+	r, ok := p.(protocol.Resumer)
+	return ok && r.Resumes()
+}
+
+// detect takes an event into the search and looks for the parser of c.
+func (s *Session) detect(ps *Parsers, c *conn.Connection, e Event) {
+	r := s.search
+	if r == nil {
+		r = new(search)
+		s.search = r
+	}
+	begins := len(r.first[e.Side]) == 0
+	if r.handedOver && begins && len(e.Data) > 0 {
+		// An empty line too many, behind the reply to CONNECT, is not of the protocol inside.
+		if e.Data = bytes.TrimLeft(e.Data, "\r\n"); len(e.Data) == 0 {
+			return
+		}
+	}
+	room := r.add(e) && e.Gap == 0
+	if e.end() {
+		return // the other side may have more to say
+	}
+	if room && !begins && r.len() < r.asked+r.asked/8 {
+		return // asking for each byte of many would take quadratic time
+	}
+	found, maybe := s.match(ps, c)
+	if s.ignored {
+		return // a parser panicked
+	}
+	byPort := s.byPort(ps, c)
+	switch {
+	case found == nil && c.ID.Proto == conn.TCP && maybe && room:
+	case found == nil && c.ID.Proto == conn.UDP && byPort == nil && r.skipped+r.asked <= maxSkipped:
+		r.skip()
+	default:
+		s.attach(ps, c, firstOf(found, byPort, r.half))
+	}
+}
+
+// firstOf returns the first of several parsers that is not nil.
+func firstOf(parsers ...protocol.Parser) protocol.Parser {
+	for _, p := range parsers {
+		if p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// match asks the parsers about what both sides have sent. It returns the first that is sure, or
+// else whether one may become so.
+func (s *Session) match(ps *Parsers, c *conn.Connection) (found protocol.Parser, maybe bool) {
+	r := s.search
+	r.asked, r.half = r.len(), nil
+	for _, p := range ps.all[c.ID.Proto] {
+		if !ps.canFollow(p, c) {
+			continue
+		}
+		verdict := protocol.No
+		s.contain(ps, c, func() { verdict = p.Match(r.first[0], r.first[1]) })
+		switch {
+		case s.ignored:
+			return nil, false
+		case verdict == protocol.Yes:
+			return p, false
+		case verdict == protocol.Half && r.half == nil:
+			r.half = p
+		case verdict == protocol.Maybe:
+			maybe = true
+		}
+	}
+	return nil, maybe
+}
+
+// byPort returns the parser that the responder's port stands for, nil if there is none.
+func (s *Session) byPort(ps *Parsers, c *conn.Connection) protocol.Parser {
+	p := ps.byPort[c.ID.Proto][c.ID.Resp.Port()]
+	if p == nil || s.search.handedOver || !ps.canFollow(p, c) {
+		return nil
+	}
+	return p
+}
+
+// Decide ends the search for a parser with what there is.
+func (s *Session) Decide(ps *Parsers, c *conn.Connection) {
+	r := s.search
+	if r == nil {
+		return
+	}
+	var found protocol.Parser
+	if r.len() > r.asked {
+		found, _ = s.match(ps, c)
+	}
+	if !s.ignored {
+		s.attach(ps, c, firstOf(found, s.byPort(ps, c), r.half))
+	}
+}
+
+// attach makes p the parser of c and gives it what has happened so far. With a nil p, c is ignored.
+func (s *Session) attach(ps *Parsers, c *conn.Connection, p protocol.Parser) {
+	r := s.search
+	s.search = nil
+	if p == nil {
+		s.Ignore()
+		return
+	}
+	s.parser = p
+	s.service = -1
+	for i, known := range s.services {
+		if known.name == p.Name() { // as in a tunnel of HTTP inside one
+			s.service = i
+		}
+	}
+	if s.service < 0 {
+		s.service = len(s.services)
+		s.services = append(s.services, service{name: p.Name(), parser: p})
+	}
+	var at [2]int
+	for _, x := range r.events {
+		e := x.Event
+		if x.n > 0 {
+			e.Data = r.first[e.Side][at[e.Side]:][:x.n]
+			at[e.Side] += x.n
+		}
+		s.Feed(ps, c, e)
+	}
+}

@@ -1,0 +1,314 @@
+// Package session brings the bytes of a connection to the parser that they are for: it finds the
+// parser, by what both sides send first or else by the port, delivers bytes, gaps and ends in
+// order, and starts over where one protocol gives way to another. It knows parsers by package
+// protocol alone, and neither TCP nor the flow table.
+package session
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"example.com/conn"
+	"example.com/conn/analyzer/protocol"
+)
+
+// An Owner owns the connections of sessions, as the flow table does. While it calls a Session,
+// every Connection passed to its methods is that session's.
+type Owner interface {
+	// Partial reports whether c was captured from the middle on: what looks like a beginning is
+	// none.
+	Partial(c *conn.Connection) bool
+
+	// Flip exchanges the originator and the responder of c, if one datagram is all there was of it
+	// and they were not exchanged before. It reports whether it did.
+	Flip(c *conn.Connection) bool
+
+	// Panicked takes the value that a parser panicked with. It is called by the deferred function
+	// that recovered it.
+	Panicked(c *conn.Connection, value any)
+
+	// Weird is that of a protocol.Owner.
+	Weird(c *conn.Connection, name, addl string)
+}
+
+// Parsers are the parsers of one worker, with the owner of the connections that they parse. They
+// belong to one goroutine.
+type Parsers struct {
+	owner  Owner
+	all    map[conn.Proto][]protocol.Parser
+	byPort map[conn.Proto]map[uint16]protocol.Parser
+}
+
+// NewParsers returns the Parsers of the owner's connections. Where several claim a connection, the
+// first one gets it; a port belongs to the last one that names it.
+func NewParsers(owner Owner, parsers []protocol.Parser) *Parsers {
+	ps := &Parsers{
+		owner:  owner,
+		all:    make(map[conn.Proto][]protocol.Parser),
+		byPort: map[conn.Proto]map[uint16]protocol.Parser{conn.TCP: {}, conn.UDP: {}},
+	}
+	for _, p := range parsers {
+		transport := p.Transport()
+		ps.all[transport] = append(ps.all[transport], p)
+		for _, port := range p.Ports() {
+			ps.byPort[transport][port] = p
+		}
+	}
+	return ps
+}
+
+// A Session is the way of one connection's bytes to its parser. The zero value is that of a
+// connection that has sent nothing. It belongs to the goroutine that owns the connection.
+type Session struct {
+	services  []service       // protocols that the connection was taken for, each once; at most maxHandOvers+1
+	service   int             // index of parser's
+	parser    protocol.Parser // nil until one is found, and when the session is ignored
+	search    *search         // for a parser; nil while there is one, before the first event, and when ignored
+	untaken   *[2]buffer      // bytes of each side that parser has not taken yet; nil until there are any
+	handOvers uint8           // how often one protocol gave way to another; at most maxHandOvers
+	ignored   bool            // nobody wants the bytes
+}
+
+// A service is a protocol that the connection was taken for.
+type service struct {
+	name      string
+	parser    protocol.Parser // nil for an announced connection
+	held      int             // bytes that the parser holds for the connection
+	confirmed bool            // by the parser, which has seen no violation since
+}
+
+// maxHandOvers bounds how often protocols may be found inside one another: a tunnel in a tunnel in
+// a tunnel would go on forever.
+const maxHandOvers = 16
+
+// An Event is what one side of a connection did. With Data it sent these bytes, over UDP one
+// datagram; with a Gap it sent as many bytes that are missing; with neither it will send no more.
+type Event struct {
+	Time time.Time
+	Side protocol.Side
+	Data []byte // not kept by the session
+	Gap  int64
+}
+
+func (e Event) end() bool { return e.Data == nil && e.Gap == 0 }
+
+func (e Event) packet() protocol.Packet { return protocol.Packet{Time: e.Time, Side: e.Side} }
+
+// Feed brings an event of c to its parser, or to the search for one.
+func (s *Session) Feed(ps *Parsers, c *conn.Connection, e Event) {
+	switch {
+	case s.ignored:
+	case s.parser == nil:
+		s.detect(ps, c, e)
+	case ps.canFollow(s.parser, c):
+		s.deliver(ps, c, e)
+	}
+}
+
+// deliver gives an event to the parser, after the bytes that it has not taken before.
+func (s *Session) deliver(ps *Parsers, c *conn.Connection, e Event) {
+	next := protocol.More
+	switch {
+	case c.ID.Proto != conn.TCP:
+		s.call(ps, c, func(p protocol.Parser) { _, next = p.Data(c, e.packet(), e.Data) })
+	case e.end():
+		s.drop(e.Side)
+		s.call(ps, c, func(p protocol.Parser) { p.(protocol.StreamParser).End(c, e.packet()) })
+	case e.Gap > 0:
+		s.drop(e.Side)
+		s.call(ps, c, func(p protocol.Parser) { next = p.(protocol.StreamParser).Gap(c, e.packet(), int(e.Gap)) })
+	default:
+		next = s.deliverBytes(ps, c, e)
+	}
+	s.proceed(ps, c, e, next)
+}
+
+// deliverBytes gives bytes of a stream to the parser and keeps those that it does not take.
+func (s *Session) deliverBytes(ps *Parsers, c *conn.Connection, e Event) (next protocol.Next) {
+	data := e.Data
+	kept := s.untaken != nil && s.untaken[e.Side].len() > 0
+	if kept {
+		data = s.untaken[e.Side].append(data)
+	}
+	n := 0
+	s.call(ps, c, func(p protocol.Parser) { n, next = p.Data(c, e.packet(), data) })
+	if s.ignored {
+		return next // it panicked
+	}
+	n = min(max(n, 0), len(data))
+	switch {
+	case kept:
+		s.untaken[e.Side].take(n)
+	case n < len(data):
+		if s.untaken == nil {
+			s.untaken = new([2]buffer)
+		}
+		s.untaken[e.Side].append(data[n:])
+	}
+	return next
+}
+
+// call calls a method of the parser, and asks what it holds afterwards.
+func (s *Session) call(ps *Parsers, c *conn.Connection, method func(protocol.Parser)) {
+	v := &s.services[s.service]
+	s.contain(ps, c, func() {
+		method(v.parser)
+		v.held = v.parser.Held(c)
+	})
+}
+
+// contain calls a parser. If it panics, the session is ignored from then on.
+func (s *Session) contain(ps *Parsers, c *conn.Connection, call func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.Ignore()
+			ps.owner.Panicked(c, v)
+		}
+	}()
+	call()
+}
+
+// proceed does what the parser wants after an event.
+func (s *Session) proceed(ps *Parsers, c *conn.Connection, e Event, next protocol.Next) {
+	switch {
+	case s.ignored || next == protocol.More:
+	case next == protocol.Flip && c.ID.Proto == conn.UDP && ps.owner.Flip(c):
+		e.Side = e.Side.Other()
+		s.deliver(ps, c, e)
+	case next == protocol.HandOver && c.ID.Proto == conn.TCP && s.handOvers < maxHandOvers:
+		untaken := s.untaken
+		s.parser, s.untaken, s.search = nil, nil, &search{handedOver: true}
+		s.handOvers++
+		for _, side := range []protocol.Side{e.Side.Other(), e.Side} {
+			if untaken != nil && untaken[side].len() > 0 {
+				s.Feed(ps, c, Event{Time: e.Time, Side: side, Data: untaken[side].bytes()})
+			}
+		}
+	default:
+		switch next {
+		case protocol.Violation:
+			s.services[s.service].confirmed = false
+		case protocol.HandOver:
+			ps.owner.Weird(c, "too_many_nested_protocols", "")
+		}
+		s.Ignore()
+	}
+}
+
+// drop forgets the bytes of a side that the parser has not taken.
+func (s *Session) drop(side protocol.Side) {
+	if s.untaken != nil {
+		s.untaken[side] = buffer{}
+	}
+}
+
+// Ignore ends the delivery: nobody wants the bytes of the connection any more.
+func (s *Session) Ignore() {
+	s.ignored, s.parser, s.search, s.untaken = true, nil, nil, nil
+}
+
+// IsIgnored reports whether nobody wants the bytes of the connection.
+func (s *Session) IsIgnored() bool { return s.ignored }
+
+// Announce says what the connection carries, as another one has announced. No parser gets its
+// bytes.
+func (s *Session) Announce(name string) {
+	s.services = append(s.services, service{name: name, confirmed: true})
+	s.Ignore()
+}
+
+// Confirm says that the connection speaks the protocol of its latest parser.
+func (s *Session) Confirm() {
+	if len(s.services) > 0 {
+		s.services[s.service].confirmed = true
+	}
+}
+
+// Untouched reports whether no parser has ever had the connection.
+func (s *Session) Untouched() bool { return len(s.services) == 0 }
+
+// Identified reports whether the connection has a parser, or turned out to speak a protocol.
+func (s *Session) Identified() bool {
+	return s.parser != nil || slices.ContainsFunc(s.services, func(v service) bool { return v.confirmed })
+}
+
+// Service returns the name of the protocol that the connection was taken for last, "" if it was
+// taken for none.
+func (s *Session) Service() string {
+	if len(s.services) == 0 {
+		return ""
+	}
+	return s.services[s.service].name
+}
+
+// Services returns the names of the protocols that were confirmed, in the order in which they came,
+// separated by commas: conn.log's service.
+func (s *Session) Services() string {
+	if len(s.services) == 0 {
+		return ""
+	}
+	var names []string
+	for _, v := range s.services {
+		if v.confirmed {
+			names = append(names, v.name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// Expired reports whether the parser of c, whose last packet before came at last, says that c is
+// over when another comes at now; see protocol.Expirer.
+func (s *Session) Expired(ps *Parsers, c *conn.Connection, last, now time.Time) (over bool) {
+	if e, ok := s.parser.(protocol.Expirer); ok {
+		s.contain(ps, c, func() { over = e.Expired(c, last, now) })
+	}
+	return over
+}
+
+// Waiting returns how many bytes of memory are held for one side until the parser takes them.
+func (s *Session) Waiting(side protocol.Side) int {
+	if s.untaken == nil {
+		return 0
+	}
+	return s.untaken[side].size()
+}
+
+// ParsersHold returns how many bytes of memory the parsers hold for the connection.
+func (s *Session) ParsersHold() (n int) {
+	for _, v := range s.services {
+		n += v.held
+	}
+	return n
+}
+
+// Searching returns how many bytes of memory are held to find a parser.
+func (s *Session) Searching() int {
+	if s.search == nil {
+		return 0
+	}
+	return s.search.size()
+}
+
+// Flush makes the parsers let go of what they hold.
+func (s *Session) Flush(ps *Parsers, c *conn.Connection) {
+	for i := range s.services {
+		v := &s.services[i]
+		if v.parser != nil && v.held > 0 {
+			s.contain(ps, c, func() {
+				v.parser.Flush(c)
+				v.held = v.parser.Held(c)
+			})
+		}
+	}
+}
+
+// Count asks the parsers again what they hold, after a hook of c has run.
+func (s *Session) Count(ps *Parsers, c *conn.Connection) {
+	for i := range s.services {
+		v := &s.services[i]
+		if v.parser != nil {
+			s.contain(ps, c, func() { v.held = v.parser.Held(c) })
+		}
+	}
+}
