@@ -7,13 +7,17 @@ import (
 	"example.com/conn/analyzer/session"
 )
 
-// with calls a method of f's session.
-func (t *Table) with(f *flow, call func(s *session.Session)) {
-	outer, wanted := t.current, !f.session.IsIgnored()
-	t.current = f
-	call(&f.session)
+// enter says that a method of f's session is about to be called, and returns what leave takes after
+// it.
+func (t *Table) enter(f *flow) (outer *flow) {
+	outer, t.current = t.current, f
+	f.session.Partial = f.ends[0].late || f.ends[1].late
+	return outer
+}
+
+func (t *Table) leave(f, outer *flow) {
 	t.current = outer
-	if wanted && f.session.IsIgnored() {
+	if f.session.IsIgnored() {
 		f.ends[0].stream.forget()
 		f.ends[1].stream.forget()
 	}
@@ -21,14 +25,18 @@ func (t *Table) with(f *flow, call func(s *session.Session)) {
 
 // feed brings an event to the parser of f.
 func (t *Table) feed(f *flow, e session.Event) {
-	if !f.session.IsIgnored() {
-		t.with(f, func(s *session.Session) { s.Feed(t.parsers, &f.Connection, e) })
+	if f.session.IsIgnored() {
+		return
 	}
+	outer := t.enter(f)
+	f.session.Feed(t.parsers, &f.Connection, e)
+	t.leave(f, outer)
 }
 
 // ignore makes f a connection whose bytes nobody wants.
 func (t *Table) ignore(f *flow) {
-	t.with(f, func(s *session.Session) { s.Ignore() })
+	f.session.Ignore()
+	t.leave(f, t.current)
 }
 
 // conclude gives up what f waits for, bytes that an ACK alone knows of and more to find a parser by.
@@ -42,7 +50,9 @@ func (t *Table) conclude(f *flow) {
 			t.reject(f, side)
 		}
 	}
-	t.with(f, func(s *session.Session) { s.Decide(t.parsers, &f.Connection) })
+	outer := t.enter(f)
+	f.session.Decide(t.parsers, &f.Connection)
+	t.leave(f, outer)
 }
 
 // Confirm implements protocol.Owner.
@@ -50,12 +60,6 @@ func (t *Table) Confirm(c *conn.Connection) {
 	if f := t.flowOf(c); f != nil {
 		f.session.Confirm()
 	}
-}
-
-// Partial implements session.Owner.
-func (t *Table) Partial(c *conn.Connection) bool {
-	f := t.flowOf(c)
-	return f.ends[0].late || f.ends[1].late
 }
 
 // Flip implements session.Owner.

@@ -5,7 +5,6 @@ import (
 
 	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
-	"example.com/conn/analyzer/session"
 )
 
 // All that is held for a connection besides the connection itself counts: bytes that came too
@@ -139,7 +138,9 @@ func (t *Table) biggest() *flow {
 
 // flush has the parsers of f let go of what they keep.
 func (t *Table) flush(f *flow) {
-	t.with(f, func(s *session.Session) { s.Flush(t.parsers, &f.Connection) })
+	outer := t.enter(f)
+	f.session.Flush(t.parsers, &f.Connection)
+	t.leave(f, outer)
 }
 
 // dismiss ends the parsing of f: its hooks run now instead of at its end, and nobody wants its
@@ -155,5 +156,7 @@ func (t *Table) dismiss(f *flow, weird string) {
 		}
 	}
 	t.ignore(f)
-	t.with(f, func(s *session.Session) { s.Count(t.parsers, &f.Connection) })
+	outer := t.enter(f)
+	f.session.Count(t.parsers, &f.Connection)
+	t.leave(f, outer)
 }

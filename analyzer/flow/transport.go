@@ -187,7 +187,9 @@ func (t *Table) udpPacket(p *packet.Packet) {
 
 // expired reports whether the parser of f says that it is over.
 func (t *Table) expired(f *flow, now time.Time) (over bool) {
-	t.with(f, func(s *session.Session) { over = s.Expired(t.parsers, &f.Connection, f.last, now) })
+	outer := t.enter(f)
+	over = f.session.Expired(t.parsers, &f.Connection, f.last, now)
+	t.leave(f, outer)
 	return over
 }
 

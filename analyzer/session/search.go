@@ -61,10 +61,10 @@ func (r *search) skip() {
 	r.first = [2][]byte{r.first[0][:0], r.first[1][:0]}
 }
 
-// canFollow reports whether p can follow c: only a Resumer can begin in the middle of a stream.
-// Zeek's parsers make the same difference.
-func (ps *Parsers) canFollow(p protocol.Parser, c *conn.Connection) bool {
-	if !ps.owner.Partial(c) {
+// suits reports whether p can parse the session: only a Resumer can begin in the middle of a
+// stream. Zeek's parsers make the same difference.
+func (s *Session) suits(p protocol.Parser) bool {
+	if !s.Partial {
 		return true
 	}
 	r, ok := p.(protocol.Resumer)
@@ -122,7 +122,7 @@ func (s *Session) match(ps *Parsers, c *conn.Connection) (found protocol.Parser,
 	r := s.search
 	r.asked, r.half = r.len(), nil
 	for _, p := range ps.all[c.ID.Proto] {
-		if !ps.canFollow(p, c) {
+		if !s.suits(p) {
 			continue
 		}
 		verdict := protocol.No
@@ -144,7 +144,7 @@ func (s *Session) match(ps *Parsers, c *conn.Connection) (found protocol.Parser,
 // byPort returns the parser that the responder's port stands for, nil if there is none.
 func (s *Session) byPort(ps *Parsers, c *conn.Connection) protocol.Parser {
 	p := ps.byPort[c.ID.Proto][c.ID.Resp.Port()]
-	if p == nil || s.search.handedOver || !ps.canFollow(p, c) {
+	if p == nil || s.search.handedOver || !s.suits(p) {
 		return nil
 	}
 	return p

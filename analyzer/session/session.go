@@ -16,10 +16,6 @@ import (
 // An Owner owns the connections of sessions, as the flow table does. While it calls a Session,
 // every Connection passed to its methods is that session's.
 type Owner interface {
-	// Partial reports whether c was captured from the middle on: what looks like a beginning is
-	// none.
-	Partial(c *conn.Connection) bool
-
 	// Flip exchanges the originator and the responder of c, if one datagram is all there was of it
 	// and they were not exchanged before. It reports whether it did.
 	Flip(c *conn.Connection) bool
@@ -61,6 +57,10 @@ func NewParsers(owner Owner, parsers []protocol.Parser) *Parsers {
 // A Session is the way of one connection's bytes to its parser. The zero value is that of a
 // connection that has sent nothing. It belongs to the goroutine that owns the connection.
 type Session struct {
+	// Partial says that the connection was captured from the middle on, so that what looks like a
+	// beginning is none. The owner sets it before it calls Feed or Decide.
+	Partial bool
+
 	services  []service       // protocols that the connection was taken for, each once; at most maxHandOvers+1
 	service   int             // index of parser's
 	parser    protocol.Parser // nil until one is found, and when the session is ignored
@@ -101,7 +101,7 @@ func (s *Session) Feed(ps *Parsers, c *conn.Connection, e Event) {
 	case s.ignored:
 	case s.parser == nil:
 		s.detect(ps, c, e)
-	case ps.canFollow(s.parser, c):
+	case s.suits(s.parser):
 		s.deliver(ps, c, e)
 	}
 }
