@@ -630,6 +630,51 @@ func BenchmarkClosure(b *testing.B) {
 	})
 }
 
+// lockedConn is a connection that several goroutines use under its lock.
+type lockedConn struct {
+	mu sync.Mutex
+	payload
+	packets int
+	ended   bool
+	hooks   conn.Hooks[lockedConn]
+}
+
+func (c *lockedConn) hook() bool { return c.ended }
+
+// BenchmarkLock takes the lock of a connection twice: for a packet, and for the end of the
+// connection. impl=mutex does nothing else, and impl=hooks registers the given number of hooks under
+// the first lock and removes the connection under the second.
+func BenchmarkLock(b *testing.B) {
+	b.Run("hooks=0/impl=mutex", func(b *testing.B) {
+		benchmarkLock(b, func(*lockedConn) {}, func(*lockedConn) {})
+	})
+	b.Run("hooks=0/impl=hooks", func(b *testing.B) {
+		benchmarkLock(b, func(*lockedConn) {}, func(c *lockedConn) { c.hooks.StateRemove(c) })
+	})
+	b.Run("hooks=1/impl=hooks", func(b *testing.B) {
+		benchmarkLock(b, func(c *lockedConn) { c.hooks.Register((*lockedConn).hook) },
+			func(c *lockedConn) { c.hooks.StateRemove(c) })
+	})
+}
+
+// benchmarkLock calls the functions through variables, which costs all implementations the same.
+func benchmarkLock(b *testing.B, packet, end func(*lockedConn)) {
+	b.ReportAllocs()
+	var cs [64]lockedConn
+	for i := 0; b.Loop(); i++ {
+		c := &cs[i&(len(cs)-1)]
+		c.payload, c.packets, c.ended, c.hooks = payload{}, 0, false, conn.Hooks[lockedConn]{} // not mu
+		c.mu.Lock()
+		c.packets++
+		packet(c)
+		c.mu.Unlock()
+		c.mu.Lock()
+		c.ended = true
+		end(c)
+		c.mu.Unlock()
+	}
+}
+
 var chain = conn.Chain(hook0, hook1, hook2)
 
 // BenchmarkChain registers a chain of three bodies and removes the connection; impl=func has the

@@ -133,8 +133,7 @@ func (l *hookList) registerSlowly(hk hook, c *Connection) bool {
 	if !l.add(hk) {
 		return false
 	}
-	// Once the removal has begun it is too late to watch, and hooks registered now run in any case.
-	if l.state == watched || l.state == private && l.begun == 0 && watch.On() {
+	if l.state == watched || l.state == private && watch.On() {
 		l.state = watched
 		watch.Registered(unsafe.Pointer(l.set), hk, funcName(hk), c.name())
 	}
@@ -197,7 +196,7 @@ func (l *hookList) add(hk hook) bool {
 	}
 	s := new(privateSet)
 	s.hooks = s.room[:0]
-	if len(hooks) > 0 {
+	if len(hooks) > 0 { // rare enough to keep the call that append is off the usual path
 		s.hooks = append(s.hooks, hooks...)
 	}
 	s.append(hk)
@@ -335,7 +334,7 @@ var shortLived [256]atomic.Uintptr
 // sets are forgotten. The latter can only be a closure of package initialization.
 func lasting(hk hook) bool {
 	if runtime.GOARCH == "wasm" {
-		return false // FuncForPC names a method value after its method, as it names the expression
+		return false // FuncForPC may name a method value after its method, like a method expression
 	}
 	code := codeOf(hk)
 	const probes, alignment = 8, 32

@@ -475,8 +475,12 @@ func TestNothingIsWatchedAfterTheTest(t *testing.T) {
 	var old conn.Connection
 	verify(func() { conn.Register(&old, finalize) })
 	assert.False(t, watch.On())
+	want := 0.
+	if runtime.GOARCH == "wasm" {
+		want = 1 // connections share nothing there
+	}
 	var c conn.Connection
-	assert.Zero(t, testing.AllocsPerRun(100, func() {
+	assert.Equal(t, want, testing.AllocsPerRun(100, func() {
 		c = conn.Connection{}
 		conn.Register(&c, finalize)
 		conn.Register(&c, logIt)
@@ -501,6 +505,7 @@ func TestManyGoroutines(t *testing.T) {
 					return
 				default:
 				}
+				runtime.Gosched() // WebAssembly does not preempt goroutines
 				var c conn.Connection
 				conn.Register(&c, finalize)
 				conn.Register(&c, func(c *conn.Connection) bool { return conn.Register(c, logIt) })
