@@ -5,6 +5,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +110,23 @@ func TestNamesFollowConventions(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
+// Whoever documents or draws a metric that is not there sees nothing, and no error.
+func TestMetricsThatFilesNameExist(t *testing.T) {
+	_, body := serve(t, source())("/metrics")
+	for _, file := range []string{"../README.md", "../deploy/dashboard.json"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		names := regexp.MustCompile(`\b(?:analyzer|process|go)_[a-z_]*[a-z]\b`).FindAllString(string(text), -1)
+		assert.NotEmpty(t, names, file)
+		for _, name := range names {
+			if strings.HasPrefix(name, "process_") && runtime.GOOS == "darwin" {
+				continue // there are fewer
+			}
+			assert.Contains(t, body, "\n# TYPE "+name+" ", file)
+		}
+	}
+}
+
 func TestHealth(t *testing.T) {
 	from := source()
 	var wrong error
@@ -125,7 +145,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestAddress(t *testing.T) {
-	for addr, loopback := range map[string]bool{":0": true, "localhost:0": true, "127.0.0.1:0": true, "0.0.0.0:0": false} {
+	for addr, loopback := range map[string]bool{":0": true, "localhost:0": true, "127.0.0.1:0": true, "[127.0.0.1]:0": true, "0.0.0.0:0": false} {
 		s, err := metrics.Serve(addr, source())
 		require.NoError(t, err)
 		host, _, err := net.SplitHostPort(s.Addr())
