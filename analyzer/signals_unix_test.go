@@ -42,7 +42,7 @@ func TestHangupsWhileTheRunEnds(t *testing.T) {
 		status, _, stderr := runWith(t, "-o", folder, capture)
 		require.Equal(t, 0, status)
 		require.Empty(t, stderr)
-		assert.Equal(t, strings.Count(rows, "\n"), len(logRows(t, folder, `\.log$`)))
+		assert.Equal(t, strings.Count(rows, "\n"), len(logRows(t, folder, `\.log$`, false)))
 	}
 	close(done)
 	assert.Greater(t, <-hangups, 100)

@@ -63,12 +63,14 @@ func beginsWithRow(name, path string) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	want := []byte(`{"_path":"` + path + `"`)
+	const start = `{"_path":"`
+	want := []byte(start + path + `"`)
 	got := make([]byte, len(want))
-	if _, err := io.ReadFull(f, got); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	n, err := io.ReadFull(f, got)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return false, err
 	}
-	return bytes.Equal(got, want), nil
+	return n >= len(start) && bytes.Equal(got[:n], want[:n]), nil
 }
 
 // putLeftoverAside puts the file name aside under the time when it was last written: nobody knows

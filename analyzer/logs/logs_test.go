@@ -286,6 +286,10 @@ func TestLogsOfEarlierRunArePutAside(t *testing.T) {
 			map[string]string{"x.log": long[:9000]},
 			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": ""},
 		},
+		"only row torn in its first field": {
+			map[string]string{"x.log": `{"_path":"`, "y.log": `{"_path":"y`},
+			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": "", "y" + stamp + ".log": ""},
+		},
 		"empty": {
 			map[string]string{"x.log": "", "y.log": ""},
 			map[string]string{"x.log": line("x", "new"), "y.log": ""},
@@ -295,8 +299,8 @@ func TestLogsOfEarlierRunArePutAside(t *testing.T) {
 			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": "text, and no newline"},
 		},
 		"files of other programs": {
-			map[string]string{"kern.log": "text", "z.log": line("x", "1"), "y": line("y", "1"), "y.txt": line("y", "1")},
-			map[string]string{"x.log": line("x", "new"), "kern.log": "text", "z.log": line("x", "1"), "y": line("y", "1"), "y.txt": line("y", "1")},
+			map[string]string{"kern.log": "text", "short.log": "{", "z.log": line("x", "1"), "y": line("y", "1"), "y.txt": line("y", "1")},
+			map[string]string{"x.log": line("x", "new"), "kern.log": "text", "short.log": "{", "z.log": line("x", "1"), "y": line("y", "1"), "y.txt": line("y", "1")},
 		},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, runAfter(t, c.before, "x")) })
