@@ -39,9 +39,9 @@ func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 		f.record(side, 'C')
 	}
 	t.weird(f, name, "", source)
-	if f.queue == noQueue { // it is all there was so far
-		t.requeue(f, brief)
-		t.promote(f)
+	if f.timer == noTimer { // it is all there was so far
+		t.timers.start(f, briefTimer, t.now)
+		t.ranks.update(f)
 	}
 }
 

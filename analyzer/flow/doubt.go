@@ -132,7 +132,7 @@ func (t *Table) farFIN(f *flow, side protocol.Side, now time.Time, tcp *layers.T
 	e.done = t.transition(f, side, tcp, 0) || e.done
 	if peer.far > 0 && tcp.ACK && tcp.Ack == peer.start+uint32(peer.far) {
 		e.over, peer.over = true, true
-		t.requeue(f, closing)
+		t.timers.start(f, closeTimer, t.now)
 	}
 }
 

@@ -16,7 +16,7 @@ func (t *Table) Expected() int { return t.expected.len }
 
 // Invariants returns what is wrong with the table between two packets: nil if nothing is.
 func (t *Table) Invariants() error {
-	held, queued, ranked, holders := 0, 0, 0, 0
+	held, queued, inRanks, holders := 0, 0, 0, 0
 	var heldBy [numSizes]int
 	all := maps.Clone(t.flows)
 	for k, f := range t.flows {
@@ -36,8 +36,8 @@ func (t *Table) Invariants() error {
 		if n := f.holds(); n != f.held || n < 0 {
 			return fmt.Errorf("%v holds %d, counted %d", f.ID, n, f.held)
 		}
-		if f.queue == noQueue || f.rank == noRank {
-			return fmt.Errorf("%v is in queue %d and rank %d", f.ID, f.queue, f.rank)
+		if f.timer == noTimer || f.rank == noRank {
+			return fmt.Errorf("%v waits for timer %d and is in rank %d", f.ID, f.timer, f.rank)
 		}
 		if f.held > 0 {
 			holders++
@@ -64,31 +64,31 @@ func (t *Table) Invariants() error {
 			return fmt.Errorf("%v: %d letters", f.ID, len(f.history))
 		}
 	}
-	for q := range t.queues {
-		queued += t.queues[q].count(queuedNode)
+	var bytes [numSizes]int
+	for q := range t.timers.queues {
+		queued += t.timers.queues[q].count(waiting)
 	}
-	for r := range t.ranks {
-		ranked += t.ranks[r].count(rankedNode)
+	for r := range t.ranks.lists {
+		inRanks += t.ranks.lists[r].count(ranked)
 	}
-	for s := range t.holders {
-		holders -= t.holders[s].count(holdingNode)
+	for s := range t.ledger.sizes {
+		holders -= t.ledger.sizes[s].count(holding)
+		bytes[s] = t.ledger.sizes[s].bytes
 	}
 	switch {
-	case held != t.held:
-		return fmt.Errorf("%d held, counted %d", held, t.held)
-	case heldBy != t.heldBy:
-		return fmt.Errorf("sizes hold %v, counted %v", heldBy, t.heldBy)
-	case t.held > t.cfg.MaxTotal:
-		return fmt.Errorf("%d held", t.held)
-	case t.Len() != len(all) || queued != len(all) || ranked != len(all) || holders != 0:
-		return fmt.Errorf("of %d connections, %d are queued, %d ranked, %d too many hold; %d are known", t.Len(), queued, ranked, -holders, len(all))
+	case held != t.ledger.total:
+		return fmt.Errorf("%d held, counted %d", held, t.ledger.total)
+	case heldBy != bytes:
+		return fmt.Errorf("sizes hold %v, counted %v", heldBy, bytes)
+	case t.ledger.total > t.cfg.MaxTotal:
+		return fmt.Errorf("%d held", t.ledger.total)
+	case t.Len() != len(all) || queued != len(all) || inRanks != len(all) || holders != 0:
+		return fmt.Errorf("of %d connections, %d are queued, %d ranked, %d too many hold; %d are known", t.Len(), queued, inRanks, -holders, len(all))
 	case t.current != nil:
 		return fmt.Errorf("%v is current", t.current.ID)
 	}
 	return nil
 }
-
-var queuedNode, rankedNode, holdingNode = queued, ranked, holding
 
 // count returns how many flows the list has, -1 if its links do not agree.
 func (l *list) count(at func(*flow) *node) (n int) {

@@ -46,7 +46,7 @@ func (s *Stats) Active(t Transport) int { return s.Begun[t] - s.Ended[t] }
 func (t *Table) Len() int { return len(t.flows) + t.displaced }
 
 // Held returns how many bytes are held for all connections, besides the connections themselves.
-func (t *Table) Held() int { return t.held }
+func (t *Table) Held() int { return t.ledger.total }
 
 // A Transport is one of the kinds of connections that [Stats] tells apart.
 type Transport uint8

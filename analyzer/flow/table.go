@@ -2,13 +2,12 @@
 // puts TCP's bytes into order, finds the parser that each connection needs, runs removal hooks, and
 // writes conn.log.
 //
-// The files: table.go has the connections, lists.go who times out and who goes when the table is
-// full, memory.go what may be held, transport.go the way from a packet to its connection,
-// checksum.go which packets are damaged, tcp.go the states of TCP, doubt.go what its hosts would
-// not take, order.go in which order its hosts sent what was captured out of it, stream.go the order
-// of its bytes, detect.go how a parser is found, deliver.go what it is given, expect.go announced
-// connections, weird.go what should not be, stats.go what is counted, and record.go the row of
-// conn.log.
+// table.go holds the connections; transport.go finds the one that a packet belongs to, and
+// checksum.go drops damaged packets. timers.go tells which connections time out, ranks.go which one
+// goes when the table is full, ledger.go what is held for each, and limits.go enforces bounds.
+// tcp.go is the state machine of TCP, doubt.go what its hosts would refuse, order.go what was
+// captured out of order, and stream.go the order of bytes. deliver.go brings them to the parsers,
+// expect.go announces connections to them, and record.go, stats.go and weird.go are what is logged.
 package flow
 
 import (
@@ -65,17 +64,15 @@ type Table struct {
 	now       time.Time // of the capture's clock, for timeouts; never goes back
 	at        time.Time // the timestamp of the packet that is followed, as Zeek has it: not a little earlier than the one before
 	flows     map[identity.Key]*flow
-	displaced int             // that another has taken the place of in flows; see displace
-	queues    [numQueues]list // by timeout
-	ranks     [numRanks]list  // by worth
-	holders   [numSizes]list  // by what they hold
-	heldBy    [numSizes]int   // bytes that those in each of holders hold
-	held      int             // bytes that all flows hold
-	current   *flow           // that a parser or hook was called with, or nil
-	following *flow           // the connection of the packet that is being followed, once that is known; see Resume
-	ending    Reason          // why the connection whose hooks run at the moment was removed
-	spare     *flow           // that was removed, and may be used again; or nil
-	replayed  time.Time       // of the deferred segment that is followed at the moment, zero if none is
+	displaced int // that another has taken the place of in flows; see displace
+	timers    *timers
+	ranks     ranks
+	ledger    ledger
+	current   *flow     // that a parser or hook was called with, or nil
+	following *flow     // the connection of the packet that is being followed, once that is known; see Resume
+	ending    Reason    // why the connection whose hooks run at the moment was removed
+	spare     *flow     // that was removed, and may be used again; or nil
+	replayed  time.Time // of the deferred segment that is followed at the moment, zero if none is
 	expected  expectations
 	weirds    logs.WeirdLimit
 	offload   offloading
@@ -94,13 +91,13 @@ type Table struct {
 // for each [protocol.Side]. In a flood there is a flow for every packet, so it is kept small.
 type flow struct {
 	conn.Connection
-	queued node // in one of Table.queues
-	ranked node // in one of Table.ranks
-	queue  queueID
-	rank   rankID
-	oneWay bool      // see key
-	since  time.Time // when it came to the end of its queue
-	last   time.Time // of the latest packet that counts for the duration
+	waiting node // in Table.timers
+	ranked  node // in Table.ranks
+	timer   timer
+	rank    rank
+	oneWay  bool      // see identity.KeyOf
+	since   time.Time // when it began to wait for timer
+	last    time.Time // of the latest packet that counts for the duration
 
 	packets [2]uint64
 	ipBytes [2]uint64 // of the same packets, with headers
@@ -109,15 +106,15 @@ type flow struct {
 	seen    [2]uint8 // letters that are in the history; see recordOnce
 	letters [12]byte // where most histories have room
 	history []byte   // at most maxHistory
-	held    int      // bytes that are counted in Table.held
+	held    int      // bytes, as Table.ledger has it
 	*rare            // nil for most
 	session session.Session
 }
 
 // rare is the part of a flow that few need.
 type rare struct {
-	holding  node           // in one of Table.holders
-	size     int8           // which of them
+	holding  node           // in Table.ledger
+	size     uint8          // which of its sizes
 	missed   int64          // bytes in gaps
 	beyond   [2]int64       // of each side's stream, what an ACK beyond the window said; see goesOn
 	foretold [2]int64       // the ends of gaps in them; see foretell
@@ -155,6 +152,8 @@ func New(cfg Config) *Table {
 	t := &Table{
 		cfg:      cfg,
 		flows:    make(map[identity.Key]*flow),
+		timers:   newTimers(&cfg),
+		ranks:    ranks{max: cfg.MaxConnections},
 		expected: newExpectations(),
 		servers:  identity.NewServers(),
 		local:    newNetworks(cfg.Local),
@@ -224,7 +223,7 @@ func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort)
 	if t.spare = nil; f == nil {
 		f = new(flow)
 	}
-	f.oneWay, f.last, f.queue, f.rank = k.OneWay, p.Time, noQueue, noRank
+	f.oneWay, f.last = k.OneWay, p.Time
 	if f.Start = p.Start; f.Start.IsZero() {
 		f.Start = p.Time
 	}
@@ -263,7 +262,7 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 // remove ends a connection, and says why: its hooks run, its row is written, and the table forgets
 // it, whatever of this panics.
 func (t *Table) remove(f *flow, why Reason) {
-	if f.queue == closing {
+	if f.timer == closeTimer {
 		why = Closed
 	}
 	t.ending = why
@@ -285,9 +284,9 @@ func (t *Table) remove(f *flow, why Reason) {
 		})
 	}
 	t.ending = notRemoved
-	t.requeue(f, noQueue)
-	t.rerank(f, noRank)
-	t.charge(f, 0)
+	t.timers.stop(f)
+	t.ranks.remove(f)
+	t.ledger.set(f, 0)
 	t.forget(f)
 	t.Stats.Removed++
 	t.Stats.RemovedFor[why]++
@@ -377,16 +376,16 @@ func (t *Table) Resume() {
 			f.claims[side] = nil
 		}
 	}
-	t.charge(f, f.holds())
-	if f.queue == noQueue { // the packet was its first
-		t.requeue(f, brief)
+	t.ledger.set(f, f.holds())
+	if f.timer == noTimer { // the packet was its first
+		t.timers.start(f, briefTimer, t.now)
 	}
-	t.promote(f)
+	t.ranks.update(f)
 }
 
 // Close removes all connections, those that time out first before the others.
 func (t *Table) Close() {
-	for f := t.idlest(); f != nil; f = t.idlest() {
+	for f := t.timers.idlest(); f != nil; f = t.timers.idlest() {
 		t.remove(f, EndOfCapture)
 	}
 	t.warnOfOffloading()
@@ -399,10 +398,7 @@ func (t *Table) Advance(now time.Time) {
 		return
 	}
 	t.now = now
-	timeouts := [numQueues]time.Duration{t.cfg.AttemptTimeout, t.cfg.UDPTimeout, t.cfg.TCPTimeout, t.cfg.CloseTimeout}
-	for q := range t.queues {
-		for f := t.queues[q].first; f != nil && now.Sub(f.since) >= timeouts[q]; f = t.queues[q].first {
-			t.remove(f, Timeout)
-		}
+	for f := t.timers.due(now); f != nil; f = t.timers.due(now) {
+		t.remove(f, Timeout)
 	}
 }

@@ -275,8 +275,8 @@ func (t *Table) segment(f *flow, side protocol.Side, now time.Time, tcp *layers.
 	e.over = e.over || closes && (exact || !up)
 	e.aborted = e.aborted || closes && tcp.RST && (exact || !up)
 	peer.over = peer.over || peer.finished && peer.acked() >= peer.fin
-	if (closes || tcp.ACK) && f.over() && f.queue != closing {
-		t.requeue(f, closing)
+	if (closes || tcp.ACK) && f.over() && f.timer != closeTimer {
+		t.timers.start(f, closeTimer, t.now)
 	}
 }
 
@@ -712,8 +712,8 @@ func (t *Table) reopen(f *flow, e *endpoint, s tcpState) {
 	if e.set(s); s == inactive {
 		e.prev = inactive
 	}
-	if f.queue == closing {
-		t.requeue(f, long)
+	if f.timer == closeTimer {
+		t.timers.start(f, longTimer, t.now)
 	}
 }
 
@@ -721,6 +721,6 @@ func (t *Table) reopen(f *flow, e *endpoint, s tcpState) {
 func (t *Table) revive(f *flow, e *endpoint) {
 	if e.over {
 		e.over, e.aborted = false, false
-		t.requeue(f, long)
+		t.timers.start(f, longTimer, t.now)
 	}
 }

@@ -44,8 +44,8 @@ func (t *Table) Packet(p *packet.Packet) {
 		f, side := t.find(p, netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), false)
 		f.count(p, side)
 		f.last = p.Time
-		t.requeue(f, brief)
-		t.promote(f)
+		t.timers.start(f, briefTimer, t.now)
+		t.ranks.update(f)
 	}
 }
 
@@ -129,17 +129,17 @@ func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
 
 	orig, resp := &f.ends[0], &f.ends[1]
 	switch {
-	case f.queue == closing:
+	case f.timer == closeTimer:
 	case (orig.state == synSent || orig.state == synAckSent) && resp.state == inactive:
-		if f.queue != attempts { // counts from the first SYN on, whatever follows
-			t.requeue(f, attempts)
+		if f.timer != attemptTimer { // counts from the first SYN on, whatever follows
+			t.timers.start(f, attemptTimer, t.now)
 		}
 	case orig.state.handshaking() && resp.state.handshaking():
-		t.requeue(f, brief)
+		t.timers.start(f, briefTimer, t.now)
 	default:
-		t.requeue(f, long)
+		t.timers.start(f, longTimer, t.now)
 	}
-	t.promote(f)
+	t.ranks.update(f)
 	t.limit(f)
 }
 
@@ -177,11 +177,11 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	}
 	f.bytes[side] += int64(length)
 	f.recordOnce(side, sawData, 'D')
-	t.requeue(f, brief)
+	t.timers.start(f, briefTimer, t.now)
 	if len(udp.Payload) > 0 && whole > 0 && whole <= p.Length { // else no host takes it
 		t.feed(f, session.Event{Side: side, Time: p.Time, Data: udp.Payload})
 	}
-	t.promote(f)
+	t.ranks.update(f)
 	t.limit(f)
 }
 
@@ -222,6 +222,6 @@ func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]ui
 	}
 	f.bytes[side] += int64(max(p.Length-8, 0))
 	f.last = p.Time
-	t.requeue(f, brief)
-	t.promote(f)
+	t.timers.start(f, briefTimer, t.now)
+	t.ranks.update(f)
 }

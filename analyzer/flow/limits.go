@@ -1,22 +1,22 @@
 package flow
 
 import (
-	"math/bits"
-
 	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
 )
 
-// All that is held for a connection besides the connection itself counts: bytes that came too
-// early, that a parser has not taken, that wait for a parser to be found, and what parsers say they
-// keep. Table.held is the sum.
+// evict removes the connection that is worth least.
+func (t *Table) evict() {
+	f := t.ranks.least()
+	if f.rank >= answered && f.ID.Proto == conn.TCP {
+		t.weird(f, "connection_evicted", "", "")
+	}
+	t.Stats.Evicted++
+	t.remove(f, TableFull)
+}
 
-// numSizes is how many lists of holders there are: flows in list i hold at least 2^i bytes, and
-// less than twice that.
-const numSizes = 48
-
-// waiting returns how many bytes one side of f holds.
-func (f *flow) waiting(side protocol.Side) int {
+// pending returns how many bytes one side of f holds.
+func (f *flow) pending(side protocol.Side) int {
 	n := f.ends[side].stream.size + f.session.Waiting(side)
 	if f.rare != nil {
 		for _, x := range f.claims[side] {
@@ -31,25 +31,7 @@ func (f *flow) waiting(side protocol.Side) int {
 
 // holds returns how many bytes are held for f.
 func (f *flow) holds() int {
-	return f.waiting(protocol.Orig) + f.waiting(protocol.Resp) + f.session.ParsersHold() + f.session.Searching()
-}
-
-// charge counts n as what f holds.
-func (t *Table) charge(f *flow, n int) {
-	if n == f.held {
-		return
-	}
-	t.held += n - f.held
-	r := f.more()
-	if f.held > 0 {
-		t.holders[r.size].remove(f, holding)
-		t.heldBy[r.size] -= f.held
-	}
-	if f.held = n; n > 0 {
-		r.size = int8(min(bits.Len(uint(n))-1, numSizes-1))
-		t.holders[r.size].push(f, holding)
-		t.heldBy[r.size] += n
-	}
+	return f.pending(protocol.Orig) + f.pending(protocol.Resp) + f.session.ParsersHold() + f.session.Searching()
 }
 
 // limit counts what f holds after a packet, and sees to it that no more is held than may be.
@@ -59,17 +41,17 @@ func (t *Table) limit(f *flow) {
 			t.limitSides(f)
 			n = f.holds()
 		}
-		t.charge(f, n)
+		t.ledger.set(f, n)
 	}
-	for t.held > t.cfg.MaxTotal {
-		t.relieve(t.biggest())
+	for t.ledger.total > t.cfg.MaxTotal {
+		t.relieve(t.ledger.biggest())
 	}
 }
 
 // limitSides makes the sides of f hold what they may.
 func (t *Table) limitSides(f *flow) {
 	for side := range protocol.Side(2) {
-		over := func() bool { return f.waiting(side)+f.session.ParsersHold() > t.cfg.MaxBuffered }
+		over := func() bool { return f.pending(side)+f.session.ParsersHold() > t.cfg.MaxBuffered }
 		if !over() {
 			continue
 		}
@@ -114,26 +96,12 @@ func (t *Table) relieve(f *flow) {
 	} {
 		give()
 		if n := f.holds(); n <= before/2 {
-			t.charge(f, n)
+			t.ledger.set(f, n)
 			return
 		}
 	}
 	t.Stats.Evicted++
 	t.remove(f, MemoryFull)
-}
-
-// biggest returns the latest of those connections that together hold most: of similar ones, which
-// hold up to twice of what another of them does. A flood of many that hold little is found by it as
-// well as a few that hold much, and what was there before, holding more than each of the flood, is
-// not. It returns nil if nothing is held.
-func (t *Table) biggest() *flow {
-	most := 0
-	for i, n := range t.heldBy {
-		if n > t.heldBy[most] {
-			most = i
-		}
-	}
-	return t.holders[most].last
 }
 
 // flush has the parsers of f let go of what they keep.

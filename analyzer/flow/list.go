@@ -1,0 +1,38 @@
+package flow
+
+// A list links flows through one of their nodes, so that a flow can be in several lists.
+type list struct {
+	first, last *flow
+	len         int
+}
+
+// A node is the place of a flow in a list.
+type node struct{ prev, next *flow }
+
+// push adds f to the end. at returns the node of a flow that the list uses.
+func (l *list) push(f *flow, at func(*flow) *node) {
+	at(f).prev = l.last
+	if l.last != nil {
+		at(l.last).next = f
+	} else {
+		l.first = f
+	}
+	l.last = f
+	l.len++
+}
+
+func (l *list) remove(f *flow, at func(*flow) *node) {
+	n := at(f)
+	if n.prev != nil {
+		at(n.prev).next = n.next
+	} else {
+		l.first = n.next
+	}
+	if n.next != nil {
+		at(n.next).prev = n.prev
+	} else {
+		l.last = n.prev
+	}
+	*n = node{}
+	l.len--
+}
