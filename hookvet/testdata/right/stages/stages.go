@@ -71,6 +71,11 @@ func same(a, b *tcpConn) {
 	a.onClose.StateRemove(b)
 }
 
+func assigned(a, b *tcpConn) {
+	b = a
+	a.onClose.StateRemove(b)
+}
+
 func sameSaved(a, b *tcpConn) {
 	if a.saved == b.saved {
 		a.onClose.StateRemove(b)
