@@ -526,6 +526,28 @@ func TestSharedSetIsFoundWithoutLock(t *testing.T) {
 	})
 }
 
+// A program may have more literals whose closures become hooks than are remembered.
+func TestHooksAreToldApartByNameAlone(t *testing.T) {
+	conn.ForgetSets()
+	conn.WhileShortLivedIsFull(func() {
+		var c conn.Connection
+		closure := func(*conn.Connection) bool { return c.UID == "" }
+		allocations := func(hk conn.RemovalHook) float64 {
+			return testing.AllocsPerRun(100, func() {
+				c = conn.Connection{}
+				conn.Register(&c, hk)
+				conn.StateRemove(&c)
+			})
+		}
+		before := conn.SharedBytes()
+		assert.Equal(t, 1., allocations(closure))
+		assert.Equal(t, before, conn.SharedBytes(), "the closure is not shared")
+		if sharesSets {
+			assert.Zero(t, allocations(quiet1))
+		}
+	})
+}
+
 // A flood of new combinations must not make the goroutines wait for each other.
 func TestNoLockWhileSharingIsFull(t *testing.T) {
 	conn.ForgetSets()

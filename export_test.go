@@ -74,3 +74,17 @@ func SharedBytes() int {
 
 // SharingIsFull reports whether no more sets are shared until the next garbage collection.
 func SharingIsFull() bool { return sharing.full.Load() }
+
+// WhileShortLivedIsFull calls f while shortLived has no room for another hook's code.
+func WhileShortLivedIsFull(f func()) {
+	var before [len(shortLived)]uintptr
+	for i := range shortLived {
+		before[i] = shortLived[i].Swap(1)
+	}
+	defer func() {
+		for i := range shortLived {
+			shortLived[i].Store(before[i])
+		}
+	}()
+	f()
+}
