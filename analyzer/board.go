@@ -11,16 +11,16 @@ import (
 	"example.com/conn/analyzer/metrics"
 )
 
-// A board is where a worker shows other goroutines what it has counted, now and then: metrics are
-// read from it, so that a scrape costs the worker nothing, and that the worker is at work. Without
-// anybody who looks, there is no board: the methods of a nil one do nothing.
+// A board is where a worker publishes what it has counted, and whether it is busy, for metrics and
+// for whoever asks whether it is stuck. The worker neither waits for a reader nor allocates. The
+// methods that workers call do nothing if there is no board.
 type board struct {
 	mu    sync.Mutex
 	shown counts
-	since atomic.Int64 // when the worker began what it is at, in Unix nanoseconds; 0 while it waits for frames
+	since atomic.Int64 // when the worker began its current work, in Unix nanoseconds; 0 while it waits for frames
 }
 
-// begin says that the worker begins with something: a batch, a look at its ring, its end.
+// begin says that the worker begins some work: a batch of frames, or removing all connections.
 func (b *board) begin() {
 	if b != nil {
 		b.since.Store(time.Now().UnixNano())
@@ -34,7 +34,7 @@ func (b *board) wait() {
 	}
 }
 
-// show shows c, unless somebody looks right now: the worker does not wait, and shows more next time.
+// show publishes c. If a reader has the lock at that moment, c is left out: the next one is not far.
 func (b *board) show(c *counts) {
 	if b.mu.TryLock() {
 		b.shown = *c
@@ -42,7 +42,7 @@ func (b *board) show(c *counts) {
 	}
 }
 
-// show shows what w has counted.
+// show publishes what w has counted.
 func (w *worker) show() {
 	if w.board != nil {
 		c := w.counted()
@@ -50,15 +50,15 @@ func (w *worker) show() {
 	}
 }
 
-// look returns what was shown last.
+// look returns what was published last.
 func (b *board) look() counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.shown
 }
 
-// stallTime is how long a worker may take for a batch of frames, or for the rows that it writes
-// then, before it counts as stuck.
+// stallTime is how long a worker may take for a batch of frames, with the rows that it writes for
+// them, before it counts as stuck.
 const stallTime = 30 * time.Second
 
 // observe gives the reader and all workers a board, before they start.
@@ -83,8 +83,8 @@ func (a *analysis) health(out *logs.Output) error {
 	return nil
 }
 
-// observed returns what the workers have shown, for metrics. The packets of recordings are those of
-// the reader, which is one of them.
+// observed returns what the workers have published, for metrics. The reader of recordings, which
+// counts their packets, is listed among them.
 func (a *analysis) observed() []metrics.Worker {
 	var all []metrics.Worker
 	add := func(name string, c counts) {
@@ -102,7 +102,8 @@ func (a *analysis) observed() []metrics.Worker {
 	return all
 }
 
-// maxNames bounds the names of weirds in metrics. There are some hundred in the program.
+// maxNames bounds the names of weirds in metrics, each of which is a time series in Prometheus. The
+// program has some hundred.
 const maxNames = 1000
 
 // weirds returns how often what should not be in traffic was found, by name.

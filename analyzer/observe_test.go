@@ -130,6 +130,25 @@ func TestHealthOfStuckAndFailingOutput(t *testing.T) {
 	a.finish()
 }
 
+func TestWorkersPublishWithoutAllocating(t *testing.T) {
+	a := newAnalysis(1, defaults().flow, logs.NewOutput(io.Discard, nil))
+	a.observe()
+	w := a.workers[0]
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		w.packets++
+		w.board.begin()
+		w.show()
+		w.board.wait()
+	}))
+	assert.Equal(t, w.packets, w.board.look().packets)
+
+	w.board.mu.Lock() // as a reader does
+	w.packets++
+	w.show()
+	w.board.mu.Unlock()
+	assert.Equal(t, w.packets-1, w.board.look().packets, "it did not wait")
+}
+
 func TestMetricsThatCannotBeServedAreAnError(t *testing.T) {
 	l, err := net.Listen("tcp", "localhost:0")
 	require.NoError(t, err)
