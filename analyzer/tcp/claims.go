@@ -1,0 +1,78 @@
+package tcp
+
+import (
+	"bytes"
+	"time"
+)
+
+// A claim is a segment that acknowledges what the other side was not seen to send. Either that was
+// not captured: then the other side goes on from there, and acknowledges the segment. Or no host
+// takes it: RFC 9293, 3.10.7.4.
+type claim struct {
+	seq  int64
+	data []byte
+	fin  bool
+	ack  int64 // what it acknowledges
+	time time.Time
+}
+
+// end is one past the highest number of x.
+func (x *claim) end() int64 {
+	n := x.seq + int64(len(x.data))
+	if x.fin {
+		n++
+	}
+	return n
+}
+
+const (
+	claimCost = 96   // bytes that a claim takes besides its data
+	maxClaims = 1024 // of a side; each segment looks at them all, which takes a microsecond
+)
+
+// claim keeps a copy of x until settle.
+func (c *Conn) claim(side Side, x claim) {
+	r := c.more()
+	if len(x.data) == 0 && !x.fin || len(r.claims[side]) == maxClaims {
+		return
+	}
+	x.data = bytes.Clone(x.data)
+	r.claims[side] = append(r.claims[side], x)
+}
+
+// settle takes those claims of a side that the other side has borne out by now: it has sent what
+// they acknowledge, and has acknowledged them. At the end of the connection, when no more ACK
+// comes, it is enough that the other side sent what they acknowledge and that nothing else took
+// their place.
+func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
+	claims := c.rare.claimed(side)
+	if len(claims) == 0 {
+		return
+	}
+	e, peer := c.ends(side)
+	rest := claims[:0]
+	for _, x := range claims {
+		if x.ack > peer.next || x.end() > e.una && !(atEnd && x.seq >= e.queue.next()) {
+			rest = append(rest, x)
+			continue
+		}
+		if x.fin {
+			e.finSeen, e.fin = true, x.end()
+		}
+		if len(x.data) > 0 {
+			c.receive(side, x.time, x.seq, x.data, sink)
+		}
+	}
+	clear(claims[len(rest):])
+	if c.rare.claims[side] = rest; len(rest) == 0 {
+		c.rare.claims[side] = nil
+	}
+}
+
+// Reject drops the claims of a side that nothing has borne out.
+func (c *Conn) Reject(side Side, sink Sink) {
+	if len(c.rare.claimed(side)) > 0 {
+		c.rare.claims[side] = nil
+		c.weird(sink, "ack_outside_window")
+	}
+}

@@ -1,0 +1,184 @@
+package tcp
+
+import (
+	"regexp"
+	"time"
+)
+
+// A Sink takes what a connection turns out to carry, in order, while [Conn.Segment] or another
+// method of the connection runs. It must not call a method of the connection that takes a Sink.
+type Sink interface {
+	// Data takes the next bytes of a side. It does not keep them. at is when they were captured, or
+	// when the bytes before them were.
+	Data(side Side, at time.Time, data []byte)
+
+	// Gap says that the next n bytes of a side are missing and will not come.
+	Gap(side Side, at time.Time, n int64)
+
+	// EOF says, at most once for each side, that it will send no more. A RST has no EOF: it may be
+	// forged, and then there is more to come.
+	EOF(side Side, at time.Time)
+
+	// Weird notes something that should not be, by Zeek's name, as often as it happens. addl says
+	// more, and may be empty. source is Zeek's too: "TCP", or empty for what it says of the
+	// connection as a whole.
+	Weird(name, addl, source string)
+
+	// Flip says that originator and responder turned out to be the other way round. What comes
+	// after it has the new sides.
+	Flip()
+}
+
+// source is that of most weirds.
+const source = "TCP"
+
+// A Conn is one TCP connection. The zero value is one of which nothing was seen. A Conn must not be
+// copied after first use, and belongs to one goroutine.
+//
+// In a SYN flood there is a Conn for every packet, so it is kept small.
+type Conn struct {
+	Last    time.Time // of the latest segment that counts for the duration
+	History History
+
+	half    [2]half
+	rare    *rare   // nil for most; reading it goes through methods that take nil
+	outcome Outcome // of the call that runs
+	ended   bool    // has come to its end; see end and revive
+	ignored bool    // see Ignore
+	weirded bool    // something weird was noted, here or by the owner
+}
+
+// rare is the part of a Conn that few need: it would double the size of all.
+type rare struct {
+	missed   int64      // bytes in gaps
+	beyond   [2]int64   // of each side's stream, what an ACK beyond the window said; see Conn.goesOn
+	foretold [2]int64   // the ends of gaps in them; see Conn.foretell
+	gapAt    [2]int16   // where in the history foretell recorded one, counted from 1; 0 if it did not
+	claims   [2][]claim // of each side, at most maxClaims
+	deferral deferral
+	rivals   []rival // of the responder's SYN-ACK, at most maxRivals
+	doubted  Header  // the latest SYN that was not believed; nil if there is none
+	doubter  Side    // the side that would have sent it
+}
+
+// more returns the rare part of c, for writing.
+func (c *Conn) more() *rare {
+	if c.rare == nil {
+		c.rare = new(rare)
+	}
+	return c.rare
+}
+
+// waits reports whether segments are deferred.
+func (r *rare) waits() bool { return r != nil && len(r.deferral.queue) > 0 }
+
+// waitsOf reports whether segments of a side are deferred.
+func (r *rare) waitsOf(side Side) bool { return r.waits() && r.deferral.from == side }
+
+// contested reports whether there is more than one SYN-ACK to choose from.
+func (r *rare) contested() bool { return r != nil && len(r.rivals) > 0 }
+
+// claimed returns the claims of a side.
+func (r *rare) claimed(side Side) []claim {
+	if r == nil {
+		return nil
+	}
+	return r.claims[side]
+}
+
+// ends returns the half of a side and that of the other.
+func (c *Conn) ends(side Side) (e, peer *half) { return &c.half[side], &c.half[side.Other()] }
+
+// established reports whether both sides are, so that what hosts check in that state is checked.
+func (c *Conn) established() bool { return c.half[Orig].established && c.half[Resp].established }
+
+// over reports whether the connection has come to its end. A RST or FIN that is not where the next
+// byte is due may be forged: such a FIN counts when the other side acknowledges it, such a RST
+// never.
+func (c *Conn) over() bool {
+	orig, resp := &c.half[Orig], &c.half[Resp]
+	return orig.reset || resp.reset ||
+		orig.believed && (resp.believed || resp.state == inactive) || resp.believed && orig.state == inactive
+}
+
+// end notes that the connection has come to its end. It is kept for late segments.
+func (c *Conn) end() { c.ended, c.outcome = true, Closed }
+
+// goOn takes the end of the connection back.
+func (c *Conn) goOn() { c.ended, c.outcome = false, Reopened }
+
+// revive notes that e goes on after its end, which was forged.
+func (c *Conn) revive(e *half) {
+	if e.believed {
+		e.believed, e.reset = false, false
+		c.goOn()
+	}
+}
+
+// reopen takes a RST of e back, and puts it into a state from before it.
+func (c *Conn) reopen(e *half, s state) {
+	e.finSeen, e.closed, e.believed, e.reset, e.eof = false, false, false, false, false
+	if e.set(s); s == inactive {
+		e.before = inactive
+	}
+	if c.ended {
+		c.goOn()
+	}
+}
+
+// flip exchanges originator and responder, which happens before there are streams.
+func (c *Conn) flip() {
+	c.half[0], c.half[1] = c.half[1], c.half[0]
+	if c.rare != nil {
+		c.rare.deferral.from = c.rare.deferral.from.Other()
+		c.rare.doubter = c.rare.doubter.Other()
+	}
+	c.History.Flip()
+}
+
+// weird notes something in a segment that should not be.
+func (c *Conn) weird(sink Sink, name string) { c.weirdOf(sink, name, "", source) }
+
+func (c *Conn) weirdOf(sink Sink, name, addl, source string) {
+	sink.Weird(name, addl, source)
+	c.weirded = true
+}
+
+// abortedAttempt matches the history of an originator that reset its own attempt before anything
+// else happened.
+var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
+
+// State returns Zeek's conn_state.
+func (c *Conn) State() string {
+	o, r := &c.half[Orig], &c.half[Resp]
+	switch {
+	case r.state == reset && (o.state == synSent || o.state == synAckSent ||
+		o.state == reset && o.bytes(r) == 0 && r.bytes(o) == 0):
+		return "REJ"
+	case r.state == reset && o.state.unseen():
+		return "RSTRH"
+	case r.state == reset:
+		return "RSTR"
+	case o.state == reset && !r.state.unseen():
+		return "RSTO"
+	case o.state == reset && abortedAttempt.Match(c.History.Letters()):
+		return "RSTOS0"
+	case o.state == reset:
+		return "OTH"
+	case o.state == closed && r.state == closed:
+		return "SF"
+	case o.state == closed && r.state.unseen():
+		return "SH"
+	case o.state == closed:
+		return "S2"
+	case r.state == closed && o.state.unseen():
+		return "SHR"
+	case r.state == closed:
+		return "S3"
+	case o.state == synSent && r.state == inactive:
+		return "S0"
+	case o.state == established && r.state == established:
+		return "S1"
+	}
+	return "OTH"
+}

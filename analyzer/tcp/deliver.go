@@ -1,0 +1,129 @@
+package tcp
+
+import "time"
+
+// receive takes payload that starts at seq.
+func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sink) {
+	e := &c.half[side]
+	q := &e.queue
+	x := piece{seq: seq, end: seq + int64(len(data)), data: data}
+	if x.seq < q.next() && x.end > e.acked() && q.differs(x) { // later than its ACK, no host takes it
+		c.weird(sink, "rexmit_inconsistency")
+	}
+	if x.end <= q.next() {
+		return
+	}
+	if x.seq < q.next() {
+		x = x.from(q.next())
+	}
+	if x.seq == q.next() && len(q.pending) == 0 {
+		if q.take(x.end); !c.ignored {
+			q.sample(x.data)
+			sink.Data(side, at, x.data)
+		}
+	} else {
+		if c.ignored {
+			x.data = nil
+		}
+		if q.insert(x) {
+			c.weird(sink, "rexmit_inconsistency")
+		}
+		c.deliver(side, at, sink)
+		if len(q.pending) > maxPieces {
+			c.SkipGap(side, at, sink)
+		}
+	}
+	if e.state == reset {
+		c.revive(e)
+	}
+}
+
+// deliver passes on the pending bytes that are next.
+func (c *Conn) deliver(side Side, at time.Time, sink Sink) {
+	q := &c.half[side].queue
+	for x, ok := q.ready(); ok; x, ok = q.ready() {
+		if !c.ignored {
+			sink.Data(side, at, x.data)
+		}
+	}
+}
+
+// acknowledged notes that the other side has everything before seq: what is missing of it will not
+// come again.
+func (c *Conn) acknowledged(side Side, at time.Time, seq int64, sink Sink) {
+	e := &c.half[side]
+	if e.finSeen && seq >= e.fin {
+		seq = e.fin - 1
+	}
+	for e.queue.next() < seq {
+		c.gap(side, at, seq, sink)
+	}
+}
+
+// gap gives up the bytes that are missing before seq, up to the first that are there, and delivers
+// those.
+func (c *Conn) gap(side Side, at time.Time, seq int64, sink Sink) {
+	e, peer := c.ends(side)
+	if n := e.queue.skip(seq); n > 0 {
+		if e.clean() && peer.clean() {
+			r := c.more()
+			r.missed += n
+			if e.queue.next() > r.foretold[side] && e.gaps.Add() {
+				c.History.Add(side, 'G')
+			}
+		}
+		if !c.ignored {
+			sink.Gap(side, at, n)
+		}
+	}
+	c.deliver(side, at, sink)
+}
+
+// finish tells the sink, once, when one side has sent its last byte. A FIN behind which there is
+// more was forged, and comes to nothing.
+func (c *Conn) finish(side Side, at time.Time, sink Sink) {
+	e := &c.half[side]
+	switch next := e.queue.next(); {
+	case e.eof || !e.finSeen:
+	case next == e.fin-1:
+		if e.eof = true; !c.ignored {
+			sink.EOF(side, at)
+		}
+	case next > e.fin-1:
+		e.finSeen = false
+		c.revive(e)
+	}
+}
+
+// foretell notes a gap up to seq that is known of by an ACK alone. The sink is not told before
+// something comes from behind it.
+func (c *Conn) foretell(side Side, seq int64) {
+	e, peer := c.ends(side)
+	if !e.clean() || !peer.clean() {
+		return
+	}
+	if r := c.more(); seq > r.foretold[side] {
+		r.foretold[side] = seq
+		if e.gaps.Add() {
+			if c.History.Add(side, 'G'); int(c.History.n) < maxHistory {
+				r.gapAt[side] = int16(c.History.n)
+			}
+		}
+	}
+}
+
+// arrived takes the gap that foretell noted back: bytes of it, from seq on, were captured late.
+func (c *Conn) arrived(side Side, seq int64) {
+	r := c.rare
+	if r == nil || seq >= r.foretold[side] {
+		return
+	}
+	r.foretold[side] = 0
+	if i := int(r.gapAt[side]); i > 0 {
+		c.History.delete(i)
+		c.half[side].gaps--
+		if r.gapAt[side] = 0; int(r.gapAt[side.Other()]) > i {
+			r.gapAt[side.Other()]--
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package tcp
+
+import "fmt"
+
+// follow follows a segment that belongs to this connection and need not wait. Until both sides are
+// established, takes decides whether it is believed; from then on, acceptable and acknowledge do.
+// The order of the steps is Zeek's, as history, weird.log and conn_state depend on it.
+func (c *Conn) follow(s *segment, sink Sink) {
+	e, peer := c.ends(s.side)
+
+	// While the handshake lasts, what no host takes changes nothing. The first SYN, which is nearly
+	// all of a flood, has nothing to be compared with.
+	firstSYN := e.state == inactive && peer.state == inactive && s.SYN() && !s.ACK()
+	if !firstSYN && !c.established() && !c.takes(s, sink) {
+		return
+	}
+
+	// Where it is in the stream. The history has it, believed or not.
+	c.synchronize(s, sink)
+	seq := e.relative(s.Seq())
+	if s.FIN() && seq < 0 && e.onlySYN(peer) {
+		seq += 1 << 32
+	}
+	if seq < 0 && !s.RST() {
+		c.weird(sink, "TCP_seq_underflow_or_misorder")
+	}
+	c.History.segment(s, seq, &e.latest)
+	if s.Window() == 0 && !s.RST() && peer.state != closed && e.state != reset && e.zeroes.Add() {
+		c.History.Add(s.side, 'W')
+	}
+
+	// Between established sides, the checks of RFC 9293, 3.10.7.4: the window, the ACK bit, and
+	// what the ACK acknowledges.
+	up := c.established()
+	if up && !c.acceptable(s, seq, sink) {
+		return
+	}
+	var acked, future int64
+	if s.ACK() {
+		var ok bool
+		acked, future, ok = c.acknowledge(s, seq, sink)
+		if !ok && (up || e.synSeen && peer.synSeen) && !s.RST() {
+			return
+		}
+	}
+
+	// It is believed, except that a claim still waits for the other side to bear it out.
+	if !e.closed || !peer.closed { // the last ACK is not part of the duration
+		c.Last = s.time
+	}
+	if s.SYN() {
+		c.inspectSYN(s, sink)
+	}
+	claims := future > 0 && up && !c.ignored
+	if s.FIN() && !claims {
+		e.finSeen, e.fin = true, seq+s.span()
+	}
+	e.synSeen = e.synSeen || s.SYN()
+	if e.window.update(s.Header, min(acked, peer.next), e.synSeen) && e.state != closed && e.state != reset {
+		c.weirdOf(sink, "window_recision", "", "")
+	}
+	exact := seq == e.due() && future == 0 // where a host believes a RST at once: RFC 5961, section 3
+	again, advanced := e.advance(s, seq+s.span())
+	if again && e.retransmits.Add() {
+		c.History.Add(s.side, 'T')
+	}
+	if advanced && s.length > 0 {
+		c.arrived(s.side, seq)
+	}
+	if s.FIN() && advanced && e.state == closed {
+		c.weird(sink, "FIN_advanced_last_seq")
+	}
+
+	// What states it leads to.
+	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
+		// The SYN and the SYN-ACK changed places on their way into the capture.
+		c.flip()
+		sink.Flip()
+		s.side = Orig
+		e, peer = c.ends(s.side)
+		e.partial, peer.partial = false, false
+		e.set(established)
+		peer.set(established)
+	}
+	unseen := e.state == inactive
+	e.opened = e.opened || s.SYN() && !s.ACK()
+	closes := c.transition(s, sink)
+	if unseen && !s.SYN() && e.state == established {
+		e.partial, peer.partial = false, false // only the SYN is missing
+	}
+
+	// What it says of bytes before it, of its own side and of the other.
+	side, other := s.side, s.side.Other()
+	if !s.RST() { // what is before seq was sent and acknowledged, if e goes on behind it
+		c.acknowledged(side, s.time, min(e.una, seq), sink)
+		c.settle(other, false, sink)
+	}
+	c.acknowledged(other, s.time, min(acked, peer.next), sink)
+	c.finish(other, s.time, sink)
+	if acked > peer.next {
+		c.foretell(other, acked)
+	}
+
+	// What it carries.
+	if s.SYN() {
+		seq++
+	}
+	if s.length > 0 {
+		e.far = 0
+	}
+	switch {
+	case s.RST() || seq <= 0: // data in a RST is no part of the stream
+	case side == Resp && e.una == 0 && len(s.data) == s.length && c.unconfirmed(s): // arrange has deferred it
+	case len(s.data) < s.length: // becomes a gap when it is acknowledged
+		c.weird(sink, "truncated_tcp_payload")
+	case claims:
+		c.claim(side, claim{seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
+	case s.length > 0:
+		c.receive(side, s.time, seq, s.data[:s.length], sink)
+	}
+	c.finish(side, s.time, sink)
+
+	// Whether that is the end.
+	e.closed = e.closed || closes
+	e.believed = e.believed || closes && (exact || !up)
+	e.reset = e.reset || closes && s.RST() && (exact || !up)
+	peer.believed = peer.believed || peer.finSeen && peer.acked() >= peer.fin
+	if (closes || s.ACK()) && !c.ended && c.over() {
+		c.end()
+	}
+}
+
+// takes prepares c for a segment while it is not established, and reports whether a host takes that.
+func (c *Conn) takes(s *segment, sink Sink) bool {
+	e, peer := c.ends(s.side)
+	if c.refuses(s) {
+		c.History.segment(s, int64(s.Seq()), &e.latest)
+		name := "segment_outside_window"
+		if s.SYN() {
+			name = "bad_SYN_ack"
+		}
+		c.weird(sink, name)
+		return false
+	}
+	if s.side == Orig && c.unanswered() && !s.ACK() && !s.SYN() && !s.RST() {
+		c.Last = s.time
+		c.History.segment(s, e.relative(s.Seq()), &e.latest)
+		c.transition(s, sink) // the row says what was tried; the other side takes none of it
+		return false
+	}
+	switch {
+	case s.side == Resp && s.SYN() && s.ACK() && peer.opened && !e.synSeen && e.queue.taken == 0:
+		e.window, peer.una = window{}, 0 // whatever came before was forged
+		if e.state != inactive {
+			c.reopen(e, inactive)
+		}
+	case s.side == Orig && e.state == reset && e.opened && !e.established && peer.synSeen && !s.SYN() && !s.RST() && s.ACK() &&
+		s.Seq() == e.iss+1 && s.Ack() == peer.iss+1:
+		c.reopen(e, established) // and so was the RST that withdrew it
+		e.next = 1
+	}
+	if e.state == inactive && (s.side == Orig || !s.RST()) {
+		e.partial = !s.SYN() || s.side == Orig && s.ACK()
+	}
+	return true
+}
+
+// synchronize begins the numbering of a side if the segment starts it, or starts it over.
+func (c *Conn) synchronize(s *segment, sink Sink) {
+	e, _ := c.ends(s.side)
+	switch e.state {
+	case inactive:
+		if !s.SYN() { // captured from the middle on
+			e.begin(s.Seq()-1, 1)
+		}
+	case synSent, synAckSent:
+		if s.Seq() == e.iss {
+			return
+		}
+		if s.SYN() {
+			c.weirdOf(sink, "SYN_seq_jump", "", "")
+		}
+	case established, partial:
+		if !s.SYN() {
+			return
+		}
+		if e.next > 1 {
+			c.weirdOf(sink, "SYN_inside_connection", "", "")
+		}
+		if s.Seq() != e.iss {
+			c.weirdOf(sink, "SYN_seq_jump", "", "")
+		}
+	case closed:
+		return
+	case reset:
+		if e.before != inactive {
+			return
+		}
+	}
+	if s.SYN() {
+		e.begin(s.Seq(), s.span())
+	}
+}
+
+// acceptable reports whether a host takes a segment that starts at seq, once both are established.
+func (c *Conn) acceptable(s *segment, seq int64, sink Sink) bool {
+	e, peer := c.ends(s.side)
+	switch {
+	case !s.ACK() && !s.SYN() && !s.RST(): // whatever its number is
+		if s.length > 0 || s.FIN() {
+			c.weird(sink, "data_without_ACK")
+		}
+		return false
+	case c.accepts(s, seq):
+		return true
+	case s.FIN() && e.onlySYN(peer):
+		c.farFIN(s, seq+s.span(), sink)
+		return false
+	}
+	c.outsideWindow(s, seq, sink)
+	return false
+}
+
+// farFIN takes a FIN that is far away from all else that was captured of a side. If nothing but
+// SYNs and FINs is captured, each side's FIN fits the other's; otherwise data follows, and the FIN
+// was forged.
+func (c *Conn) farFIN(s *segment, fin int64, sink Sink) {
+	e, peer := c.ends(s.side)
+	c.Last = s.time
+	e.far = fin
+	alone := *s
+	alone.length = 0
+	e.closed = c.transition(&alone, sink) || e.closed
+	if peer.far > 0 && s.ACK() && s.Ack() == peer.iss+uint32(peer.far) {
+		e.believed, peer.believed = true, true
+		c.end()
+	}
+}
+
+func (c *Conn) outsideWindow(s *segment, seq int64, sink Sink) {
+	c.weirdOf(sink, "segment_outside_window", fmt.Sprintf("%s at %d of %d", s.flags(), seq, c.half[s.side].next), source)
+}
+
+// acknowledge takes the ACK in a segment that starts at seq. It returns the number acknowledged, 0
+// if it is not to be believed, and if the other side was not seen to send as much, that number as
+// the future one. It is not ok if no host takes a segment with such an ACK.
+func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int64, ok bool) {
+	e, peer := c.ends(s.side)
+	if peer.state == inactive {
+		if !s.SYN() && !s.FIN() && !s.RST() && !c.weirded &&
+			(e.state == synSent || e.state == synAckSent || e.state == established) {
+			c.weirdOf(sink, "possible_split_routing", "", "")
+		}
+		peer.begin(s.Ack()-1, 0) // it has been talking, but none of it was captured
+		return 0, 0, true
+	}
+	ack := peer.relativeAck(s.Ack())
+	if ack < 0 {
+		c.weird(sink, "TCP_ack_underflow_or_misorder")
+		return 0, 0, false
+	}
+	if s.RST() || s.Ack() == 0 && ack-peer.una > farAway {
+		return 0, 0, s.RST()
+	}
+	if seq < e.acked()-slack && ack > peer.una && c.established() {
+		c.outsideWindow(s, seq, sink)
+		return 0, 0, false // what lies before its window
+	}
+	if ack > peer.next {
+		future = ack
+	}
+	other := s.side.Other()
+	if e.synSeen && ack > max(e.window.edge, peer.next)+slack && !c.goesOn(other, ack) {
+		c.more().beyond[other] = ack
+		c.weirdOf(sink, "ack_outside_window", fmt.Sprintf("%d of %d", ack, peer.next), source)
+		return 0, future, true
+	}
+	peer.una = max(peer.una, ack)
+	return ack, future, true
+}
+
+// inspectSYN notes what is weird about a SYN whatever came before it.
+func (c *Conn) inspectSYN(s *segment, sink Sink) {
+	if s.RST() {
+		c.weirdOf(sink, "TCP_christmas", "", "")
+	}
+	if s.URG() {
+		c.weirdOf(sink, "baroque_SYN", "", "")
+	}
+	if s.length > 0 {
+		c.weird(sink, "SYN_with_data")
+	}
+}

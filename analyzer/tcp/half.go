@@ -1,0 +1,111 @@
+package tcp
+
+// A half is one side of a connection, as far as its own segments and the ACKs of the other side
+// tell.
+//
+// Sequence numbers are relative to the ISS and have 64 bits: the SYN has 0 and the first byte 1,
+// whatever the 32 bits on the wire were, and there is no wrap. next, una and the queue's next
+// stand for SND.NXT, SND.UNA and the other side's RCV.NXT. On the wire una <= next; here either
+// may be ahead, since segments are missing from the capture and since ACKs are forged.
+type half struct {
+	state, before state // Zeek's, and the state before that
+
+	partial     bool // the beginning of what it sent was not captured: its first segment has no SYN
+	opened      bool // sent a SYN that was no answer: was in SYN-SENT
+	synSeen     bool // a SYN or SYN-ACK was seen, so iss is right and windows can be scaled
+	established bool // was in Zeek's state established, whatever came then; only reopen has it begin again
+	finSeen     bool // has sent a FIN, in fin; false again when data follows it
+	closed      bool // has sent a FIN or RST where its state allows one
+	believed    bool // closed, and a host believes it: see Conn.over
+	reset       bool // closed by a RST that a host believes
+	eof         bool // the sink was told that no more will come
+
+	iss  uint32 // the SYN's sequence number, or that before the first byte seen
+	next int64  // one past the highest number that was sent
+	una  int64  // the highest number that the other side acknowledged, seen or not: see acked
+	fin  int64  // one past the latest FIN
+	far  int64  // one past a FIN far away from all else that was captured; 0 if there is none
+
+	latest                    latest // for the history, as are these
+	retransmits, zeroes, gaps Counter
+
+	window window // that it lets the other side send
+	queue  queue
+}
+
+// set moves a half to a state.
+func (e *half) set(s state) {
+	e.established = e.established || s == established
+	if s != e.state {
+		e.before, e.state = e.state, s
+	}
+}
+
+// begin starts the numbering at iss, as if a SYN had that number.
+func (e *half) begin(iss uint32, next int64) { e.iss, e.next, e.una = iss, next, 0 }
+
+// relative returns a sequence number of e as a relative one: the one nearest to next.
+func (e *half) relative(seq uint32) int64 {
+	return e.next + int64(int32(seq-(e.iss+uint32(e.next))))
+}
+
+// relativeAck returns an acknowledgment number of the other side as a relative one: the one nearest
+// to una.
+func (e *half) relativeAck(ack uint32) int64 {
+	return e.una + int64(int32(ack-(e.iss+uint32(e.una))))
+}
+
+// acked returns the highest number that the other side acknowledged of what e was seen to send. An
+// ACK of more is either of what was not captured or, as a host sees it, of what was never sent.
+func (e *half) acked() int64 { return min(e.una, e.next) }
+
+// due returns the number that the other side expects next.
+func (e *half) due() int64 {
+	n := max(e.acked(), e.queue.next())
+	if e.eof {
+		n = max(n, e.fin)
+	}
+	return n
+}
+
+// onlySYN reports whether nothing but SYNs and FINs seems to be captured: then the FIN of e tells
+// how much it has sent, however far away that is.
+func (e *half) onlySYN(peer *half) bool { return e.next == 1 && !peer.window.known }
+
+// clean reports whether e was established in full view, so that missing bytes are really missing.
+func (e *half) clean() bool {
+	return e.state == established || e.state == closed && e.before == established
+}
+
+// farAway is how far the sequence number of a SYN or RST may be off before it does not count as
+// what was sent; also how far an ACK of 0 may be off.
+const farAway = 1 << 20
+
+// advance notes that e has sent up to end. It reports whether it had sent the payload before, and
+// whether it had not sent as much.
+func (e *half) advance(s *segment, end int64) (again, advanced bool) {
+	ahead := end - e.next
+	switch {
+	case (s.SYN() || s.RST()) && (ahead > farAway || ahead < -farAway):
+	case e.state == reset && s.length == 0 && !s.FIN(): // otherwise it goes on: see Conn.receive
+	case ahead > 0:
+		e.next = end
+		return false, true
+	default:
+		return s.length > 0, false
+	}
+	return false, false
+}
+
+// bytes returns how much payload e sent, by sequence numbers: what was acknowledged counts even if
+// it was not captured.
+func (e *half) bytes(peer *half) int64 {
+	if e.before == synSent && e.state == reset && peer.state == inactive && e.una > 1 {
+		return 0 // a half-open connection was found and aborted: the RST's number means nothing
+	}
+	n := max(e.next, e.una, e.far) - 1 // without the SYN
+	if e.finSeen || e.far > 0 {
+		n--
+	}
+	return max(n, 0)
+}

@@ -1,0 +1,90 @@
+package tcp
+
+import "encoding/binary"
+
+// A Header is a TCP header with its options, as it was on the wire: RFC 9293, section 3.1. Its
+// methods read it in place and never fail, because [Parse] has checked its length. It shares the
+// memory of the packet: whoever keeps one clones it.
+type Header []byte
+
+// minHeader is the length of a header without options.
+const minHeader = 20
+
+// Parse splits a segment into header and payload. It is not ok if the header is not there as a
+// whole, or says that it is shorter than a header can be.
+func Parse(segment []byte) (h Header, payload []byte, ok bool) {
+	if len(segment) < minHeader {
+		return nil, nil, false
+	}
+	n := DataOffset(segment)
+	if n < minHeader || n > len(segment) {
+		return nil, nil, false
+	}
+	return segment[:n], segment[n:], true
+}
+
+// DataOffset returns where the payload of a segment begins, as the header says, of which at least
+// 20 bytes must be there. Less than 20 is a lie.
+func DataOffset(segment []byte) int { return int(segment[12]>>4) * 4 }
+
+func (h Header) SrcPort() uint16 { return binary.BigEndian.Uint16(h) }
+func (h Header) DstPort() uint16 { return binary.BigEndian.Uint16(h[2:]) }
+func (h Header) Seq() uint32     { return binary.BigEndian.Uint32(h[4:]) }
+func (h Header) Ack() uint32     { return binary.BigEndian.Uint32(h[8:]) }
+func (h Header) Window() uint16  { return binary.BigEndian.Uint16(h[14:]) } // not scaled
+
+func (h Header) FIN() bool { return h[13]&0x01 != 0 }
+func (h Header) SYN() bool { return h[13]&0x02 != 0 }
+func (h Header) RST() bool { return h[13]&0x04 != 0 }
+func (h Header) ACK() bool { return h[13]&0x10 != 0 }
+func (h Header) URG() bool { return h[13]&0x20 != 0 }
+
+// The kinds of options that WindowScale looks at.
+const (
+	optionEnd         = 0
+	optionNop         = 1
+	optionWindowScale = 3
+)
+
+// maxScale is the largest shift count. A larger one is taken for it: RFC 7323, section 2.3.
+const maxScale = 14
+
+// WindowScale returns the shift count of the window scale option of a SYN, 0 if it has none. Like a
+// host, it stops at an option whose length cannot be right.
+func (h Header) WindowScale() (shift uint8) {
+	for options := h[minHeader:]; len(options) > 0; {
+		switch options[0] {
+		case optionEnd:
+			return shift
+		case optionNop:
+			options = options[1:]
+			continue
+		}
+		if len(options) < 2 {
+			return shift
+		}
+		n := int(options[1])
+		if n < 2 || n > len(options) {
+			return shift
+		}
+		if options[0] == optionWindowScale && n == 3 {
+			shift = min(options[2], maxScale)
+		}
+		options = options[n:]
+	}
+	return shift
+}
+
+// flags returns the flags that matter as their initial letters.
+func (h Header) flags() string {
+	var b []byte
+	for _, x := range [...]struct {
+		set    bool
+		letter byte
+	}{{h.SYN(), 'S'}, {h.FIN(), 'F'}, {h.RST(), 'R'}, {h.ACK(), 'A'}} {
+		if x.set {
+			b = append(b, x.letter)
+		}
+	}
+	return string(b)
+}

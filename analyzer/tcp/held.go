@@ -1,0 +1,88 @@
+package tcp
+
+import "time"
+
+// What a connection keeps of segments waits for others: bytes for those before them, claims for the
+// other side to bear them out, deferred segments for the handshake. The owner counts it, and has the
+// connection give it up.
+
+// Held returns how many bytes are kept for a side.
+func (c *Conn) Held(side Side) int {
+	n := c.half[side].queue.size
+	for _, x := range c.rare.claimed(side) {
+		n += cap(x.data) + claimCost
+	}
+	if c.rare != nil && c.rare.deferral.from == side {
+		n += c.rare.deferral.size
+	}
+	return n
+}
+
+// Pending reports whether bytes of a side wait for those before them.
+func (c *Conn) Pending(side Side) bool { return len(c.half[side].queue.pending) > 0 }
+
+// SkipGap gives up the bytes before the first pending ones of a side, since too much waits for them.
+// There must be pending ones.
+func (c *Conn) SkipGap(side Side, at time.Time, sink Sink) {
+	e := &c.half[side]
+	name := "excessive_data_without_further_acks"
+	if e.una <= 1 {
+		name = "above_hole_data_without_any_acks"
+	}
+	c.weird(sink, name)
+	c.gap(side, at, e.queue.pending[0].seq, sink)
+}
+
+// Release follows the deferred segments, whatever they wait for.
+func (c *Conn) Release(sink Sink) Outcome {
+	c.outcome = GoesOn
+	c.release(sink)
+	return c.outcome
+}
+
+// StopDeferring follows the deferred segments of a side, and defers none any more, since too much
+// of that side is kept. It does nothing if none of them are.
+func (c *Conn) StopDeferring(side Side, sink Sink) Outcome {
+	c.outcome = GoesOn
+	if c.rare.waitsOf(side) {
+		c.rare.deferral.over = true
+		c.release(sink)
+	}
+	return c.outcome
+}
+
+// Conclude gives up what the connection waits for, as no more segments come: deferred segments,
+// bytes that an ACK alone knows of, and claims, as far as nothing speaks against them.
+func (c *Conn) Conclude(sink Sink) Outcome {
+	c.outcome = GoesOn
+	c.release(sink)
+	for side := range Side(2) {
+		c.acknowledged(side, c.Last, c.half[side].una, sink)
+		if len(c.rare.claimed(side)) > 0 {
+			c.settle(side, true, sink)
+			c.finish(side, c.Last, sink)
+			c.Reject(side, sink)
+		}
+	}
+	return c.outcome
+}
+
+// Ignore says that nobody wants the bytes any more. The sink gets no more of them, nor gaps or ends;
+// sequence numbers are followed as before.
+func (c *Conn) Ignore() {
+	c.ignored = true
+	for side := range c.half {
+		c.half[side].queue.forget()
+	}
+}
+
+// Drop forgets bytes and claims that wait, after a panic that may have left them inconsistent.
+func (c *Conn) Drop() {
+	for side := range c.half {
+		q := &c.half[side].queue
+		q.pending, q.size = nil, 0
+		if c.rare != nil {
+			c.rare.claims[side] = nil
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package tcp
+
+import (
+	"bytes"
+	"slices"
+)
+
+// A History is Zeek's history of a connection: a letter for each thing that happened, in the order
+// in which it happened, in upper case if the originator did it and in lower case if the responder
+// did. "ShADadFf" is a handshake, data both ways, and a FIN of either side.
+//
+// The zero value is an empty history. A history that is short, as most are, takes no more memory
+// than the History itself.
+type History struct {
+	long  *[maxHistory + maxFlips]byte // the letters, once they do not fit into short
+	short [13]byte
+	n     uint8    // how many there are
+	seen  [2]uint8 // of each side, the letters that are in the history; see once
+}
+
+// maxHistory bounds the letters of one connection. SYNs, FINs and RSTs have one each time their
+// sequence number changes, which an attacker can do forever.
+// maxFlips is how often originator and responder may be exchanged: by a guess at the first packet,
+// and when a later one tells.
+const (
+	maxHistory = 128
+	maxFlips   = 2
+)
+
+// Letters that are recorded once for each side, or again only if something differs from the latest
+// of the kind.
+const (
+	sawSYN uint8 = 1 << iota
+	sawFIN
+	sawRST
+	sawData
+	sawACK
+	sawSYNAndMore
+	sawFINAndRST
+)
+
+// Letters returns the letters, which share the memory of h.
+func (h *History) Letters() []byte {
+	if h.long != nil {
+		return h.long[:h.n]
+	}
+	return h.short[:h.n]
+}
+
+// Add adds a letter, which is given in upper case.
+func (h *History) Add(side Side, letter byte) {
+	if side == Resp {
+		letter |= 'a' - 'A'
+	}
+	if h.n < maxHistory {
+		h.append(letter)
+	}
+}
+
+func (h *History) append(letter byte) {
+	switch n := int(h.n); {
+	case h.long != nil && n < len(h.long):
+		h.long[n] = letter
+	case h.long == nil && n < len(h.short):
+		h.short[n] = letter
+	case h.long == nil:
+		h.long = new([maxHistory + maxFlips]byte)
+		copy(h.long[:], h.short[:])
+		h.long[n] = letter
+	default:
+		return
+	}
+	h.n++
+}
+
+// Data records that a side has sent data.
+func (h *History) Data(side Side) { h.once(side, sawData, 'D') }
+
+// HasData reports whether a side has sent data that was not lost on the way to the capture.
+func (h *History) HasData(side Side) bool { return h.seen[side]&sawData != 0 }
+
+// once adds a letter if the side has not done this before, and reports whether it had.
+func (h *History) once(side Side, bit uint8, letter byte) bool {
+	if h.seen[side]&bit != 0 {
+		return true
+	}
+	h.seen[side] |= bit
+	h.Add(side, letter)
+	return false
+}
+
+// Flip exchanges originator and responder from here on. The letters so far stay as they are, with a
+// '^' behind them.
+func (h *History) Flip() {
+	h.seen[0], h.seen[1] = h.seen[1], h.seen[0]
+	h.append('^')
+}
+
+// Flipped reports whether originator and responder were exchanged.
+func (h *History) Flipped() bool { return bytes.IndexByte(h.Letters(), '^') >= 0 }
+
+// delete takes the ith letter back, counted from 1.
+func (h *History) delete(i int) { h.n = uint8(len(slices.Delete(h.Letters(), i-1, i))) }
+
+// latest holds the sequence numbers of the latest segment of each kind that one side has sent, so
+// that a retransmission is not recorded again.
+type latest struct{ syn, fin, rst uint32 }
+
+// segment records what kind of segment it is, the most important flag alone.
+func (h *History) segment(s *segment, seq int64, l *latest) {
+	again := func(bit uint8, letter byte, latest *uint32, seq uint32) {
+		if h.once(s.side, bit, letter) && *latest != seq {
+			h.Add(s.side, letter)
+		}
+		*latest = seq
+	}
+	switch {
+	case s.FIN() && s.RST():
+		h.once(s.side, sawFINAndRST, 'I')
+	case s.SYN() && (s.FIN() || s.RST()):
+		h.once(s.side, sawSYNAndMore, 'Q')
+	case s.SYN() && s.ACK():
+		again(sawSYN, 'H', &l.syn, uint32(seq))
+	case s.SYN():
+		again(sawSYN, 'S', &l.syn, uint32(seq))
+	case s.FIN():
+		again(sawFIN, 'F', &l.fin, uint32(seq)+uint32(s.length))
+	case s.RST():
+		again(sawRST, 'R', &l.rst, uint32(seq))
+	case s.length > 0:
+		h.once(s.side, sawData, 'D')
+	case s.ACK():
+		h.once(s.side, sawACK, 'A')
+	}
+}
+
+// A Counter counts events of which the 1st, 10th, 100th, … have a letter in the history.
+type Counter uint32
+
+// Add counts an event, and reports whether its letter is due.
+func (c *Counter) Add() bool {
+	*c++
+	n := *c
+	for n%10 == 0 && n > 0 {
+		n /= 10
+	}
+	return n == 1
+}

@@ -1,0 +1,161 @@
+package tcp
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+)
+
+// A queue is the reassembly queue of one side: it puts the bytes that the side sent into order.
+//
+// Sequence numbers count from the SYN, which is 0: the first byte of the stream is 1. They have 64
+// bits and do not wrap. With "hello" delivered and "world" captured before the space between them,
+// taken is 5, next is 6, and pending is [7, 12).
+//
+// Invariants: pending is sorted and disjoint, and begins above next; size is the sum of what its
+// pieces take. Whoever inserts bounds the number of pieces by maxPieces.
+type queue struct {
+	taken   int64   // numbers that were delivered or given up: the next byte is the one after them
+	pending []piece // bytes above next
+	size    int     // what pending takes
+	latest  int32   // how long the latest delivery was, 0 if that is not known
+	hash    uint32  // of its bytes; see sample
+}
+
+// A piece is a part of a stream that came too early. It has no data if nobody wants it.
+type piece struct {
+	seq, end int64
+	data     []byte
+}
+
+// pieceCost is what a piece takes besides its bytes. maxPieces bounds their number: a sender of
+// single bytes in the worst order has each insertion move all of them, which takes a microsecond
+// for 1024 and would take a millisecond for a million.
+const (
+	pieceCost = 64
+	maxPieces = 1024
+)
+
+// next returns the number of the byte that is expected next: RCV.NXT of the receiver.
+func (q *queue) next() int64 { return q.taken + 1 }
+
+// take counts the bytes before end as delivered or given up.
+func (q *queue) take(end int64) { q.taken, q.latest = end-1, 0 }
+
+// insert keeps a copy of x until the bytes before it have come. Bytes that are there already win
+// over later ones with the same numbers; insert reports whether they differ.
+func (q *queue) insert(x piece) (differ bool) {
+	i, _ := slices.BinarySearchFunc(q.pending, x.seq, func(p piece, seq int64) int {
+		if p.end <= seq {
+			return -1
+		}
+		return 1
+	})
+	for x.seq < x.end {
+		part := x
+		if i < len(q.pending) {
+			p := q.pending[i]
+			if p.seq <= x.seq { // the first bytes are there
+				part.end = min(p.end, x.end)
+				if x.data != nil && p.data != nil {
+					differ = differ || !bytes.Equal(p.data[x.seq-p.seq:part.end-p.seq], x.data[:part.end-x.seq])
+				}
+				x = x.from(part.end)
+				i++
+				continue
+			}
+			part.end = min(p.seq, x.end)
+		}
+		if x.data != nil {
+			part.data = x.data[:part.end-x.seq]
+		}
+		i = q.put(i, part)
+		x = x.from(part.end)
+	}
+	return differ
+}
+
+// from returns the part of x from seq on.
+func (x piece) from(seq int64) piece {
+	if x.data != nil {
+		x.data = x.data[seq-x.seq:]
+	}
+	x.seq = seq
+	return x
+}
+
+// put puts a copy of x between the pending pieces i-1 and i, and returns where the next would go.
+func (q *queue) put(i int, x piece) int {
+	if i > 0 && q.pending[i-1].end == x.seq { // the usual case: one packet was lost, and those after it are in order
+		p := &q.pending[i-1]
+		q.size -= cap(p.data)
+		p.data = append(p.data, x.data...)
+		p.end = x.end
+		q.size += cap(p.data)
+		return i
+	}
+	x.data = slices.Clone(x.data)
+	q.pending = slices.Insert(q.pending, i, x)
+	q.size += cap(x.data) + pieceCost
+	return i + 1
+}
+
+// ready takes the bytes that are next from the pending ones, if they have come, and counts them as
+// delivered.
+func (q *queue) ready() (x piece, ok bool) {
+	if len(q.pending) == 0 || q.pending[0].seq > q.next() {
+		return piece{}, false
+	}
+	x = q.pending[0]
+	q.pending[0] = piece{}
+	if q.pending = q.pending[1:]; len(q.pending) == 0 {
+		q.pending = nil
+	}
+	q.size -= cap(x.data) + pieceCost
+	q.take(x.end)
+	return x, true
+}
+
+// skip gives up the bytes before seq that have not come, as far as the first pending one, and
+// returns how many they are.
+func (q *queue) skip(seq int64) int64 {
+	if len(q.pending) > 0 {
+		seq = min(seq, q.pending[0].seq)
+	}
+	n := max(seq-q.next(), 0)
+	if n > 0 {
+		q.take(seq)
+	}
+	return n
+}
+
+// forget drops the data of the pending pieces.
+func (q *queue) forget() {
+	for i := range q.pending {
+		q.size -= cap(q.pending[i].data)
+		q.pending[i].data = nil
+	}
+}
+
+// sampled is how many bytes at either end of a delivery are hashed: all of a short one, such as a
+// command or a request.
+const sampled = 128
+
+var sampleSeed = maphash.MakeSeed()
+
+func hashOf(data []byte) uint32 {
+	if len(data) <= 2*sampled {
+		return uint32(maphash.Bytes(sampleSeed, data))
+	}
+	return uint32(maphash.Bytes(sampleSeed, data[:sampled]) + 3*maphash.Bytes(sampleSeed, data[len(data)-sampled:]))
+}
+
+// sample notes that data, the bytes before next, was delivered. Keeping the bytes themselves until
+// they are acknowledged, as Zeek does, would take a packet's size for each side of a connection.
+func (q *queue) sample(data []byte) { q.latest, q.hash = int32(len(data)), hashOf(data) }
+
+// differs reports whether x has all the numbers of the latest delivery, but other bytes.
+func (q *queue) differs(x piece) bool {
+	seq := q.next() - int64(q.latest)
+	return q.latest > 0 && x.seq <= seq && q.next() <= x.end && hashOf(x.data[seq-x.seq:q.next()-x.seq]) != q.hash
+}
