@@ -8,6 +8,7 @@ import (
 	"example.com/conn/analyzer/checksum"
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
+	"example.com/conn/analyzer/tcp"
 )
 
 // believes reports whether the checksum of a TCP, UDP or ICMP packet is right, or cannot be checked
@@ -35,8 +36,8 @@ func (t *Table) believes(p *packet.Packet) bool {
 // comes of it.
 func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 	t.Stats.BadChecksums++
-	if f.more().corrupt[side].add() {
-		f.record(side, 'C')
+	if f.more().corrupt[side].Add() {
+		f.tcp.History.Add(tcp.Side(side), 'C')
 	}
 	t.weird(f, name, "", source)
 	if f.timer == noTimer { // it is all there was so far

@@ -11,15 +11,14 @@ import (
 // it.
 func (t *Table) enter(f *flow) (outer *flow) {
 	outer, t.current = t.current, f
-	f.session.Partial = f.ends[0].late || f.ends[1].late
+	f.session.Partial = f.tcp.Partial()
 	return outer
 }
 
 func (t *Table) leave(f, outer *flow) {
 	t.current = outer
 	if f.session.IsIgnored() {
-		f.ends[0].stream.forget()
-		f.ends[1].stream.forget()
+		f.tcp.Ignore()
 	}
 }
 
@@ -41,15 +40,7 @@ func (t *Table) ignore(f *flow) {
 
 // conclude gives up what f waits for, bytes that an ACK alone knows of and more to find a parser by.
 func (t *Table) conclude(f *flow) {
-	t.release(f)
-	for side := range protocol.Side(2) {
-		t.acknowledged(f, side, f.last, f.ends[side].ack)
-		if f.rare != nil && len(f.claims[side]) > 0 {
-			t.settle(f, side, true)
-			t.finish(f, side, f.last)
-			t.reject(f, side)
-		}
-	}
+	t.settle(f, f.tcp.Conclude(t.sink(f)))
 	outer := t.enter(f)
 	f.session.Decide(t.parsers, &f.Connection)
 	t.leave(f, outer)
@@ -65,7 +56,7 @@ func (t *Table) Confirm(c *conn.Connection) {
 // Flip implements session.Owner.
 func (t *Table) Flip(c *conn.Connection) bool {
 	f := t.flowOf(c)
-	if f.packets[0]+f.packets[1] != 1 || f.flipped() {
+	if f.packets[0]+f.packets[1] != 1 || f.tcp.History.Flipped() {
 		return false
 	}
 	f.flip()

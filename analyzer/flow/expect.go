@@ -113,5 +113,6 @@ func (t *Table) attachExpected(f *flow) {
 		return
 	}
 	f.session.Announce(x.service) // which says what it is: no parser is wanted
+	f.tcp.Ignore()
 	t.contain(f, func() { x.attach(&f.Connection) })
 }

@@ -3,6 +3,7 @@ package flow
 import (
 	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
+	"example.com/conn/analyzer/tcp"
 )
 
 // evict removes the connection that is worth least.
@@ -17,16 +18,7 @@ func (t *Table) evict() {
 
 // pending returns how many bytes one side of f holds.
 func (f *flow) pending(side protocol.Side) int {
-	n := f.ends[side].stream.size + f.session.Waiting(side)
-	if f.rare != nil {
-		for _, x := range f.claims[side] {
-			n += cap(x.data) + claimCost
-		}
-		if f.deferral.from == side {
-			n += f.deferral.size
-		}
-	}
-	return n
+	return f.tcp.Held(tcp.Side(side)) + f.session.Waiting(side)
 }
 
 // holds returns how many bytes are held for f.
@@ -55,15 +47,13 @@ func (t *Table) limitSides(f *flow) {
 		if !over() {
 			continue
 		}
-		if f.rare != nil && f.deferral.from == side && len(f.deferral.queue) > 0 {
-			f.deferral.over = true
-			t.release(f)
-		}
-		for over() && !f.session.IsIgnored() && len(f.ends[side].stream.pending) > 0 {
-			t.giveUpGap(f, side)
+		side, sink := tcp.Side(side), t.sink(f)
+		t.settle(f, f.tcp.StopDeferring(side, sink))
+		for over() && !f.session.IsIgnored() && f.tcp.Pending(side) {
+			f.tcp.SkipGap(side, t.now, sink)
 		}
 		if over() {
-			t.reject(f, side)
+			f.tcp.Reject(side, sink)
 		}
 		if over() {
 			t.flush(f)
@@ -82,12 +72,13 @@ func (t *Table) relieve(f *flow) {
 	t.weird(f, "memory_limit_exceeded", "", "")
 	for _, give := range [...]func(){
 		func() {
-			t.release(f)
-			for side := range protocol.Side(2) {
-				for len(f.ends[side].stream.pending) > 0 {
-					t.giveUpGap(f, side)
+			sink := t.sink(f)
+			t.settle(f, f.tcp.Release(sink))
+			for side := range tcp.Side(2) {
+				for f.tcp.Pending(side) {
+					f.tcp.SkipGap(side, t.now, sink)
 				}
-				t.reject(f, side)
+				f.tcp.Reject(side, sink)
 			}
 		},
 		func() { t.flush(f) },

@@ -74,13 +74,12 @@ func ranked(f *flow) *node { return &f.ranked }
 
 // merit returns the rank that f deserves, newcomer or not.
 func (f *flow) merit() rank {
-	o, r := &f.ends[0], &f.ends[1]
 	switch {
 	case f.timer == attemptTimer:
 		return unanswered
 	case f.timer == closeTimer:
 		return ended
-	case f.ID.Proto == conn.TCP && o.up && r.up:
+	case f.ID.Proto == conn.TCP && f.tcp.Established():
 		if f.session.Identified() {
 			return speaking
 		}

@@ -3,10 +3,12 @@ package flow
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/tcp"
 )
 
 // flows returns n flows that deserve a rank below that of established connections: oneSided, or
@@ -27,7 +29,10 @@ func newEstablished(n int) []*flow {
 	fs := flows(n, true)
 	for _, f := range fs {
 		f.ID.Proto = conn.TCP
-		f.ends[0].up, f.ends[1].up = true, true
+		syn, synAck := make(tcp.Header, 20), make(tcp.Header, 20)
+		syn[13], synAck[13], synAck[11] = 0x02, 0x12, 1 // flags, and the ACK of the SYN's number 0
+		f.tcp.Segment(tcp.Orig, time.Time{}, syn, nil, 0, nil)
+		f.tcp.Segment(tcp.Resp, time.Time{}, synAck, nil, 0, nil)
 	}
 	return fs
 }

@@ -5,9 +5,9 @@
 // table.go holds the connections; transport.go finds the one that a packet belongs to, and
 // checksum.go drops damaged packets. timers.go tells which connections time out, ranks.go which one
 // goes when the table is full, ledger.go what is held for each, and limits.go enforces bounds.
-// tcp.go is the state machine of TCP, doubt.go what its hosts would refuse, order.go what was
-// captured out of order, and stream.go the order of bytes. deliver.go brings them to the parsers,
-// expect.go announces connections to them, and record.go, stats.go and weird.go are what is logged.
+// tcp.go brings segments to their connections; [tcp.Conn] follows them. deliver.go brings bytes to
+// the parsers, expect.go announces connections to them, and record.go, stats.go and weird.go are
+// what is logged.
 package flow
 
 import (
@@ -26,6 +26,7 @@ import (
 	"example.com/conn/analyzer/panics"
 	"example.com/conn/analyzer/protocol"
 	"example.com/conn/analyzer/session"
+	"example.com/conn/analyzer/tcp"
 )
 
 // A Config is how a Table is set up. Its timeouts are measured in the time of packets.
@@ -68,21 +69,20 @@ type Table struct {
 	timers    *timers
 	ranks     ranks
 	ledger    ledger
-	current   *flow     // that a parser or hook was called with, or nil
-	following *flow     // the connection of the packet that is being followed, once that is known; see Resume
-	ending    Reason    // why the connection whose hooks run at the moment was removed
-	spare     *flow     // that was removed, and may be used again; or nil
-	replayed  time.Time // of the deferred segment that is followed at the moment, zero if none is
+	current   *flow  // that a parser or hook was called with, or nil
+	following *flow  // the connection of the packet that is being followed, once that is known; see Resume
+	ending    Reason // why the connection whose hooks run at the moment was removed
+	spare     *flow  // that was removed, and may be used again; or nil
 	expected  expectations
 	weirds    logs.WeirdLimit
 	offload   offloading
 	parsers   *session.Parsers
 	servers   *identity.Servers
 	local     networks
+	toSession sink      // the one that sink returns
 	row       logs.Conn // of remove
 
-	tcp   layers.TCP // decoded in place, so that packets allocate nothing
-	udp   layers.UDP
+	udp   layers.UDP // decoded in place, so that packets allocate nothing
 	icmp4 layers.ICMPv4
 	icmp6 layers.ICMPv6
 }
@@ -97,37 +97,26 @@ type flow struct {
 	rank    rank
 	oneWay  bool      // see identity.KeyOf
 	since   time.Time // when it began to wait for timer
-	last    time.Time // of the latest packet that counts for the duration
 
 	packets [2]uint64
 	ipBytes [2]uint64 // of the same packets, with headers
-	bytes   [2]int64  // payload; of TCP, the ends tell
-	ends    [2]endpoint
-	seen    [2]uint8 // letters that are in the history; see recordOnce
-	letters [12]byte // where most histories have room
-	history []byte   // at most maxHistory
-	held    int      // bytes, as Table.ledger has it
-	*rare            // nil for most
+	bytes   [2]int64  // payload; of TCP, tcp tells
+	held    int       // bytes, as Table.ledger has it
+	*rare             // nil for most
+	tcp     tcp.Conn  // of other transports it has the time of the last packet and the history alone
 	session session.Session
 }
 
 // rare is the part of a flow that few need.
 type rare struct {
-	holding  node           // in Table.ledger
-	size     uint8          // which of its sizes
-	missed   int64          // bytes in gaps
-	beyond   [2]int64       // of each side's stream, what an ACK beyond the window said; see goesOn
-	foretold [2]int64       // the ends of gaps in them; see foretell
-	gapAt    [2]int16       // where in the history foretell recorded one, counted from 1; 0 if it did not
-	claims   [2][]claim     // of each side
-	corrupt  [2]counter     // packets with a bad checksum
-	weirds   []string       // names that were logged, at most maxWeirds
-	syn      *packet.Packet // that is doubted, with its header only; nil if there is none
-	parents  []string       // UIDs of tunnels that packets came through, at most maxParents
-	deferral deferral
-	rivals   []rival // of the responder's SYN-ACK, at most maxRivals
-	prior    *flow   // that this one displaced, or nil
-	by       *flow   // that displaced this one, or nil
+	holding node           // in Table.ledger
+	size    uint8          // which of its sizes
+	corrupt [2]tcp.Counter // packets with a bad checksum
+	weirds  []string       // names that were logged, at most maxWeirds
+	syn     *packet.Packet // that is doubted, with its header only; nil if there is none
+	parents []string       // UIDs of tunnels that packets came through, at most maxParents
+	prior   *flow          // that this one displaced, or nil
+	by      *flow          // that displaced this one, or nil
 }
 
 // more returns the rare part of f, for writing.
@@ -223,22 +212,24 @@ func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort)
 	if t.spare = nil; f == nil {
 		f = new(flow)
 	}
-	f.oneWay, f.last = k.OneWay, p.Time
+	f.oneWay, f.tcp.Last = k.OneWay, p.Time
 	if f.Start = p.Start; f.Start.IsZero() {
 		f.Start = p.Time
 	}
 	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
-	f.ends[0].stream.next, f.ends[1].stream.next = 1, 1
-	f.history = f.letters[:0]
-	tcp := p.Proto == conn.TCP
-	if t.servers.FromResponder(p.Proto, src, dst, tcp && t.tcp.SYN, tcp && t.tcp.ACK) {
+	var syn, ack bool
+	if p.Proto == conn.TCP {
+		h := tcp.Header(p.Payload) // which was parsed before
+		syn, ack = h.SYN(), h.ACK()
+	}
+	if t.servers.FromResponder(p.Proto, src, dst, syn, ack) {
 		f.flip()
 	}
 	f.UID = identity.UID(f.ID, f.Start)
 	t.flows[k], t.following = f, f
 	t.Stats.Connections++
 	t.Stats.Begun[transportOf(p.Proto)]++
-	if tcp && t.tcp.SYN && t.tcp.ACK && (f.ID.Orig == src || !t.servers.Likely(conn.TCP, src.Port())) {
+	if syn && ack && (f.ID.Orig == src || !t.servers.Likely(conn.TCP, src.Port())) {
 		t.weird(f, "connection_originator_SYN_ack", "", "TCP")
 	}
 	t.attachExpected(f)
@@ -369,13 +360,7 @@ func (t *Table) Resume() {
 		return
 	}
 	t.ignore(f)
-	for side := range f.ends {
-		s := &f.ends[side].stream
-		s.pending, s.size = nil, 0
-		if f.rare != nil {
-			f.claims[side] = nil
-		}
-	}
+	f.tcp.Drop()
 	t.ledger.set(f, f.holds())
 	if f.timer == noTimer { // the packet was its first
 		t.timers.start(f, briefTimer, t.now)

@@ -12,6 +12,7 @@ import (
 	"example.com/conn/analyzer/packet"
 	"example.com/conn/analyzer/protocol"
 	"example.com/conn/analyzer/session"
+	"example.com/conn/analyzer/tcp"
 )
 
 // Packet follows one packet. It keeps nothing of p.Payload.
@@ -43,7 +44,7 @@ func (t *Table) Packet(p *packet.Packet) {
 	default: // a protocol without ports
 		f, side := t.find(p, netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), false)
 		f.count(p, side)
-		f.last = p.Time
+		f.tcp.Last = p.Time
 		t.timers.start(f, briefTimer, t.now)
 		t.ranks.update(f)
 	}
@@ -56,7 +57,7 @@ func (t *Table) badHeader(p *packet.Packet, size int) {
 	switch {
 	case p.Length < size:
 		name = "truncated_header"
-	case p.Proto == conn.TCP && len(p.Payload) >= size && t.tcp.DataOffset < 5:
+	case p.Proto == conn.TCP && len(p.Payload) >= size && tcp.DataOffset(p.Payload) < size:
 		name = "bad_TCP_header_len"
 	case p.Proto == conn.UDP && len(p.Payload) >= size:
 		name = "UDP_datagram_length_mismatch"
@@ -68,79 +69,6 @@ func (t *Table) badHeader(p *packet.Packet, size int) {
 func (f *flow) count(p *packet.Packet, side protocol.Side) {
 	f.packets[side]++
 	f.ipBytes[side] += uint64(p.IPLength)
-}
-
-func (t *Table) tcpPacket(p *packet.Packet) {
-	tcp := &t.tcp
-	if err := tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback); err != nil {
-		t.badHeader(p, 20)
-		return
-	}
-	src, dst := netip.AddrPortFrom(p.Src, uint16(tcp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(tcp.DstPort))
-	if !t.believes(p) {
-		f, side := t.find(p, src, dst, false)
-		t.corrupt(f, side, "bad_TCP_checksum", "TCP")
-		t.offload.tcp++
-		return
-	}
-	t.follow(p, src, dst)
-}
-
-// follow follows a segment, which t.tcp was decoded from.
-func (t *Table) follow(p *packet.Packet, src, dst netip.AddrPort) {
-	tcp := &t.tcp
-	k := identity.KeyOf(src, dst, conn.TCP, false)
-	f := t.flows[k]
-	if f != nil && f.rare != nil && f.prior != nil && f.prior.goesOnWith(src, tcp) {
-		t.remove(f, Resumed)
-		f = t.flows[k]
-	}
-	switch {
-	case f == nil:
-	case f.answered(p.Dst, tcp) != nil:
-		syn := f.syn
-		prior := t.displace(f, k)
-		_ = tcp.DecodeFromBytes(syn.Payload, gopacket.NilDecodeFeedback) // as it was before
-		t.follow(syn, dst, src)
-		_ = tcp.DecodeFromBytes(p.Payload, gopacket.NilDecodeFeedback)
-		if f = t.flows[k]; f != nil && prior != nil {
-			f.more().prior, prior.more().by = prior, f
-		}
-	case tcp.SYN && tcp.ACK && f.competes(f.sideOf(src), tcp):
-		t.compete(f, p, tcp)
-		return
-	case f.doubts(src, tcp):
-		t.doubt(f, p, src)
-		return
-	case t.reused(f, tcp):
-		t.remove(f, Reused)
-		if f = t.flows[k]; f != nil { // that it had displaced
-			t.follow(p, src, dst)
-			return
-		}
-	}
-	f, side := t.join(f, p, k, src, dst)
-	f.count(p, side)
-	if f.rare == nil && tcp.SYN && !tcp.ACK || f.settled() {
-		t.segment(f, side, p.Time, tcp, tcp.Payload, p.Length-len(tcp.Contents))
-	} else {
-		t.arrange(f, side, p)
-	}
-
-	orig, resp := &f.ends[0], &f.ends[1]
-	switch {
-	case f.timer == closeTimer:
-	case (orig.state == synSent || orig.state == synAckSent) && resp.state == inactive:
-		if f.timer != attemptTimer { // counts from the first SYN on, whatever follows
-			t.timers.start(f, attemptTimer, t.now)
-		}
-	case orig.state.handshaking() && resp.state.handshaking():
-		t.timers.start(f, briefTimer, t.now)
-	default:
-		t.timers.start(f, longTimer, t.now)
-	}
-	t.ranks.update(f)
-	t.limit(f)
 }
 
 func (t *Table) udpPacket(p *packet.Packet) {
@@ -163,7 +91,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 		t.offload.udp++
 		return
 	}
-	f.last = p.Time
+	f.tcp.Last = p.Time
 	whole := int(udp.Length)
 	if whole == 0 && p.Length > 0xffff { // RFC 2675, section 4
 		whole = p.Length
@@ -176,7 +104,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 		t.weird(f, "UDP_datagram_length_mismatch", fmt.Sprintf("%d != %d", whole, p.Length), "UDP")
 	}
 	f.bytes[side] += int64(length)
-	f.recordOnce(side, sawData, 'D')
+	f.tcp.History.Data(tcp.Side(side))
 	t.timers.start(f, briefTimer, t.now)
 	if len(udp.Payload) > 0 && whole > 0 && whole <= p.Length { // else no host takes it
 		t.feed(f, session.Event{Side: side, Time: p.Time, Data: udp.Payload})
@@ -188,7 +116,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 // expired reports whether the parser of f says that it is over.
 func (t *Table) expired(f *flow, now time.Time) (over bool) {
 	outer := t.enter(f)
-	over = f.session.Expired(t.parsers, &f.Connection, f.last, now)
+	over = f.session.Expired(t.parsers, &f.Connection, f.tcp.Last, now)
 	t.leave(f, outer)
 	return over
 }
@@ -221,7 +149,7 @@ func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]ui
 		return
 	}
 	f.bytes[side] += int64(max(p.Length-8, 0))
-	f.last = p.Time
+	f.tcp.Last = p.Time
 	t.timers.start(f, briefTimer, t.now)
 	t.ranks.update(f)
 }

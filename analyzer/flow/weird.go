@@ -36,13 +36,14 @@ func (t *Table) weird(f *flow, name, addl, source string) {
 	}
 	r := f.more()
 	r.weirds = append(r.weirds, name)
+	f.tcp.Weird()
 	if t.weirds.Allow(name, t.now) {
 		at := t.at
 		switch {
-		case !t.replayed.IsZero():
-			at = t.replayed
+		case !f.tcp.Replayed().IsZero():
+			at = f.tcp.Replayed()
 		case t.ending != notRemoved:
-			at = f.last // when it ends depends on other connections
+			at = f.tcp.Last // when it ends depends on other connections
 		}
 		t.Log(logs.NewWeird(&f.Connection, at, name, addl, source))
 	}
