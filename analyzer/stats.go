@@ -57,35 +57,35 @@ func (c *counts) add(o *counts, n int) {
 // before, but those that are not Zeek's count the whole run in the last row, which is the one with a
 // Duration.
 type statsRow struct {
-	Path string       `json:"_path"`
-	TS   logs.Seconds `json:"ts"`
-	Peer string       `json:"peer"`
-	Mem  uint64       `json:"mem,omitempty"` // MB; not in a recording's last row, which depends on the recording alone
+	Path string      `json:"_path"`
+	TS   logs.Micros `json:"ts"`
+	Peer string      `json:"peer"`
+	Mem  uint64      `json:"mem,omitempty"` // MB; not in a recording's last row, which depends on the recording alone
 
-	PktsProc    int           `json:"pkts_proc"`
-	BytesRecv   int64         `json:"bytes_recv"`
-	PktsDropped *uint64       `json:"pkts_dropped,omitempty"` // of an interface, as the next two
-	PktsLink    *uint64       `json:"pkts_link,omitempty"`    // dropped ones among them
-	PktLag      *logs.Seconds `json:"pkt_lag,omitempty"`      // how far behind the clock workers are
-	ActiveTCP   int           `json:"active_tcp_conns"`
-	ActiveUDP   int           `json:"active_udp_conns"`
-	ActiveICMP  int           `json:"active_icmp_conns"`
-	TCP         int           `json:"tcp_conns"` // that have begun
-	UDP         int           `json:"udp_conns"`
-	ICMP        int           `json:"icmp_conns"`
+	PktsProc    int          `json:"pkts_proc"`
+	BytesRecv   int64        `json:"bytes_recv"`
+	PktsDropped *uint64      `json:"pkts_dropped,omitempty"` // of an interface, as the next two
+	PktsLink    *uint64      `json:"pkts_link,omitempty"`    // dropped ones among them
+	PktLag      *logs.Micros `json:"pkt_lag,omitempty"`      // how far behind the clock workers are
+	ActiveTCP   int          `json:"active_tcp_conns"`
+	ActiveUDP   int          `json:"active_udp_conns"`
+	ActiveICMP  int          `json:"active_icmp_conns"`
+	TCP         int          `json:"tcp_conns"` // that have begun
+	UDP         int          `json:"udp_conns"`
+	ICMP        int          `json:"icmp_conns"`
 
-	Packets      int           `json:"packets"`
-	Bytes        int64         `json:"bytes"`
-	HeldBytes    int           `json:"held_bytes"`  // now, for all connections
-	Dropped      uint64        `json:"dropped"`     // by the kernel, on an interface
-	Connections  int           `json:"connections"` // that are in the table no more
-	Removed      int           `json:"removed"`     // the same, counted where hooks run: if it differs, hooks were lost
-	HooksRun     int           `json:"hooks_run"`
-	DecodeErrors int           `json:"decode_errors"`
-	BadChecksums int           `json:"bad_checksums"` // packets that were not believed
-	Evicted      int           `json:"evicted"`       // connections that a full table had no room for
-	Panics       int           `json:"panics"`
-	Duration     *logs.Seconds `json:"duration,omitempty"` // from the first frame to the last
+	Packets      int          `json:"packets"`
+	Bytes        int64        `json:"bytes"`
+	HeldBytes    int          `json:"held_bytes"`  // now, for all connections
+	Dropped      uint64       `json:"dropped"`     // by the kernel, on an interface
+	Connections  int          `json:"connections"` // that are in the table no more
+	Removed      int          `json:"removed"`     // the same, counted where hooks run: if it differs, hooks were lost
+	HooksRun     int          `json:"hooks_run"`
+	DecodeErrors int          `json:"decode_errors"`
+	BadChecksums int          `json:"bad_checksums"` // packets that were not believed
+	Evicted      int          `json:"evicted"`       // connections that a full table had no room for
+	Panics       int          `json:"panics"`
+	Duration     *logs.Micros `json:"duration,omitempty"` // from the first frame to the last
 }
 
 // LogName implements logs.Row.

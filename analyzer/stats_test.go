@@ -14,6 +14,8 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"example.com/conn/analyzer/logs"
 )
 
 // everySecond returns a capture with one UDP packet a second, each of another host.
@@ -58,12 +60,13 @@ func TestStatsCountFromRowToRow(t *testing.T) {
 	status, out, stderr := runWith(t, file)
 	require.Equal(t, 0, status, stderr)
 	got := statsRows(t, out)
-	const start, size = 1767225600, 29
+	const second, size = 1e6, 29
+	const start = 1767225600 * second
 	// A connection ends 60 seconds after its packet, the last ones with the capture.
 	want := []*statsRow{
-		{TS: start + 300, PktsProc: 301, UDP: 301, ActiveUDP: 60, Connections: 241},
-		{TS: start + 600, PktsProc: 300, UDP: 300, ActiveUDP: 60, Connections: 300},
-		{TS: start + 699, PktsProc: 99, UDP: 99, Packets: 700, Connections: 700},
+		{TS: start + 300*second, PktsProc: 301, UDP: 301, ActiveUDP: 60, Connections: 241},
+		{TS: start + 600*second, PktsProc: 300, UDP: 300, ActiveUDP: 60, Connections: 300},
+		{TS: start + 699*second, PktsProc: 99, UDP: 99, Packets: 700, Connections: 700},
 	}
 	for _, row := range want {
 		row.Path, row.Peer, row.BytesRecv, row.Removed = "stats", "analyzer", int64(row.PktsProc)*size, row.Connections
@@ -74,7 +77,7 @@ func TestStatsCountFromRowToRow(t *testing.T) {
 	}
 	require.Len(t, got, 3)
 	require.NotNil(t, got[2].Duration)
-	assert.EqualValues(t, 699, *got[2].Duration)
+	assert.Equal(t, logs.Interval(699*time.Second), *got[2].Duration)
 	got[2].Duration = nil
 	for _, row := range got {
 		row.HeldBytes = 0 // what a connection takes is not what this test is about

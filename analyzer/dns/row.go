@@ -16,33 +16,33 @@ const (
 // A Row is one row of the log dns.
 type Row struct {
 	logs.Header
-	Proto      string         `json:"proto"`
-	TransID    uint16         `json:"trans_id"`
-	RTT        *logs.Seconds  `json:"rtt,omitempty"`
-	Query      *string        `json:"query,omitempty"`
-	QClass     *uint16        `json:"qclass,omitempty"`
-	QClassName string         `json:"qclass_name,omitempty"`
-	QType      *uint16        `json:"qtype,omitempty"`
-	QTypeName  string         `json:"qtype_name,omitempty"`
-	RCode      *uint8         `json:"rcode,omitempty"`
-	RCodeName  string         `json:"rcode_name,omitempty"`
-	AA         bool           `json:"AA"`
-	TC         bool           `json:"TC"`
-	RD         bool           `json:"RD"`
-	RA         bool           `json:"RA"`
-	Z          uint8          `json:"Z"`
-	Answers    []string       `json:"answers,omitempty"` // at most maxAnswers
-	TTLs       []logs.Seconds `json:"TTLs,omitempty"`
-	Rejected   bool           `json:"rejected"`
-	OpCode     uint8          `json:"opcode"`
-	OpCodeName string         `json:"opcode_name"`
+	Proto      string        `json:"proto"`
+	TransID    uint16        `json:"trans_id"`
+	RTT        *logs.Micros  `json:"rtt,omitempty"`
+	Query      *string       `json:"query,omitempty"`
+	QClass     *uint16       `json:"qclass,omitempty"`
+	QClassName string        `json:"qclass_name,omitempty"`
+	QType      *uint16       `json:"qtype,omitempty"`
+	QTypeName  string        `json:"qtype_name,omitempty"`
+	RCode      *uint8        `json:"rcode,omitempty"`
+	RCodeName  string        `json:"rcode_name,omitempty"`
+	AA         bool          `json:"AA"`
+	TC         bool          `json:"TC"`
+	RD         bool          `json:"RD"`
+	RA         bool          `json:"RA"`
+	Z          uint8         `json:"Z"`
+	Answers    []string      `json:"answers,omitempty"` // at most maxAnswers
+	TTLs       []logs.Micros `json:"TTLs,omitempty"`
+	Rejected   bool          `json:"rejected"`
+	OpCode     uint8         `json:"opcode"`
+	OpCodeName string        `json:"opcode_name"`
 
 	start  time.Time
 	texts  int  // bytes of Query and Answers
 	paired bool // a query and its reply are in it
 
 	// What the pointers above point to once it is known.
-	rtt           logs.Seconds
+	rtt           logs.Micros
 	query         string
 	qclass, qtype uint16
 	rcode         uint8
@@ -173,7 +173,7 @@ func (r *Row) answer(m *message, text string, now time.Time) {
 		return
 	}
 	r.Answers = append(r.Answers, text)
-	r.TTLs = append(r.TTLs, logs.Seconds(m.record.ttl))
+	r.TTLs = append(r.TTLs, logs.Interval(time.Duration(m.record.ttl)*time.Second))
 	r.texts += len(text)
 	if r.full() {
 		m.weird("log_container_field_truncated", "dns")

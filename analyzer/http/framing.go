@@ -25,7 +25,7 @@ type framing struct {
 }
 
 // fieldNames are the fields of a request's and of a reply's header that matter.
-var fieldNames = [2]lines.Names{
+var fieldNames = [2]*lines.Names{
 	lines.NewNames(append([]string{
 		"Content-Length", "Transfer-Encoding", "Content-Encoding", "Expect", "Connection",
 		"Host", "Referer", "User-Agent", "Origin", "Authorization", "Proxy-Authorization",

@@ -45,10 +45,11 @@ type Row struct {
 
 	// What the pointers above point to once it is known.
 	host, uri, referrer, userAgent, origin, statusMsg, infoMsg, username string
+	statusCode                                                           int
 }
 
-// rowSize is what a row takes besides the bytes of its strings: also what its status points to.
-const rowSize = int(unsafe.Sizeof(Row{})) + 8
+// rowSize is what a row takes besides the bytes of its strings.
+const rowSize = int(unsafe.Sizeof(Row{}))
 
 // A transaction is a request and its reply.
 type transaction struct {
@@ -69,8 +70,13 @@ type transactions struct {
 
 func (t *transactions) held() int { return cap(t.pending)*int(unsafe.Sizeof(transaction{})) + t.size }
 
+// index returns where the transaction at a place is in pending, or would be if it is not. Nearly
+// always there are one or two.
 func (t *transactions) index(place int) (i int, ok bool) {
-	return slices.BinarySearchFunc(t.pending, place, func(t transaction, place int) int { return t.place - place })
+	for i < len(t.pending) && t.pending[i].place < place {
+		i++
+	}
+	return i, i < len(t.pending) && t.pending[i].place == place
 }
 
 // find returns the transaction at a place, nil if there is none. It is good until transactions are
@@ -167,7 +173,7 @@ func (s *state) onReply(c *conn.Connection, line statusLine) {
 	if r == nil {
 		return
 	}
-	r.StatusCode, r.Version = new(line.code), line.version
+	r.statusCode, r.StatusCode, r.Version = line.code, &r.statusCode, line.version
 	s.set(c, r, &r.StatusMsg, &r.statusMsg, line.reason)
 	if informational(line.code) {
 		r.InfoCode = line.code

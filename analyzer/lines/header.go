@@ -1,42 +1,42 @@
 package lines
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
-// Names are the names of header fields that a protocol wants, as it writes them, by their lower
-// case.
-type Names map[string]string
+// Names are the names of the header fields that a protocol wants, by length.
+type Names [maxName + 1][]string
 
-// maxName is longer than the names that anybody wants.
-const maxName = 32
+const maxName = 31 // bytes of a wanted name
 
-// NewNames returns a set of names. None is longer than 31 bytes.
-func NewNames(names ...string) Names {
-	n := make(Names, len(names))
+// NewNames returns a set of names, spelled as [Field.Name] will have them. None is longer than 31
+// bytes.
+func NewNames(names ...string) *Names {
+	n := new(Names)
 	for _, name := range names {
-		n[string(bytes.ToLower([]byte(name)))] = name
+		n[len(name)] = append(n[len(name)], name)
 	}
 	return n
 }
 
 // field returns the name of the field that a line begins, empty if it is not wanted or if the line
 // begins none, and what follows the colon.
-func (n Names) field(line []byte) (name string, value []byte) {
-	var lower [maxName]byte
+func (n *Names) field(line []byte) (name string, value []byte) {
 	i := 0
-	for ; i < len(line) && line[i] > ' ' && line[i] < 0x7f && line[i] != ':'; i++ {
-		if i == maxName {
+	for i < len(line) && line[i] > ' ' && line[i] < 0x7f && line[i] != ':' {
+		if i++; i > maxName {
 			return "", nil
 		}
-		lower[i] = line[i]
-		if 'A' <= line[i] && line[i] <= 'Z' {
-			lower[i] += 'a' - 'A'
+	}
+	for _, name := range n[i] {
+		if strings.EqualFold(name, string(line[:i])) {
+			if rest := SkipBlanks(line[i:]); len(rest) > 0 && rest[0] == ':' {
+				return name, rest[1:]
+			}
 		}
 	}
-	rest := SkipBlanks(line[i:])
-	if len(rest) == 0 || rest[0] != ':' {
-		return "", nil
-	}
-	return n[string(lower[:i])], rest[1:]
+	return "", nil
 }
 
 // A Field is a field of a header.
@@ -81,7 +81,7 @@ type Header struct {
 // Line takes a line of the block, which ends with an empty line that is not for it. after is what
 // has already come after the line. Fields that are complete are given to yield: that of a line that
 // is too long does not go on.
-func (h *Header) Line(l Line, after []byte, names Names, yield func(Field)) {
+func (h *Header) Line(l Line, after []byte, names *Names, yield func(Field)) {
 	line := l.Text
 	if blank(line[0]) && h.begun {
 		h.fold = true

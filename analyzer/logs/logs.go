@@ -3,6 +3,7 @@
 package logs
 
 import (
+	"math"
 	"net/netip"
 	"strconv"
 	"time"
@@ -16,7 +17,7 @@ import (
 // a value.
 type Header struct {
 	Path  string     `json:"_path"` // the log's name
-	TS    Seconds    `json:"ts"`
+	TS    Micros     `json:"ts"`
 	UID   string     `json:"uid"`
 	OrigH netip.Addr `json:"id.orig_h"`
 	OrigP uint16     `json:"id.orig_p"`
@@ -49,20 +50,37 @@ func NewHeader(path string, c *conn.Connection, ts time.Time) Header {
 	}
 }
 
-// Seconds is a time since 1970 or an interval, in JSON a number with microseconds, as Zeek writes
-// both.
-type Seconds float64
+// Micros is a time since 1970 or an interval, in microseconds. In JSON it is a number of seconds
+// with six decimals, as Zeek writes both.
+type Micros int64
 
 // Time returns t as rows have it.
-func Time(t time.Time) Seconds { return Seconds(float64(t.UnixMicro()) / 1e6) }
+func Time(t time.Time) Micros { return Micros(t.UnixMicro()) }
 
-// Interval returns d as rows have it. A field that may be unset is a *Seconds: new(Interval(d)).
-func Interval(d time.Duration) Seconds { return Seconds(float64(d.Microseconds()) / 1e6) }
+// Interval returns d as rows have it. A field that may be unset is a *Micros: new(Interval(d)).
+func Interval(d time.Duration) Micros { return Micros(d.Microseconds()) }
 
-// MarshalJSON writes s with six decimals.
-func (s Seconds) MarshalJSON() ([]byte, error) { return s.append(nil), nil }
+// MarshalJSON writes m in seconds.
+func (m Micros) MarshalJSON() ([]byte, error) { return m.append(make([]byte, 0, 24)), nil }
 
-func (s Seconds) append(b []byte) []byte { return strconv.AppendFloat(b, float64(s), 'f', 6, 64) }
+// UnmarshalJSON reads what MarshalJSON writes.
+func (m *Micros) UnmarshalJSON(b []byte) error {
+	seconds, err := strconv.ParseFloat(string(b), 64)
+	*m = Micros(math.Round(seconds * 1e6))
+	return err
+}
+
+func (m Micros) append(b []byte) []byte {
+	n := uint64(m)
+	if m < 0 {
+		b, n = append(b, '-'), -n
+	}
+	b = strconv.AppendUint(b, n/1e6, 10)
+	point := len(b)
+	b = strconv.AppendUint(b, 1e6+n%1e6, 10) // seven digits, of which the point replaces the first
+	b[point] = '.'
+	return b
+}
 
 // MaxText is how many bytes of a text from the network a row keeps.
 const MaxText = 4096

@@ -72,14 +72,27 @@ func TestTextIsCut(t *testing.T) {
 }
 
 func TestTimesHaveMicroseconds(t *testing.T) {
-	for want, s := range map[string]logs.Seconds{
+	for want, s := range map[string]logs.Micros{
 		"-0.000001": logs.Time(time.Unix(0, -1000)), "0.999999": logs.Time(time.Unix(0, 999_999_999)),
 		"0.000000": logs.Interval(999), "3600.000001": logs.Interval(time.Hour + 1999),
+		"1700000000.123456": logs.Time(time.Unix(1_700_000_000, 123_456_789)), "-1.500000": logs.Interval(-1500 * time.Millisecond),
+		"9223372036854.775807": math.MaxInt64, "-9223372036854.775808": math.MinInt64,
 	} {
 		b, err := json.Marshal(s)
 		require.NoError(t, err)
 		assert.Equal(t, want, string(b))
 	}
+}
+
+func TestTimesAreReadBack(t *testing.T) {
+	for _, want := range []logs.Micros{0, 1, -1, 1_700_000_000_123_457, -1_500_000} {
+		b, err := json.Marshal(want)
+		require.NoError(t, err)
+		var got logs.Micros
+		require.NoError(t, json.Unmarshal(b, &got))
+		assert.Equal(t, want, got)
+	}
+	assert.Error(t, json.Unmarshal([]byte(`"1"`), new(logs.Micros)))
 }
 
 type row struct {

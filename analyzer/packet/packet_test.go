@@ -48,7 +48,7 @@ func (r *recorder) Log(row logs.Row) {
 	t := row.(*logs.Tunnel)
 	r.tunnels = append(r.tunnels, strings.Join([]string{t.Path, t.UID,
 		netip.AddrPortFrom(t.OrigH, t.OrigP).String(), netip.AddrPortFrom(t.RespH, t.RespP).String(), t.Type, t.Action}, " "))
-	r.ended = append(r.ended, time.UnixMicro(int64(float64(t.TS)*1e6)).UTC())
+	r.ended = append(r.ended, time.UnixMicro(int64(t.TS)).UTC())
 }
 
 // names returns the names of the weirds without what is added to them.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"example.com/conn"
+	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/protocol"
 	. "example.com/conn/analyzer/protocol/protocoltest"
 )
@@ -218,7 +219,7 @@ func TestPieces(t *testing.T) {
 			assert.Equal(t, "C", row.History)
 			row, _, _ = datagrams(t, turns[:len(turns)-1]...)
 			assert.Empty(t, row.History, "the last is missing")
-			assert.Equal(t, Start.Unix(), int64(row.TS), "the row is of the first record")
+			assert.Equal(t, logs.Time(Start), row.TS, "the row is of the first record")
 		})
 	}
 	row, _, _ := datagrams(t, Orig(datagram(handshake, 0, 0, fragment(m, 0, 0, 40))), Orig(datagram(handshake, 0, 1, fragment(m, 1, 40, end))))
