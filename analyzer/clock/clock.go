@@ -1,41 +1,47 @@
-// Package clock tells the time of a capture from the timestamps of its packets, which may be wrong.
+// Package clock derives the time of a capture from the timestamps of its packets, some of which may
+// be wrong.
 package clock
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// A Clock follows the timestamps of a capture. It decides of each packet what time it was sent at,
-// and how much time the capture has seen pass. The zero value is ready to use.
+// A Clock follows the timestamps of a capture. For each packet it decides when the packet was sent
+// and how much capture time has passed. The zero value is ready to use.
 //
-// A timestamp that neither precedes the clock by more than slack nor is more than leap ahead of it
-// is believed at once. Any other is a jump: it waits until the packets that follow decide. The
-// capture was silent, or its clock was set, if the next confirmations timestamps go on from there;
-// the timestamp is wrong if they return. So up to confirmations wrong timestamps in a row cost
-// nothing.
+// A timestamp is believed at once if it is at most slack behind the clock and at most leap ahead of
+// it. Any other is a jump, and waits for later packets to decide. If a later timestamp is near the
+// clock again, the jump was wrong. If confirmations of the next window timestamps continue from the
+// jump, the capture was silent or its clock was set. So up to confirmations wrong timestamps in a
+// row cost nothing, even in a capture so sparse that every packet is a jump.
 //
-// Invariant: Now never goes back, and no believed timestamp is after it. A clock that was set back
-// does not stop it: from then on, offset is added to timestamps.
+// Invariant: Now never goes back, and no believed timestamp is after it. A clock that is set back
+// does not stop Now: from then on, offset is added to timestamps.
 type Clock struct {
 	now     time.Time
 	last    time.Time     // the latest timestamp that was believed
 	offset  time.Duration // from timestamps to now; never negative
 	other   time.Duration // the offset before the clock was set back: packets of two clocks may alternate
 	newFile bool          // no timestamp was believed since NewFile
-	waiting []time.Time   // timestamps of the jump that is not decided
+	flushed time.Time     // the timestamp that Flush refuted, if none has been believed since
+	waiting []time.Time   // undecided timestamps, at most window+1; the first is a jump
 	decided []Reading
 }
 
 // A Reading is what a Clock says about one packet.
 type Reading struct {
-	Time time.Time // the packet's timestamp; if that is wrong, the last one before it that is not
+	Time time.Time // the packet's timestamp or, if that is wrong, the last right one before it
 	Now  time.Time // when the packet came, for timeouts; never goes back
 }
 
 const (
-	slack         = time.Second // by which timestamps of several queues or cards are out of order
+	slack         = time.Second // how far packets of several queues or cards may be out of order
 	leap          = time.Second // shorter than every timeout
 	confirmations = 3
+	window        = 2 * confirmations
 	plausible     = 2 * time.Hour        // a silence that needs no confirmation if no packet follows
-	year          = 365 * 24 * time.Hour // a silence after the first packet; more, and that packet is wrong
+	year          = 365 * 24 * time.Hour // the longest silence after the first packet; beyond, its timestamp is wrong
 )
 
 // Now returns the time of the latest reading, zero if there was none.
@@ -44,9 +50,9 @@ func (c *Clock) Now() time.Time { return c.now }
 // Last returns the latest timestamp that was believed, zero if there was none.
 func (c *Clock) Last() time.Time { return c.last }
 
-// Add takes the timestamp of the next packet. It returns the readings of the packets that it
-// decides, in the order of Add: none while a jump waits, and several once it is decided. They are
-// good until the next call.
+// Add takes the timestamp of the next packet. It returns the readings that this decides, in the
+// order of Add: none while a jump waits, and several when it is decided. They are valid until the
+// next call.
 func (c *Clock) Add(t time.Time) []Reading {
 	t = clamp(t)
 	c.decided = c.decided[:0]
@@ -54,55 +60,92 @@ func (c *Clock) Add(t time.Time) []Reading {
 		c.begin(t)
 		return c.decided
 	}
-	d := c.ahead(t)
-	switch {
-	case -slack <= d && d <= leap:
-		c.refute()
+	if len(c.waiting) == 0 && near(c.ahead(t)) { // nearly all of them
 		c.believe(t)
 		return c.decided
-	case c.other != c.offset && -slack <= d-c.offset+c.other && d-c.offset+c.other <= leap:
-		c.refute()
-		c.offset, c.other = c.other, c.offset
-		c.believe(t)
-		return c.decided
-	}
-	if n := len(c.waiting); n > 0 {
-		sameSide := (c.ahead(c.waiting[0]) < 0) == (d < 0)
-		if !sameSide || t.Sub(c.waiting[n-1]) < -slack {
-			c.refute()
-		}
 	}
 	c.waiting = append(c.waiting, t)
-	if len(c.waiting) > confirmations {
-		c.confirm()
+	for c.decide() {
 	}
 	return c.decided
 }
 
-// Flush decides about the packets that wait, as none may follow: a jump ahead is
-// believed if it is plausible.
-func (c *Clock) Flush() []Reading {
-	c.decided = c.decided[:0]
-	switch n := len(c.waiting); {
-	case n == 0:
-	case c.now.IsZero():
-		c.now, c.last = c.waiting[0], c.waiting[0]
-		c.confirm()
-	case n > 1:
-		c.confirm()
-	default:
-		if d := c.ahead(c.waiting[0]); c.newFile || 0 < d && d <= plausible {
-			c.confirm()
+// decide decides about the first waiting timestamps, if it can.
+func (c *Clock) decide() bool {
+	for i, t := range c.waiting {
+		if near(c.ahead(t)) {
+			c.refute(i)
+			c.believe(c.next())
+			return true
+		}
+		if near(c.ahead(t) - c.offset + c.other) {
+			c.refute(i)
+			c.offset, c.other = c.other, c.offset
+			c.believe(c.next())
+			return true
 		}
 	}
-	c.refute()
+	for i, n := range c.chains() {
+		if n > confirmations {
+			c.refute(i)
+			c.confirm()
+			return true
+		}
+	}
+	if len(c.waiting) > window {
+		c.refute(1)
+		return true
+	}
+	return false
+}
+
+// Flush decides about the waiting timestamps now, because no packet may follow. The jump that the
+// most timestamps continue from is believed; one that none continues from only if it is plausible,
+// or continues from the timestamp that the Flush before refuted.
+func (c *Clock) Flush() []Reading {
+	c.decided = c.decided[:0]
+	if c.now.IsZero() && len(c.waiting) > 0 {
+		c.now = c.waiting[0]
+	}
+	for c.decide() || c.flush() {
+	}
 	return c.decided
 }
 
-// NewFile says that the next packet is the first of another file. If that is older than the one
-// before, the files are out of order or the clock was set between them; nothing that went on in one
-// goes on in the other, so the time between them counts as idle. Call Flush before.
-func (c *Clock) NewFile() { c.newFile = !c.now.IsZero() }
+// flush decides about the first waiting timestamps as Flush does. It reports whether there were any.
+func (c *Clock) flush() bool {
+	best, most := 0, 0
+	for i, n := range c.chains() {
+		if n == 1 && !c.plausible(c.waiting[i]) {
+			n = 0
+		}
+		if n > most {
+			best, most = i, n
+		}
+	}
+	switch {
+	case most > 0:
+		c.refute(best)
+		c.confirm()
+	case len(c.waiting) > 0:
+		c.flushed = c.waiting[0]
+		c.refute(1)
+	default:
+		return false
+	}
+	return true
+}
+
+// plausible reports whether the jump to t may be right although no timestamp continues from it.
+func (c *Clock) plausible(t time.Time) bool {
+	d := c.ahead(t)
+	return c.newFile || 0 < d && d <= plausible || !c.flushed.IsZero() && continues(c.flushed, t)
+}
+
+// NewFile says that the next packet is the first of another file. If its timestamp is older than
+// the one before, the files are out of order or the clock was set between them; no connection
+// continues from one file in the other, so the time between them counts as idle. Call Flush before.
+func (c *Clock) NewFile() { c.newFile = true }
 
 // begin finds a timestamp to start from: the first one, unless the next two are both far from it.
 func (c *Clock) begin(t time.Time) {
@@ -125,29 +168,59 @@ func (c *Clock) begin(t time.Time) {
 // ahead returns how far t is ahead of the clock.
 func (c *Clock) ahead(t time.Time) time.Duration { return t.Add(c.offset).Sub(c.now) }
 
+// near reports whether a timestamp that is d ahead of the clock is believed at once.
+func near(d time.Duration) bool { return -slack <= d && d <= leap }
+
+// continues reports whether a packet with timestamp t may come after one with timestamp before.
+func continues(before, t time.Time) bool { return t.Sub(before) >= -slack }
+
+// chains returns, for each waiting timestamp, the length of the longest chain that begins with it:
+// of timestamps that continue from one another, all of them ahead of the clock or all behind it.
+func (c *Clock) chains() []int {
+	var lengths [window + 1]int
+	for i := len(c.waiting) - 1; i >= 0; i-- {
+		t := c.waiting[i]
+		for j, later := range c.waiting[i+1:] {
+			if continues(t, later) && (c.ahead(t) < 0) == (c.ahead(later) < 0) {
+				lengths[i] = max(lengths[i], lengths[i+1+j])
+			}
+		}
+		lengths[i]++
+	}
+	return lengths[:len(c.waiting)]
+}
+
+// next takes the first waiting timestamp off the list.
+func (c *Clock) next() time.Time {
+	t := c.waiting[0]
+	c.waiting = slices.Delete(c.waiting, 0, 1)
+	return t
+}
+
 // believe reads the clock at t.
 func (c *Clock) believe(t time.Time) {
 	if c.ahead(t) > 0 {
 		c.now = t.Add(c.offset)
 	}
-	c.last, c.newFile = t, false
+	c.last, c.newFile, c.flushed = t, false, time.Time{}
 	c.decided = append(c.decided, Reading{t, c.now})
 }
 
-// refute gives the packets that wait the time of the one before them.
-func (c *Clock) refute() {
-	for range c.waiting {
+// refute gives the first n waiting packets the time of the one before them.
+func (c *Clock) refute(n int) {
+	for range n {
 		c.decided = append(c.decided, Reading{c.last, c.now})
 	}
-	c.waiting = c.waiting[:0]
+	c.waiting = slices.Delete(c.waiting, 0, n)
 }
 
-// confirm believes the timestamps that wait.
+// confirm believes the first waiting timestamp, a jump.
 func (c *Clock) confirm() {
-	d := c.ahead(c.waiting[0])
+	t := c.next()
+	d := c.ahead(t)
 	other := d - c.offset + c.other
 	switch {
-	case other >= -slack && (d < 0 || other < d):
+	case other > 0 && (d < 0 || other < d):
 		c.offset, c.other = c.other, c.offset
 	case d < 0:
 		c.other = c.offset
@@ -156,16 +229,13 @@ func (c *Clock) confirm() {
 			c.offset -= d
 		}
 	}
-	for _, t := range c.waiting {
-		c.believe(t)
-	}
-	c.waiting = c.waiting[:0]
+	c.believe(t)
 }
 
-// earliest and latest bound timestamps, so that a difference of two fits into a Duration.
+// earliest and latest bound timestamps, so that the difference of two fits in a Duration.
 var (
 	earliest = time.Unix(0, 0).UTC()
-	latest   = time.Unix(1<<32-1, 0).UTC() // what pcap has room for
+	latest   = time.Unix(1<<32-1, 0).UTC() // the latest that pcap can represent
 )
 
 func clamp(t time.Time) time.Time {

@@ -33,6 +33,7 @@ func TestClock(t *testing.T) {
 	for name, test := range map[string]struct{ in, times, nows []float64 }{
 		"steady":                        {[]float64{0, .5, 1}, []float64{0, .5, 1}, []float64{0, .5, 1}},
 		"reordered a little":            {[]float64{0, .5, .2, 1}, []float64{0, .5, .2, 1}, []float64{0, .5, .5, 1}},
+		"reordered by a second":         {[]float64{0, 1, 0, 2}, []float64{0, 1, 0, 2}, []float64{0, 1, 1, 2}},
 		"one packet":                    {[]float64{7}, []float64{7}, []float64{7}},
 		"silence":                       {[]float64{0, hour, hour + 1}, []float64{0, hour, hour + 1}, []float64{0, hour, hour + 1}},
 		"silences between packets":      {[]float64{0, 10, 20, 30, 40, 50}, []float64{0, 10, 20, 30, 40, 50}, []float64{0, 10, 20, 30, 40, 50}},
@@ -46,6 +47,27 @@ func TestClock(t *testing.T) {
 		"the first in the future":       {[]float64{years, 0, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
 		"the first in the past":         {[]float64{-years, 0, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
 		"the second in the future":      {[]float64{0, years, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
+		"set back in the last two":      {[]float64{0, 1, -hour, -hour + .1}, []float64{0, 1, -hour, -hour + .1}, []float64{0, 1, 1, 1.1}},
+		"sparse, one in the past": {
+			[]float64{0, 100, 200, -years, 300, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 200, 300, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 200, 300, 400, 500, 600, 700}},
+		"sparse, one in the future": {
+			[]float64{0, 100, 200, 300, years, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 300, 300, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 300, 300, 400, 500, 600, 700}},
+		"sparse, three in the past": {
+			[]float64{0, 100, 200, -years, -years, -years, 300, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 200, 200, 200, 300, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 200, 200, 200, 300, 400, 500, 600, 700}},
+		"sparse, three in the future": {
+			[]float64{0, 100, 200, years, years, years, 300, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 200, 200, 200, 300, 400, 500, 600, 700},
+			[]float64{0, 100, 200, 200, 200, 200, 300, 400, 500, 600, 700}},
+		"sparse, the last in the past":          {[]float64{0, 100, 200, 300, -years}, []float64{0, 100, 200, 300, 300}, []float64{0, 100, 200, 300, 300}},
+		"sparse, the last in the future":        {[]float64{0, 100, 200, 300, years}, []float64{0, 100, 200, 300, 300}, []float64{0, 100, 200, 300, 300}},
+		"sparse, the last but one in the past":  {[]float64{0, 100, 200, -years, 300}, []float64{0, 100, 200, 200, 300}, []float64{0, 100, 200, 200, 300}},
+		"timestamps that continue from nothing": {[]float64{0, 800, 700, 600, 500, 400, 300, 200, 100, .5}, []float64{0, 0, 0, 0, 0, 0, 0, 0, 0, .5}, []float64{0, 0, 0, 0, 0, 0, 0, 0, 0, .5}},
 		"set back": {
 			[]float64{0, 1, -hour, -hour + 1, -hour + 2, -hour + 3, -hour + 103, -hour + 104},
 			[]float64{0, 1, -hour, -hour + 1, -hour + 2, -hour + 3, -hour + 103, -hour + 104},
@@ -54,6 +76,14 @@ func TestClock(t *testing.T) {
 			[]float64{0, 1, 2, 3, hour + 3, hour + 4, hour + 4, hour + 5, 5, 6, 7, 7, hour + 8, hour + 20, hour + 20, hour + 20, hour + 20, 21, 22},
 			[]float64{0, 1, 2, 3, hour + 3, hour + 4, hour + 4, hour + 5, 5, 6, 7, 7, hour + 8, hour + 20, hour + 20, hour + 20, hour + 20, 21, 22},
 			[]float64{0, 1, 2, 3, hour + 3, hour + 4, hour + 4, hour + 5, hour + 5, hour + 6, hour + 7, hour + 7, hour + 8, hour + 20, hour + 20, hour + 20, hour + 20, hour + 21, hour + 22}},
+		"two clocks, the faster one first after a silence": {
+			[]float64{0, hour, hour + 1, hour + 2, hour + 3, 4, 5, 6, 7, hour + 40, hour + 40, hour + 41, hour + 41, 42},
+			[]float64{0, hour, hour + 1, hour + 2, hour + 3, 4, 5, 6, 7, hour + 40, hour + 40, hour + 41, hour + 41, 42},
+			[]float64{0, hour, hour + 1, hour + 2, hour + 3, hour + 3, hour + 4, hour + 5, hour + 6, hour + 40, hour + 40, hour + 41, hour + 41, hour + 41}},
+		"set back twice, then back and forth": {
+			[]float64{0, 0, -hour, -hour, -hour, -hour, -2 * hour, -2 * hour, -2 * hour, -2 * hour, -hour + 1, -2*hour + 1},
+			[]float64{0, 0, -hour, -hour, -hour, -hour, -2 * hour, -2 * hour, -2 * hour, -2 * hour, -hour + 1, -2*hour + 1},
+			[]float64{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			times, nows := readings(test.in...)
@@ -75,6 +105,43 @@ func TestFileOutOfOrderCountsAsIdle(t *testing.T) {
 	assert.Len(t, c.Add(at(-3597)), 4)
 	assert.Equal(t, at(1).Add(3604*time.Second), c.Now())
 	assert.Equal(t, at(-3597), c.Last())
+}
+
+func TestOnlyPacketOfFileOutOfOrder(t *testing.T) {
+	var c Clock
+	c.Add(at(0))
+	c.Flush()
+	c.NewFile()
+	assert.Empty(t, c.Add(at(-3600)))
+	assert.Equal(t, []Reading{{at(-3600), at(3600)}}, c.Flush())
+	c.Add(at(-7200))
+	assert.Equal(t, []Reading{{at(-3600), at(3600)}}, c.Flush(), "the second packet of the file has the wrong time")
+}
+
+// After a silence that is too long to believe a single packet, as on a quiet pipe, the second one
+// that comes after a pause is believed.
+func TestSecondJumpAfterPauses(t *testing.T) {
+	const day = 86400
+	for name, test := range map[string]struct {
+		second float64
+		want   time.Time
+	}{
+		"continues from the first": {day + 60, at(day + 60)},
+		"does not":                 {-day, at(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c Clock
+			c.Add(at(0))
+			c.Flush()
+			c.Add(at(day))
+			assert.Equal(t, []Reading{{at(0), at(0)}}, c.Flush())
+			c.Add(at(test.second))
+			assert.Equal(t, []Reading{{test.want, test.want}}, c.Flush())
+			c.Add(test.want)
+			c.Add(at(3 * day))
+			assert.Equal(t, []Reading{{test.want, test.want}}, c.Flush(), "the first jump after a packet that was right")
+		})
+	}
 }
 
 func TestTimestampsBeyondAllBounds(t *testing.T) {
