@@ -20,12 +20,12 @@ func (t *Table) Invariants() error {
 	var heldBy [numSizes]int
 	all := maps.Clone(t.flows)
 	for k, f := range t.flows {
-		if f.rare != nil && f.prior != nil {
-			if f.prior.by != f {
-				return fmt.Errorf("%v was displaced by something else", f.prior.ID)
+		if f.rare.displaced() != nil {
+			if f.rare.prior.rare.by != f {
+				return fmt.Errorf("%v was displaced by something else", f.rare.prior.ID)
 			}
 			k.OneWay = true // as TCP never is
-			all[k] = f.prior
+			all[k] = f.rare.prior
 		}
 	}
 	for k, f := range all {
@@ -44,7 +44,7 @@ func (t *Table) Invariants() error {
 		}
 		held += f.held
 		if f.held > 0 {
-			heldBy[f.size] += f.held
+			heldBy[f.rare.size] += f.held
 		}
 	}
 	var bytes [numSizes]int

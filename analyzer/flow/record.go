@@ -19,7 +19,7 @@ func (f *flow) exchange() {
 	f.bytes[0], f.bytes[1] = f.bytes[1], f.bytes[0]
 	f.ipBytes[0], f.ipBytes[1] = f.ipBytes[1], f.ipBytes[0]
 	if f.rare != nil {
-		f.corrupt[0], f.corrupt[1] = f.corrupt[1], f.corrupt[0]
+		f.rare.corrupt[0], f.rare.corrupt[1] = f.rare.corrupt[1], f.rare.corrupt[0]
 	}
 }
 
@@ -55,9 +55,7 @@ func (f *flow) describe(row *logs.Conn, local *networks) {
 		IPBytes: f.ipBytes,
 		IPProto: uint8(f.ID.Proto),
 	}
-	if f.rare != nil {
-		row.Parents = f.parents
-	}
+	row.Parents = f.rare.tunnels()
 	switch f.ID.Proto {
 	case conn.TCP:
 		row.Bytes = [2]int64{f.tcp.Bytes(tcp.Orig), f.tcp.Bytes(tcp.Resp)}

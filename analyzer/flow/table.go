@@ -102,7 +102,7 @@ type flow struct {
 	ipBytes [2]uint64 // of the same packets, with headers
 	bytes   [2]int64  // payload; of TCP, tcp tells
 	held    int       // bytes, as Table.ledger has it
-	*rare             // nil for most
+	rare    *rare     // nil for most; its methods take nil, and more makes it for writing
 	tcp     tcp.Conn  // of other transports it has the time of the last packet and the history alone
 	session session.Session
 }
@@ -117,6 +117,30 @@ type rare struct {
 	parents []string       // UIDs of tunnels that packets came through, at most maxParents
 	prior   *flow          // that this one displaced, or nil
 	by      *flow          // that displaced this one, or nil
+}
+
+// displaced returns the connection that this one displaced, nil if there is none.
+func (r *rare) displaced() *flow {
+	if r == nil {
+		return nil
+	}
+	return r.prior
+}
+
+// noted returns the names of the weirds that were logged.
+func (r *rare) noted() []string {
+	if r == nil {
+		return nil
+	}
+	return r.weirds
+}
+
+// tunnels returns the UIDs of the tunnels that packets came through.
+func (r *rare) tunnels() []string {
+	if r == nil {
+		return nil
+	}
+	return r.parents
 }
 
 // more returns the rare part of f, for writing.
@@ -170,8 +194,8 @@ func (t *Table) flowOf(c *conn.Connection) *flow {
 		return t.current
 	}
 	f := t.flows[identity.KeyOf(c.ID.Orig, c.ID.Resp, c.ID.Proto, false)]
-	if f != nil && f.rare != nil && f.prior != nil && &f.prior.Connection == c {
-		return f.prior
+	if f != nil && f.rare.displaced() != nil && &f.rare.prior.Connection == c {
+		return f.rare.prior
 	}
 	if f == nil || &f.Connection != c {
 		return nil
@@ -298,12 +322,12 @@ func (t *Table) forget(f *flow) {
 	switch {
 	case t.flows[k] != f:
 		t.displaced--
-		if f.by != nil {
-			f.by.prior = nil
+		if f.rare.by != nil {
+			f.rare.by.rare.prior = nil
 		}
-	case f.rare != nil && f.prior != nil:
+	case f.rare.displaced() != nil:
 		t.displaced--
-		t.flows[k], f.prior.by = f.prior, nil
+		t.flows[k], f.rare.prior.rare.by = f.rare.prior, nil
 	default:
 		delete(t.flows, k)
 	}

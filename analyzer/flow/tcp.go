@@ -34,7 +34,7 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst netip.AddrPort) {
 	k := identity.KeyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
-	if f != nil && f.rare != nil && f.prior != nil && f.prior.tcp.Continues(tcp.Side(f.prior.sideOf(src)), h) {
+	if f != nil && f.rare.displaced() != nil && f.rare.prior.tcp.Continues(tcp.Side(f.rare.prior.sideOf(src)), h) {
 		t.remove(f, Resumed)
 		f = t.flows[k]
 	}
@@ -50,7 +50,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 		t.follow(p, h, payload, src, dst)
 		return
 	case tcp.Answers:
-		syn := f.syn
+		syn := f.rare.syn
 		prior := t.displace(f, k)
 		t.follow(syn, tcp.Header(syn.Payload), nil, dst, src)
 		if f = t.flows[k]; f != nil && prior != nil {
@@ -101,7 +101,7 @@ func (t *Table) settle(f *flow, outcome tcp.Outcome) {
 // of that may be forged: an established connection is kept, for it may go on, and returned.
 func (t *Table) displace(f *flow, k identity.Key) *flow {
 	switch {
-	case f.rare != nil && f.prior != nil: // one is enough
+	case f.rare.displaced() != nil: // one is enough
 		t.remove(f, Reused)
 		f = t.flows[k]
 	case !f.tcp.Established():

@@ -26,7 +26,8 @@ func (t *Table) Weird(c *conn.Connection, name, addl string) {
 
 // knownFor reports whether no row with name is wanted any more for f.
 func (f *flow) knownFor(name string) bool {
-	return f.rare != nil && (len(f.weirds) >= maxWeirds || slices.Contains(f.weirds, name))
+	names := f.rare.noted()
+	return len(names) >= maxWeirds || slices.Contains(names, name)
 }
 
 // weird notes something in f that should not be, once for each name.
