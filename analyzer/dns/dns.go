@@ -24,7 +24,7 @@ const (
 type Parser struct {
 	owner     protocol.Owner
 	transport conn.Proto
-	msg       message // the current one; kept because it has a buffer
+	msg       message // the current one; its buffers are used again
 }
 
 // New returns a parser for DNS over the given transport, conn.UDP or conn.TCP.
@@ -150,7 +150,7 @@ func (p *Parser) begin(c *conn.Connection) *state {
 	return s
 }
 
-// message takes one message.
+// message follows one message.
 func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) protocol.Next {
 	s := p.begin(c)
 	s.seen += len(data)
@@ -159,8 +159,8 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) p
 		return protocol.More
 	}
 	m := &p.msg
-	*m = message{data: data, at: headerLen, buf: m.buf, text: m.text, owner: p.owner, conn: c}
-	defer func() { m.data, m.conn = nil, nil }()
+	*m = newMessage(data, *m)
+	defer func() { m.data = nil }()
 	m.netbios = p.transport == conn.UDP && c.ID.Resp.Port() == netbios
 	var r *Row
 	op := m.opcode()
@@ -169,17 +169,20 @@ func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) p
 		r = s.begin(c, pkt.Time, m)
 		defer s.end(c, r, m)
 	case !m.netbios:
-		m.weird("DNS_unknown_opcode", strconv.Itoa(int(op)))
+		p.owner.Weird(c, "DNS_unknown_opcode", strconv.Itoa(int(op)))
 		return protocol.More
 	}
 	if m.questions() > maxQueries {
-		m.weird("DNS_Conn_count_too_large", "")
+		p.owner.Weird(c, "DNS_Conn_count_too_large", "")
 		return protocol.Violated(s.confirmed, s.seen)
 	}
-	if !m.read(r, pkt.Time) {
-		return protocol.More
+	whole := m.read(r, pkt.Time)
+	for _, f := range m.faults {
+		p.owner.Weird(c, f.name, f.addl)
 	}
-	s.confirmed = true
-	p.owner.Confirm(c)
+	if whole {
+		s.confirmed = true
+		p.owner.Confirm(c)
+	}
 	return protocol.More
 }

@@ -2,10 +2,9 @@ package dns
 
 import (
 	"encoding/binary"
+	"slices"
 
-	"example.com/conn"
 	"example.com/conn/analyzer/logs"
-	"example.com/conn/analyzer/protocol"
 )
 
 const (
@@ -23,29 +22,36 @@ const (
 	opUpdate = 5 // of NetBIOS, a registration
 )
 
-// A message is one DNS message that is read from the front to the back, once: names that nobody
-// asks for are passed over, and those that are wanted are put together in one buffer. Neither
-// gopacket nor x/net's dnsmessage can be used: they give up at damage behind which Zeek goes on,
-// and they expand all names, which takes 30 ns for each byte of a message that is made for it.
+// A message reads one DNS message from front to back, once. It skips names that are not logged and
+// expands the others into one buffer. gopacket and x/net's dnsmessage do not serve: they stop at
+// damage behind which Zeek goes on, and they expand every name, which takes 30 ns for each byte of
+// a hostile message.
 //
-// Where a message is damaged, this reads what Zeek reads, and leaves the weird rows that it leaves.
+// Of a damaged message, it reads what Zeek reads. Its faults are what Zeek's weird.log would name;
+// a fault does not always end the reading.
 type message struct {
 	data    []byte
-	at      int    // the first byte that was not read yet
-	netbios bool   // of the NetBIOS name service, whose labels may be longer
-	record  record // the last that was read
-	buf     []byte // what name has read; at most maxName bytes
-	text    []byte // of the record, while it is put together; not much more than logs.MaxText
-
-	owner protocol.Owner // nil if nobody is to be told what is odd
-	conn  *conn.Connection
-	odd   bool
+	at      int     // offset of the next byte to read
+	netbios bool    // of the NetBIOS name service, whose labels may be longer
+	record  record  // the last one read
+	faults  []fault // in the order in which they were found, one for each name
+	buf     []byte  // the last name that was expanded; at most maxName bytes
+	text    []byte  // of the record, while it is put together; not much more than logs.MaxText
 }
 
-func (m *message) weird(name, addl string) {
-	m.odd = true
-	if m.owner != nil {
-		m.owner.Weird(m.conn, name, addl)
+// A fault is something wrong with a message.
+type fault struct{ name, addl string } // as in weird.log
+
+// newMessage returns a message that reads data, of which the header is whole. It takes the buffers
+// of old, which must not be used any more.
+func newMessage(data []byte, old message) message {
+	return message{data: data, at: headerLen, faults: old.faults[:0], buf: old.buf, text: old.text}
+}
+
+// fault adds a fault unless there is one of that name.
+func (m *message) fault(name, addl string) {
+	if !slices.ContainsFunc(m.faults, func(f fault) bool { return f.name == name }) {
+		m.faults = append(m.faults, fault{name, addl})
 	}
 }
 
@@ -94,7 +100,7 @@ func (m *message) name() []byte {
 	m.buf = m.buf[:0]
 	m.walk(true)
 	if len(m.buf) >= 255 {
-		m.weird("DNS_NAME_too_long", "")
+		m.fault("DNS_NAME_too_long", "")
 	}
 	for i, b := range m.buf {
 		m.buf[i] = lower(b)
@@ -130,25 +136,25 @@ func (m *message) walk(expand bool) {
 			*next = at + 1
 			switch jumps++; {
 			case target >= start:
-				m.weird("DNS_label_forward_compress_offset", "")
+				m.fault("DNS_label_forward_compress_offset", "")
 				return
 			case !expand:
 				return
 			case jumps > maxJumps:
-				m.weird("DNS_max_compression_chain_depth_exceeded", "")
+				m.fault("DNS_max_compression_chain_depth_exceeded", "")
 				return
 			}
 			at, end, next = target, start, &elsewhere
 			continue
 		case n > end-at:
 			*next = end
-			m.weird("DNS_label_len_gt_pkt", "")
+			m.fault("DNS_label_len_gt_pkt", "")
 			return
 		case n > maxLabel && !m.netbios:
-			m.weird("DNS_label_too_long", "")
+			m.fault("DNS_label_too_long", "")
 			return
 		case size+n+1 > maxName:
-			m.weird("DNS_label_len_gt_name_len", "")
+			m.fault("DNS_label_len_gt_name_len", "")
 			return
 		case expand:
 			m.buf = append(append(m.buf, m.data[at:at+n]...), '.') // at most maxName
@@ -173,7 +179,7 @@ func (m *message) readQuestions() (last int, ok bool) {
 		start := m.at
 		m.walk(false)
 		if m.left() < 4 {
-			m.weird("DNS_truncated_quest_too_short", "")
+			m.fault("DNS_truncated_quest_too_short", "")
 			return last, false
 		}
 		m.at += 4
@@ -197,7 +203,7 @@ func (m *message) readRecord() (ok bool) {
 	r.name = m.at
 	m.walk(false)
 	if m.left() < 4 {
-		m.weird("DNS_truncated_ans_too_short", "")
+		m.fault("DNS_truncated_ans_too_short", "")
 		return false
 	}
 	r.kind, r.class, r.ttl = m.uint16(), m.uint16(), m.uint32()
@@ -205,10 +211,10 @@ func (m *message) readRecord() (ok bool) {
 	r.end = m.at + size
 	switch {
 	case size > m.left():
-		m.weird("DNS_truncated_RR_rdlength_lt_len", "")
+		m.fault("DNS_truncated_RR_rdlength_lt_len", "")
 		return false
 	case size == 0 && m.left() > 0 && !m.update():
-		m.weird("DNS_zero_rdlength", "")
+		m.fault("DNS_zero_rdlength", "")
 		return false
 	}
 	return true

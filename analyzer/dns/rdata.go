@@ -38,7 +38,7 @@ func (m *message) rdata() (text string, logged, ok bool) {
 	if !endsWithName[m.record.kind] {
 		m.at = m.record.end
 	} else if ok && m.at != m.record.end {
-		m.weird("DNS_RR_length_mismatch", "")
+		m.fault("DNS_RR_length_mismatch", "")
 	}
 	return text, logged, ok
 }
@@ -49,7 +49,7 @@ var endsWithName = map[uint16]bool{2: true, 5: true, 6: true, 12: true, 15: true
 
 func unknown(m *message) (string, bool, bool) {
 	n := strconv.Itoa(int(m.record.kind))
-	m.weird("DNS_RR_unknown_type", n)
+	m.fault("DNS_RR_unknown_type", n)
 	return "<unknown type=" + n + ">", true, true
 }
 
@@ -94,7 +94,7 @@ func readSOA(m *message) (string, bool, bool) {
 
 func readA(m *message) (string, bool, bool) {
 	if m.record.end-m.at != 4 {
-		m.weird("DNS_RR_bad_length", "")
+		m.fault("DNS_RR_bad_length", "")
 		return "", false, false
 	}
 	return m.address(netip.AddrFrom4([4]byte(m.rest())))
@@ -103,7 +103,7 @@ func readA(m *message) (string, bool, bool) {
 // readAAAA is also for A6, of which Zeek takes the first 16 bytes for an address as well.
 func readAAAA(m *message) (string, bool, bool) {
 	if m.record.end-m.at < 16 {
-		m.weird("DNS_RR_bad_length", "")
+		m.fault("DNS_RR_bad_length", "")
 		return "", false, false
 	}
 	return m.address(netip.AddrFrom16([16]byte(m.rest())))
@@ -125,7 +125,7 @@ func (m *message) charString() (s []byte, ok bool) {
 	}
 	n := int(rest[0])
 	if n >= len(rest) {
-		m.weird("DNS_TXT_char_str_past_rdlen", "")
+		m.fault("DNS_TXT_char_str_past_rdlen", "")
 		m.at++
 		return nil, false
 	}
@@ -201,13 +201,13 @@ func readDNSKEY(m *message) (string, bool, bool) {
 	flags := m.uint16()
 	proto, algorithm := m.data[m.at], m.data[m.at+1]
 	if flags&^(zoneKey|revoked|entryPoint) != 0 {
-		m.weird("DNSSEC_DNSKEY_Invalid_Flag", strconv.Itoa(int(flags)))
+		m.fault("DNSSEC_DNSKEY_Invalid_Flag", strconv.Itoa(int(flags)))
 	}
 	if flags&(zoneKey|revoked|entryPoint) == zoneKey|revoked|entryPoint {
-		m.weird("DNSSEC_DNSKEY_Revoked_KSK", strconv.Itoa(int(flags)))
+		m.fault("DNSSEC_DNSKEY_Revoked_KSK", strconv.Itoa(int(flags)))
 	}
 	if proto != 3 {
-		m.weird("DNSSEC_DNSKEY_Invalid_Protocol", strconv.Itoa(int(proto)))
+		m.fault("DNSSEC_DNSKEY_Invalid_Protocol", strconv.Itoa(int(proto)))
 	}
 	m.zoneSigning("DNSKEY", algorithm)
 	return fmt.Sprintf("DNSKEY %d", algorithm), true, true
@@ -224,7 +224,7 @@ func (m *message) zoneSigning(record string, algorithm uint8) {
 	case algorithm >= 252 && algorithm <= 254:
 		what = [...]string{"Indirect", "PrivateDNS", "PrivateOID"}[algorithm-252]
 	}
-	m.weird("DNSSEC_"+record+"_"+what+"_ZoneSignAlgo", strconv.Itoa(int(algorithm)))
+	m.fault("DNSSEC_"+record+"_"+what+"_ZoneSignAlgo", strconv.Itoa(int(algorithm)))
 }
 
 func readDS(m *message) (string, bool, bool) {
@@ -234,9 +234,9 @@ func readDS(m *message) (string, bool, bool) {
 	algorithm, digest := m.data[m.at+2], m.data[m.at+3]
 	switch {
 	case digest == 0:
-		m.weird("DNSSEC_DS_ReservedDigestType", "0")
+		m.fault("DNSSEC_DS_ReservedDigestType", "0")
 	case digest > 4:
-		m.weird("DNSSEC_DS_unknown_DigestType", strconv.Itoa(int(digest)))
+		m.fault("DNSSEC_DS_unknown_DigestType", strconv.Itoa(int(digest)))
 	}
 	return fmt.Sprintf("DS %d %d", algorithm, digest), true, true
 }
@@ -261,14 +261,14 @@ func readLOC(m *message) (string, bool, bool) {
 	}
 	loc := m.data[m.at:]
 	if loc[0] != 0 {
-		m.weird("DNS_LOC_version_unrecognized", strconv.Itoa(int(loc[0])))
+		m.fault("DNS_LOC_version_unrecognized", strconv.Itoa(int(loc[0])))
 	}
 	return fmt.Sprintf("LOC:  %d %d %d", loc[1], loc[2], loc[3]), true, true // size, horizontal and vertical precision
 }
 
 func readCAA(m *message) (string, bool, bool) {
 	if size := m.record.end - m.at; size < 3 || int(m.data[m.at+1]) >= size-2 {
-		m.weird("DNS_CAA_char_str_past_rdlen", "")
+		m.fault("DNS_CAA_char_str_past_rdlen", "")
 		return "", false, false
 	}
 	return "", false, true
@@ -286,7 +286,7 @@ func readOPT(m *message) (string, bool, bool) {
 		rest = rest[4+n:]
 	}
 	if len(rest) > 0 {
-		m.weird("EDNS_truncated_option", "")
+		m.fault("EDNS_truncated_option", "")
 	}
 	return "", false, len(rest) == 0
 }
@@ -294,7 +294,7 @@ func readOPT(m *message) (string, bool, bool) {
 // readSVCB is also for HTTPS: a priority, a name, and parameters.
 func readSVCB(m *message) (string, bool, bool) {
 	if m.record.end-m.at < 3 {
-		m.weird("DNS_SVCB_wrong_length", "")
+		m.fault("DNS_SVCB_wrong_length", "")
 		return "", false, false
 	}
 	m.uint16()
@@ -307,10 +307,10 @@ func readSVCB(m *message) (string, bool, bool) {
 		const alpn, port = 1, 3
 		switch {
 		case key == alpn && !charStrings(rest[:n]):
-			m.weird("DNS_SVCB_alpn_length_invalid", "")
+			m.fault("DNS_SVCB_alpn_length_invalid", "")
 			return "", false, false
 		case key == port && n != 2:
-			m.weird("DNS_SVCB_port_length_invalid", "")
+			m.fault("DNS_SVCB_port_length_invalid", "")
 			return "", false, false
 		}
 		rest = rest[n:]

@@ -43,7 +43,7 @@ func plausible(data []byte) (whole, begun bool) {
 	if len(data) < 2+headerLen {
 		return false, true
 	}
-	m := message{data: data[2:min(end, len(data))], at: headerLen}
+	m := newMessage(data[2:min(end, len(data))], message{})
 	const question, record = 5, 11 // bytes at least
 	records := m.answers() + m.authority() + m.additional()
 	switch op := m.opcode(); {
@@ -77,5 +77,5 @@ func (m *message) wellFormed() bool {
 		}
 		m.at += n
 	}
-	return !m.odd && m.left() == 0
+	return len(m.faults) == 0 && m.left() == 0
 }

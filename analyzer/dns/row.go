@@ -176,7 +176,7 @@ func (r *Row) answer(m *message, text string, now time.Time) {
 	r.TTLs = append(r.TTLs, logs.Interval(time.Duration(m.record.ttl)*time.Second))
 	r.texts += len(text)
 	if r.full() {
-		m.weird("log_container_field_truncated", "dns")
+		m.fault("log_container_field_truncated", "dns")
 	}
 }
 
