@@ -189,18 +189,16 @@ func TestHeldIsWhatIsReachable(t *testing.T) {
 		"a burst":         append(append([]Turn(nil), several...), answer(0, "a"), answer(1, "a")),
 		"replies, one ID": {answer(1, "a"), answer(1, "a"), answer(1, "a"), answer(1, "a"), answer(1, "a"), answer(1, "a")},
 	} {
-		real, held := reachable(t, 2000, turns...)
-		assert.InDelta(t, 1, float64(held+100)/float64(real+100), 0.35, "%s: held %d, reachable %d", name, held, real)
+		t.Run(name, func(t *testing.T) {
+			real, held := reachable(t, 2000, turns...)
+			assert.InDelta(t, 1, float64(held+100)/float64(real+100), 0.35, "%s: held %d, reachable %d", name, held, real)
+		})
 	}
 }
 
 // discard is an owner that keeps nothing.
 type discard struct{ protocol.Owner }
 
-func (discard) Register(c *conn.Connection, hk conn.RemovalHook) bool { return conn.Register(c, hk) }
-func (discard) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
-	return conn.Unregister(c, hk)
-}
 func (discard) Log(logs.Row)                           {}
 func (discard) Confirm(*conn.Connection)               {}
 func (discard) Weird(*conn.Connection, string, string) {}

@@ -327,23 +327,27 @@ func TestReplyFirst(t *testing.T) {
 		assert.Zero(t, n)
 		assert.Equal(t, protocol.Flip, next)
 	}
-	for i, tt := range []struct {
+	for name, tt := range map[string]struct {
 		side protocol.Side
 		resp string
 		data string
 	}{
-		{protocol.Resp, server, string(reply)}, {protocol.Orig, server, query(1, "a").Data},
-		{protocol.Orig, "224.0.0.251:5353", string(reply)}, {protocol.Orig, server, string(reply[:headerLen-1])},
+		"a reply from the responder":   {protocol.Resp, server, string(reply)},
+		"a query":                      {protocol.Orig, server, query(1, "a").Data},
+		"a reply to a multicast group": {protocol.Orig, "224.0.0.251:5353", string(reply)},
+		"less than a header":           {protocol.Orig, server, string(reply[:headerLen-1])},
 	} {
-		c := Conn()
-		c.ID.Resp = netip.MustParseAddrPort(tt.resp)
-		for range 2 {
-			n, next := p.Data(c, at(tt.side), []byte(tt.data))
-			assert.Equal(t, len(tt.data), n, i)
-			assert.Equal(t, protocol.More, next)
-		}
-		_, next := p.Data(c, at(protocol.Orig), reply)
-		assert.Equal(t, protocol.More, next, "not later")
+		t.Run(name, func(t *testing.T) {
+			c := Conn()
+			c.ID.Resp = netip.MustParseAddrPort(tt.resp)
+			for range 2 {
+				n, next := p.Data(c, at(tt.side), []byte(tt.data))
+				assert.Equal(t, len(tt.data), n)
+				assert.Equal(t, protocol.More, next)
+			}
+			_, next := p.Data(c, at(protocol.Orig), reply)
+			assert.Equal(t, protocol.More, next, "not later")
+		})
 	}
 	assert.Len(t, Rows(t, tcp, framed(Orig(string(reply)))...), 1, "TCP tells who has opened it")
 }
@@ -354,8 +358,10 @@ func TestExpired(t *testing.T) {
 	for _, tt := range []struct{ last, over float64 }{
 		{0, 10}, {1, 10}, {1.001, 20}, {9, 20}, {11, 20}, {11.5, 30}, {1000, 1010}, {1001, 1010}, {1002, 1020},
 	} {
-		assert.True(t, p.Expired(c, after(tt.last), after(tt.over)), "%v", tt)
-		assert.False(t, p.Expired(c, after(tt.last), after(tt.over-0.001)), "%v", tt)
+		t.Run(fmt.Sprintf("last packet after %v s", tt.last), func(t *testing.T) {
+			assert.True(t, p.Expired(c, after(tt.last), after(tt.over)))
+			assert.False(t, p.Expired(c, after(tt.last), after(tt.over-0.001)))
+		})
 	}
 	var _ protocol.Expirer = p
 }
@@ -477,26 +483,30 @@ func TestOpcodes(t *testing.T) {
 	for opcode, want := range map[int]string{
 		0: "query", 4: "notify", 5: "dynamic-update", 1: "", 2: "", 3: "", 6: "", 15: "",
 	} {
-		rows, o := observe(t, server, Orig(msg{flags: uint16(opcode) << 11, q: []string{question("a", 6)}}.encode()))
-		if want == "" {
-			assert.Empty(t, rows)
-			assert.Equal(t, []string{"DNS_unknown_opcode"}, o.Weirds)
-			assert.False(t, o.Confirmed)
-			continue
-		}
-		assert.Equal(t, want, rows[0].OpCodeName)
-		assert.EqualValues(t, opcode, rows[0].OpCode)
-		assert.Empty(t, o.Weirds)
+		t.Run(fmt.Sprint(opcode), func(t *testing.T) {
+			rows, o := observe(t, server, Orig(msg{flags: uint16(opcode) << 11, q: []string{question("a", 6)}}.encode()))
+			if want == "" {
+				assert.Empty(t, rows)
+				assert.Equal(t, []string{"DNS_unknown_opcode"}, o.Weirds)
+				assert.False(t, o.Confirmed)
+				return
+			}
+			assert.Equal(t, want, rows[0].OpCodeName)
+			assert.EqualValues(t, opcode, rows[0].OpCode)
+			assert.Empty(t, o.Weirds)
+		})
 	}
 	for opcode, want := range map[int]string{0: "netbios-query", 4: "netbios-opcode-4", 5: "netbios-registration", 6: ""} {
-		rows, o := observe(t, nbns, Orig(msg{flags: uint16(opcode) << 11, q: []string{question("a", 6)}}.encode()))
-		assert.Empty(t, o.Weirds)
-		assert.True(t, o.Confirmed)
-		if want == "" {
-			assert.Empty(t, rows)
-			continue
-		}
-		assert.Equal(t, want, rows[0].OpCodeName)
+		t.Run(fmt.Sprint(opcode), func(t *testing.T) {
+			rows, o := observe(t, nbns, Orig(msg{flags: uint16(opcode) << 11, q: []string{question("a", 6)}}.encode()))
+			assert.Empty(t, o.Weirds)
+			assert.True(t, o.Confirmed)
+			if want == "" {
+				assert.Empty(t, rows)
+				return
+			}
+			assert.Equal(t, want, rows[0].OpCodeName)
+		})
 	}
 }
 
@@ -578,14 +588,18 @@ func TestTCP(t *testing.T) {
 	lines := Rows(t, tcp, both, turns[2], turns[3], turns[4])
 	require.Len(t, lines, 3)
 	for i, want := range []string{`"trans_id":2`, `"trans_id":1`, `"query":"c"`} {
-		assert.Contains(t, lines[i], want)
-		assert.Contains(t, lines[i], `"proto":"tcp"`)
+		t.Run(want, func(t *testing.T) {
+			assert.Contains(t, lines[i], want)
+			assert.Contains(t, lines[i], `"proto":"tcp"`)
+		})
 	}
 	p := New(&Recorder{}, conn.TCP)
 	for data, want := range map[string]int{"": 0, "\x00": 0, "\x00\x00": 2, "\x00\x00\x00": 2, "\x00\x01": 0, "\x00\x01x": 3} {
-		n, next := p.Data(Conn(), protocol.Packet{Time: Start}, []byte(data))
-		assert.Equal(t, want, n, "%q", data)
-		assert.Equal(t, protocol.More, next)
+		t.Run(data, func(t *testing.T) {
+			n, next := p.Data(Conn(), protocol.Packet{Time: Start}, []byte(data))
+			assert.Equal(t, want, n)
+			assert.Equal(t, protocol.More, next)
+		})
 	}
 }
 
@@ -628,9 +642,5 @@ func TestOnlyThePortTells(t *testing.T) {
 		assert.Equal(t, "dns", p.Name())
 		assert.Equal(t, protocol.No, p.Match([]byte(query(1, "a").Data), []byte(answer(1, "a").Data)))
 		assert.True(t, p.Resumes())
-		assert.Contains(t, p.Ports(), uint16(53))
 	}
-	assert.Equal(t, []uint16{53, 137, 5353, 5355}, New(nil, conn.UDP).Ports())
-	assert.Equal(t, []uint16{53}, New(nil, conn.TCP).Ports())
-	assert.Equal(t, conn.TCP, New(nil, conn.TCP).Transport())
 }

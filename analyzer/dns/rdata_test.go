@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -88,24 +89,26 @@ func TestAnswers(t *testing.T) {
 		{257, "\x00\x02tag", "-", ""},
 		{65534, "\x08\x00\x01\x00\x01", "BIND9 signing signal", ""},
 	} {
-		m := msg{flags: isReply | aaRA, q: []string{question("a", 1)}, an: []string{rr("a", tt.kind, tt.data), a("b")}}
-		rows, o := observe(t, server, query(0, "a"), Resp(m.encode()))
-		want := []string{tt.want, "192.0.2.1"}
-		if tt.want == "-" || tt.want == "" {
-			want = want[1:]
-		}
-		assert.Equal(t, want, rows[0].Answers, "type %d", tt.kind)
-		assert.Len(t, rows[0].TTLs, len(want))
-		assert.True(t, o.Confirmed, "type %d", tt.kind)
-		if tt.weird == "" {
-			assert.Empty(t, o.Weirds, "type %d", tt.kind)
-		} else {
-			assert.Equal(t, []string{tt.weird}, o.Weirds, "type %d", tt.kind)
-		}
-		m.an = m.an[:1]
-		rows, _ = observe(t, server, query(0, "a"), Resp(m.encode()))
-		assert.Equal(t, tt.want != "-", rows[0].RTT != nil, "type %d", tt.kind)
-		assert.Equal(t, tt.want != "-", rows[0].AA, "type %d", tt.kind)
+		t.Run(fmt.Sprintf("type %d %s %s", tt.kind, tt.want, tt.weird), func(t *testing.T) {
+			m := msg{flags: isReply | aaRA, q: []string{question("a", 1)}, an: []string{rr("a", tt.kind, tt.data), a("b")}}
+			rows, o := observe(t, server, query(0, "a"), Resp(m.encode()))
+			want := []string{tt.want, "192.0.2.1"}
+			if tt.want == "-" || tt.want == "" {
+				want = want[1:]
+			}
+			assert.Equal(t, want, rows[0].Answers)
+			assert.Len(t, rows[0].TTLs, len(want))
+			assert.True(t, o.Confirmed)
+			if tt.weird == "" {
+				assert.Empty(t, o.Weirds)
+			} else {
+				assert.Equal(t, []string{tt.weird}, o.Weirds)
+			}
+			m.an = m.an[:1]
+			rows, _ = observe(t, server, query(0, "a"), Resp(m.encode()))
+			assert.Equal(t, tt.want != "-", rows[0].RTT != nil)
+			assert.Equal(t, tt.want != "-", rows[0].AA)
+		})
 	}
 }
 
@@ -168,12 +171,14 @@ func TestDamagedData(t *testing.T) {
 // little.
 func TestMessageEndsInData(t *testing.T) {
 	for kind, least := range map[int]int{6: 22, 29: 15, 43: 4, 44: 2, 46: 18, 48: 4, 50: 6, 51: 5, 65534: 5} {
-		for _, n := range []int{least - 1, least} {
-			m := msg{flags: isReply, an: []string{rr("a", kind, strings.Repeat("\x00", n))}}
-			rows, o := observe(t, server, Resp(m.encode()))
-			assert.Equal(t, n == least, o.Confirmed, "%d bytes of type %d", n, kind)
-			assert.Equal(t, n == least, rows[0].RTT == nil && len(rows[0].Answers) == 1 || kind == 6 && o.Confirmed, "type %d", kind)
-		}
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			for _, n := range []int{least - 1, least} {
+				m := msg{flags: isReply, an: []string{rr("a", kind, strings.Repeat("\x00", n))}}
+				rows, o := observe(t, server, Resp(m.encode()))
+				assert.Equal(t, n == least, o.Confirmed, "%d bytes of type %d", n, kind)
+				assert.Equal(t, n == least, rows[0].RTT == nil && len(rows[0].Answers) == 1 || kind == 6 && o.Confirmed, "type %d", kind)
+			}
+		})
 	}
 }
 
@@ -184,12 +189,14 @@ func TestNameDecides(t *testing.T) {
 	for kind, data := range map[int]string{
 		2: wire("b"), 5: wire("b"), 12: wire("b"), 6: soa, 15: "\x00\x01" + wire("b"), 33: "\x00\x01\x00\x02\x00\x03" + wire("b"),
 	} {
-		for _, wrong := range []int{-1, 1} {
-			record := wire("a") + short(kind) + short(1) + "\x00\x00\x00\x00" + short(len(data)+wrong) + data
-			rows, o := observe(t, server, Resp(msg{flags: isReply, an: []string{record, a("b")}}.encode()))
-			assert.Equal(t, []string{"b", "192.0.2.1"}, rows[0].Answers, "type %d", kind)
-			assert.Equal(t, []string{"DNS_RR_length_mismatch"}, o.Weirds)
-			assert.True(t, o.Confirmed)
-		}
+		t.Run(fmt.Sprint(kind), func(t *testing.T) {
+			for _, wrong := range []int{-1, 1} {
+				record := wire("a") + short(kind) + short(1) + "\x00\x00\x00\x00" + short(len(data)+wrong) + data
+				rows, o := observe(t, server, Resp(msg{flags: isReply, an: []string{record, a("b")}}.encode()))
+				assert.Equal(t, []string{"b", "192.0.2.1"}, rows[0].Answers, "type %d", kind)
+				assert.Equal(t, []string{"DNS_RR_length_mismatch"}, o.Weirds)
+				assert.True(t, o.Confirmed)
+			}
+		})
 	}
 }

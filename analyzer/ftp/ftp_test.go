@@ -180,28 +180,30 @@ func TestDataConnectionsAreAnnounced(t *testing.T) {
 		{"EPSV", "500 Extended (|||1055|)", "", ""},
 		{"SYST", "229 Extended (|||1055|)", "", ""},
 	} {
-		turns := after(login, Orig(tt.command+"\r\n"))
-		if tt.reply != "" {
-			turns = after(turns, Resp(tt.reply+"\r\n"))
-		}
-		Rows(t, parser, turns...)
-		o, c := &Recorder{}, Conn()
-		Play(t, New(o), c, turns...)
-		conn.StateRemove(c)
-		if tt.resp == "" {
-			assert.Empty(t, o.Expected, "%s %s", tt.command, tt.reply)
-			continue
-		}
-		require.Len(t, o.Expected, 1, "%s %s", tt.command, tt.reply)
-		e := o.Expected[0]
-		assert.Equal(t, "ftp-data", e.Service)
-		assert.Equal(t, tt.orig, e.Orig.String())
-		assert.Equal(t, tt.resp, e.Resp.String())
-		row := o.Rows[0].(*Row)
-		assert.Equal(t, &DataChannel{
-			Passive: tt.command[0] == 'P' && tt.command[1] == 'A' || tt.command == "EPSV",
-			OrigH:   e.Orig, RespH: e.Resp.Addr(), RespP: e.Resp.Port(),
-		}, row.DataChannel)
+		t.Run(tt.command, func(t *testing.T) {
+			turns := after(login, Orig(tt.command+"\r\n"))
+			if tt.reply != "" {
+				turns = after(turns, Resp(tt.reply+"\r\n"))
+			}
+			Rows(t, parser, turns...)
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, turns...)
+			conn.StateRemove(c)
+			if tt.resp == "" {
+				assert.Empty(t, o.Expected, "%s %s", tt.command, tt.reply)
+				return
+			}
+			require.Len(t, o.Expected, 1, "%s %s", tt.command, tt.reply)
+			e := o.Expected[0]
+			assert.Equal(t, "ftp-data", e.Service)
+			assert.Equal(t, tt.orig, e.Orig.String())
+			assert.Equal(t, tt.resp, e.Resp.String())
+			row := o.Rows[0].(*Row)
+			assert.Equal(t, &DataChannel{
+				Passive: tt.command[0] == 'P' && tt.command[1] == 'A' || tt.command == "EPSV",
+				OrigH:   e.Orig, RespH: e.Resp.Addr(), RespP: e.Resp.Port(),
+			}, row.DataChannel)
+		})
 	}
 }
 
@@ -290,14 +292,16 @@ func TestFileSize(t *testing.T) {
 		"SIZE f\r\n213 7": 7, "RETR f\r\n150 Opening (7 bytes)": 7, "MDTM f\r\n213 7": 0, "STOR f\r\n150 7": 0, "RETR f\r\n226 7": 0,
 		"SIZE f\r\n150 7": 0,
 	} {
-		o, c := &Recorder{}, Conn()
-		command, reply, _ := strings.Cut(replies, "\r\n")
-		Play(t, New(o), c, after(login, Orig(command+"\r\n"), Resp(reply+"\r\n"))...)
-		if size := session.Get(c).fileSize; want == 0 {
-			assert.Nil(t, size, replies)
-		} else {
-			assert.Equal(t, want, *size, replies)
-		}
+		t.Run(replies, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			command, reply, _ := strings.Cut(replies, "\r\n")
+			Play(t, New(o), c, after(login, Orig(command+"\r\n"), Resp(reply+"\r\n"))...)
+			if size := session.Get(c).fileSize; want == 0 {
+				assert.Nil(t, size)
+			} else {
+				assert.Equal(t, want, *size)
+			}
+		})
 	}
 }
 
@@ -306,7 +310,9 @@ func TestWithoutTelnet(t *testing.T) {
 		"ABOR": "ABOR", "\xff\xf4\xff\xf2ABOR": "ABOR", "\xff\xfbxABOR": "ABOR", "\xff\xfexABOR": "ABOR", "\xff\xfaxABOR": "xABOR",
 		"a\xff\xffb": "a\xffb", "a\xff": "a", "a\xff\xfb": "a",
 	} {
-		assert.Equal(t, want, string(withoutTelnet([]byte(line))), "%q", line)
+		t.Run(line, func(t *testing.T) {
+			assert.Equal(t, want, string(withoutTelnet([]byte(line))))
+		})
 	}
 }
 
@@ -316,7 +322,9 @@ func TestViolation(t *testing.T) {
 		"099 x": protocol.Violation, "2:0 x": protocol.Violation, "2/0 x": protocol.Violation, "220x": protocol.Violation,
 		"22": protocol.Violation, "x": protocol.Violation,
 	} {
-		assert.Equal(t, want, Play(t, New(&Recorder{}), Conn(), after(login, Resp(line+"\r\n"))...).Next, line)
+		t.Run(line, func(t *testing.T) {
+			assert.Equal(t, want, Play(t, New(&Recorder{}), Conn(), after(login, Resp(line+"\r\n"))...).Next)
+		})
 	}
 }
 
@@ -351,7 +359,9 @@ func TestMatch(t *testing.T) {
 		{"GET /", "", protocol.No},
 		{strings.Repeat("A", 1000), "", protocol.No},
 	} {
-		assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)), "%q %q", tt.orig, tt.resp)
+		t.Run(tt.orig, func(t *testing.T) {
+			assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)), "%q %q", tt.orig, tt.resp)
+		})
 	}
 }
 
@@ -493,7 +503,9 @@ func TestFindPath(t *testing.T) {
 		`@:/x`:         "/x",
 		`z:`:           "",
 	} {
-		assert.Equal(t, want, findPath(text), text)
+		t.Run(text, func(t *testing.T) {
+			assert.Equal(t, want, findPath(text))
+		})
 	}
 }
 
@@ -512,11 +524,13 @@ func TestParsePort(t *testing.T) {
 		"":                                     "",
 		",":                                    "",
 	} {
-		addr, ok := parsePort([]byte(text))
-		assert.Equal(t, want != "", ok, text)
-		if ok {
-			assert.Equal(t, want, addr.String(), text)
-		}
+		t.Run(text, func(t *testing.T) {
+			addr, ok := parsePort([]byte(text))
+			assert.Equal(t, want != "", ok)
+			if ok {
+				assert.Equal(t, want, addr.String())
+			}
+		})
 	}
 }
 
@@ -530,8 +544,10 @@ func TestMatchReplies(t *testing.T) {
 		"220 hi": 0, "250 ok": 1, "250 DELE ok": 2, "250 bb gone": 2, "500 what": 0, "500 DELE": 2, "999 x": 0, "999 bb": 0,
 		"250 " + long[:maxNamed]: 1, "250 " + long: 3, "250 " + long[:maxNamed] + strings.Repeat("y", 40): 3,
 	} {
-		code, _ := strconv.Atoi(reply[:3])
-		assert.Same(t, l.pending[want], l.match(code, reply[4:]), reply)
+		t.Run(reply, func(t *testing.T) {
+			code, _ := strconv.Atoi(reply[:3])
+			assert.Same(t, l.pending[want], l.match(code, reply[4:]))
+		})
 	}
 	assert.Equal(t, "<unknown>", (&log{}).match(250, "").verb)
 }
@@ -554,9 +570,11 @@ func TestHeldCountsTexts(t *testing.T) {
 	}
 	long := strings.Repeat("x", 100)
 	for _, format := range []string{"USER %s\r\n", "PASS %s\r\n", "CWD /%s\r\n"} {
-		short, long := fmt.Sprintf(format, "x"), fmt.Sprintf(format, long)
-		// The text itself, and the command's argument, which counts as that of the current command too.
-		assert.Equal(t, 3*99, held(Orig(long), Resp("250 ok\r\n"))-held(Orig(short), Resp("250 ok\r\n")), format)
+		t.Run(format, func(t *testing.T) {
+			short, long := fmt.Sprintf(format, "x"), fmt.Sprintf(format, long)
+			// The text itself, and the command's argument, which counts as that of the current command too.
+			assert.Equal(t, 3*99, held(Orig(long), Resp("250 ok\r\n"))-held(Orig(short), Resp("250 ok\r\n")))
+		})
 	}
 	assert.Equal(t, 99, held(Resp("250-"+long+"\r\n"))-held(Resp("250-x\r\n")))
 	one, two := held(Orig("ACCT x\r\n")), held(Orig("ACCT x\r\nACCT x\r\n"))
@@ -565,11 +583,13 @@ func TestHeldCountsTexts(t *testing.T) {
 
 func TestLastNumber(t *testing.T) {
 	for text, want := range map[string]int64{"1 22": 22, "a (77 bytes)": 77, "": -1, "x": -1, "9": 9, "0:": 0, "99999999999999999999": -1} {
-		n, ok := lastNumber([]byte(text))
-		assert.Equal(t, want >= 0, ok, text)
-		if ok {
-			assert.Equal(t, want, n, text)
-		}
+		t.Run(text, func(t *testing.T) {
+			n, ok := lastNumber([]byte(text))
+			assert.Equal(t, want >= 0, ok)
+			if ok {
+				assert.Equal(t, want, n)
+			}
+		})
 	}
 }
 

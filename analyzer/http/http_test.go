@@ -317,10 +317,12 @@ func TestRequestLines(t *testing.T) {
 		"GET /a\xe4 hTtP/1.0":                   {"GET", "/a\xe4", "1.0"},
 		"GET /a HTTP":                           {"GET", "/a HTT", "0.9"},
 	} {
-		got, ok := parseRequestLine(lines.Line{Text: []byte(line)})
-		uri, _ := unescape(got.uri)
-		assert.True(t, ok, line)
-		assert.Equal(t, want, [3]string{string(got.method), string(uri), got.version}, line)
+		t.Run(line, func(t *testing.T) {
+			got, ok := parseRequestLine(lines.Line{Text: []byte(line)})
+			uri, _ := unescape(got.uri)
+			assert.True(t, ok)
+			assert.Equal(t, want, [3]string{string(got.method), string(uri), got.version})
+		})
 	}
 	for line, want := range map[string]string{
 		"": "bad_HTTP_request", " GET /": "bad_HTTP_request", "GET": "bad_HTTP_request", "GET ": "bad_HTTP_request",
@@ -328,9 +330,11 @@ func TestRequestLines(t *testing.T) {
 		"\xdd\x00 GET / HTTP/1.1": "bad_HTTP_request_with_version", "/ http/1.1": "bad_HTTP_request_with_version",
 		"/HTTP/1.1": "bad_HTTP_request", " HTTP/1.1": "bad_HTTP_request_with_version",
 	} {
-		_, ok := parseRequestLine(lines.Line{Text: []byte(line)})
-		assert.False(t, ok, line)
-		assert.Equal(t, want, badRequest([]byte(line)), line)
+		t.Run(line, func(t *testing.T) {
+			_, ok := parseRequestLine(lines.Line{Text: []byte(line)})
+			assert.False(t, ok)
+			assert.Equal(t, want, badRequest([]byte(line)))
+		})
 	}
 	r, ok := parseRequestLine(lines.Line{Text: []byte("GET /" + strings.Repeat("x", 100)), Long: true})
 	assert.True(t, ok)
@@ -356,11 +360,13 @@ func TestNumbers(t *testing.T) {
 		"9223372036854775807": {9223372036854775807, -1}, "9223372036854775808": {-1, -1},
 		"7fffffffffffffff": {7, 9223372036854775807}, "8000000000000000": {8000000000000000, -1},
 	} {
-		for i, base := range []int{10, 16} {
-			n, ok := number([]byte(text), base)
-			assert.Equal(t, want[i] >= 0, ok, "%q in %d", text, base)
-			assert.Equal(t, max(want[i], 0), n, "%q in %d", text, base)
-		}
+		t.Run(text, func(t *testing.T) {
+			for i, base := range []int{10, 16} {
+				n, ok := number([]byte(text), base)
+				assert.Equal(t, want[i] >= 0, ok, "%q in %d", text, base)
+				assert.Equal(t, max(want[i], 0), n, "%q in %d", text, base)
+			}
+		})
 	}
 }
 
@@ -370,11 +376,13 @@ func TestStatusLines(t *testing.T) {
 		"HTTP/ 200 OK": "0.0 200 OK", "HTTP/1.1x 999  ": "1.1 999 ", "HTTP/1.1 x00 OK": "1.1 0 OK", "HTTP/1.1 000": "1.1 0 <empty>",
 		"HTTP/1.1 -10 OK": "1.1 0 OK", "HTTP/1.1 20": "", "HTTP/1.1 ": "", "HTTP/1.1": "", "HTTP": "", "SIP/2.0 200 OK": "",
 	} {
-		r, ok := parseStatusLine([]byte(line))
-		assert.Equal(t, want != "", ok, line)
-		if ok {
-			assert.Equal(t, want, fmt.Sprintf("%s %d %s", r.version, r.code, r.reason), line)
-		}
+		t.Run(line, func(t *testing.T) {
+			r, ok := parseStatusLine([]byte(line))
+			assert.Equal(t, want != "", ok)
+			if ok {
+				assert.Equal(t, want, fmt.Sprintf("%s %d %s", r.version, r.code, r.reason))
+			}
+		})
 	}
 }
 
@@ -480,8 +488,10 @@ func TestUpgradeNeedsAll(t *testing.T) {
 		"a pipelined request before": {[]Turn{ws, ws, Resp(ok)}, both, protocol.HandOver},
 		"a reply that is missing":    {[]Turn{ws, ws, ws, Resp(ok)}, both, protocol.More},
 	} {
-		res := Play(t, New(&Recorder{}), Conn(), append(tt.before, Resp("HTTP/1.1 "+tt.reply+"\r\n\r\n"))...)
-		assert.Equal(t, tt.want, res.Next, name)
+		t.Run(name, func(t *testing.T) {
+			res := Play(t, New(&Recorder{}), Conn(), append(tt.before, Resp("HTTP/1.1 "+tt.reply+"\r\n\r\n"))...)
+			assert.Equal(t, tt.want, res.Next)
+		})
 	}
 }
 
@@ -491,10 +501,12 @@ func TestCompressedRequests(t *testing.T) {
 		"Content-Encoding: gzip": 3, "Content-Encoding: X-GZIP": 3, "Content-Encoding: deflate": 3, "Content-Encoding: br": 0,
 		"Content-Encoding: gzip\r\nContent-Encoding: br": 3,
 	} {
-		o, c := &Recorder{}, Conn()
-		Play(t, New(o), c, Orig("POST / HTTP/1.1\r\n"+fields+"\r\n\r\n"), Orig("\x1f\x8b\x08"))
-		conn.StateRemove(c)
-		assert.Equal(t, want, o.Rows[0].(*Row).RequestBodyLen, fields)
+		t.Run(fields, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, Orig("POST / HTTP/1.1\r\n"+fields+"\r\n\r\n"), Orig("\x1f\x8b\x08"))
+			conn.StateRemove(c)
+			assert.Equal(t, want, o.Rows[0].(*Row).RequestBodyLen)
+		})
 	}
 }
 
@@ -607,23 +619,25 @@ func TestManyPendingRequestsAreLogged(t *testing.T) {
 	for name, request := range map[string]string{
 		"short": "GET / HTTP/1.1\r\n\r\n", "long": "GET /" + strings.Repeat("x", 4000) + " HTTP/1.1\r\nHost: h\r\n\r\n",
 	} {
-		const n = 10 * maxPending
-		o, c := &Recorder{}, Conn()
-		p := New(o)
-		for range n {
-			Play(t, p, c, Orig(request))
-			s := session.Get(c)
-			require.LessOrEqual(t, len(s.pending), maxPending+1)
-			require.LessOrEqual(t, p.Held(c), maxHeld+20<<10)
-		}
-		assert.Equal(t, []string{"HTTP_excessive_pipelining"}, o.Weirds)
-		Play(t, p, c, Resp(ok))
-		assert.Equal(t, 200, *o.Rows[len(o.Rows)-1].(*Row).StatusCode, "replies go to what is left")
-		conn.StateRemove(c)
-		require.Len(t, o.Rows, n, name)
-		for i, row := range o.Rows[:n-1-maxPending] {
-			require.Equal(t, i+1, row.(*Row).TransDepth)
-		}
+		t.Run(name, func(t *testing.T) {
+			const n = 10 * maxPending
+			o, c := &Recorder{}, Conn()
+			p := New(o)
+			for range n {
+				Play(t, p, c, Orig(request))
+				s := session.Get(c)
+				require.LessOrEqual(t, len(s.pending), maxPending+1)
+				require.LessOrEqual(t, p.Held(c), maxHeld+20<<10)
+			}
+			assert.Equal(t, []string{"HTTP_excessive_pipelining"}, o.Weirds)
+			Play(t, p, c, Resp(ok))
+			assert.Equal(t, 200, *o.Rows[len(o.Rows)-1].(*Row).StatusCode, "replies go to what is left")
+			conn.StateRemove(c)
+			require.Len(t, o.Rows, n)
+			for i, row := range o.Rows[:n-1-maxPending] {
+				require.Equal(t, i+1, row.(*Row).TransDepth)
+			}
+		})
 	}
 }
 
@@ -778,9 +792,11 @@ func TestWeirdsSayWhatIsOdd(t *testing.T) {
 		"x / HTTP/1.1": "x", long + " / HTTP/1.1": long[:64], "PUT /": "PUT", "POST / HTTP/1.1\r\nContent-Length: x": "x",
 		"POST / HTTP/1.1\r\nContent-Length: " + long: long[:64], "GET / HTTP/1.1\r\nHost: a\r\n b": "Host", "GET / http/1.1": "",
 	} {
-		o := &addls{}
-		Play(t, New(o), Conn(), Orig(request+"\r\n\r\n"))
-		assert.Equal(t, []string{want}, o.addls, request)
+		t.Run(request, func(t *testing.T) {
+			o := &addls{}
+			Play(t, New(o), Conn(), Orig(request+"\r\n\r\n"))
+			assert.Equal(t, []string{want}, o.addls)
+		})
 	}
 }
 
@@ -1027,10 +1043,12 @@ func TestTextsThatJustFit(t *testing.T) {
 		uri  string
 		want []string
 	}{{uri, nil}, {uri + "y", []string{"log_string_field_truncated"}}} {
-		o, c := &Recorder{}, Conn()
-		Play(t, New(o), c, Orig("GET "+tt.uri+" HTTP/1.1\r\n\r\n"), Resp(ok))
-		assert.Equal(t, uri, *o.Rows[0].(*Row).URI)
-		assert.Equal(t, tt.want, o.Weirds)
+		t.Run(tt.uri, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, Orig("GET "+tt.uri+" HTTP/1.1\r\n\r\n"), Resp(ok))
+			assert.Equal(t, uri, *o.Rows[0].(*Row).URI)
+			assert.Equal(t, tt.want, o.Weirds)
+		})
 	}
 }
 
@@ -1042,9 +1060,11 @@ func TestProxiesOfARowAreBounded(t *testing.T) {
 		uri, fields string
 		want        int
 	}{{"/", full, 1}, {"/x", full, 0}, {"/", "Via: \xff", 2}} {
-		o, c := &Recorder{}, Conn()
-		Play(t, New(o), c, Orig("GET "+tt.uri+" HTTP/1.1\r\n"+tt.fields+"\r\nVia: 1\r\n\r\n"), Resp(ok))
-		assert.Len(t, o.Rows[0].(*Row).Proxied, tt.want)
+		t.Run(tt.uri, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, Orig("GET "+tt.uri+" HTTP/1.1\r\n"+tt.fields+"\r\nVia: 1\r\n\r\n"), Resp(ok))
+			assert.Len(t, o.Rows[0].(*Row).Proxied, tt.want)
+		})
 	}
 }
 
@@ -1085,7 +1105,9 @@ func TestHeldCounts(t *testing.T) {
 		"also of a reply":              {reply("200 OK\r\nConnection:" + x[:16] + "\r\n"), reply("200 OK\r\nConnection:" + x[:64] + "\r\n"), 48},
 		"nothing of other fields":      {request(), request("Cookie: " + x), 0},
 	} {
-		assert.Equal(t, tt.want, held(tt.more)-held(tt.less), name)
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tt.want, held(tt.more)-held(tt.less))
+		})
 	}
 }
 
@@ -1160,8 +1182,10 @@ func BenchmarkParser(b *testing.B) {
 // What a client can send most of for a byte costs least.
 func TestRepetitionIsCheap(t *testing.T) {
 	for data, want := range map[string]int{"": 0, "\n": 0, "\n\n": 1, "\n\n\nG": 2, "\n\r\n": 0, "G\n\n": 0, "\r\n\r\n": 0} {
-		assert.Equal(t, want, (&side{}).idle([]byte(data)), "%q", data)
-		assert.Zero(t, (&side{expect: headers}).idle([]byte(data)), "%q", data)
+		t.Run(data, func(t *testing.T) {
+			assert.Equal(t, want, (&side{}).idle([]byte(data)))
+			assert.Zero(t, (&side{expect: headers}).idle([]byte(data)))
+		})
 	}
 	o := &Recorder{}
 	c, p := Conn(), New(o)

@@ -134,8 +134,10 @@ func TestToken(t *testing.T) {
 		"a{b":           {"a", "{b"},
 		"!#~\x80":       {"!#~", "\x80"},
 	} {
-		token, rest := Field{Value: []byte(value)}.Token()
-		assert.Equal(t, want, [2]string{string(token), string(rest)}, value)
+		t.Run(value, func(t *testing.T) {
+			token, rest := Field{Value: []byte(value)}.Token()
+			assert.Equal(t, want, [2]string{string(token), string(rest)})
+		})
 	}
 }
 

@@ -86,14 +86,16 @@ func TestSplitter(t *testing.T) {
 		{x + "y" + x + x + "\r\n\r\n", []string{by + long, "", ""}, []string{by + long, "", ""}},
 		{x + "y", []string{by + long, ""}, []string{by + long, ""}},
 	} {
-		sizes := []int{1, 2, 7, 1 << 20}
-		if len(tt.data) > 1000 {
-			sizes = []int{1000, 4093, Max - 1, Max, 1 << 20}
-		}
-		for _, size := range sizes {
-			assert.Equal(t, tt.endCR, split(t, tt.data, size, EndCR|OddNUL), "%s in %d", brief(tt.data), size)
-			assert.Equal(t, tt.withLF, split(t, tt.data, size, OddNUL), "%s in %d", brief(tt.data), size)
-		}
+		t.Run(tt.data, func(t *testing.T) {
+			sizes := []int{1, 2, 7, 1 << 20}
+			if len(tt.data) > 1000 {
+				sizes = []int{1000, 4093, Max - 1, Max, 1 << 20}
+			}
+			for _, size := range sizes {
+				assert.Equal(t, tt.endCR, split(t, tt.data, size, EndCR|OddNUL), "%s in %d", brief(tt.data), size)
+				assert.Equal(t, tt.withLF, split(t, tt.data, size, OddNUL), "%s in %d", brief(tt.data), size)
+			}
+		})
 	}
 	assert.Equal(t, []string{"a\x00", ""}, split(t, "a\x00\n", 9, EndCR), "whoever does not ask for zero bytes may have them")
 }
@@ -133,8 +135,10 @@ func TestNothingIsLookedAtTwice(t *testing.T) {
 // What ends a short line is not looked for in all that follows it.
 func TestShortLinesAreNotLookedForFarAhead(t *testing.T) {
 	for _, data := range []string{strings.Repeat("\r", 1000), strings.Repeat("\n", 1000)} {
-		i, size := lineEnd([]byte(data), 0, EndCR)
-		assert.Equal(t, [2]int{0, 1}, [2]int{i, size})
+		t.Run(data, func(t *testing.T) {
+			i, size := lineEnd([]byte(data), 0, EndCR)
+			assert.Equal(t, [2]int{0, 1}, [2]int{i, size})
+		})
 	}
 }
 
@@ -170,13 +174,17 @@ func TestWord(t *testing.T) {
 		"US\x00ER":     {"US", "\x00ER"},
 		"U\x08\x0e":    {"U\x08\x0e", ""},
 	} {
-		word, rest := Word([]byte(line))
-		assert.Equal(t, want, [2]string{string(word), string(rest)}, "%q", line)
+		t.Run(line, func(t *testing.T) {
+			word, rest := Word([]byte(line))
+			assert.Equal(t, want, [2]string{string(word), string(rest)})
+		})
 	}
 }
 
 func TestSkipBlanks(t *testing.T) {
 	for text, want := range map[string]string{"": "", " ": "", " \t ": "", "a ": "a ", "\t a": "a", "\va": "\va", "\x00 a": "\x00 a"} {
-		assert.Equal(t, want, string(SkipBlanks([]byte(text))), "%q", text)
+		t.Run(text, func(t *testing.T) {
+			assert.Equal(t, want, string(SkipBlanks([]byte(text))))
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/netip"
 	"os"
@@ -49,7 +50,9 @@ func TestConnLeavesUnsetFieldsOut(t *testing.T) {
 	var got map[string]any
 	require.NoError(t, json.Unmarshal(r.AppendJSON(nil), &got))
 	for _, name := range []string{"service", "duration", "orig_bytes", "resp_bytes", "history", "tunnel_parents"} {
-		assert.NotContains(t, got, name)
+		t.Run(name, func(t *testing.T) {
+			assert.NotContains(t, got, name)
+		})
 	}
 	r.History, r.Parents = []byte("D"), []string{"C2"}
 	require.NoError(t, json.Unmarshal(r.AppendJSON(nil), &got))
@@ -78,19 +81,23 @@ func TestTimesHaveMicroseconds(t *testing.T) {
 		"1700000000.123456": logs.Time(time.Unix(1_700_000_000, 123_456_789)), "-1.500000": logs.Interval(-1500 * time.Millisecond),
 		"9223372036854.775807": math.MaxInt64, "-9223372036854.775808": math.MinInt64,
 	} {
-		b, err := json.Marshal(s)
-		require.NoError(t, err)
-		assert.Equal(t, want, string(b))
+		t.Run(want, func(t *testing.T) {
+			b, err := json.Marshal(s)
+			require.NoError(t, err)
+			assert.Equal(t, want, string(b))
+		})
 	}
 }
 
 func TestTimesAreReadBack(t *testing.T) {
 	for _, want := range []logs.Micros{0, 1, -1, 1_700_000_000_123_457, -1_500_000} {
-		b, err := json.Marshal(want)
-		require.NoError(t, err)
-		var got logs.Micros
-		require.NoError(t, json.Unmarshal(b, &got))
-		assert.Equal(t, want, got)
+		t.Run(fmt.Sprint(int64(want)), func(t *testing.T) {
+			b, err := json.Marshal(want)
+			require.NoError(t, err)
+			var got logs.Micros
+			require.NoError(t, json.Unmarshal(b, &got))
+			assert.Equal(t, want, got)
+		})
 	}
 	assert.Error(t, json.Unmarshal([]byte(`"1"`), new(logs.Micros)))
 }
@@ -436,13 +443,15 @@ func TestStreamIsNeitherReopenedNorRotated(t *testing.T) {
 
 func TestFilesThatCannotBeBegunAnewAreAnError(t *testing.T) {
 	for name, call := range map[string]func(*logs.Output){"Reopen": (*logs.Output).Reopen, "Rotate": (*logs.Output).Rotate} {
-		dir, out, write := folder(t)
-		write("1")
-		require.NoError(t, os.RemoveAll(dir))
-		call(out)
-		assert.ErrorIs(t, out.Close(), os.ErrNotExist, name)
-		assert.EqualValues(t, 1, out.Stats().RotationErrors)
-		assert.ErrorIs(t, out.Stats().Err, os.ErrNotExist)
+		t.Run(name, func(t *testing.T) {
+			dir, out, write := folder(t)
+			write("1")
+			require.NoError(t, os.RemoveAll(dir))
+			call(out)
+			assert.ErrorIs(t, out.Close(), os.ErrNotExist)
+			assert.EqualValues(t, 1, out.Stats().RotationErrors)
+			assert.ErrorIs(t, out.Stats().Err, os.ErrNotExist)
+		})
 	}
 }
 

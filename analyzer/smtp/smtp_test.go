@@ -289,10 +289,12 @@ func TestViolation(t *testing.T) {
 		"2/0 x": protocol.Violation, "099 x": protocol.Violation, "600 x": protocol.Violation,
 		"100": protocol.More, "599-x": protocol.More,
 	} {
-		c := Conn()
-		res := Play(t, New(&Recorder{}), c, join(hello, []Turn{Resp(line + "\r\n")})...)
-		assert.Equal(t, want, res.Next, line)
-		assert.False(t, conn.Registered(c, finalize))
+		t.Run(line, func(t *testing.T) {
+			c := Conn()
+			res := Play(t, New(&Recorder{}), c, join(hello, []Turn{Resp(line + "\r\n")})...)
+			assert.Equal(t, want, res.Next)
+			assert.False(t, conn.Registered(c, finalize))
+		})
 	}
 }
 
@@ -306,9 +308,11 @@ func TestReplies(t *testing.T) {
 		"250": {250, "", false}, "250 ok": {250, "ok", false}, "250ok": {250, "ok", false}, "250 \t -ok": {250, "-ok", false},
 		"250-": {250, "", true}, "250-ok": {250, "ok", true}, "250- \tok": {250, "ok", true}, "250--": {250, "-", true},
 	} {
-		code, text, more, ok := parseReply([]byte(line))
-		assert.True(t, ok)
-		assert.Equal(t, want, reply{code, string(text), more}, line)
+		t.Run(line, func(t *testing.T) {
+			code, text, more, ok := parseReply([]byte(line))
+			assert.True(t, ok)
+			assert.Equal(t, want, reply{code, string(text), more})
+		})
 	}
 }
 
@@ -343,7 +347,9 @@ func TestMatch(t *testing.T) {
 		{"USER", "220 hi", protocol.No},
 		{"GET /", "", protocol.No},
 	} {
-		assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)), "%q %q", tt.orig, tt.resp)
+		t.Run(tt.orig, func(t *testing.T) {
+			assert.Equal(t, tt.want, New(nil).Match([]byte(tt.orig), []byte(tt.resp)), "%q %q", tt.orig, tt.resp)
+		})
 	}
 }
 
@@ -577,10 +583,12 @@ func TestPath(t *testing.T) {
 		"[203.0.113.7] [192.0.2.7] [192.0.2.8]": "[198.51.100.2 192.0.2.1 192.0.2.7]",
 		"[203.0.113.7] [192.0.2.1]":             "[198.51.100.2 192.0.2.1]", // which is the last one
 	} {
-		o, c := &Recorder{}, Conn()
-		Play(t, New(o), c, join(hello, envelope, []Turn{Orig("DATA\r\nReceived: " + value + "\r\n\r\n")})...)
-		conn.StateRemove(c)
-		assert.Equal(t, want, fmt.Sprint(o.Rows[0].(*Row).Path), value)
+		t.Run(value, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, join(hello, envelope, []Turn{Orig("DATA\r\nReceived: " + value + "\r\n\r\n")})...)
+			conn.StateRemove(c)
+			assert.Equal(t, want, fmt.Sprint(o.Rows[0].(*Row).Path))
+		})
 	}
 }
 
@@ -597,11 +605,13 @@ func TestHeadersThatAreCutShort(t *testing.T) {
 		"not, but by a chunk's end":    {Orig("BDAT 1\r\nSBDAT 99\r\nubject: s\r\n\r\nSubject: not\r\n")},
 		"not, but by a line feed":      {Orig("BDAT 40\r\nSubject: s\n\n Subject: not\n\n Subject: not\n")},
 	} {
-		o, c := &Recorder{}, Conn()
-		Play(t, New(o), c, join(hello, envelope, turns)...)
-		conn.StateRemove(c)
-		require.Len(t, o.Rows, 1, name)
-		assert.Equal(t, "s", o.Rows[0].(*Row).Subject, name)
+		t.Run(name, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, join(hello, envelope, turns)...)
+			conn.StateRemove(c)
+			require.Len(t, o.Rows, 1)
+			assert.Equal(t, "s", o.Rows[0].(*Row).Subject)
+		})
 	}
 }
 
@@ -616,13 +626,15 @@ func TestHeaderIsOfItsMail(t *testing.T) {
 			Orig("BDAT 2\r\nSuBDAT 99 LAST\r\nbject: s\r\n"), Resp("250 done\r\n"), Orig(strings.Repeat("x", 89)), next,
 		},
 	} {
-		o, c := &Recorder{}, Conn()
-		Play(t, New(o), c, join(hello, envelope, turns)...)
-		conn.StateRemove(c)
-		require.Len(t, o.Rows, 2, name)
-		assert.Equal(t, "s", o.Rows[0].(*Row).Subject, name)
-		assert.Empty(t, o.Rows[1].(*Row).Subject, name)
-		assert.Equal(t, "n@c.test", o.Rows[1].(*Row).MailFrom, name)
+		t.Run(name, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			Play(t, New(o), c, join(hello, envelope, turns)...)
+			conn.StateRemove(c)
+			require.Len(t, o.Rows, 2)
+			assert.Equal(t, "s", o.Rows[0].(*Row).Subject)
+			assert.Empty(t, o.Rows[1].(*Row).Subject)
+			assert.Equal(t, "n@c.test", o.Rows[1].(*Row).MailFrom)
+		})
 	}
 	o, c := &Recorder{}, Conn()
 	Play(t, New(o), c, join(hello, content, envelope)...)
@@ -663,14 +675,16 @@ func TestAddresses(t *testing.T) {
 		strings.Repeat("x", 600) + "@":   nil,
 		strings.Repeat("x@y ", 3) + "x@": {"x@y", "x@y", "x@y"},
 	} {
-		var got []string
-		for addr := range addresses([]byte(arg)) {
-			got = append(got, string(addr))
-		}
-		assert.Equal(t, want, got, arg)
-		for range addresses([]byte(arg)) {
-			break
-		}
+		t.Run(arg, func(t *testing.T) {
+			var got []string
+			for addr := range addresses([]byte(arg)) {
+				got = append(got, string(addr))
+			}
+			assert.Equal(t, want, got)
+			for range addresses([]byte(arg)) {
+				break
+			}
+		})
 	}
 }
 
@@ -687,14 +701,16 @@ func TestMailboxes(t *testing.T) {
 		"list: a@b, c@d;":            {"list: a@b", "c@d;"},
 		strings.Repeat(`"a,b@c"`, 2): {`"a,b@c""a,b@c"`},
 	} {
-		var got []string
-		for m := range mailboxes([]byte(value)) {
-			got = append(got, string(m))
-		}
-		assert.Equal(t, want, got, value)
-		for range mailboxes([]byte(value)) {
-			break
-		}
+		t.Run(value, func(t *testing.T) {
+			var got []string
+			for m := range mailboxes([]byte(value)) {
+				got = append(got, string(m))
+			}
+			assert.Equal(t, want, got)
+			for range mailboxes([]byte(value)) {
+				break
+			}
+		})
 	}
 }
 
@@ -716,16 +732,18 @@ func TestIPAddresses(t *testing.T) {
 		"`192.0.2.1g 192.0.2.2@":                           {"192.0.2.1 192.0.2.2", ""},
 		"":                                                 {"", ""},
 	} {
-		for i, wrapped := range []bool{false, true} {
-			var got []string
-			for addr := range ipAddresses([]byte(text), wrapped) {
-				got = append(got, addr.String())
+		t.Run(text, func(t *testing.T) {
+			for i, wrapped := range []bool{false, true} {
+				var got []string
+				for addr := range ipAddresses([]byte(text), wrapped) {
+					got = append(got, addr.String())
+				}
+				assert.Equal(t, want[i], strings.Join(got, " "), "%s %v", text, wrapped)
+				for range ipAddresses([]byte(text), wrapped) {
+					break
+				}
 			}
-			assert.Equal(t, want[i], strings.Join(got, " "), "%s %v", text, wrapped)
-			for range ipAddresses([]byte(text), wrapped) {
-				break
-			}
-		}
+		})
 	}
 }
 
@@ -807,10 +825,12 @@ func TestWeirds(t *testing.T) {
 		"5 FIRST": "BDAT chunk-size followed by junk", "5 ": "BDAT chunk-size followed by junk",
 		"18446744073709551615 LAST": "18446744073709551615", "5 LAST": "", "0": "", "9": "",
 	} {
-		o := &addls{}
-		c := Conn()
-		Play(t, New(o), c, join(hello, envelope, []Turn{Orig("BDAT " + arg + "\r\n")})...)
-		assert.Equal(t, want, strings.Join(o.addls, ";"), arg)
+		t.Run(arg, func(t *testing.T) {
+			o := &addls{}
+			c := Conn()
+			Play(t, New(o), c, join(hello, envelope, []Turn{Orig("BDAT " + arg + "\r\n")})...)
+			assert.Equal(t, want, strings.Join(o.addls, ";"))
+		})
 	}
 }
 
@@ -824,13 +844,15 @@ func (o *addls) Weird(_ *conn.Connection, _, addl string) { o.addls = append(o.a
 
 func TestCommandsThatMakeNoSenseEndSMTP(t *testing.T) {
 	for n, want := range map[int]protocol.Next{maxInvalid: protocol.More, maxInvalid + 1: protocol.Stop} {
-		o, c := &Recorder{}, Conn()
-		res := Play(t, New(o), c, join(hello, []Turn{Orig(strings.Repeat("RCPT TO:<a@b>\r\n", n))})...)
-		assert.Equal(t, want, res.Next)
-		assert.Equal(t, want == protocol.Stop, slices.Contains(o.Weirds, "smtp_excessive_invalid_mail_transactions"))
-		assert.True(t, conn.Registered(c, finalize))
-		conn.StateRemove(c)
-		assert.Len(t, o.Rows, 1)
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			res := Play(t, New(o), c, join(hello, []Turn{Orig(strings.Repeat("RCPT TO:<a@b>\r\n", n))})...)
+			assert.Equal(t, want, res.Next)
+			assert.Equal(t, want == protocol.Stop, slices.Contains(o.Weirds, "smtp_excessive_invalid_mail_transactions"))
+			assert.True(t, conn.Registered(c, finalize))
+			conn.StateRemove(c)
+			assert.Len(t, o.Rows, 1)
+		})
 	}
 }
 
@@ -889,7 +911,9 @@ func TestHeldCounts(t *testing.T) {
 		"nothing of other fields":     {mail(), mail("Comments: " + x), 0},
 		"nothing of what is no chunk": {mail(), mail("", x), 0},
 	} {
-		assert.Equal(t, tt.want, held(tt.more)-held(tt.less), name)
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tt.want, held(tt.more)-held(tt.less))
+		})
 	}
 }
 

@@ -39,18 +39,20 @@ func TestHostKey(t *testing.T) {
 		"sntrup761x25519-sha512@openssh.com": 31, "mlkem768x25519-sha256": 31,
 		"rsa2048-sha256": 0, "rsa1024-sha1": 0,
 	} {
-		for _, sent := range []byte{0, 30, 31, 33} {
-			o, c := &Recorder{}, Conn()
-			turns := append(inits(kex), Resp(packet(sent, str("the key")+str("f")+str("signature"))))
-			Play(t, New(o), c, turns...)
-			conn.StateRemove(c)
-			want := key
-			if sent != kind || kind == 0 {
-				want = ""
+		t.Run(kex, func(t *testing.T) {
+			for _, sent := range []byte{0, 30, 31, 33} {
+				o, c := &Recorder{}, Conn()
+				turns := append(inits(kex), Resp(packet(sent, str("the key")+str("f")+str("signature"))))
+				Play(t, New(o), c, turns...)
+				conn.StateRemove(c)
+				want := key
+				if sent != kind || kind == 0 {
+					want = ""
+				}
+				assert.Equal(t, want, o.Rows[0].(*Row).HostKey, "%s, message %d", kex, sent)
+				assert.Empty(t, o.Weirds)
 			}
-			assert.Equal(t, want, o.Rows[0].(*Row).HostKey, "%s, message %d", kex, sent)
-			assert.Empty(t, o.Weirds)
-		}
+		})
 	}
 	got := row(t, append(inits("ecdh-sha2-nistp256"), Orig(packet(31, str("the key"))))...)
 	assert.Equal(t, key, got.HostKey, "of a server that opened the connection")
@@ -86,8 +88,10 @@ func TestHostKeyOfSSH1(t *testing.T) {
 	turns := []Turn{Resp("SSH-1.99-s\n"), Orig("SSH-1.5-c\n"), Resp(packet1(smsgPublicKey, body))}
 	assert.Equal(t, sum("moduexp"), row(t, turns...).HostKey)
 	for _, short := range []string{"", body[:20], body[:len(body)-6]} {
-		turns[2] = Resp(packet1(smsgPublicKey, short)[:12])
-		assert.Empty(t, row(t, turns...).HostKey)
+		t.Run(short, func(t *testing.T) {
+			turns[2] = Resp(packet1(smsgPublicKey, short)[:12])
+			assert.Empty(t, row(t, turns...).HostKey)
+		})
 	}
 	turns[2] = Resp(packet1(smsgPublicKey, body[:len(body)-7]))
 	assert.Equal(t, "", row(t, turns...).HostKey, "the modulus ends in the checksum")
@@ -171,10 +175,6 @@ func TestFlush(t *testing.T) {
 // discard is an owner that keeps nothing.
 type discard struct{ protocol.Owner }
 
-func (discard) Register(c *conn.Connection, hk conn.RemovalHook) bool { return conn.Register(c, hk) }
-func (discard) Unregister(c *conn.Connection, hk conn.RemovalHook) bool {
-	return conn.Unregister(c, hk)
-}
 func (discard) Log(logs.Row)                           {}
 func (discard) Confirm(*conn.Connection)               {}
 func (discard) Weird(*conn.Connection, string, string) {}
@@ -185,8 +185,10 @@ func TestHeldCountsTexts(t *testing.T) {
 	r := session.Get(c).row
 	texts := 0
 	for _, text := range []string{r.Client, r.Server, r.CipherAlg, r.MACAlg, r.CompAlg, r.KexAlg, r.HostKeyAlg, r.HostKey} {
-		assert.NotEmpty(t, text)
-		texts += len(text)
+		t.Run(text, func(t *testing.T) {
+			assert.NotEmpty(t, text)
+			texts += len(text)
+		})
 	}
 	assert.Equal(t, 208+320+texts, p.Held(c))
 }
@@ -203,26 +205,28 @@ func TestHeldIsWhatIsReachable(t *testing.T) {
 		"one long name": {clientVersion, serverVersion, Orig(kexInit(long[:8000], "", "", "", "", "", "", "")), Resp(kexInit(long[:8000], "", "", "", "", "", "", ""))},
 		"encrypted":     {clientVersion, serverVersion, clientInit, serverInit, reply, newKeys, Resp("e")},
 	} {
-		const n = 500
-		conns := make([]conn.Connection, n)
-		p := New(discard{})
-		for i := range conns {
-			conns[i] = *Conn()
-		}
-		heap := func() int {
-			var stats runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&stats)
-			return int(stats.HeapAlloc)
-		}
-		before, held := heap(), 0
-		for i := range conns {
-			Play(t, p, &conns[i], turns...)
-			held += p.Held(&conns[i])
-		}
-		real := (heap() - before) / n
-		runtime.KeepAlive(conns)
-		assert.InDelta(t, 1, float64(held/n)/float64(real), 0.35, "%s: held %d, reachable %d", name, held/n, real)
+		t.Run(name, func(t *testing.T) {
+			const n = 500
+			conns := make([]conn.Connection, n)
+			p := New(discard{})
+			for i := range conns {
+				conns[i] = *Conn()
+			}
+			heap := func() int {
+				var stats runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&stats)
+				return int(stats.HeapAlloc)
+			}
+			before, held := heap(), 0
+			for i := range conns {
+				Play(t, p, &conns[i], turns...)
+				held += p.Held(&conns[i])
+			}
+			real := (heap() - before) / n
+			runtime.KeepAlive(conns)
+			assert.InDelta(t, 1, float64(held/n)/float64(real), 0.35, "%s: held %d, reachable %d", name, held/n, real)
+		})
 	}
 }
 

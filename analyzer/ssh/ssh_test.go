@@ -222,11 +222,13 @@ func TestDirection(t *testing.T) {
 		{"192.168.0.1:5", "172.16.0.1:22", ""},
 		{"203.0.113.1:5", "198.51.100.1:22", ""},
 	} {
-		o, c := &Recorder{}, Conn()
-		c.ID = conn.ID{Orig: netip.MustParseAddrPort(tt[0]), Resp: netip.MustParseAddrPort(tt[1]), Proto: conn.TCP}
-		Play(t, New(o), c, clientVersion)
-		conn.StateRemove(c)
-		assert.Equal(t, tt[2], o.Rows[0].(*Row).Direction)
+		t.Run(tt[0]+" to "+tt[1], func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			c.ID = conn.ID{Orig: netip.MustParseAddrPort(tt[0]), Resp: netip.MustParseAddrPort(tt[1]), Proto: conn.TCP}
+			Play(t, New(o), c, clientVersion)
+			conn.StateRemove(c)
+			assert.Equal(t, tt[2], o.Rows[0].(*Row).Direction)
+		})
 	}
 }
 
@@ -264,8 +266,10 @@ func TestMatch(t *testing.T) {
 		assert.Equal(t, protocol.Maybe, p.Match([]byte("SSH-2.0-x"), []byte("SSH-2."[:n])))
 	}
 	for _, other := range []string{"G", "SSH-3", "SSH-3.0", "SSH-2,", "SSH-2,0", "220 mail"} {
-		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), other)
-		assert.Equal(t, protocol.No, p.Match([]byte("SSH-2.0-x"), []byte(other)), other)
+		t.Run(other, func(t *testing.T) {
+			assert.Equal(t, protocol.No, p.Match([]byte(other), nil))
+			assert.Equal(t, protocol.No, p.Match([]byte("SSH-2.0-x"), []byte(other)))
+		})
 	}
 }
 
@@ -284,7 +288,9 @@ func TestLongest(t *testing.T) {
 		"KEXINIT":        {append(versions, Resp(frame(maxRead-4, "\x04\x14"))), protocol.More},
 		"longer KEXINIT": {append(versions, Resp(frame(maxRead-3, "\x04\x14"))), protocol.Violation},
 	} {
-		assert.Equal(t, c.next, Play(t, New(&Recorder{}), Conn(), c.turns...).Next, name)
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, c.next, Play(t, New(&Recorder{}), Conn(), c.turns...).Next)
+		})
 	}
 	assert.Equal(t, []int{1024, 256 << 10, 64 << 10, 64}, []int{maxLine, maxPacket, maxRead, maxNames})
 }
@@ -297,9 +303,11 @@ func TestHostKeyMessages(t *testing.T) {
 		"curve25519-sha256@libssh.org": 31, "curve448-sha512": 31, "sntrup761x25519-sha512": 31, "mlkem768x25519-sha256": 31,
 		"gss-group14-sha256-x": 33, "rsa1024-sha1": 0, "rsa2048-sha256": 0,
 	} {
-		kind, known := hostKeyMessage(alg)
-		assert.True(t, known, alg)
-		assert.Equal(t, want, kind, alg)
+		t.Run(alg, func(t *testing.T) {
+			kind, known := hostKeyMessage(alg)
+			assert.True(t, known)
+			assert.Equal(t, want, kind)
+		})
 	}
 	kind, known := hostKeyMessage("other")
 	assert.False(t, known)

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
 	. "example.com/conn/analyzer/protocol/protocoltest"
 )
@@ -202,7 +201,7 @@ var conversations = []struct {
 
 func TestConversations(t *testing.T) {
 	for _, tt := range conversations {
-		t.Run(fmt.Sprint(tt.p, " ", tt.name), func(t *testing.T) {
+		t.Run(tt.p.name+" "+tt.name, func(t *testing.T) {
 			var want [2]string
 			turns := tt.turns
 			if tt.next == protocol.HandOver {
@@ -246,38 +245,44 @@ func TestConversations(t *testing.T) {
 // The last byte of an answer is enough, and nothing need come after it.
 func TestHandsOverAtOnce(t *testing.T) {
 	for _, tt := range conversations {
-		// "grants the second time" waits for the client's turn.
-		if tt.next == protocol.HandOver && tt.name != "grants the second time" {
-			res := Play(t, New(&Recorder{}, tt.p), Conn(), tt.turns...)
-			assert.Equal(t, Result{Next: protocol.HandOver}, res, "%v %s", tt.p, tt.name)
-		}
+		t.Run(tt.p.name+" "+tt.name, func(t *testing.T) {
+			// "grants the second time" waits for the client's turn.
+			if tt.next == protocol.HandOver && tt.name != "grants the second time" {
+				res := Play(t, New(&Recorder{}, tt.p), Conn(), tt.turns...)
+				assert.Equal(t, Result{Next: protocol.HandOver}, res)
+			}
+		})
 	}
 }
 
 // TestMatch has no protocol take another's conversations.
 func TestMatch(t *testing.T) {
 	for _, tt := range conversations {
-		if tt.next == protocol.Violation {
-			continue
-		}
-		var said [2][]byte
-		for _, turn := range tt.turns {
-			side := protocol.Resp
-			if turn.FromOrig {
-				side = protocol.Orig
+		t.Run(tt.p.name+" "+tt.name, func(t *testing.T) {
+			if tt.next == protocol.Violation {
+				return
 			}
-			said[side] = append(said[side], turn.Data...)
-		}
-		for _, p := range all {
-			if p != tt.p {
-				assert.NotEqual(t, protocol.Yes, New(nil, p).Match(said[0], said[1]), "%v takes %v %s", p, tt.p, tt.name)
+			var said [2][]byte
+			for _, turn := range tt.turns {
+				side := protocol.Resp
+				if turn.FromOrig {
+					side = protocol.Orig
+				}
+				said[side] = append(said[side], turn.Data...)
 			}
-		}
+			for _, p := range all {
+				if p != tt.p {
+					assert.NotEqual(t, protocol.Yes, New(nil, p).Match(said[0], said[1]), p.name)
+				}
+			}
+		})
 	}
 	for _, other := range []string{"", "GET / HTTP/1.1\r\n", "SSH-2.0-x\r\n", "220 mail ready\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
-		for _, p := range all {
-			assert.NotEqual(t, protocol.Yes, New(nil, p).Match([]byte(other), []byte(other)), "%v takes %q", p, other)
-		}
+		t.Run(other, func(t *testing.T) {
+			for _, p := range all {
+				assert.NotEqual(t, protocol.Yes, New(nil, p).Match([]byte(other), []byte(other)), p.name)
+			}
+		})
 	}
 	for _, tt := range []struct {
 		p          *Protocol
@@ -332,7 +337,9 @@ func TestMatch(t *testing.T) {
 		{SOCKS, "\x04\x03\x00", "\x00\x5a", protocol.No},
 		{SOCKS, "\x04\x01\x00", "", protocol.Maybe},
 	} {
-		assert.Equal(t, tt.want, New(nil, tt.p).Match([]byte(tt.orig), []byte(tt.resp)), "%v %q %q", tt.p, tt.orig, tt.resp)
+		t.Run(fmt.Sprintf("%s %.20q %.20q", tt.p.name, tt.orig, tt.resp), func(t *testing.T) {
+			assert.Equal(t, tt.want, New(nil, tt.p).Match([]byte(tt.orig), []byte(tt.resp)))
+		})
 	}
 	for kind := range 256 {
 		want := protocol.No
@@ -349,34 +356,24 @@ func TestReadLDAP(t *testing.T) {
 		"\x30\x81\x80\x02\x04\x01\x02\x03\x04\x77\x82\x01\x00":       {3 + 0x80, 0x01020304, 0x77, []byte{}},
 		"\x30\x83\x01\x02\x03\x02\x01\x05\x78\x84\x00\x00\x00\x01xy": {5 + 0x010203, 5, 0x78, []byte("xy")},
 	} {
-		got, ok := readLDAP([]byte(data))
-		assert.True(t, ok)
-		assert.Equal(t, want, got)
-		for n := range len(data) - len(want.body) {
-			_, ok := readLDAP([]byte(data[:n]))
-			assert.False(t, ok, "%d bytes", n)
-		}
+		t.Run(data, func(t *testing.T) {
+			got, ok := readLDAP([]byte(data))
+			assert.True(t, ok)
+			assert.Equal(t, want, got)
+			for n := range len(data) - len(want.body) {
+				_, ok := readLDAP([]byte(data[:n]))
+				assert.False(t, ok, "%d bytes", n)
+			}
+		})
 	}
 	for _, data := range []string{
 		"\x31\x07\x02\x02\x01\x02\x60\x01x", "\x30\x07\x03\x02\x01\x02\x60\x01x", "\x30\x07\x02\x00\x60\x01x", "\x30\x80\x02\x01\x01\x60\x01x",
 		"\x30\x85\x00\x00\x00\x00\x07\x02\x01\x01\x60\x01x", "\x30\x07\x02\x05\x01\x01\x01\x01\x01\x60\x01x",
 	} {
-		_, ok := readLDAP([]byte(data))
-		assert.False(t, ok, "%q", data)
-	}
-}
-
-func TestIdentity(t *testing.T) {
-	ports := map[string][]uint16{
-		"imap": {143}, "pop3": {110}, "irc": nil, "xmpp": {5222, 5269}, "ldap_tcp": {389, 3268}, "rdp": {3389}, "mysql": {1434, 3306},
-		"postgresql": {5432}, "socks": {1080},
-	}
-	for _, p := range all {
-		parser := New(nil, p)
-		assert.Equal(t, conn.TCP, parser.Transport())
-		want, ok := ports[parser.Name()]
-		assert.True(t, ok)
-		assert.Equal(t, want, parser.Ports())
+		t.Run(data, func(t *testing.T) {
+			_, ok := readLDAP([]byte(data))
+			assert.False(t, ok)
+		})
 	}
 }
 
@@ -384,7 +381,9 @@ func TestIdentity(t *testing.T) {
 func TestNegotiationIsBounded(t *testing.T) {
 	noop := "a NOOP\r\n"
 	for n, next := range map[int]protocol.Next{16 << 10 / len(noop): protocol.More, 16<<10/len(noop) + 1: protocol.Stop} {
-		assert.Equal(t, next, Play(t, New(&Recorder{}, IMAP), Conn(), Orig(strings.Repeat(noop, n))).Next, "%d bytes", n*len(noop))
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			assert.Equal(t, next, Play(t, New(&Recorder{}, IMAP), Conn(), Orig(strings.Repeat(noop, n))).Next, "%d bytes", n*len(noop))
+		})
 	}
 	assert.Equal(t, 16<<10, maxWaiting)
 }
@@ -411,12 +410,14 @@ func TestClientsDoNotWaitForever(t *testing.T) {
 		p     *Protocol
 		start string
 	}{{IMAP, "a STARTTLS\r\n"}, {SOCKS, "\x05\x01\x00"}, {MySQL, ""}} {
-		c := Conn()
-		p := New(&Recorder{}, tt.p)
-		assert.Equal(t, protocol.More, Play(t, p, c, Orig(tt.start+strings.Repeat("x", maxWaiting))).Next)
-		p.Flush(c)
-		assert.Equal(t, tt.start != "", p.Held(c) > 0 && tt.start != "")
-		assert.NotEqual(t, protocol.More, Play(t, p, Conn(), Orig(tt.start+strings.Repeat("x", maxWaiting+1))).Next)
+		t.Run(tt.p.name, func(t *testing.T) {
+			c := Conn()
+			p := New(&Recorder{}, tt.p)
+			assert.Equal(t, protocol.More, Play(t, p, c, Orig(tt.start+strings.Repeat("x", maxWaiting))).Next)
+			p.Flush(c)
+			assert.Equal(t, tt.start != "", p.Held(c) > 0 && tt.start != "")
+			assert.NotEqual(t, protocol.More, Play(t, p, Conn(), Orig(tt.start+strings.Repeat("x", maxWaiting+1))).Next)
+		})
 	}
 }
 

@@ -21,7 +21,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
 	. "example.com/conn/analyzer/protocol/protocoltest"
 )
@@ -138,17 +137,19 @@ func TestCertificateThatIsMadeToBeSlow(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	for name, entry := range map[string]string{"DNS": "\x82\x01a", "URI": "\x86\x02a:", "mail": "\x81\x01a", "address": "\x87\x04abcd"} {
-		list := strings.Repeat(entry, 300_000/len(entry)) + "\x82\x0cHOST.example"
-		list = "\x30\x83" + string([]byte{byte(len(list) >> 16), byte(len(list) >> 8), byte(len(list))}) + list
-		template := x509.Certificate{
-			SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-			ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29, 17}, Value: []byte(list)}},
-		}
-		der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
-		require.NoError(t, err)
-		assert.Equal(t, new(true), matches(der, "host.example"), name)
-		assert.Equal(t, new(false), matches(der, "x.example"), name)
-		assert.LessOrEqual(t, testing.AllocsPerRun(2, func() { matches(der, "host.example") }), 50.0, name)
+		t.Run(name, func(t *testing.T) {
+			list := strings.Repeat(entry, 300_000/len(entry)) + "\x82\x0cHOST.example"
+			list = "\x30\x83" + string([]byte{byte(len(list) >> 16), byte(len(list) >> 8), byte(len(list))}) + list
+			template := x509.Certificate{
+				SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+				ExtraExtensions: []pkix.Extension{{Id: []int{2, 5, 29, 17}, Value: []byte(list)}},
+			}
+			der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+			require.NoError(t, err)
+			assert.Equal(t, new(true), matches(der, "host.example"))
+			assert.Equal(t, new(false), matches(der, "x.example"))
+			assert.LessOrEqual(t, testing.AllocsPerRun(2, func() { matches(der, "host.example") }), 50.0)
+		})
 	}
 }
 
@@ -280,9 +281,11 @@ func TestWeirds(t *testing.T) {
 		"ssl_early_application_data":         Resp(rec(handshake, hello(serverHello, 0x0303, "")) + rec(applicationData, "x")),
 		"SSL_max_ssl_history_length_reached": Orig(strings.Repeat(rec(heartbeat, "x"), maxHistory)),
 	} {
-		o := &Recorder{}
-		assert.Equal(t, protocol.More, Play(t, New(o), Conn(), turn).Next)
-		assert.Equal(t, []string{want}, o.Weirds)
+		t.Run(want, func(t *testing.T) {
+			o := &Recorder{}
+			assert.Equal(t, protocol.More, Play(t, New(o), Conn(), turn).Next)
+			assert.Equal(t, []string{want}, o.Weirds)
+		})
 	}
 	o := &Recorder{}
 	Play(t, New(o), Conn(), Orig(rec(alert, strings.Repeat("\x01\x00", maxAlerts))+strings.Repeat(rec(heartbeat, "x"), maxHistory-maxAlerts-1)))
@@ -296,27 +299,31 @@ func TestWeirds(t *testing.T) {
 func TestHellosInShortRecords(t *testing.T) {
 	p := New(nil)
 	for _, kind := range []byte{clientHello, serverHello} {
-		data := hello(kind, 0x0303, "")
-		for size := 1; size <= 7; size++ {
-			var records string
-			for from := 0; from < len(data); from += size {
-				records += rec(handshake, data[from:min(from+size, len(data))])
-			}
-			enough := messageHeader + 2
-			enough += recordHeader * ((enough + size - 1) / size)
-			for n := range len(records) {
-				want := protocol.Maybe
-				if n >= enough {
-					want = protocol.Yes
+		t.Run(fmt.Sprintf("message %d", kind), func(t *testing.T) {
+			data := hello(kind, 0x0303, "")
+			for size := 1; size <= 7; size++ {
+				var records string
+				for from := 0; from < len(data); from += size {
+					records += rec(handshake, data[from:min(from+size, len(data))])
 				}
-				require.Equal(t, want, p.Match([]byte(records[:n]), nil), "%d bytes of records of %d", n, size)
+				enough := messageHeader + 2
+				enough += recordHeader * ((enough + size - 1) / size)
+				for n := range len(records) {
+					want := protocol.Maybe
+					if n >= enough {
+						want = protocol.Yes
+					}
+					require.Equal(t, want, p.Match([]byte(records[:n]), nil), "%d bytes of records of %d", n, size)
+				}
 			}
-		}
+		})
 	}
 	first := rec(handshake, "\x01\x00")
 	for _, second := range []string{rec(alert, "\x00"), rec(handshake, ""), "\x16\x02", "\x16\x03\x04", "\x16\x03\x03\x48\x01",
 		rec(handshake, "\x00\x10\x02"), rec(handshake, "\x00\x10\x03\x05")} {
-		assert.Equal(t, protocol.No, p.Match([]byte(first+second), nil), "%q", second)
+		t.Run(second, func(t *testing.T) {
+			assert.Equal(t, protocol.No, p.Match([]byte(first+second), nil))
+		})
 	}
 	assert.Equal(t, protocol.Yes, p.Match(nil, []byte(rec(handshake, hello(serverHello, 0x7f17, "")))), "a draft of TLS 1.3")
 	assert.Equal(t, protocol.No, p.Match([]byte(rec(handshake, hello(clientHello, 0x7f17, ""))), nil))
@@ -335,7 +342,9 @@ func TestNames(t *testing.T) {
 		0xccae: "TLS_RSA_PSK_WITH_CHACHA20_POLY1305_SHA256", 0xd005: "TLS_ECDHE_PSK_WITH_AES_128_CCM_SHA256",
 		0x001c: "unknown-28", 0xd004: "unknown-53252", 0x0a0a: "unknown-2570",
 	} {
-		assert.Equal(t, want, cipherName(id))
+		t.Run(fmt.Sprint(id), func(t *testing.T) {
+			assert.Equal(t, want, cipherName(id))
+		})
 	}
 	assert.Equal(t, "SSLv20_CK_DES_64_CBC_WITH_MD5", cipherNameV2(0x060040))
 	assert.Equal(t, "unknown-0", cipherNameV2(0))
@@ -346,13 +355,6 @@ func TestNames(t *testing.T) {
 	sum := fnv.New64a()
 	fmt.Fprintln(sum, versions, curves, alerts, ciphers, v2Ciphers) // maps are printed in order
 	assert.Equal(t, uint64(0x15b0e5a1851ed3a7), sum.Sum64())
-}
-
-// The numbers are IANA's, and the bounds Zeek's where it has them.
-func TestNumbers(t *testing.T) {
-	assert.Equal(t, []int{0, 16, 35, 41, 43, 51, 40},
-		[]int{extServerName, extALPN, extSessionTicket, extPreSharedKey, extSupportedVersions, extKeyShare, extKeyShareOld})
-	assert.Equal(t, []int{10, 10, 30, 32, 1<<14 + 2048}, []int{maxJunk, maxAlerts, maxSpan, maxPieces, maxRecord})
 }
 
 func TestVersionNumbers(t *testing.T) {
@@ -373,13 +375,6 @@ func TestVersionNumbers(t *testing.T) {
 	assert.Equal(t, strings.Fields("304 fefc"), after12)
 }
 
-func TestIdentity(t *testing.T) {
-	p := New(nil)
-	assert.Equal(t, "ssl", p.Name())
-	assert.Equal(t, conn.TCP, p.Transport())
-	assert.Equal(t, []uint16{443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223}, p.Ports())
-}
-
 func TestMatchSSL2(t *testing.T) {
 	p := New(nil)
 	for data, want := range map[string]protocol.Verdict{
@@ -395,7 +390,9 @@ func TestMatchSSL2(t *testing.T) {
 		"\x80\x02\x01":         protocol.No,
 		"\x80\x03\x01":         protocol.Maybe,
 	} {
-		assert.Equal(t, want, p.Match([]byte(data), nil), "%q", data)
+		t.Run(data, func(t *testing.T) {
+			assert.Equal(t, want, p.Match([]byte(data), nil))
+		})
 	}
 	hello := "\x01\x03\x01\x00\x06\x00\x00\x00\x10\x01\x00\x80\x00\x00\x2f" + strings.Repeat("c", 16)
 	assert.Equal(t, protocol.Maybe, p.Match([]byte(v2(hello))[:30], nil))
@@ -408,7 +405,9 @@ func TestMatchSSL2(t *testing.T) {
 		"a long session ID":     v2("\x01\x03\x01\x00\x06\x00\x11\x00\x10" + strings.Repeat("c", 39)),
 		"a challenge cut short": v2("\x01\x03\x01\x00\x06\x00\x00\x00\x11\x01\x00\x80\x00\x00\x2f" + strings.Repeat("c", 16)),
 	} {
-		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), name)
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, protocol.No, p.Match([]byte(other), nil))
+		})
 	}
 	withID := "\x01\x03\x01\x00\x06\x00\x10\x00\x10\x01\x00\x80\x00\x00\x2f" + strings.Repeat("c", 32)
 	assert.Equal(t, protocol.Yes, p.Match([]byte(v2(withID)), nil))

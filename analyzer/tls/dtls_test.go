@@ -138,13 +138,15 @@ func TestDTLSVersions(t *testing.T) {
 		"DTLSv12": hello(serverHello, 0xfefd, "id"),
 		"DTLSv13": hello(serverHello, 0xfefd, "", ext(extSupportedVersions, "\xfe\xfc"), ext(extKeyShare, "\x00\x1d\x00\x00")),
 	} {
-		row, res, _ := datagrams(t, client, Resp(whole(server, 0, 0)))
-		require.NotNil(t, row)
-		assert.Equal(t, protocol.More, res.Next)
-		assert.Equal(t, want, row.Version)
-		assert.Equal(t, "TLS_AES_128_GCM_SHA256", row.Cipher)
-		assert.Equal(t, "Cs", row.History)
-		assert.False(t, row.Established)
+		t.Run(want, func(t *testing.T) {
+			row, res, _ := datagrams(t, client, Resp(whole(server, 0, 0)))
+			require.NotNil(t, row)
+			assert.Equal(t, protocol.More, res.Next)
+			assert.Equal(t, want, row.Version)
+			assert.Equal(t, "TLS_AES_128_GCM_SHA256", row.Cipher)
+			assert.Equal(t, "Cs", row.History)
+			assert.False(t, row.Established)
+		})
 	}
 }
 
@@ -175,7 +177,9 @@ func TestUnifiedHeaders(t *testing.T) {
 		"\x24\x00\x00":              3,
 		"\x2c":                      1,
 	} {
-		assert.Equal(t, want, unified([]byte(data)), "%q", data)
+		t.Run(data, func(t *testing.T) {
+			assert.Equal(t, want, unified([]byte(data)))
+		})
 	}
 }
 
@@ -289,21 +293,23 @@ func TestJunk(t *testing.T) {
 	client := Orig(whole(datagramHello(0xfefd, ""), 0, 0))
 	for _, junk := range []string{"\x00\x01", "\x80\x60xxxxxxxxxxxxxxxxxxxx", "\x16\xfe\xfe\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01x",
 		"\x16\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02x", "\x13\xfe\xfd\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01x"} {
-		var turns []Turn
-		for range maxJunk {
-			turns = append(turns, Resp(junk))
-		}
-		_, res, _ := datagrams(t, turns...)
-		assert.Equal(t, protocol.More, res.Next)
-		row, res, _ := datagrams(t, append(turns, Resp(junk))...)
-		assert.Equal(t, protocol.Stop, res.Next)
-		assert.Nil(t, row)
-		row, res, _ = datagrams(t, append(append([]Turn{client}, turns...), Resp(junk))...)
-		assert.Equal(t, protocol.Stop, res.Next)
-		assert.Equal(t, "C", row.History)
-		more := append(append([]Turn{client}, turns...), Resp(datagram(alert, 0, 0, "\x01\x00")))
-		_, res, _ = datagrams(t, append(more, turns...)...)
-		assert.Equal(t, protocol.More, res.Next, "there was a record in between")
+		t.Run(junk, func(t *testing.T) {
+			var turns []Turn
+			for range maxJunk {
+				turns = append(turns, Resp(junk))
+			}
+			_, res, _ := datagrams(t, turns...)
+			assert.Equal(t, protocol.More, res.Next)
+			row, res, _ := datagrams(t, append(turns, Resp(junk))...)
+			assert.Equal(t, protocol.Stop, res.Next)
+			assert.Nil(t, row)
+			row, res, _ = datagrams(t, append(append([]Turn{client}, turns...), Resp(junk))...)
+			assert.Equal(t, protocol.Stop, res.Next)
+			assert.Equal(t, "C", row.History)
+			more := append(append([]Turn{client}, turns...), Resp(datagram(alert, 0, 0, "\x01\x00")))
+			_, res, _ = datagrams(t, append(more, turns...)...)
+			assert.Equal(t, protocol.More, res.Next, "there was a record in between")
+		})
 	}
 }
 

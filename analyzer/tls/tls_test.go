@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -145,16 +146,18 @@ func TestVersions(t *testing.T) {
 
 func TestResumedSessions(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		client := &tls.Config{MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
-		server := &tls.Config{}
-		first := row(t, converse(t, client, server)...)
-		assert.False(t, first.Resumed)
-		if version == tls.VersionTLS12 {
-			assert.Equal(t, "CsxknGIti", first.History, "a ticket")
-		}
-		again := row(t, converse(t, client, server)...)
-		assert.True(t, again.Resumed, "%v", again)
-		assert.True(t, again.Established)
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			client := &tls.Config{MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+			server := &tls.Config{}
+			first := row(t, converse(t, client, server)...)
+			assert.False(t, first.Resumed)
+			if version == tls.VersionTLS12 {
+				assert.Equal(t, "CsxknGIti", first.History, "a ticket")
+			}
+			again := row(t, converse(t, client, server)...)
+			assert.True(t, again.Resumed)
+			assert.True(t, again.Established)
+		})
 	}
 }
 
@@ -296,9 +299,11 @@ func TestExtensions(t *testing.T) {
 	for want, version := range map[string]uint16{
 		"TLSv12": 0x0303, "TLSv13": tls13, "TLSv13-draft23": 0x7f17, "unknown-64282": 0xfb1a,
 	} {
-		chosen := string(binary.BigEndian.AppendUint16(nil, version))
-		got := row(t, Resp(rec(handshake, hello(serverHello, 0x0303, "", ext(extSupportedVersions, chosen)))))
-		assert.Equal(t, want, got.Version)
+		t.Run(want, func(t *testing.T) {
+			chosen := string(binary.BigEndian.AppendUint16(nil, version))
+			got := row(t, Resp(rec(handshake, hello(serverHello, 0x0303, "", ext(extSupportedVersions, chosen)))))
+			assert.Equal(t, want, got.Version)
+		})
 	}
 	broken := ext(extServerName, "x")[:4]
 	assert.Empty(t, Rows(t, parser, Orig(rec(handshake, hello(clientHello, 0x0303, "", broken)))))
@@ -391,12 +396,16 @@ func TestSSL2(t *testing.T) {
 		"a key before":        {greet("\x00\x02"), key},
 		"three bytes and one": {greet("\x00\x02"), server, Orig("\x80\x03\x00\x00\x01"), Resp("\x80\x03\x00\x00\x01")},
 	} {
-		assert.False(t, row(t, turns...).Established, name)
+		t.Run(name, func(t *testing.T) {
+			assert.False(t, row(t, turns...).Established)
+		})
 	}
 	for cut, cipher := range map[int]string{2 + 5: "unknown-0", 2 + 10: "unknown-0", 2 + 13: "unknown-0", 2 + 16: "unknown-0", 2 + 17: "SSLv20_CK_RC4_128_WITH_MD5"} {
-		got := row(t, greet("\x00\x02"), Resp(v2(server.Data[2:cut])), key)
-		assert.Equal(t, cipher, got.Cipher, "after %d bytes", cut)
-		assert.True(t, got.Established)
+		t.Run(fmt.Sprint(cut), func(t *testing.T) {
+			got := row(t, greet("\x00\x02"), Resp(v2(server.Data[2:cut])), key)
+			assert.Equal(t, cipher, got.Cipher, "after %d bytes", cut)
+			assert.True(t, got.Established)
+		})
 	}
 	none := Resp(v2("\x04\x00\x01\x00\x02\x00\x03\x00\x02\x00\x10" + "crt" + "\x01\x00\x80" + challenge))
 	assert.Equal(t, "unknown-0", row(t, greet("\x00\x02"), none, key).Cipher, "less than a cipher")
@@ -413,8 +422,10 @@ func TestSSL2(t *testing.T) {
 // A record as long as may be is taken, and one that is longer is not.
 func TestLongestRecord(t *testing.T) {
 	for length, next := range map[uint16]protocol.Next{maxRecord: protocol.More, maxRecord + 1: protocol.Violation} {
-		turn := Orig(string(binary.BigEndian.AppendUint16([]byte{heartbeat, 3, 3}, length)))
-		assert.Equal(t, next, Play(t, New(&Recorder{}), Conn(), turn).Next, "%d bytes", length)
+		t.Run(fmt.Sprint(length), func(t *testing.T) {
+			turn := Orig(string(binary.BigEndian.AppendUint16([]byte{heartbeat, 3, 3}, length)))
+			assert.Equal(t, next, Play(t, New(&Recorder{}), Conn(), turn).Next, "%d bytes", length)
+		})
 	}
 }
 
@@ -429,9 +440,11 @@ func TestShortRecordsInPieces(t *testing.T) {
 // A ticket of one byte is one.
 func TestShortTicket(t *testing.T) {
 	for ticket, want := range map[string]bool{"": false, "t": true} {
-		got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, "", ext(extSessionTicket, ticket)))),
-			Resp(rec(handshake, hello(serverHello, 0x0303, ""))+rec(changeCipherSpec, "\x01")), Orig(rec(changeCipherSpec, "\x01")))
-		assert.Equal(t, want, got.Resumed)
+		t.Run(ticket, func(t *testing.T) {
+			got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, "", ext(extSessionTicket, ticket)))),
+				Resp(rec(handshake, hello(serverHello, 0x0303, ""))+rec(changeCipherSpec, "\x01")), Orig(rec(changeCipherSpec, "\x01")))
+			assert.Equal(t, want, got.Resumed)
+		})
 	}
 }
 
@@ -443,9 +456,11 @@ func TestSSL2Violations(t *testing.T) {
 		"cut hello":       Orig(v2("\x01\x00\x02\x00\x03\x00\x00\x00\x00")),
 		"newer server":    Resp(v2("\x04\x00\x01\x00\x03\x00\x00\x00\x00")),
 	} {
-		o, c := &Recorder{}, Conn()
-		assert.Equal(t, protocol.Violation, Play(t, New(o), c, turn).Next, name)
-		assert.Empty(t, o.Rows)
+		t.Run(name, func(t *testing.T) {
+			o, c := &Recorder{}, Conn()
+			assert.Equal(t, protocol.Violation, Play(t, New(o), c, turn).Next)
+			assert.Empty(t, o.Rows)
+		})
 	}
 }
 
@@ -462,7 +477,9 @@ func TestMatch(t *testing.T) {
 		assert.Equal(t, protocol.Maybe, p.Match(client[:n], nil), "%d bytes", n)
 	}
 	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02", "\x80\x00\x01", v2("\x01\x00\x02\x00\x02\x00\x00\x00\x00xx")} {
-		assert.Equal(t, protocol.No, p.Match([]byte(other), nil), other)
+		t.Run(other, func(t *testing.T) {
+			assert.Equal(t, protocol.No, p.Match([]byte(other), nil))
+		})
 	}
 }
 
