@@ -149,7 +149,20 @@ func (hk RemovalHook) String() string {
 //
 // Register panics if hk is nil.
 func Register(c *Connection, hk RemovalHook) bool {
-	return c.hooks.register(identity(hk), c)
+	return c.register(identity(hk))
+}
+
+// register is hookList.register, which does not know the connection. To tell it would cost the
+// callers of Hooks.Register an argument.
+func (c *Connection) register(hk hook) bool {
+	l := &c.hooks.hookList
+	if l.flags == 0 {
+		if t := l.followers(hk).Load(); t != nil && t.key == hk {
+			l.set = &t.hookSet
+			return true
+		}
+	}
+	return l.registerSlowly(hk, c)
 }
 
 // Unregister takes hk back and reports whether it did: hk was registered with c, had not begun to
@@ -221,7 +234,7 @@ func StateRemove(c *Connection) bool {
 	// This repeats Hooks.StateRemove, which is too large to be inlined here and again in the
 	// caller.
 	if c.hooks.set == nil {
-		c.hooks.state = over
+		c.hooks.flags = over
 		return true
 	}
 	return c.hooks.run(c, 0)
@@ -252,20 +265,20 @@ func Chain(bodies ...RemovalHook) RemovalHook {
 	return func(c *Connection) bool { return runBodies(c, bodies, false) }
 }
 
-// runBodies runs bodies in order until one returns false, and reports whether none did. panicking
-// says that the panic of an earlier body is to go on afterwards.
-func runBodies(c *Connection, bodies []RemovalHook, panicking bool) bool {
+// runBodies runs bodies in order until one returns false, and reports whether none did. later
+// says that the panic of an earlier body continues afterwards.
+func runBodies(c *Connection, bodies []RemovalHook, later bool) bool {
 	n := 0
 	defer func() {
 		if n == len(bodies) {
 			return
 		}
 		// A body panicked or called Goexit: as in Hooks.run.
-		if v := recover(); v != nil && !panicking {
-			panicking = true
+		if v := recover(); v != nil && !later {
+			later = true
 			defer panic(v)
 		}
-		runBodies(c, bodies[n:], panicking)
+		runBodies(c, bodies[n:], later)
 	}()
 	for n < len(bodies) {
 		n++

@@ -68,7 +68,7 @@ func (*noCopy) Unlock() {}
 //
 // Register panics if hk is nil.
 func (h *Hooks[C]) Register(hk func(*C) bool) bool {
-	return h.register(identity(hk), nil)
+	return h.register(identity(hk))
 }
 
 // Unregister takes hk back and reports whether it did: hk was registered, had not begun to run, and
@@ -108,7 +108,7 @@ func (h *Hooks[C]) RemovalHooks() iter.Seq[func(*C) bool] {
 // Removed reports whether the removal has begun. It is true from the moment [Hooks.StateRemove] is
 // called, including inside the hooks, until h is assigned conn.Hooks[C]{}.
 func (h *Hooks[C]) Removed() bool {
-	return h.begun != 0 || h.state == over
+	return h.begun&^watched != 0 || h.flags == over
 }
 
 // StateRemove runs every registered hook once, in order of registration, on the calling goroutine,
@@ -133,7 +133,7 @@ func (h *Hooks[C]) Removed() bool {
 // that calls Goexit, and the later ones are dropped.
 func (h *Hooks[C]) StateRemove(c *C) bool {
 	if h.set == nil {
-		h.state = over
+		h.flags = over
 		return true
 	}
 	return h.run(c, 0)
@@ -143,18 +143,21 @@ func (h *Hooks[C]) StateRemove(c *C) bool {
 // the removal.
 func (h *Hooks[C]) run(c *C, n uint32) (ok bool) {
 	if h.begun != n {
-		return true // called by one of the hooks
+		if h.begun != watched {
+			return true // called by one of the hooks
+		}
+		n = watched
 	}
 	defer func() {
-		if h.state == over || h.begun == 0 {
+		if h.begun == all || h.begun&^watched == 0 {
 			return
 		}
 		// A hook panicked or called Goexit. The others run on top of its stack, so that its panic
 		// continues with that stack. The panic continues from a deferred call, so that a Goexit in
 		// one of the others does not stop it. Their own panics, which it would replace in the end,
 		// are dropped here, because unwinding through all of them takes quadratic time.
-		if v := recover(); v != nil && !h.panicking {
-			h.panicking = true
+		if v := recover(); v != nil && h.flags&panicking == 0 {
+			h.flags |= panicking
 			defer panic(v)
 		}
 		h.run(c, h.begun)
@@ -162,12 +165,13 @@ func (h *Hooks[C]) run(c *C, n uint32) (ok bool) {
 	ok = true
 	for h.begun == n { // false if a hook made h a new one, which is left alone
 		hooks := hooksOf[C](h.set)
-		if int(n) >= len(hooks) {
-			h.set, h.begun, h.state = nil, all, over
+		i := n &^ watched
+		if int(i) >= len(hooks) {
+			h.set, h.begun, h.flags = nil, all, over
 			break
 		}
-		hk := hooks[n]
-		if h.state == watched {
+		hk := hooks[i]
+		if n&watched != 0 {
 			watch.Done(unsafe.Pointer(h.set), identity(hk))
 		}
 		n++

@@ -59,24 +59,30 @@ const indexAbove = 64
 
 // A hookList is the hooks of one connection.
 type hookList struct {
-	set       *hookSet // nil before the first is registered and when the removal is over
-	begun     uint32   // how many of them have begun to run; all when the removal is over
-	state     state    // over when the removal is over
-	panicking bool     // the panic of one of them is to go on when the others have run
+	set   *hookSet // nil before the first is registered and when the removal is over
+	begun uint32   // how many of them have begun to run, and watched; all when the removal is over
+	flags flags
 }
 
-// all is the value of hookList.begun when the removal is over. No removal still under way counts so
-// far, and so run never takes a connection that its own hook made and removed for the old one.
-const all = 1<<32 - 1
+const (
+	// watched is set in hookList.begun while package watch follows the hooks, which are in a
+	// privateSet. It is not one of the flags because run has begun in a register for every hook.
+	watched = 1 << 31
 
-// A state says what hookList.set points to, and whether it may change.
-type state uint8
+	// all is the value of hookList.begun when the removal is over. No removal still under way
+	// counts so far, so run never mistakes a connection that its own hook made and removed for the
+	// old one.
+	all = 1<<32 - 1
+)
+
+// The flags of a hookList. If none is set, which is usual, hookList.set is nil or a sharedSet, and
+// a hook may be registered by following it.
+type flags uint32
 
 const (
-	shared  state = iota // nil or a sharedSet
-	private              // a privateSet
-	watched              // a privateSet, whose hooks package watch follows
-	over                 // nil for good
+	private   flags = 1 << iota // set is a privateSet
+	panicking                   // the panic of a hook is to continue when the others have run
+	over                        // the removal is over; no other flag is set
 )
 
 // roots holds the sets of one hook, by a hash of the hook. Any hook of the program may be a
@@ -105,26 +111,27 @@ func find(list *atomic.Pointer[sharedSet], hk hook) *sharedSet {
 	return t
 }
 
-// register adds hk to l and reports whether it did, as Register promises. c is the Connection that
-// l belongs to, nil if it belongs to a connection of another type.
-func (l *hookList) register(hk hook, c *Connection) bool {
+// register adds hk to l and reports whether it did, as Register promises. Connection.register is the
+// same for a Connection.
+func (l *hookList) register(hk hook) bool {
 	// Nearly every call ends here: the set with one more hook exists and is the first to be found.
-	if l.state == shared {
+	if l.flags == 0 {
 		if t := l.followers(hk).Load(); t != nil && t.key == hk {
 			l.set = &t.hookSet
 			return true
 		}
 	}
-	return l.registerSlowly(hk, c)
+	return l.registerSlowly(hk, nil)
 }
 
 // registerSlowly does the rest of register. It is a function of its own because the stack it needs
-// would cost every call.
+// would cost every call. c is the Connection that l belongs to, nil if it belongs to a connection
+// of another type.
 func (l *hookList) registerSlowly(hk hook, c *Connection) bool {
 	if hk == nil {
 		panic("conn: Register called with a nil RemovalHook")
 	}
-	if l.state == over {
+	if l.flags == over {
 		if watch.On() {
 			watch.Late(funcName(hk), c.name())
 		}
@@ -133,8 +140,9 @@ func (l *hookList) registerSlowly(hk hook, c *Connection) bool {
 	if !l.add(hk) {
 		return false
 	}
-	if l.state == watched || l.state == private && watch.On() {
-		l.state = watched
+	// Once the removal has begun it is too late to watch: run would take l for a new one.
+	if l.begun&watched != 0 || l.begun == 0 && l.flags&private != 0 && watch.On() {
+		l.begun |= watched
 		watch.Registered(unsafe.Pointer(l.set), hk, funcName(hk), c.name())
 	}
 	return true
@@ -146,7 +154,7 @@ func (l *hookList) unregister(hk hook) bool {
 	if i < 0 {
 		return false
 	}
-	if l.state == watched {
+	if l.begun&watched != 0 {
 		watch.Done(unsafe.Pointer(l.set), hk)
 	}
 	l.remove(i)
@@ -156,7 +164,7 @@ func (l *hookList) unregister(hk hook) bool {
 // pending returns the index of hk in l if it is there and has not begun to run, and otherwise -1.
 func (l *hookList) pending(hk hook) int {
 	if l.set != nil {
-		for i, hooks := int(l.begun), l.set.hooks; i < len(hooks); i++ {
+		for i, hooks := int(l.begun&^watched), l.set.hooks; i < len(hooks); i++ {
 			if hooks[i] == hk {
 				return i
 			}
@@ -167,7 +175,7 @@ func (l *hookList) pending(hk hook) int {
 
 // add adds hk to l and reports whether it was not there yet.
 func (l *hookList) add(hk hook) bool {
-	if l.state != shared {
+	if l.flags&private != 0 {
 		s := l.own()
 		if s.has(hk) {
 			return false
@@ -201,7 +209,7 @@ func (l *hookList) add(hk hook) bool {
 	}
 	s.append(hk)
 	l.set = &s.hookSet
-	l.state = private
+	l.flags |= private
 	return true
 }
 
@@ -232,7 +240,7 @@ func (s *privateSet) append(hk hook) {
 
 // remove takes the i-th hook from l.
 func (l *hookList) remove(i int) {
-	if l.state != shared {
+	if l.flags&private != 0 {
 		s := l.own()
 		delete(s.index, s.hooks[i])
 		s.hooks = slices.Delete(s.hooks, i, i+1)
