@@ -1,5 +1,4 @@
-// Quickstart: two connections, and one parser that finishes what is left open when a connection
-// goes away.
+// Quickstart shows a parser that reports unanswered requests when their connection is removed.
 package main
 
 import (
@@ -9,17 +8,17 @@ import (
 	"example.com/conn"
 )
 
-var requests conn.Field[[]string] // what a connection asked and was not answered, as a parser keeps it
+var unanswered conn.Field[[]string] // the parser's state, one per connection
 
 func onRequest(c *conn.Connection, uri string) {
-	pending, _ := requests.GetOrNew(c)
-	*pending = append(*pending, uri)
-	conn.Register(c, finalize) // once, however often it is called
+	uris, _ := unanswered.GetOrNew(c)
+	*uris = append(*uris, uri)
+	conn.Register(c, finalize) // added once, however often it is called
 }
 
 func finalize(c *conn.Connection) bool {
-	for _, uri := range *requests.Get(c) {
-		fmt.Printf("%s %v -> %v: no reply to %s\n", c.UID, c.ID.Orig, c.ID.Resp, uri)
+	for _, uri := range *unanswered.Get(c) {
+		fmt.Printf("%s %v: no reply to %s\n", c.UID, c.ID, uri)
 	}
 	return true
 }
