@@ -15,8 +15,8 @@ type Sink interface {
 	// Gap says that the next n bytes of a side are missing and will not come.
 	Gap(side Side, at time.Time, n int64)
 
-	// EOF says, at most once for each side, that it will send no more. A RST has no EOF: it may be
-	// forged, and then there is more to come.
+	// EOF says that a side will send no more. It comes once, unless that end turns out to be forged.
+	// A RST has no EOF, as it may be forged and there may be more to come.
 	EOF(side Side, at time.Time)
 
 	// Weird notes something that should not be, by Zeek's name, as often as it happens. addl says

@@ -1,0 +1,733 @@
+package tcp_test
+
+import "testing"
+
+// goesOn is how a conversation that began with greeting goes on.
+const goesOn script = `
+	> A 106 506 and           | >and
+	< A 506 109 another       | <another
+	> FA 109 513              | >.
+	< FA 513 110              | <. closed
+	> A 110 514               |
+`
+
+// begins is how a conversation begins after the handshake.
+const begins script = `
+	> A 101 501 hi            | >hi
+	< A 501 103 reply         | <reply
+	> FA 103 506              | >.
+	< FA 506 104              | <. closed
+	> A 104 507               |
+`
+
+// answered is how a conversation begins after the SYN.
+const answered script = `
+	< SA 500 101              |
+	> A 101 501 hello         | >hello
+	< A 501 106 reply         | <reply
+`
+
+// A SYN in a connection is not believed until the other side accepts it, unless the connection is
+// over: both sides' FINs were acknowledged, or one's RST was where the next byte is due.
+func TestSYNOfAnotherConnection(t *testing.T) {
+	for name, s := range map[string]script{
+		"not while it is established": handshake + `
+			> S 9000                  | active_connection_reuse doubted
+			> A 101 501 hello         | >hello
+		`,
+		"not of the responder either": handshake + `
+			< S 9000 - x              | active_connection_reuse doubted
+			> A 101 501 hello         | >hello
+		`,
+		"but when the other side accepts it": handshake + `
+			> S 9000                  | active_connection_reuse doubted
+			< SA 7000 9001            | answers
+		`,
+		"of the responder, which the originator accepts": handshake + `
+			< S 9000                  | active_connection_reuse doubted
+			> SA 7000 9001            | answers
+		`,
+		"not when who sent it accepts it": handshake + `
+			> S 9000                  | active_connection_reuse doubted
+			> SA 6000 9001            | SYN_seq_jump doubted
+		`,
+		"only the latest": handshake + `
+			> S 8000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse doubted
+			< SA 7000 8001            | SYN_seq_jump doubted
+			< SA 7000 9001            | answers
+		`,
+		"not with another number": handshake + `
+			> S 9000                  | active_connection_reuse doubted
+			< SA 7000 9000            | SYN_seq_jump doubted
+		`,
+		"an answer counts once": handshake + `
+			> S 9000                  | active_connection_reuse doubted
+			< SA 7000 9001            | answers
+			< SA 7000 9001            | SYN_seq_jump doubted
+		`,
+		"in place of an attempt": `
+			> S 100
+			> S 9000                  | SYN_seq_jump doubted
+			< SA 500 9001             | answers
+		`,
+		"in place of an attempt, which is answered": `
+			> S 100
+			> S 9000                  | SYN_seq_jump doubted
+			< SA 500 101
+			< A 501 9001
+		`,
+		"the same SYN again": handshake + `
+			> S 100
+		`,
+		"after a RST in the window": greeting + `
+			> R 300
+			> S 9000                  | active_connection_reuse doubted
+		`,
+		"after a RST that is due": greeting + `
+			> R 106                   | closed
+			> S 9000                  | active_connection_reuse begins
+		`,
+		"after a RST that was forged": greeting + `
+			> R 106                   | closed
+			> A 106 506 -             | data_after_reset >- reopened
+			> S 9000                  | active_connection_reuse doubted
+		`,
+		"after the FIN of one side": greeting + `
+			> FA 106 506              | >.
+			> S 9000                  | active_connection_reuse doubted
+		`,
+		"after FINs in the window": greeting + `
+			> FA 300 506
+			< FA 700 106
+			> S 9000                  | active_connection_reuse doubted
+		`,
+		"after FINs, one in the window": greeting + `
+			> FA 106 506              | >.
+			< FA 700 107
+			> S 9000                  | active_connection_reuse doubted
+		`,
+		"after FINs that are due": greeting + `
+			> FA 106 506              | >.
+			< FA 506 107              | <. closed
+			> S 9000                  | premature_connection_reuse begins
+		`,
+		"after FINs, one acknowledged": greeting + `
+			> FA 300 506
+			< FA 506 301              | >[194] >. <. closed
+			> S 9000                  | premature_connection_reuse begins
+		`,
+		"after a FIN and the RST that is due": greeting + `
+			> FA 106 506              | >.
+			< R 506                   | closed
+			> S 9000                  | begins
+		`,
+		"of number zero": `
+			> S 100
+			> S 0                     | SYN_seq_jump doubted
+		`,
+		"exchanged after it was doubted": `
+			> SA 500 101
+			> S 9000                  | active_connection_reuse begins
+		`,
+	} {
+		t.Run(name, func(t *testing.T) { play(t, s) })
+	}
+}
+
+// What no host takes changes nothing of what the sink gets, and neither does what a host takes for
+// something that is to come.
+func TestForgedSegments(t *testing.T) {
+	for name, s := range map[string]script{
+		"FIN without ACK": greeting + `
+			> F 106                   | data_without_ACK
+		` + goesOn,
+		"reply's FIN without ACK": greeting + `
+			< F 506                   | data_without_ACK
+		` + goesOn,
+		"FIN before": greeting + `
+			> FA 105 506              | segment_outside_window
+		` + goesOn,
+		"reply's FIN before": greeting + `
+			< FA 505 106              | segment_outside_window
+		` + goesOn,
+		"FIN ahead": greeting + `
+			> FA 107 506
+			> A 106 506 and           | >and
+			< A 506 109 another       | <another
+			> FA 109 513              | FIN_advanced_last_seq >.
+			< FA 513 110              | <. closed
+			> A 110 514
+		`,
+		"FIN far ahead": greeting + `
+			> FA 1106 506
+		` + goesOn,
+		"reply's FIN ahead": greeting + `
+			< FA 507 106
+			> A 106 506 and           | >and
+			< A 506 109 another       | <another
+			> FA 109 513              | >.
+			< FA 513 110              | FIN_advanced_last_seq <.
+			> A 110 514               | closed
+		`,
+		"FIN with early ACK": greeting + `
+			> FA 106 600
+			> A 106 506 and           | >and
+			< A 506 109 another       | <another
+			> FA 109 513              | FIN_advanced_last_seq >.
+			< FA 513 110              | <. closed
+			> A 110 514
+		`,
+		"both FINs ahead": greeting + `
+			> FA 107 506
+			< FA 507 106
+			> A 106 506 and           | >and
+			< A 506 109 another       | <another
+			> FA 109 513              | FIN_advanced_last_seq >.
+			< FA 513 110              | FIN_advanced_last_seq <.
+			> A 110 514               | closed
+		`,
+		"both FINs ahead, and a SYN": greeting + `
+			> FA 107 506
+			< FA 507 106
+			> S 9000000               | active_connection_reuse doubted
+			> A 106 506 and           | >and
+			< A 506 109 another       | <another
+			> FA 109 513              | FIN_advanced_last_seq >.
+			< FA 513 110              | FIN_advanced_last_seq <.
+			> A 110 514               | closed
+		`,
+		"early ACK": greeting + `
+			> A 106 507
+		` + goesOn,
+		"much too early ACK": greeting + `
+			> A 106 1506
+		` + goesOn,
+		"early ACK of the server": greeting + `
+			< A 506 107
+		` + goesOn,
+		"early ACKs, then a FIN": greeting + `
+			< A 506 107
+			> A 106 507
+			> FA 105 506              | segment_outside_window
+		` + goesOn,
+		"ACK far ahead": greeting + `
+			> A 106 60000506          | ack_outside_window
+		` + goesOn,
+		"data with early ACK": greeting + `
+			> A 106 1506 decoy
+		` + goesOn + `
+			end                       | ack_outside_window
+		`,
+		"data with ACK far ahead": greeting + `
+			> A 106 60000506 decoy    | ack_outside_window
+		` + goesOn + `
+			end                       | ack_outside_window
+		`,
+		"data with ACK of before": greeting + `
+			> A 106 400 decoy         | TCP_ack_underflow_or_misorder
+		` + goesOn,
+		"data with ACK of 0": greeting + `
+			> A 106 0 decoy           | TCP_ack_underflow_or_misorder
+		` + goesOn,
+		"reply with early ACK": greeting + `
+			< A 506 1106 decoy
+		` + goesOn + `
+			end                       | ack_outside_window
+		`,
+		"data without ACK": greeting + `
+			> - 106 - decoy           | data_without_ACK
+			> - 106
+		` + goesOn,
+		"data far beyond the window": greeting + `
+			> A 10000000 506 junk     | segment_outside_window
+		` + goesOn,
+		"RST before": greeting + `
+			> RA 102 506              | segment_outside_window
+		` + goesOn,
+		"RST far beyond the window": greeting + `
+			> RA 10000000 506         | segment_outside_window
+		` + goesOn,
+		"SYN of the server": greeting + `
+			< S 500                   | active_connection_reuse doubted
+		` + goesOn,
+		"SYN-ACK of the client": greeting + `
+			> SA 9000000 506          | SYN_seq_jump doubted
+			> A 9000001 506 decoy     | segment_outside_window
+		` + goesOn,
+		"RST ahead": greeting + `
+			> R 107
+			> A 106 506 and           | data_after_reset >and
+			< A 506 109 another       | <another
+			> FA 109 513              | >.
+			< FA 513 110              | <. closed
+			> A 110 514
+		`,
+		"RST ahead, twice": greeting + `
+			> R 107
+			> R 108
+			> A 106 506 and           | data_after_reset >and
+			< A 506 109 another       | <another
+			> FA 109 513              | >.
+			< FA 513 110              | <. closed
+			> A 110 514
+		`,
+		"RST ahead of the server": greeting + `
+			< R 507
+			> A 106 506 and           | >and
+			< A 506 109 another       | data_after_reset <another
+			> FA 109 513              | >.
+			< FA 513 110              | <.
+			> A 110 514               | closed
+		`,
+		"RST ahead, and a SYN": greeting + `
+			> R 107
+			> S 9000000               | active_connection_reuse doubted
+			> A 106 506 and           | data_after_reset >and
+			< A 506 109 another       | <another
+			> FA 109 513              | >.
+			< FA 513 110              | <. closed
+			> A 110 514
+		`,
+		"RST ahead of what was acknowledged": greeting + `
+			> A 1106 506
+			> R 1106
+			> S 9000000               | active_connection_reuse doubted
+			> A 106 506 and           | data_after_reset >and
+			< A 506 109 another       | <another
+			> FA 109 513              | >.
+			< FA 513 110              | <. closed
+			> A 110 514
+		`,
+		"RST behind, and a SYN": greeting + `
+			> R 101                   | segment_outside_window
+			> S 9000000               | active_connection_reuse doubted
+		` + goesOn,
+		"RST where it is due, but the connection goes on": greeting + `
+			> R 106                   | closed
+			> A 106 506 and           | data_after_reset >and reopened
+			< A 506 109 another       | <another
+			> FA 109 513              | >.
+			< FA 513 110              | <. closed
+			> A 110 514
+		`,
+		"RST where the server acknowledged what was not captured": greeting + `
+			< A 506 116
+			> R 116
+		`,
+		"FIN before what was sent, the same as the first": greeting + `
+			> FA 106 506              | >.
+			> FA 106 506
+		`,
+		"FIN that is followed by data": greeting + `
+			> FA 106 506              | >.
+			< A 506 107
+			> A 107 506 more
+		`,
+		"FIN ahead of what goes on": `
+			> A 100 500 x             | >x
+			> FA 102 500              | closed
+			> A 101 500 more          | >more reopened
+			> A 105 500 on            | >on
+		`,
+	} {
+		t.Run(name, func(t *testing.T) { play(t, s) })
+	}
+}
+
+// The same before either side has said anything.
+func TestForgedSegmentsAtFirst(t *testing.T) {
+	for name, s := range map[string]script{
+		"FIN without ACK": handshake + `
+			> F 101                   | data_without_ACK
+		` + begins,
+		"FIN before": handshake + `
+			> FA 100 501
+			> A 101 501 hi            | >hi
+			< A 501 103 reply         | <reply
+			> FA 103 506              | FIN_advanced_last_seq >.
+			< FA 506 104              | <. closed
+			> A 104 507
+		`,
+		"FIN long before": handshake + `
+			> FA 4294966397 501
+			> A 101 501 hi            | >hi
+			< A 501 103 reply         | <reply
+			> FA 103 506              | FIN_advanced_last_seq >.
+			< FA 506 104              | <. closed
+			> A 104 507
+		`,
+		"FIN far away": handshake + `
+			> FA 2147483749 501
+			> A 101 501 hi            | >hi
+			< A 501 103 reply         | <reply
+			> FA 103 506              | FIN_advanced_last_seq >.
+			< FA 506 104              | <. closed
+			> A 104 507
+		`,
+		"FIN ahead": handshake + `
+			> FA 102 501
+			> A 101 501 hi            | >hi
+			< A 501 103 reply         | <reply
+			> FA 103 506              | FIN_advanced_last_seq >.
+			< FA 506 104              | <. closed
+			> A 104 507
+		`,
+		"reply's FIN before": handshake + `
+			< FA 4294966797 101       | TCP_seq_underflow_or_misorder segment_outside_window
+		` + begins,
+		"early ACK": handshake + `
+			> A 101 502
+		` + begins,
+		"data with early ACK": handshake + `
+			> A 101 502 decoy
+		` + begins + `
+			end                       | ack_outside_window
+		`,
+		"SYN of the server": handshake + `
+			< S 500                   | active_connection_reuse doubted
+		` + begins,
+		"RST ahead": handshake + `
+			> R 102
+			> A 101 501 hi            | data_after_reset >hi
+			< A 501 103 reply         | <reply
+			> FA 103 506              | >.
+			< FA 506 104              | <. closed
+			> A 104 507
+		`,
+	} {
+		t.Run(name, func(t *testing.T) { play(t, s) })
+	}
+}
+
+// Who does not know the number of a SYN cannot answer it. Of several who do, the client's ACK tells
+// which one it believes.
+func TestForgedAnswers(t *testing.T) {
+	for name, s := range map[string]script{
+		"SYN-ACK of something before": `
+			> S 100
+			< SA 900 90               | bad_SYN_ack
+		` + answered,
+		"SYN-ACK of what is before it": `
+			> S 100
+			< SA 900 100              | bad_SYN_ack
+		` + answered,
+		"SYN-ACK of what is after it": `
+			> S 100
+			< SA 900 102              | bad_SYN_ack
+		` + answered,
+		"RST of something else": `
+			> S 100
+			< RA 0 100                | segment_outside_window
+		` + answered,
+		"RST of what is after it": `
+			> S 100
+			< RA 0 102                | segment_outside_window
+		` + answered,
+		"RST": `
+			> S 100
+			< R 900                   | segment_outside_window
+		` + answered,
+		"RST that fits, then the SYN-ACK": `
+			> S 100
+			< RA 0 101                | closed
+			< SA 500 101              | reopened
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"RST with data": `
+			> S 100
+			< RA 0 101 decoy          | closed
+			< SA 500 101              | reopened
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"FIN": `
+			> S 100
+			< F 900                   | segment_outside_window
+		` + answered,
+		"FIN of something else": `
+			> S 100
+			< FA 900 700              | segment_outside_window
+		` + answered,
+		"FIN that fits": `
+			> S 100
+			< FA 900 101              | segment_outside_window
+		` + answered,
+		"data": `
+			> S 100
+			< - 900 - decoy           | segment_outside_window
+		` + answered,
+		"data of something else": `
+			> S 100
+			< A 900 700 decoy         | segment_outside_window
+		` + answered,
+		"data that fits": `
+			> S 100
+			< A 900 101 decoy         | segment_outside_window
+		` + answered,
+		"ACK of something else": `
+			> S 100
+			< A 900 700
+		` + answered,
+		"ACK that fits": `
+			> S 100
+			< A 900 101
+		` + answered,
+		"SYN of the server": `
+			> S 100
+			< S 900                   | simultaneous_open
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"SYN and FIN": `
+			> S 100
+			< SF 900                  | bad_SYN_ack
+		` + answered,
+		"SYN and RST": `
+			> S 100
+			< SR 900                  | bad_SYN_ack
+		` + answered,
+		"SYN, RST and ACK": `
+			> S 100
+			< SRA 900 101             | TCP_christmas closed
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | data_after_reset <reply reopened
+		`,
+		"client's FIN": `
+			> S 100
+			> F 101                   | inappropriate_FIN
+		` + answered,
+		"client's FIN far away": `
+			> S 100
+			> F 9000000               | segment_outside_window
+		` + answered,
+		"client's FIN before it": `
+			> S 100
+			> F 90                    | segment_outside_window
+		` + answered,
+		"client's FIN and ACK far away": `
+			> S 100
+			> FA 9000000 7            | segment_outside_window
+		` + answered,
+		"client's SYN-ACK": `
+			> S 100
+			> SA 9000000 7            | SYN_seq_jump doubted
+		` + answered,
+		"client's SYN with all flags": `
+			> S 100
+			> SFRA 9000000 7          | SYN_seq_jump doubted
+		` + answered,
+		"client's data": `
+			> S 100
+			> - 101 - decoy           | data_before_established
+		` + answered,
+		"client's RST": `
+			> S 100
+			> R 101                   | closed
+			< SA 500 101
+			> A 101 501 hello         | >hello reopened
+			< A 501 106 reply         | <reply
+		`,
+		"client's RST elsewhere": `
+			> S 100
+			> R 5000                  | closed
+			< SA 500 101
+			> A 101 501 hello         | >hello reopened
+			< A 501 106 reply         | <reply
+		`,
+		"another SYN": `
+			> S 100
+			> S 9000000               | SYN_seq_jump doubted
+		` + answered,
+		"SYN-ACK, before the SYN-ACK of another host": `
+			> S 100
+			< SA 900 101
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"SYN-ACK with data, before the true one": `
+			> S 100
+			< SA 900 101 decoy        | SYN_with_data
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"SYN-ACK with data, after the true one": `
+			> S 100
+			< SA 500 101
+			< SA 900 101 decoy        | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"SYN-ACK and data, before the true ones": `
+			> S 100
+			< SA 900 101
+			< A 901 101 decoy
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"SYN-ACK after the client has acknowledged the true one": `
+			> S 100
+			< SA 500 101
+			> A 101 501
+			< SA 900 101              | SYN_seq_jump doubted
+			> A 101 501 hello         | >hello
+		`,
+		"true SYN-ACK after a forged one and the client's ACK": `
+			> S 100
+			< SA 900 101
+			> A 101 501               | TCP_ack_underflow_or_misorder
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+		`,
+		"SYN-ACK, of which the client acknowledges neither": `
+			> S 100
+			< SA 900 101
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 300 hello         | TCP_ack_underflow_or_misorder
+			end
+		`,
+		"SYN-ACK, of which the client acknowledges what follows": `
+			> S 100
+			< SA 900 101
+			< SA 500 101              | SYN_seq_jump competes
+			< A 501 101 welcome
+			> A 101 508 hello         | <welcome >hello
+		`,
+		"ten SYN-ACKs": `
+			> S 100
+			< SA 900 101
+			< SA 901 101              | SYN_seq_jump competes
+			< SA 902 101              | SYN_seq_jump competes
+			< SA 903 101              | SYN_seq_jump competes
+			< SA 904 101              | SYN_seq_jump competes
+			< SA 905 101              | SYN_seq_jump competes
+			< SA 906 101              | SYN_seq_jump competes
+			< SA 907 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump competes
+			< SA 908 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+		`,
+		"the same SYN-ACK twice": `
+			> S 100
+			< SA 900 101
+			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+		`,
+		"SYN-ACK with FIN is no rival": `
+			> S 100
+			< SA 900 101
+			< SAF 500 101             | SYN_seq_jump doubted
+		`,
+		"SYN-ACK of another SYN is no rival": `
+			> S 100
+			< SA 900 101
+			< SA 500 300              | SYN_seq_jump doubted
+		`,
+		"data in the SYN-ACK waits for the client's ACK": `
+			> S 100
+			< SA 500 101 welcome      | SYN_with_data
+			> A 101 508 hello         | <welcome >hello
+		`,
+		"data in the SYN-ACK that is not captured whole": `
+			> S 100
+			< SA 500 101 welcome len=9 | SYN_with_data truncated_tcp_payload
+			> A 101 510 hello         | <[9] >hello
+			< A 510 106 reply         | <reply
+		`,
+		"RST of the client that was forged": `
+			> S 100
+			> R 101                   | closed
+			< SA 500 101
+			> A 101 501 hello         | >hello reopened
+		`,
+		"RST of the client that was forged, and an ACK that does not fit": `
+			> S 100
+			> R 101                   | closed
+			< SA 500 101
+			> A 101 502 hello         | data_after_reset >hello reopened
+		`,
+	} {
+		t.Run(name, func(t *testing.T) { play(t, s) })
+	}
+}
+
+// Nothing is believed that begins beyond the window that the other side has granted.
+func TestWindow(t *testing.T) {
+	for name, s := range map[string]script{
+		"end of the slack": handshake + `
+			> A 66637 501 x
+		`,
+		"beyond the slack": handshake + `
+			> A 66638 501 x           | segment_outside_window
+		`,
+		"ACK at the end of the slack": handshake + `
+			> A 101 67037
+		`,
+		"ACK beyond the slack": handshake + `
+			> A 101 67038             | ack_outside_window
+		`,
+		"SYN without a window": `
+			> S 100 - w=0
+			< SA 500 101 w=0
+			> A 101 501 w=0
+			< A 66037 101 x
+			< A 66038 101 x
+		`,
+		"scaled": `
+			> S 100 - w=60000 scale=7
+			< SA 500 101 w=60000 scale=7
+			> A 101 501 hello w=10000 | >hello
+			< A 501 106 w=10000
+			> A 1280106 501 in        | window_recision
+			> A 1350120 501 out       | segment_outside_window
+			< A 501 106 w=9999        | window_recision
+		`,
+		"scaled by more than there is": `
+			> S 100 - w=60000 scale=14
+			< SA 500 101 w=60000 scale=20
+			> A 101 501
+			< A 501 101 w=1000
+			> A 16384101 501 in
+			> A 16454115 501 out      | segment_outside_window
+		`,
+		"unscaled, since the SYN was not captured": `
+			> A 100 500 x             | >x
+			< A 500 101 y             | <y
+			> A 5000101 501 far
+		`,
+		"stream that goes on without ACKs": handshake + `
+			> A 101 501 x*60000       | >x*60000
+			> A 60101 501 x*60000     | >x*60000
+			> A 120101 501 x*60000    | >x*60000
+			> A 180101 501 x*60000    | >x*60000
+		`,
+		"hole that an ACK confirms": greeting + `
+			< A 10000506 106 after    | segment_outside_window
+			> A 106 10000511          | ack_outside_window
+			< A 10000511 106 more
+			> A 106 10000515          | <[10000005] <more
+		`,
+		"hole that an ACK elsewhere does not confirm": greeting + `
+			> A 106 10000511          | ack_outside_window
+			< A 20000511 106 more     | segment_outside_window
+		`,
+		"old segment with an early ACK": handshake + `
+			> A 101 501 hello         | >hello
+			< A 501 106 x*60000       | <x*60000
+			> A 106 60501
+			< A 60501 106 x*60000     | <x*60000
+			> A 106 120501
+			< A 501 206               | segment_outside_window
+			> A 106 120501 again      | >again
+		`,
+	} {
+		t.Run(name, func(t *testing.T) { play(t, s) })
+	}
+}

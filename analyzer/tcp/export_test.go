@@ -1,0 +1,55 @@
+package tcp
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// Size is what a connection takes besides what it keeps of segments.
+const Size = unsafe.Sizeof(Conn{})
+
+// Bounds that tests reach.
+const (
+	MaxHistory   = maxHistory
+	MaxPieces    = maxPieces
+	MaxClaims    = maxClaims
+	MaxDeferred  = maxDeferred
+	MaxDeferral  = maxDeferral
+	MaxRivals    = maxRivals
+	PieceCost    = pieceCost
+	ClaimCost    = claimCost
+	DeferredCost = deferredCost
+	Slack        = slack
+)
+
+// Invariants returns what is wrong with c between two calls; nil if nothing is.
+func (c *Conn) Invariants() error {
+	for side := range Side(2) {
+		q := &c.half[side].queue
+		size, end := 0, q.next()
+		for i, x := range q.pending {
+			if x.seq < end || i == 0 && x.seq == end || x.end <= x.seq || x.data != nil && int64(len(x.data)) != x.end-x.seq {
+				return fmt.Errorf("side %d: piece from %d to %d after %d with %d bytes", side, x.seq, x.end, end, len(x.data))
+			}
+			size += cap(x.data) + pieceCost
+			end = x.end
+		}
+		if size != q.size || len(q.pending) > maxPieces {
+			return fmt.Errorf("side %d: %d pieces of %d bytes, counted %d", side, len(q.pending), size, q.size)
+		}
+	}
+	if c.rare == nil {
+		return nil
+	}
+	d, size := &c.rare.deferral, 0
+	for _, x := range d.queue {
+		size += cap(x.segment) + deferredCost
+	}
+	if size != d.size || len(d.queue) > maxDeferred || d.over && len(d.queue) > 0 || !d.replayed.IsZero() {
+		return fmt.Errorf("%d segments of %d bytes are deferred, counted %d", len(d.queue), size, d.size)
+	}
+	if n := len(c.rare.rivals); n > maxRivals {
+		return fmt.Errorf("%d rivals", n)
+	}
+	return nil
+}

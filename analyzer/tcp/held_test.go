@@ -1,0 +1,250 @@
+package tcp_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn/analyzer/tcp"
+)
+
+// All that is kept counts, for the side that sent it, and nothing counts when it is gone.
+func TestHeld(t *testing.T) {
+	for name, c := range map[string]struct {
+		script script
+		want   [2]int // capacities of short slices are multiples of 8 up to 32
+		then   string // a line after which nothing is kept
+	}{
+		"nothing": {greeting, [2]int{}, "end"},
+		"a piece": {handshake + `
+			> A 106 501 worldwide`, [2]int{tcp.PieceCost + 16, 0}, "> A 101 501 hello"},
+		"pieces in order are one": {handshake + `
+			> A 106 501 12345678
+			> A 114 501 12345678`, [2]int{tcp.PieceCost + 16, 0}, "> A 101 501 hello"},
+		"pieces of both sides": {handshake + `
+			> A 106 501 12345678
+			< A 510 101 1234
+			< A 520 101 1234`, [2]int{tcp.PieceCost + 8, 2*tcp.PieceCost + 16}, ""},
+		"a claim": {handshake + `
+			> A 101 506 12345678`, [2]int{tcp.ClaimCost + 8, 0}, "< A 501 109 hello"},
+		"claims": {handshake + `
+			> A 101 506 12345678
+			> FA 109 506`, [2]int{2*tcp.ClaimCost + 8, 0}, "< A 501 110 hello"},
+		"deferred segments of the client": {`
+			> S 100
+			> A 101 501
+			> A 101 501 12345678`, [2]int{2*tcp.DeferredCost + 24 + 32, 0}, "< SA 500 101"},
+		"deferred segments of the server": {`
+			> S 100
+			< SA 500 101
+			< A 501 101 12345678`, [2]int{0, tcp.DeferredCost + 32}, "> A 101 501"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &player{now: start}
+			for line := range strings.Lines(string(c.script)) {
+				if line = strings.TrimSpace(line); line != "" {
+					line, _, _ = strings.Cut(line, "|")
+					p.step(t, strings.TrimSpace(line))
+				}
+			}
+			assert.Equal(t, c.want, [2]int{p.conn.Held(tcp.Orig), p.conn.Held(tcp.Resp)})
+			if c.then != "" {
+				p.step(t, c.then)
+				assert.Equal(t, [2]int{}, [2]int{p.conn.Held(tcp.Orig), p.conn.Held(tcp.Resp)})
+			}
+		})
+	}
+}
+
+// Whatever is sent, only so many pieces, claims, deferred segments and rivals are kept.
+func TestNumbersAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		script script
+		flood  func(i uint32) string
+		most   int // bytes
+		want   []string
+	}{
+		"pieces": {handshake, func(i uint32) string { return fmt.Sprintf("> A %d 501 x", 110+2*i) },
+			tcp.MaxPieces * (tcp.PieceCost + 8), []string{"above_hole_data_without_any_acks"}},
+		"pieces after an ACK": {greeting, func(i uint32) string { return fmt.Sprintf("> A %d 501 x", 110+2*i) },
+			tcp.MaxPieces * (tcp.PieceCost + 8), []string{"excessive_data_without_further_acks"}},
+		"claims": {handshake, func(i uint32) string { return fmt.Sprintf("> A %d 600 x", 101+i%100) },
+			tcp.MaxClaims * (tcp.ClaimCost + 8), nil},
+		"claims of nothing": {handshake, func(uint32) string { return "> A 101 600" }, 0, nil},
+		"deferred segments": {"> S 100", func(i uint32) string { return fmt.Sprintf("> A %d 501 x", 101+i) },
+			tcp.MaxDeferred * (tcp.DeferredCost + 24), []string{"possible_split_routing", "data_before_established"}},
+		"rivals": {"> S 100\n< SA 500 101", func(i uint32) string { return fmt.Sprintf("< SA %d 101", 501+i) },
+			0, []string{"SYN_seq_jump"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &player{now: start}
+			for line := range strings.Lines(string(c.script)) {
+				if line, _, _ = strings.Cut(line, "|"); strings.TrimSpace(line) != "" {
+					p.step(t, strings.TrimSpace(line))
+				}
+			}
+			most := 0
+			for i := range uint32(3000) {
+				p.now = start // no time passes
+				p.step(t, c.flood(i))
+				require.NoError(t, p.conn.Invariants())
+				most = max(most, p.conn.Held(tcp.Orig)+p.conn.Held(tcp.Resp))
+			}
+			assert.Equal(t, c.most, most)
+			for _, name := range c.want {
+				assert.Contains(t, p.sink.weirds, name)
+			}
+			if c.want == nil {
+				assert.Empty(t, p.sink.weirds)
+			}
+		})
+	}
+}
+
+func TestSkipGap(t *testing.T) {
+	p := play(t, handshake+`
+		> A 106 501 b
+		> A 112 501 c`)
+	assert.True(t, p.conn.Pending(tcp.Orig))
+	assert.False(t, p.conn.Pending(tcp.Resp))
+	p.conn.SkipGap(tcp.Orig, start.Add(time.Hour), &p.sink)
+	assert.Equal(t, "above_hole_data_without_any_acks >[5] >b", p.take(tcp.GoesOn))
+	assert.Equal(t, start.Add(time.Hour), p.sink.at[tcp.Orig])
+	assert.Equal(t, int64(5), p.conn.Missed())
+	p.step(t, "< A 501 102")
+	p.conn.SkipGap(tcp.Orig, start, &p.sink)
+	assert.Equal(t, "excessive_data_without_further_acks >[5] >c", p.take(tcp.GoesOn))
+	assert.False(t, p.conn.Pending(tcp.Orig))
+	assert.Equal(t, int64(10), p.conn.Missed())
+}
+
+func TestReject(t *testing.T) {
+	p := play(t, handshake+`
+		> A 101 600 decoy`)
+	p.conn.Reject(tcp.Resp, &p.sink)
+	assert.Empty(t, p.sink.weirds)
+	p.conn.Reject(tcp.Orig, &p.sink)
+	assert.Equal(t, []string{"ack_outside_window"}, p.sink.weirds)
+	assert.Zero(t, p.conn.Held(tcp.Orig))
+	p.step(t, "< A 501 106 x*99")
+	assert.Equal(t, strings.Repeat("x", 99), p.sink.got[tcp.Resp].String())
+	assert.Empty(t, p.sink.got[tcp.Orig].String(), "it is not believed any more")
+	p.conn.Reject(tcp.Orig, &p.sink)
+	assert.Len(t, p.sink.weirds, 1, "there is nothing to reject")
+}
+
+func TestRelease(t *testing.T) {
+	const waiting script = `
+		> S 100
+		> A 101 501 hello`
+	p := play(t, waiting)
+	p.now = start.Add(10 * time.Second)
+	assert.Equal(t, "possible_split_routing data_before_established >hello", p.take(p.conn.Release(&p.sink)))
+	assert.Equal(t, start.Add(2*time.Millisecond), p.sink.at[tcp.Orig], "when it was captured")
+	assert.Equal(t, start.Add(2*time.Millisecond), p.conn.Last)
+	assert.Empty(t, p.step(t, "> A 106 501 more"), "the next segment waits again")
+
+	p = play(t, waiting)
+	assert.Empty(t, p.take(p.conn.StopDeferring(tcp.Resp, &p.sink)), "the other side")
+	assert.NotZero(t, p.conn.Held(tcp.Orig))
+	assert.Equal(t, "possible_split_routing data_before_established >hello", p.take(p.conn.StopDeferring(tcp.Orig, &p.sink)))
+	assert.Equal(t, "data_before_established >more", p.step(t, "> A 106 501 more"), "no segment waits any more")
+
+	p = play(t, waiting+`
+		> FA 106 501`)
+	assert.Contains(t, p.take(p.conn.Release(&p.sink)), " >. closed", "the outcome is that of the segments")
+	assert.Empty(t, p.take(p.conn.Release(&p.sink)))
+	assert.Empty(t, p.take(p.conn.StopDeferring(tcp.Orig, &p.sink)))
+}
+
+// While deferred segments are followed, and then only, the owner knows when they were captured.
+func TestReplayed(t *testing.T) {
+	p := play(t, `
+		> S 100
+		> A 101 501 hello
+		wait 10s`)
+	assert.Zero(t, p.conn.Replayed())
+	replayed := time.Time{}
+	p.sink.onData = func() { replayed = p.conn.Replayed() }
+	p.step(t, "< SA 500 101")
+	assert.Equal(t, start.Add(2*time.Millisecond), replayed)
+	assert.Zero(t, p.conn.Replayed())
+	assert.Equal(t, p.now, p.conn.Last, "it does not go back")
+	p.step(t, "> A 106 501 more")
+	assert.Zero(t, replayed)
+
+	p = play(t, `
+		> S 100
+		> A 101 501 hello`)
+	p.sink.onData = func() { panic("parser trouble") }
+	assert.Panics(t, func() { p.step(t, "< SA 500 101") })
+	assert.Zero(t, p.conn.Replayed(), "after a panic, too")
+}
+
+// An ignored connection keeps no bytes, and its sink gets none. Its row is as it would be.
+func TestIgnore(t *testing.T) {
+	lines := []string{
+		"> A 106 501 world", "> A 106 501 wOrld", "> A 101 501 hello", "> A 111 501 more", "> A 111 501 MORE", "< A 501 106 reply",
+		"< A 516 120", "< A 516 120 after", "> A 120 521 x", "> A 122 521 x", "> A 124 521 x", "> FA 125 521", "< FA 521 126",
+	}
+	p, ignored := play(t, handshake), play(t, handshake)
+	p.step(t, lines[0])
+	ignored.step(t, lines[0])
+	ignored.conn.Ignore()
+	assert.Equal(t, tcp.PieceCost, ignored.conn.Held(tcp.Orig))
+	require.NoError(t, ignored.conn.Invariants())
+	for _, line := range lines[1:] {
+		p.step(t, line)
+		ignored.step(t, line)
+		require.NoError(t, ignored.conn.Invariants())
+		assert.LessOrEqual(t, ignored.conn.Held(tcp.Orig), 3*tcp.PieceCost)
+	}
+	assert.Equal(t, p.summary(), ignored.summary())
+	assert.Equal(t, p.conn.Missed(), ignored.conn.Missed())
+	assert.Zero(t, ignored.conn.Held(tcp.Orig))
+	assert.Zero(t, ignored.sink.at, "nothing is told of bytes")
+	assert.Empty(t, ignored.sink.weirds, "bytes are not compared")
+}
+
+func TestDrop(t *testing.T) {
+	p := play(t, handshake+`
+		> A 106 501 world
+		> A 106 600 claim`)
+	p.conn.Drop()
+	assert.Zero(t, p.conn.Held(tcp.Orig))
+	require.NoError(t, p.conn.Invariants())
+	assert.Equal(t, ">hello", p.step(t, "> A 101 501 hello"))
+	p = &player{now: start}
+	p.conn.Drop() // of which there is nothing
+}
+
+// Segments of a byte in any order: none takes long, whatever was there.
+func TestManySmallSegments(t *testing.T) {
+	const n = 30_000
+	for _, order := range []string{"reverse", "random", "every other"} {
+		t.Run(order, func(t *testing.T) {
+			at := rand.New(rand.NewPCG(1, 2)).Perm(n)
+			for i := range at {
+				switch order {
+				case "reverse":
+					at[i] = n - 1 - i
+				case "every other":
+					at[i] = i * 2 % n
+				}
+			}
+			p := play(t, handshake)
+			s := segment{flags: "A", ack: 501, data: "x", length: 1, window: 1000, scale: -1}
+			for _, i := range at {
+				s.seq = 102 + uint32(i)
+				p.segment(s)
+			}
+			require.NoError(t, p.conn.Invariants())
+			assert.LessOrEqual(t, p.conn.Held(tcp.Orig), tcp.MaxPieces*(tcp.PieceCost+8)+n)
+		})
+	}
+}

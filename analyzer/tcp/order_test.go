@@ -1,0 +1,360 @@
+package tcp_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/conn/analyzer/tcp"
+)
+
+// A direction that is captured late, or not at all.
+func TestOrder(t *testing.T) {
+	for name, s := range map[string]script{
+		"ACK before the SYN-ACK": `
+			> S 100
+			> A 101 501
+			> A 101 501 hello
+			< SA 500 101              | >hello
+			< A 501 106 reply         | <reply
+			= S1 ShADd 5/5
+		`,
+		"replies before the SYN": `
+			< SA 500 101
+			< A 501 106 reply
+			> S 100
+			> A 101 501 hello         | >hello <reply
+			= S1 hSDd 5/5
+		`,
+		"replies before the client's ACK": `
+			> S 100
+			< SA 500 101
+			< A 501 106 reply
+			< FA 506 106
+			> A 101 501
+			> A 101 501 hello         | >hello
+			= S3 ShAdfD 5/6
+		`,
+		"SYN-ACK was lost": `
+			> S 100
+			> A 101 501
+			> A 101 501 hello
+			< A 501 106 reply         | possible_split_routing data_before_established >hello <reply
+			= OTH SADd 5/5
+		`,
+		"SYN-ACK was lost, and data elsewhere is not believed": `
+			> S 100
+			> A 101 501 hello
+			< A 9000000 106 decoy     | segment_outside_window
+			< A 501 106 reply         | data_before_established >hello <reply
+			= OTH SdD 5/5
+		`,
+		"SYN was lost": `
+			< SA 500 101
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+			= S1 hDd 5/5
+		`,
+		"client's ACK was lost": `
+			> S 100
+			< SA 500 101
+			< A 501 101 welcome
+			> A 101 508 hello         | <welcome >hello
+			= S1 ShdD 5/7
+		`,
+		"RST while the server's data waits": `
+			> S 100
+			< SA 500 101
+			< A 501 101 welcome
+			> R 101                   | <welcome closed
+			= RSTO ShdR 0/7
+		`,
+		"RST before the SYN-ACK, while the client's data waits": `
+			> S 100
+			> A 101 501 hello
+			< RA 0 101                | closed
+			end                       | data_before_established >hello <[501]
+			= REJ SrD 5/501
+		`,
+		"one direction alone": `
+			> S 100
+			> A 101 501 hello
+			> FA 106 501
+			end                       | possible_split_routing data_before_established >hello inappropriate_FIN >. closed
+			= SH SDF 5/0
+		`,
+		"the other direction alone": `
+			< SA 500 101
+			< A 501 106 reply
+			end                       | possible_split_routing <reply
+			= OTH hd 0/5
+		`,
+		"one direction alone, for too long": `
+			> S 100
+			> A 101 501 hello
+			wait 59s
+			> A 106 501 more
+			wait 2s
+			> A 110 501 again         | possible_split_routing data_before_established >hello data_before_established >more data_before_established >again
+			> A 115 501 on            | data_before_established >on
+			= S0 SD 16/0
+		`,
+		"what was acknowledged was not captured": handshake + `
+			> A 101 501 hello         | >hello
+			> A 106 506 again
+			> A 111 506 +
+			< A 506 112 reply         | <[5] >again >+ <reply
+			> FA 112 521
+			< A 521 113               | <[10] >.
+			< FA 531 113
+			> A 113 532               | <[10] <. closed
+			= SF ShADgdFaf 11/30
+		`,
+		"what was acknowledged at the end was not captured": handshake + `
+			> A 101 501 hello         | >hello
+			> A 106 506
+			end                       | <[5]
+			= S1 ShADg 5/5
+		`,
+		"what was acknowledged comes late": handshake + `
+			> A 101 501 hello         | >hello
+			> A 106 506 again
+			< A 501 106 reply         | <reply
+			< A 506 111               | >again
+			= S1 ShADda 10/5
+		`,
+		"what was acknowledged comes late, at the end": handshake + `
+			> A 101 501 hello         | >hello
+			> A 106 506 again
+			< A 501 106 reply         | <reply
+			end                       | >again
+			= S1 ShADd 10/5
+		`,
+		"what was acknowledged never comes": handshake + `
+			> A 101 501 hello         | >hello
+			> A 106 1501 decoy
+			> A 106 506 again
+			< A 506 111 reply         | <[5] >again <reply
+			end                       | ack_outside_window <[990]
+			= S1 ShADTdg 10/1000
+		`,
+		"FIN that acknowledges what was not captured": handshake + `
+			> A 101 501 hello         | >hello
+			> FA 106 506
+			< A 501 106 reply         | <reply
+			< A 506 107               | >.
+			= S2 ShADFda 5/5
+		`,
+		"data that another segment has taken the place of": handshake + `
+			> A 101 501 hello         | >hello
+			> A 106 506 decoy
+			> A 106 501 truth         | >truth
+			< A 501 106 reply         | <reply
+			end                       | ack_outside_window
+			= S1 ShADTd 10/5
+		`,
+		"data with the SYN-ACK's ACK, then the same as ACK": handshake + `
+			> A 101 501 hello         | >hello
+			> A 101 501 hello
+			= S1 ShADT 5/0
+		`,
+	} {
+		t.Run(name, func(t *testing.T) { play(t, s) })
+	}
+}
+
+// A talk builds a conversation in its true order.
+type talk struct {
+	segments []segment
+	next     [2]uint32 // sequence numbers
+}
+
+func newTalk() *talk {
+	c := &talk{next: [2]uint32{100, 500}}
+	return c.say(tcp.Orig, "S", "").say(tcp.Resp, "SA", "")
+}
+
+// say adds a segment that acknowledges all that the other side has sent.
+func (c *talk) say(side tcp.Side, flags, data string) *talk {
+	s := segment{side: side, flags: flags, seq: c.next[side], data: data, length: len(data), window: 1000, scale: -1}
+	if strings.Contains(flags, "A") {
+		s.ack = c.next[side.Other()]
+	}
+	c.segments = append(c.segments, s)
+	c.next[side] += uint32(len(data))
+	if strings.ContainsAny(flags, "SF") {
+		c.next[side]++
+	}
+	return c
+}
+
+// exchange adds a request and its reply.
+func (c *talk) exchange(n int, acks bool) *talk {
+	c.say(tcp.Orig, "A", fmt.Sprintf("request%d", n))
+	if acks {
+		c.say(tcp.Resp, "A", "")
+	}
+	c.say(tcp.Resp, "A", fmt.Sprintf("reply%d", n))
+	if acks {
+		c.say(tcp.Orig, "A", "")
+	}
+	return c
+}
+
+// conversations returns the segments of conversations by name.
+func conversations() map[string][]segment {
+	all := make(map[string][]segment)
+	for _, acks := range []bool{true, false} {
+		for _, welcome := range []bool{true, false} {
+			for end, segments := range map[string][]string{
+				"no end": nil, "client's FIN": {">FA", "<FA", ">A"}, "server's FIN": {"<FA", ">FA", "<A"},
+				"FIN and RST": {">FA", "<A", "<RA"}, "client's RST": {">RA"}, "server's RST": {"<RA"},
+			} {
+				c := newTalk()
+				if acks || welcome {
+					c.say(tcp.Orig, "A", "")
+				}
+				if welcome {
+					c.say(tcp.Resp, "A", "welcome")
+				}
+				for n := range 4 {
+					c.exchange(n, acks)
+				}
+				c.say(tcp.Orig, "A", "upload").say(tcp.Orig, "A", "more")
+				c.say(tcp.Resp, "A", "done").say(tcp.Resp, "A", "and done").say(tcp.Orig, "A", "")
+				for _, s := range segments {
+					c.say(tcp.Side(strings.Index("><", s[:1])), s[1:], "")
+				}
+				all[fmt.Sprintf("acks %t, welcome %t, %s", acks, welcome, end)] = c.segments
+			}
+		}
+	}
+	return all
+}
+
+// lagged returns segments as captured when those of one side, from its nth on, come after by more
+// segments of the other side.
+func lagged(segments []segment, side tcp.Side, by int) (late []segment) {
+	var waits []segment
+	var due []int
+	others := 0
+	for _, s := range segments {
+		if s.side == side {
+			waits, due = append(waits, s), append(due, others+by)
+			continue
+		}
+		for len(due) > 0 && due[0] <= others {
+			late = append(late, waits[0])
+			waits, due = waits[1:], due[1:]
+		}
+		late = append(late, s)
+		others++
+	}
+	return append(late, waits...)
+}
+
+// run follows segments to their end, and returns what the sink got, without what is weird.
+func run(t *testing.T, segments []segment) (p *player, events string) {
+	t.Helper()
+	p = &player{now: start}
+	for _, s := range segments {
+		p.segment(s)
+		require.NoError(t, p.conn.Invariants())
+	}
+	p.conn.Conclude(&p.sink)
+	require.NoError(t, p.conn.Invariants())
+	for side := range tcp.Side(2) {
+		require.Zero(t, p.conn.Held(side), "at the end")
+	}
+	p.sink.events = slices.DeleteFunc(p.sink.events, func(e string) bool { return slices.Contains(p.sink.weirds, e) })
+	return p, p.take(tcp.GoesOn)
+}
+
+// row is what conn.log says of a connection, without the history.
+func row(p *player) string {
+	return fmt.Sprint(p.conn.State(), p.conn.Bytes(tcp.Orig), p.conn.Bytes(tcp.Resp), p.conn.Missed(), p.conn.Partial())
+}
+
+// A direction that is captured late as a whole, or by some segments, changes nothing of what the
+// sink gets, nor the order in which it gets it.
+func TestLateDirection(t *testing.T) {
+	for name, segments := range conversations() {
+		t.Run(name, func(t *testing.T) {
+			p, want := run(t, segments)
+			require.Contains(t, want, ">request3 <reply3 >upload >more <done <and done")
+			for side := range tcp.Side(2) {
+				for by := 1; by <= len(segments); by++ {
+					q, got := run(t, lagged(segments, side, by))
+					require.Equal(t, want, got, "side %d late by %d", side, by)
+					require.Equal(t, row(p), row(q))
+					require.Empty(t, q.sink.weirds)
+				}
+			}
+		})
+	}
+}
+
+// Of several SYN-ACKs the client's ACK tells which counts, whatever the numbers, and whether it
+// comes alone or with the request.
+func TestSeveralSYNACKs(t *testing.T) {
+	const far = 1 << 31
+	for numbers, rivals := range map[string][]uint32{
+		"higher": {9000}, "little higher": {501}, "lower": {400}, "little lower": {499}, "far": {500 + far}, "nearly far": {499 + far},
+		"wraps": {1<<32 - 1}, "three": {9000, 77}, "many": {1, 2, 3, 4, 5, 6, 7}, "zero": {0}, "banner's": {508},
+	} {
+		t.Run(numbers, func(t *testing.T) {
+			for name, segments := range conversations() {
+				p, want := run(t, segments)
+				for _, first := range []bool{true, false} {
+					for _, decoy := range []string{"", "decoy"} {
+						var forged []segment
+						for _, seq := range rivals {
+							s := segment{side: tcp.Resp, flags: "SA", seq: seq, ack: 101, data: decoy, length: len(decoy), window: 1000, scale: -1}
+							if forged = append(forged, s); decoy != "" {
+								s.flags, s.seq = "A", seq+1
+								forged = append(forged, s)
+							}
+						}
+						at := 2 // after the true SYN-ACK
+						if first {
+							at = 1
+						}
+						q, got := run(t, slices.Insert(slices.Clone(segments), at, forged...))
+						require.Equal(t, want, got, "%s: first %t, with %q", name, first, decoy)
+						if require.Equal(t, row(p), row(q), name); decoy == "" {
+							require.Equal(t, p.summary(), q.summary(), name)
+						}
+						require.Contains(t, q.sink.weirds, "SYN_seq_jump")
+					}
+				}
+			}
+		})
+	}
+}
+
+// Before its SYN-ACK nothing that the server seems to send is believed, but a refusal, and that only
+// until the SYN-ACK comes.
+func TestSegmentsBeforeSYNACK(t *testing.T) {
+	forgeries := []string{
+		"< RA 0 101", "< RA 501 101", "< RA 0 101 decoy", "< RA 0 77", "< R 501",
+		"< FA 501 101", "< F 501", "< A 501 101 decoy", "< A 0 101 decoy", "< FA 0 101 decoy", "< A 0 101 decoy*99999",
+		"< A 501 101", "< A 501 60000", "> F 101", "> FA 101 3000000000", "> R 101", "> - 101 - decoy",
+	}
+	for _, first := range forgeries {
+		for _, second := range forgeries {
+			if strings.HasPrefix(first, "> F") && second == "> R 101" {
+				continue // the RST is where it is due once the SYN-ACK is there, and believed
+			}
+			t.Run(first+", then "+second, func(t *testing.T) {
+				for name, segments := range conversations() {
+					_, want := run(t, segments)
+					_, got := run(t, slices.Insert(slices.Clone(segments), 1, parse(t, first), parse(t, second)))
+					require.Equal(t, want, got, name)
+				}
+			})
+		}
+	}
+}

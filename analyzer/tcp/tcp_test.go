@@ -1,0 +1,186 @@
+package tcp_test
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"example.com/conn/analyzer/tcp"
+)
+
+// In a SYN flood there is a Conn for each packet.
+func TestConnIsSmall(t *testing.T) {
+	assert.LessOrEqual(t, int(tcp.Size), 352)
+}
+
+func TestSegmentAllocatesNothing(t *testing.T) {
+	p := play(t, greeting)
+	h, data, seq := parse(t, "> A 106 506").header(), []byte("0123456789"), uint32(106)
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		binary.BigEndian.PutUint32(h[4:], seq)
+		p.conn.Segment(tcp.Orig, start, h, data, len(data), discard{})
+		seq += uint32(len(data))
+	}))
+	syn := parse(t, "> S 100").header()
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		p.conn = tcp.Conn{}
+		p.conn.Segment(tcp.Orig, start, syn, nil, 0, discard{})
+	}))
+}
+
+// discard is a sink that takes everything and does nothing.
+type discard struct{}
+
+func (discard) Data(tcp.Side, time.Time, []byte) {}
+func (discard) Gap(tcp.Side, time.Time, int64)   {}
+func (discard) EOF(tcp.Side, time.Time)          {}
+func (discard) Weird(string, string, string)     {}
+func (discard) Flip()                            {}
+
+// What is said of what is weird, and Zeek's source of it.
+func TestWeirdDetails(t *testing.T) {
+	for name, c := range map[string]struct {
+		script           script
+		line             string
+		want, addl, from string
+	}{
+		"before the window":  {greeting, "> RA 102 506", "segment_outside_window", "RA at 2 of 6", "TCP"},
+		"beyond the window":  {greeting, "< FA 10000000 106", "segment_outside_window", "FA at 9999500 of 6", "TCP"},
+		"ACK beyond it":      {greeting, "> A 106 10000000", "ack_outside_window", "9999500 of 6", "TCP"},
+		"ACK of old segment": {greeting, "> A 106 400", "TCP_ack_underflow_or_misorder", "", "TCP"},
+		"SYN again":          {greeting, "< SA 500 101", "SYN_inside_connection", "", ""},
+		"SYN and RST":        {"", "> SR 100", "TCP_christmas", "", ""},
+		"urgent SYN":         {"", "> SU 100", "baroque_SYN", "", ""},
+		"SYN with data":      {"", "> S 100 - x", "SYN_with_data", "", "TCP"},
+		"shrinking window":   {greeting, "< A 506 106 w=1", "window_recision", "", ""},
+		"another SYN":        {greeting, "> S 1", "active_connection_reuse", "", "TCP"},
+		"another SYN-ACK":    {greeting, "< SA 1 101", "SYN_seq_jump", "", "TCP"},
+		"SYN after it":       {"> A 100 1 x | >x", "> S 99 1", "SYN_after_partial", "", "TCP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := play(t, c.script)
+			p.step(t, c.line)
+			assert.Equal(t, c.want, p.sink.weirds[len(p.sink.weirds)-1])
+			assert.Equal(t, c.addl, p.sink.addl)
+			assert.Equal(t, c.from, p.sink.source)
+		})
+	}
+}
+
+// The owner of a connection asks how far it has come.
+func TestProgress(t *testing.T) {
+	for name, c := range map[string]struct {
+		script                                    script
+		attempt, handshaking, established, partly bool
+	}{
+		"nothing":                  {"", false, true, false, false},
+		"SYN":                      {"> S 100", true, true, false, false},
+		"SYN and data":             {"> S 100\n> - 101 - x | data_before_established", true, true, false, false},
+		"SYN and deferred data":    {"> S 100\n> A 101 501 x", true, true, false, false},
+		"SYN-ACK of the client":    {"> SA 100 500", true, true, false, true},
+		"SYN-ACK alone":            {"< SA 500 101", false, false, false, false},
+		"handshake without ACK":    {"> S 100\n< SA 500 101", false, false, true, false},
+		"handshake":                {handshake, false, false, true, false},
+		"refusal":                  {"> S 100\n< RA 0 101 | closed", false, false, false, false},
+		"SYN and FIN":              {"> S 100\n> F 101 | inappropriate_FIN", false, false, false, false},
+		"after RST":                {handshake + "> R 101 | closed", false, false, true, false},
+		"middle":                   {"> A 100 500 x | >x", false, false, false, true},
+		"middle of both":           {"> A 100 500 x | >x\n< A 500 101 y | <y", false, false, false, true},
+		"middle of the responder":  {"< A 100 500 x | <x", false, false, false, true},
+		"only the SYN is missing":  {"< SA 500 101\n> A 101 501 x | >x", false, false, true, false},
+		"SYN-ACK is missing":       {"> S 100\n> A 101 501 x\n< A 501 102 y | possible_split_routing data_before_established >x <y", false, false, false, true},
+		"SYN after its SYN-ACK":    {"> SA 500 101\n< S 100 | ^", false, false, true, false},
+		"RST of the responder":     {"< R 100 | closed", false, false, false, false},
+		"RST of the originator":    {"> R 100 | closed", false, false, false, true},
+		"SYN, ACK, late SYN-ACK":   {"> S 100\n> A 101 501\n< SA 500 101", false, false, true, false},
+		"SYN acknowledged, no SYN": {"> S 100\n< A 500 101", true, true, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := play(t, c.script)
+			assert.Equal(t, c.attempt, p.conn.Attempt(), "attempt")
+			assert.Equal(t, c.handshaking, p.conn.Handshaking(), "handshaking")
+			assert.Equal(t, c.established, p.conn.Established(), "established")
+			assert.Equal(t, c.partly, p.conn.Partial(), "partial")
+		})
+	}
+}
+
+// The last ACK, and what comes after it, is not part of the duration; nor is what no host takes.
+func TestLast(t *testing.T) {
+	p := play(t, greeting)
+	at := p.now
+	assert.Equal(t, at, p.conn.Last)
+	p.step(t, "> RA 102 506")
+	p.step(t, "> A 106 400 decoy")
+	p.step(t, "> S 9000")
+	assert.Equal(t, at, p.conn.Last)
+	p.step(t, "> FA 106 506")
+	p.step(t, "< FA 506 107")
+	assert.Equal(t, p.now, p.conn.Last)
+	at = p.now
+	p.step(t, "> A 107 507")
+	assert.Equal(t, at, p.conn.Last)
+
+	p = play(t, `
+		> S 100
+		> F 101                  | inappropriate_FIN`)
+	assert.Equal(t, p.now, p.conn.Last, "what was tried counts")
+	p = play(t, `
+		> S 100
+		< SA 500 101
+		> FA 3000000101 501`)
+	assert.Equal(t, p.now, p.conn.Last)
+}
+
+// The SYN that is doubted is kept, as the owner may come to follow it.
+func TestDoubted(t *testing.T) {
+	p := play(t, greeting)
+	assert.Nil(t, p.conn.Doubted())
+	h := parse(t, "> S 9000 - scale=7").header()
+	p.conn.Segment(tcp.Orig, start, h, nil, 0, &p.sink)
+	want := append(tcp.Header(nil), h...)
+	clear(h) // the packet is gone
+	assert.Equal(t, want, p.conn.Doubted())
+	p.step(t, "< SA 1 2")
+	assert.Equal(t, want, p.conn.Doubted(), "a SYN-ACK begins nothing")
+	p.step(t, "> S 8000")
+	assert.Equal(t, uint32(8000), p.conn.Doubted().Seq(), "the latest")
+	p.step(t, "< SA 7000 8001")
+	assert.Nil(t, p.conn.Doubted(), "it has been answered")
+}
+
+// A displaced connection goes on with what comes next in it, and with nothing else.
+func TestContinues(t *testing.T) {
+	const sent = greeting + `
+		> A 106 506 again         | >again
+	`
+	for line, want := range map[string]bool{
+		"> A 111 506 x": true, "< A 506 111 x": true, "< A 506 106": true, "< A 506 108": true, "> FA 111 506": true,
+		"> A 110 506 x": false, "> A 112 506 x": false, "> A 111 505 x": false, "> A 111 507 x": false,
+		"< A 506 105 x": false, "< A 506 112 x": false, "> - 111": false, "> SA 111 506": false, "> RA 111 506": false,
+	} {
+		t.Run(line, func(t *testing.T) {
+			p := play(t, sent)
+			s := parse(t, line)
+			assert.Equal(t, want, p.conn.Continues(s.side, s.header()))
+		})
+	}
+}
+
+// The owner's weirds count, where only the first matters.
+func TestWeirdOfOwner(t *testing.T) {
+	play(t, "> S 100\n> A 101 501 \nend | possible_split_routing")
+	p := play(t, "> S 100\n> A 101 501 \n")
+	p.conn.Weird()
+	assert.Empty(t, p.step(t, "end"))
+}
+
+func TestFlip(t *testing.T) {
+	var c tcp.Conn
+	c.History.Data(tcp.Orig)
+	c.Flip()
+	assert.True(t, c.History.HasData(tcp.Resp))
+	assert.True(t, c.History.Flipped())
+}
