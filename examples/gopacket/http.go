@@ -12,7 +12,7 @@ import (
 
 var (
 	httpPending conn.Field[[]string] // requests awaiting a reply, at most 100
-	httpLine    = regexp.MustCompile(`(?m)^([A-Z]+ \S{1,500} HTTP/1\.\d|HTTP/1\.\d (101|[2-5]\d\d))`)
+	httpLine    = regexp.MustCompile(`(?m)^([A-Z]{1,20} \S{1,500} HTTP/1\.\d|HTTP/1\.\d (101|[2-5]\d\d))`)
 )
 
 // parseHTTP looks for lines that begin a message. It misses a line split between two segments.

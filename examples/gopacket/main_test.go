@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,14 @@ func TestConversations(t *testing.T) {
 			c.request("/b")
 			c.close()
 		}, []string{`C1 "GET /a HTTP/1.1": HTTP/1.1 200`, `C1 "GET /b HTTP/1.1": no reply`, `C1 closed`}},
+		{"pending requests are bounded in length and number", func(w *writer) {
+			c := w.open(40001)
+			c.send(true, layers.TCP{ACK: true}, strings.Repeat("A", 21)+" / HTTP/1.1\r\n")
+			c.request("/" + strings.Repeat("a", 500))
+			for range 101 {
+				c.request("/b")
+			}
+		}, append(slices.Repeat([]string{`C1 "GET /b HTTP/1.1": no reply`}, 100), `C1 end of capture`)},
 		{"the capture ends with requests pending", func(w *writer) {
 			c := w.open(40001)
 			c.request("/a")
@@ -267,6 +276,11 @@ func TestConversations(t *testing.T) {
 			w.wait(time.Minute)
 			w.dns(true, 50001, 2)
 		}, []string{`C1 "www.example.com": no reply`, `C1 timeout`, `C2 "www.example.com": no reply`, `C2 end of capture`}},
+		{"pending queries are bounded", func(w *writer) {
+			for id := range uint16(101) {
+				w.dns(true, 50000, id)
+			}
+		}, append(slices.Repeat([]string{`C1 "www.example.com": no reply`}, 100), `C1 end of capture`)},
 		{"a reply to another query", func(w *writer) {
 			w.dns(true, 50000, 1)
 			w.dns(false, 50000, 2)

@@ -129,6 +129,7 @@ func (t *table) end() {
 	}
 }
 
+// remove ends a connection, whatever the reason. Its hooks run here and nowhere else.
 func (t *table) remove(f *flow, why string) {
 	delete(t.flows, f.key)
 	t.order.Remove(f.place)
