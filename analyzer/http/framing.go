@@ -10,21 +10,21 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// framing is what a message's header says about where the message ends and what follows it. Each
-// field counts when its line arrives, so nothing of the header is kept.
+// framing holds what the header of a message says about its body and about the messages behind it.
+// Each field takes effect when its line arrives, so no header is kept.
 type framing struct {
 	code       int   // of a reply
-	length     int64 // of the body, -1 if it is not known
-	partial    int64 // how many bytes the range of a partial reply has, 0 if it has none
-	coded      bool  // there is a Transfer-Encoding
-	chunked    bool  // and its last coding is chunked
+	length     int64 // of the body, -1 if unknown
+	partial    int64 // length of the range in a partial reply, 0 without one
+	coded      bool  // has a Transfer-Encoding
+	chunked    bool  // the last transfer coding is chunked
 	compressed bool
-	expects100 bool // the client waits for 100 Continue
-	upgrade    bool // the server agrees to another protocol
-	protocol   bool // and it names it
+	expects100 bool // has an Expect: the client waits for 100 Continue
+	upgrade    bool // Connection lists upgrade
+	protocol   bool // Upgrade names a protocol
 }
 
-// fieldNames are the fields of a request's and of a reply's header that matter.
+// fieldNames are the header fields that are read, of requests and of replies.
 var fieldNames = [2]*lines.Names{
 	lines.NewNames(append([]string{
 		"Content-Length", "Transfer-Encoding", "Content-Encoding", "Expect", "Connection",
@@ -33,7 +33,7 @@ var fieldNames = [2]*lines.Names{
 	lines.NewNames("Content-Length", "Content-Range", "Transfer-Encoding", "Content-Encoding", "Connection", "Upgrade"),
 }
 
-// field takes a field of a header or trailer.
+// field applies a field of a header or trailer.
 func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
 	if f.Folded {
 		s.parser.owner.Weird(c, "HTTP_obsolete_line_folding", f.Name)
@@ -52,7 +52,7 @@ func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
 			s.contentRange(c, d, token, rest)
 		}
 	case "Transfer-Encoding":
-		// As in Zeek, the version of a request that is not complete counts for its reply, too.
+		// As in Zeek, the version of a request that has not ended counts for its reply, too.
 		version := s.versions[side]
 		if s.sides[protocol.Orig].ongoing() {
 			version = s.versions[protocol.Orig]
@@ -79,9 +79,9 @@ func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
 	}
 }
 
-// transferEncoding takes a list of codings in the order in which they were applied. The last one of
-// all fields tells whether the body is chunked (RFC 9112, section 6.1). "identity" was a coding once
-// and meant none.
+// transferEncoding applies a list of codings, in the order in which the sender applied them. The
+// last coding of all fields tells whether the body is chunked (RFC 9112, section 6.1). The obsolete
+// "identity" means none.
 func (s *state) transferEncoding(c *conn.Connection, d *framing, list []byte) {
 	for len(list) > 0 {
 		var coding []byte
@@ -101,8 +101,8 @@ func (s *state) transferEncoding(c *conn.Connection, d *framing, list []byte) {
 	}
 }
 
-// cutElement returns the first element of a list, up to a comma outside of quotes, and what follows
-// the comma.
+// cutElement returns the first element of a list, up to a comma outside quotes, and what follows
+// that comma.
 func cutElement(list []byte) (element, rest []byte) {
 	quoted := false
 	for i := 0; i < len(list); i++ {
@@ -118,8 +118,8 @@ func cutElement(list []byte) (element, rest []byte) {
 	return list, nil
 }
 
-// contentLength takes a length. A bad one is 0. Of a length and the length of a range, the longer
-// counts: a client may go by either.
+// contentLength applies a Content-Length. A malformed one counts as 0. Where a range has another
+// length, the longer one counts: a client may go by either.
 func (s *state) contentLength(c *conn.Connection, d *framing, token []byte) {
 	if d.chunked {
 		s.weird(c, "HTTP_content_length_and_chunked")
@@ -145,10 +145,10 @@ func (s *state) contentLength(c *conn.Connection, d *framing, token []byte) {
 	}
 }
 
-// maxAddl is how many bytes of what is odd a weird has.
+// maxAddl is how many bytes of a malformed text go into weird.log.
 const maxAddl = 64
 
-// contentRange takes the range of a partial reply: "bytes", and 0-4/10.
+// contentRange applies the Content-Range of a partial reply, such as "bytes 0-4/10".
 func (s *state) contentRange(c *conn.Connection, d *framing, unit, spec []byte) {
 	if d.chunked {
 		s.weird(c, "HTTP_content_range_and_chunked")
@@ -183,7 +183,8 @@ func (s *state) contentRange(c *conn.Connection, d *framing, unit, spec []byte) 
 	d.length = max(d.length, d.partial)
 }
 
-// number returns the number that data begins with, and whether there is one that is not too large.
+// number returns the number at the beginning of data, and false if there is none or it does not
+// fit.
 func number(data []byte, base int) (n int64, ok bool) {
 	i := 0
 	for i < len(data) && (digit(data[i]) || base == 16 && hexDigit(data[i])) {

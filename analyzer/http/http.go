@@ -1,8 +1,8 @@
-// Package http follows HTTP/1 and HTTP/0.9: the log http has a row for each request and its reply.
+// Package http follows HTTP/1 and HTTP/0.9. The log http has a row for each request and its reply.
 //
-// The files: http.go is the parser, message.go finds where messages begin and end, framing.go what
-// their headers say of that, start.go takes request lines and status lines apart, log.go matches
-// replies with requests.
+// http.go is the parser; message.go finds where messages begin and end, by what framing.go reads
+// from their headers; start.go parses request lines and status lines; log.go matches replies with
+// requests.
 package http
 
 import (
@@ -25,11 +25,12 @@ func New(o protocol.Owner) *Parser { return &Parser{o} }
 func (p *Parser) Name() string          { return "http" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports has where Zeek takes everything for HTTP, so that damaged requests are logged too.
+// Ports returns the ports where Zeek takes everything for HTTP, so that damaged requests are logged
+// too.
 func (p *Parser) Ports() []uint16 { return []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888} }
 
-// A state is what is known of a connection. finalize is registered as long as there is something
-// for it to do.
+// A state is the state of a connection. finalize is registered while a row or a message is
+// unfinished.
 type state struct {
 	parser *Parser
 	now    time.Time // of the latest packet
@@ -38,11 +39,11 @@ type state struct {
 	lines      [2]lines.Splitter
 	sides      [2]side
 	versions   [2]string // of the latest message of each side
-	confirmed  bool      // there was a request
+	confirmed  bool      // a request was seen
 	keepAlive  bool      // the connection may carry several requests
-	connect    bool      // a CONNECT waits for its reply
-	replied    bool      // there was a reply
-	unanswered int       // requests
+	connect    bool      // a CONNECT awaits its reply
+	replied    bool      // a reply was seen
+	unanswered int       // requests without a final reply
 	over       bool      // the connection has left HTTP
 
 	transactions
@@ -50,7 +51,7 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { http_state: State &optional; };
 
-// Held returns how many bytes the state of c takes.
+// Held implements protocol.Parser.
 func (p *Parser) Held(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
@@ -59,8 +60,8 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + s.transactions.held() + s.sides[0].header.Held() + s.sides[1].header.Held()
 }
 
-// Flush logs the rows that are pending. The replies to their requests are still matched with them,
-// but not logged.
+// Flush implements protocol.Parser. Replies to the logged requests are still matched with them, but
+// not logged.
 func (p *Parser) Flush(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {
@@ -73,10 +74,10 @@ func (p *Parser) Flush(c *conn.Connection) {
 	s.settleHook(c)
 }
 
-// Match wants a request line with a version, or the beginning of a status line: one side is enough,
-// as the other may not have been captured. Whether anything else is HTTP, only the port can tell.
-// Empty lines before either mean nothing. A server that has said something else first does not hide
-// a request, but other protocols have a better claim to the connection then.
+// Match wants a request line with a version or the beginning of a status line, after any empty
+// lines. One side is enough, as the other may not have been captured. A request is Half a match if
+// the server began with something else: another protocol may have the better claim. Only the port
+// identifies any other HTTP.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	resp = bytes.TrimLeft(resp, "\r\n")
 	n := min(len(resp), len(keyword))
@@ -91,7 +92,7 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	return verdict
 }
 
-// matchRequest judges whether data begins with a request line that has a version.
+// matchRequest tells whether orig begins with a request line that has a version.
 func matchRequest(orig []byte) protocol.Verdict {
 	if n := tokenLen(orig); n == len(orig) && n <= maxMethod {
 		return protocol.Maybe
@@ -108,8 +109,8 @@ func matchRequest(orig []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// begin returns the state of c, which it makes or, where HTTP goes on inside another HTTP, such as
-// after CONNECT, renews.
+// begin returns the state of c. It creates one, also where HTTP begins again inside HTTP, as after
+// CONNECT.
 func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created || s.over {
@@ -119,7 +120,7 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	return s
 }
 
-// Data takes whole lines, and any part of a body.
+// Data takes whole lines, and bodies in any pieces.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n int, next protocol.Next) {
 	s := p.begin(c, pkt)
 	d := &s.sides[pkt.Side]
@@ -156,9 +157,8 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	return n, s.settle(c, next)
 }
 
-// Gap goes on where all that is missing is of one body. Else what follows on that side is lost and,
-// after a gap in the requests, the current reply is too: whether it has a body may depend on its
-// request.
+// Gap continues if all missing bytes belong to one body. Otherwise the rest of that side is lost. A
+// gap in the requests loses the current reply too: whether it has a body may depend on its request.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
 	d := &s.sides[pkt.Side]
@@ -174,7 +174,7 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 	return s.settle(c, protocol.More)
 }
 
-// End ends the current message, for some bodies have no other end.
+// End ends the current message: some bodies end with the connection.
 func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s := p.begin(c, pkt)
 	s.interrupt(c, pkt.Side)
@@ -182,19 +182,18 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s.settle(c, protocol.More)
 }
 
-// weird notes something odd in c.
+// weird reports an anomaly in c.
 func (s *state) weird(c *conn.Connection, name string) { s.parser.owner.Weird(c, name, "") }
 
-// violation is what Data returns after a line that is not HTTP: what follows on that side is not
-// looked at. It ends HTTP if the connection was known for HTTP, unless that was long ago: then it
-// may carry much that was.
+// violation is what Data returns after a line that is not HTTP: the rest of that side is ignored.
+// It ends a confirmed HTTP connection, but only near its beginning, as protocol.Violated has it.
 func (s *state) violation(d *side) protocol.Next {
 	d.expect = nothing
 	return protocol.Violated(s.confirmed, s.seen)
 }
 
-// settle returns what is next, given what the parser would have it. Where that is the end of HTTP,
-// it ends the messages that have begun.
+// settle returns next, or Stop if neither side is followed any more. If HTTP ends here, so do the
+// current messages.
 func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 	if next == protocol.More && s.sides[0].expect == nothing && s.sides[1].expect == nothing {
 		next = protocol.Stop
@@ -208,15 +207,15 @@ func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 	return next
 }
 
-// settleHook takes finalize back if it would do nothing: no row is pending, and no message is at
-// hand whose end might make one. It was registered when the first row became pending.
+// settleHook unregisters finalize when no row is pending and no message is unfinished. It was
+// registered when the first row became pending.
 func (s *state) settleHook(c *conn.Connection) {
 	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
 		conn.Unregister(c, finalize)
 	}
 }
 
-// finalize logs the requests and replies that are not complete.
+// finalize logs the unfinished requests and replies.
 func finalize(c *conn.Connection) bool {
 	s := session.Get(c)
 	s.interrupt(c, protocol.Orig)

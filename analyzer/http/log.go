@@ -14,13 +14,13 @@ import (
 
 const (
 	maxPending = 100       // requests without a reply; Zeek's HTTP::max_pending_requests
-	maxHeld    = 256 << 10 // bytes of their rows: when there are more, it is as if there were too many requests
-	maxProxied = 32 << 10  // bytes of a row in which there is still room for another proxy
+	maxHeld    = 256 << 10 // bytes of their rows; more count as too many requests
+	maxProxied = 32 << 10  // bytes of a row, beyond which it takes no more proxies
 	maxProxies = 64        // of a row
 )
 
 // A Row is a row of the log http. Bodies are counted as transferred, without decompression. A text
-// that was sent, but is empty, is not nil.
+// that was sent empty is not nil.
 type Row struct {
 	logs.Header
 	TransDepth      int      `json:"trans_depth"`
@@ -43,7 +43,7 @@ type Row struct {
 
 	texts int // bytes of the strings
 
-	// What the pointers above point to once it is known.
+	// The targets of the pointers above.
 	host, uri, referrer, userAgent, origin, statusMsg, infoMsg, username string
 	statusCode                                                           int
 }
@@ -54,24 +54,23 @@ const rowSize = int(unsafe.Sizeof(Row{}))
 // A transaction is a request and its reply.
 type transaction struct {
 	place int  // the nth request and the nth reply are at place n
-	row   *Row // nil if it was logged before its time
+	row   *Row // nil if it was logged early
 	head  bool // the method is HEAD
 }
 
-// transactions has the rows that are not complete. Requests and replies are matched by their
-// places. That is how Zeek matches them, and what it does with requests and replies that are
-// missing follows from it: they have rows of their own.
+// transactions holds the unfinished rows. Like Zeek, it matches requests and replies by place
+// alone, so a missing request or reply gives its counterpart a row of its own.
 type transactions struct {
-	pending           []transaction // sorted by place, at most maxPending and one
-	size              int           // bytes that their rows take, at most maxHeld and what one row takes
+	pending           []transaction // sorted by place, at most maxPending+1
+	size              int           // bytes that their rows take, at most maxHeld and one row
 	request, response int           // the places of the latest ones
-	depth             int           // how many rows there have been
+	depth             int           // rows so far
 }
 
 func (t *transactions) held() int { return cap(t.pending)*int(unsafe.Sizeof(transaction{})) + t.size }
 
-// index returns where the transaction at a place is in pending, or would be if it is not. Nearly
-// always there are one or two.
+// index returns the position in pending of the transaction at place, or where it belongs, and
+// whether it is there. pending rarely has more than two.
 func (t *transactions) index(place int) (i int, ok bool) {
 	for i < len(t.pending) && t.pending[i].place < place {
 		i++
@@ -79,8 +78,7 @@ func (t *transactions) index(place int) (i int, ok bool) {
 	return i, i < len(t.pending) && t.pending[i].place == place
 }
 
-// find returns the transaction at a place, nil if there is none. It is good until transactions are
-// added or dropped.
+// find returns the transaction at place, or nil. It is valid until one is added or dropped.
 func (t *transactions) find(place int) *transaction {
 	if i, ok := t.index(place); ok {
 		return &t.pending[i]
@@ -88,7 +86,7 @@ func (t *transactions) find(place int) *transaction {
 	return nil
 }
 
-// drop forgets the first n transactions from the ith on.
+// drop removes n transactions, from the ith on.
 func (t *transactions) drop(i, n int) {
 	for _, t1 := range t.pending[i : i+n] {
 		t.uncount(t1.row)
@@ -104,7 +102,7 @@ func (t *transactions) uncount(r *Row) {
 	}
 }
 
-// at returns the transaction at a place, which it makes if there is none.
+// at returns the transaction at place, which it creates if necessary.
 func (s *state) at(c *conn.Connection, place int) *transaction {
 	i, ok := s.index(place)
 	if !ok {
@@ -118,14 +116,14 @@ func (s *state) at(c *conn.Connection, place int) *transaction {
 	return &s.pending[i]
 }
 
-// set sets a field of a row to a text from the network. The text is at value, which is also in the
-// row: that saves an allocation for each field.
+// set points a field of a row at value, a text in the same row, and sets that to raw: no field
+// costs an allocation of its own.
 func (s *state) set(c *conn.Connection, r *Row, field **string, value *string, raw []byte) {
 	*value = s.text(c, r, raw, *value)
 	*field = value
 }
 
-// text returns what a row has of a text from the network, and counts it.
+// text returns raw as rows have it, and counts its bytes in place of those of before.
 func (s *state) text(c *conn.Connection, r *Row, raw []byte, before string) string {
 	if len(raw) > logs.MaxText {
 		s.parser.owner.Weird(c, "log_string_field_truncated", "HTTP::LOG")
@@ -164,7 +162,7 @@ func (s *state) onRequest(c *conn.Connection, line requestLine) {
 }
 
 func (s *state) onReply(c *conn.Connection, line statusLine) {
-	// A reply such as 100 Continue leaves its request to the reply that follows.
+	// An informational reply, such as 100 Continue, leaves its request to the reply that follows.
 	t := s.find(s.response)
 	if t == nil || t.row != nil && t.row.StatusCode != nil && !informational(*t.row.StatusCode) {
 		s.response++
@@ -181,12 +179,12 @@ func (s *state) onReply(c *conn.Connection, line statusLine) {
 	}
 }
 
-// proxyFields tell of proxies that a request came through; Zeek's HTTP::proxy_headers.
+// proxyFields name the proxies that forwarded a request; Zeek's HTTP::proxy_headers.
 var proxyFields = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-From", "Client-Ip", "Via", "Xroxy-Connection", "Proxy-Connection",
 }
 
-// proxyLabels are what values of proxyFields have in front of them in a row.
+// proxyLabels maps each of proxyFields to the prefix of its values in a row.
 var proxyLabels = func() map[string]string {
 	labels := make(map[string]string)
 	for _, name := range proxyFields {
@@ -195,7 +193,7 @@ var proxyLabels = func() map[string]string {
 	return labels
 }()
 
-// onRequestField takes a field of a request's header that goes into the row.
+// onRequestField puts a field of a request's header into the row.
 func (s *state) onRequestField(c *conn.Connection, f lines.Field) {
 	r := s.at(c, s.request).row
 	if r == nil {
@@ -225,10 +223,10 @@ func (s *state) onProxyField(c *conn.Connection, r *Row, label string, value []b
 		s.parser.owner.Weird(c, "log_container_field_truncated", "HTTP::LOG")
 		return
 	}
-	var short [64]byte // most labels and values need no more
+	var short [64]byte // enough for most labels and values
 	raw := append(append(short[:0], label...), value[:min(len(value), logs.MaxText)]...)
 	if slices.ContainsFunc(r.Proxied, func(p string) bool { return p == string(raw) }) {
-		return // most that come again need not be made a text to be known
+		return // a repeated value usually costs no allocation
 	}
 	v := s.text(c, r, raw, "")
 	if slices.Contains(r.Proxied, v) {
@@ -238,11 +236,11 @@ func (s *state) onProxyField(c *conn.Connection, r *Row, label string, value []b
 	}
 	const header = int(unsafe.Sizeof(v))
 	r.Proxied = append(r.Proxied, v)
-	r.texts += 2 * header // room that append makes
+	r.texts += 2 * header // append doubles the capacity
 	s.size += 2 * header
 }
 
-// username returns the name in the credentials of an Authorization header of the scheme Basic.
+// username returns the user in Basic credentials.
 func username(credentials []byte) []byte {
 	credentials = bytes.TrimSpace(credentials)
 	decoded, err := base64.StdEncoding.AppendDecode(nil, credentials)
@@ -263,7 +261,7 @@ func (s *state) onRequestEnd(c *conn.Connection, body uint64) {
 func (s *state) onReplyEnd(c *conn.Connection, code int, body uint64) {
 	if r := s.at(c, s.response).row; r != nil {
 		if r.ResponseBodyLen = body; r.StatusCode == nil {
-			code = 0 // the row is another request's, since there were too many
+			code = 0 // the row of another request: there were too many
 		}
 		if !informational(code) {
 			s.parser.owner.Log(r)
@@ -281,7 +279,7 @@ func (s *state) log(r *Row) {
 	}
 }
 
-// logAll logs all that is pending. Replies that are still to come find their places.
+// logAll logs all pending rows. Their places stay, for replies that are still to come.
 func (s *state) logAll() {
 	for i := range s.pending {
 		t := &s.pending[i]

@@ -8,13 +8,13 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A side is where the messages of one side of a connection stand.
+// A side is the state of one side's messages.
 type side struct {
 	expect  expect
 	header  lines.Header
 	framing framing
-	left    int64  // bytes of the body, or of the chunk, that are to come
-	body    uint64 // bytes of the body, as transferred, that have come
+	left    int64  // bytes of the body or chunk still to come
+	body    uint64 // bytes of the body so far, as transferred
 }
 
 // ongoing reports whether a message has begun and not ended.
@@ -22,8 +22,8 @@ func (d *side) ongoing() bool {
 	return d.expect != startLine && d.expect != reply09 && d.expect != nothing
 }
 
-// idle returns how many empty lines data begins with that mean no more than the one behind them
-// does. One byte each, they would take more time than any other line.
+// idle returns how many empty lines to skip at the beginning of data: all but the last. At a byte
+// each, no other line would cost more time per byte.
 func (d *side) idle(data []byte) (n int) {
 	for d.expect == startLine && n+1 < len(data) && data[n] == '\n' && data[n+1] == '\n' {
 		n++
@@ -31,23 +31,23 @@ func (d *side) idle(data []byte) (n int) {
 	return n
 }
 
-// expect is what comes next.
+// expect is what a side sends next.
 type expect int
 
 const (
 	startLine expect = iota // a request line or a status line
 	headers
-	fixedBody // as many bytes as side.left says
+	fixedBody // side.left bytes
 	chunkSize
 	chunkData
-	chunkEnd // the end of the line after a chunk's data
+	chunkEnd // the line end after a chunk's data
 	trailer
 	untilEnd // a body that ends with the connection
-	reply09  // the reply to a request of HTTP/0.9, which is a body only
-	nothing  // that is looked at
+	reply09  // the reply to an HTTP/0.9 request: only a body
+	nothing  // the rest of the side is ignored
 )
 
-// line takes a line that is not of a body. after is what has already come after it.
+// line handles a line outside bodies. after is what has already arrived behind it.
 func (s *state) line(c *conn.Connection, side protocol.Side, line lines.Line, after []byte) protocol.Next {
 	d := &s.sides[side]
 	switch d.expect {
@@ -81,7 +81,7 @@ func (s *state) line(c *conn.Connection, side protocol.Side, line lines.Line, af
 	return protocol.More
 }
 
-// finishField takes the field of a header that might have gone on.
+// finishField applies the field that might have been continued.
 func (s *state) finishField(c *conn.Connection, side protocol.Side) {
 	s.sides[side].header.Finish(func(f lines.Field) { s.field(c, side, f) })
 }
@@ -102,8 +102,8 @@ func (s *state) requestLine(c *conn.Connection, line lines.Line) protocol.Next {
 	if !ok {
 		s.weird(c, badRequest(line.Text))
 		switch {
-		case s.confirmed && !s.keepAlive: // what some clients send after their only request
-		case len(line.Text) == 0: // or after a body
+		case s.confirmed && !s.keepAlive: // some clients send this after their only request
+		case len(line.Text) == 0: // or this after a body
 			s.weird(c, "empty_http_request")
 		default:
 			return s.violation(&s.sides[protocol.Orig])
@@ -131,7 +131,8 @@ func (s *state) requestLine(c *conn.Connection, line lines.Line) protocol.Next {
 	return protocol.More
 }
 
-// maxJunk is how many bytes may come before the first request without hiding the replies: a banner.
+// maxJunk is how many bytes of banner may precede the first request; the replies are still followed
+// behind it.
 const maxJunk = 1024
 
 func (s *state) statusLine(c *conn.Connection, line lines.Line) protocol.Next {
@@ -158,12 +159,12 @@ func (s *state) beginReply(c *conn.Connection, r statusLine) {
 	s.onReply(c, r)
 }
 
-// endHeaders finds out what follows the header of a message.
+// endHeaders decides what follows the header of a message.
 func (s *state) endHeaders(c *conn.Connection, side protocol.Side) protocol.Next {
 	d := &s.sides[side]
 	f := &d.framing
 	if side == protocol.Orig && f.coded && !f.chunked {
-		s.weird(c, "HTTP_request_not_chunked_last") // servers refuse it; those that do not go by the length
+		s.weird(c, "HTTP_request_not_chunked_last") // most servers refuse it, others go by the length
 	}
 	if side == protocol.Resp && (s.connect || f.code == 101 && s.unanswered == 1 && f.upgrade && f.protocol) {
 		s.endMessage(c, side)
@@ -196,7 +197,7 @@ func (s *state) bodyless(code int) bool {
 
 func informational(code int) bool { return code >= 100 && code < 200 }
 
-// bodyBytes takes n bytes of a body that knows how long it is, or of a chunk.
+// bodyBytes counts n bytes of a chunk or of a body of known length.
 func (s *state) bodyBytes(c *conn.Connection, side protocol.Side, n int) protocol.Next {
 	d := &s.sides[side]
 	d.body += uint64(n)
@@ -226,8 +227,7 @@ func (s *state) endMessage(c *conn.Connection, d protocol.Side) protocol.Next {
 	return protocol.More
 }
 
-// interrupt ends the current message, if there is one, before its end. Nothing more is expected
-// then.
+// interrupt ends the current message early, if there is one, and ignores the rest of the side.
 func (s *state) interrupt(c *conn.Connection, side protocol.Side) {
 	d := &s.sides[side]
 	if d.ongoing() {

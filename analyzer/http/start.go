@@ -12,11 +12,11 @@ import (
 const (
 	version09 = "0.9"
 	version11 = "1.1"
-	maxMethod = 32 // bytes of a method that Match believes in
+	maxMethod = 32 // bytes of a method, for Match
 )
 
-// A requestLine is a request line. Its method and its uri, which still has its escapes, are those
-// of the line.
+// A requestLine is a parsed request line. method and uri, which is still escaped, are slices of the
+// line.
 type requestLine struct {
 	method, uri []byte
 	version     string
@@ -25,7 +25,7 @@ type requestLine struct {
 }
 
 // parseRequestLine is as liberal as Zeek's parser: anything may follow the method, and a line
-// without a version is HTTP/0.9, if that can be. A line that was too long to be seen as a whole had
+// without a version is HTTP/0.9 where possible. A line too long to be kept whole counts as having
 // one.
 func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
 	line := l.Text
@@ -35,7 +35,7 @@ func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
 		return r, false
 	}
 	r.method = line[:n]
-	// A version counts after the first byte that a URI cannot have, or if there is no URI at all.
+	// A version counts only behind a byte that no URI may contain, or if there is no URI at all.
 	var version []byte
 	i := 0
 	for i < len(rest) && uriChars[rest[i]] {
@@ -68,7 +68,7 @@ func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
 	return r, true
 }
 
-// badRequest returns what to call a line that is no request line.
+// badRequest returns Zeek's name for a line that is not a request line.
 func badRequest(line []byte) string {
 	const version = " HTTP/1.1"
 	if end := len(line) - len(version); tokenLen(line) == 0 && end >= 0 && hasKeyword(line[end+1:]) && line[end] == ' ' {
@@ -77,14 +77,14 @@ func badRequest(line []byte) string {
 	return "bad_HTTP_request"
 }
 
-// methods are those that are not odd; Zeek's HTTP::http_methods.
+// methods are the known methods; Zeek's HTTP::http_methods.
 var methods = map[string]bool{
 	"GET": true, "POST": true, "HEAD": true, "OPTIONS": true, "PUT": true, "DELETE": true, "TRACE": true, "CONNECT": true,
 	"PROPFIND": true, "PROPPATCH": true, "MKCOL": true, "COPY": true, "MOVE": true, "LOCK": true, "UNLOCK": true,
 	"POLL": true, "REPORT": true, "SUBSCRIBE": true, "BMOVE": true, "SEARCH": true,
 }
 
-// noteRequest notes what is odd about a request line.
+// noteRequest reports what is unusual about a request line.
 func (s *state) noteRequest(c *conn.Connection, r requestLine) {
 	method := r.method[:min(len(r.method), maxAddl)]
 	if !methods[string(r.method)] {
@@ -101,14 +101,14 @@ func (s *state) noteRequest(c *conn.Connection, r requestLine) {
 	}
 }
 
-// keyword begins a version, in any case.
+// keyword begins a version. Its case does not matter.
 const keyword = "HTTP/"
 
 func hasKeyword(data []byte) bool {
 	return len(data) >= len(keyword) && data[0]|0x20 == 'h' && strings.EqualFold(string(data[:len(keyword)]), keyword)
 }
 
-// uriChars are the bytes that a URI may have.
+// uriChars are the bytes allowed in a URI.
 var uriChars = func() (t [256]bool) {
 	const chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/?#[]@!$&'()*+,;=-_.~%"
 	for i := range len(chars) {
@@ -117,7 +117,7 @@ var uriChars = func() (t [256]bool) {
 	return t
 }()
 
-// tokenLen returns how many bytes of a token, such as a method, data begins with.
+// tokenLen returns the length of the token, such as a method, at the beginning of data.
 func tokenLen(data []byte) int {
 	for i, b := range data {
 		if !lines.TokenChar(b) {
@@ -127,7 +127,8 @@ func tokenLen(data []byte) int {
 	return len(data)
 }
 
-// parseVersion returns the digit, dot and digit that follow "HTTP/", and "0.0" for anything else.
+// parseVersion returns the "1.1" of "HTTP/1.1", and "0.0" for anything but a digit, a dot and a
+// digit.
 func parseVersion(data []byte) string {
 	if len(data) < 3 || !digit(data[0]) || data[1] != '.' || !digit(data[2]) {
 		return "0.0"
@@ -145,8 +146,8 @@ func parseVersion(data []byte) string {
 // noReason stands for a missing reason phrase, as in Zeek.
 var noReason = []byte("<empty>")
 
-// A statusLine is a status line, with code 0 for a code that is not a number. Its reason is that of
-// the line.
+// A statusLine is a parsed status line. A code that is not a number is 0. reason is a slice of the
+// line.
 type statusLine struct {
 	version string
 	code    int
@@ -177,9 +178,9 @@ func parseStatusLine(line []byte) (r statusLine, ok bool) {
 	return r, true
 }
 
-// unescape replaces the escapes in a URI, %41 and %u0041, as Zeek does: what is no escape stays, of
-// two percent signs one goes. It also returns what Zeek calls the oddest thing about them, empty if
-// nothing is odd.
+// unescape replaces the escapes in a URI, such as %41 and %u0041. Like Zeek, it keeps malformed
+// ones but drops the first of two percent signs. odd is Zeek's name for the last anomaly, ""
+// without one.
 func unescape(uri []byte) (text []byte, odd string) {
 	if bytes.IndexByte(uri, '%') < 0 {
 		return uri, ""
@@ -215,7 +216,7 @@ func unescape(uri []byte) (text []byte, odd string) {
 	return text, odd
 }
 
-// hex returns the value of hexadecimal digits, and -1 if data has anything else.
+// hex returns the value of hexadecimal digits, or -1 if data has any other byte.
 func hex(data []byte) (n int) {
 	for _, b := range data {
 		switch {

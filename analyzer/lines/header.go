@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Names are the names of the header fields that a protocol wants, by length.
+// Names are the names of the header fields that a protocol reads, indexed by length.
 type Names [maxName + 1][]string
 
-const maxName = 31 // bytes of a wanted name
+const maxName = 31 // bytes
 
-// NewNames returns a set of names, spelled as [Field.Name] will have them. None is longer than 31
-// bytes.
+// NewNames returns a set of names, which [Field.Name] spells as they are given. They have at most
+// 31 bytes.
 func NewNames(names ...string) *Names {
 	n := new(Names)
 	for _, name := range names {
@@ -20,8 +20,8 @@ func NewNames(names ...string) *Names {
 	return n
 }
 
-// field returns the name of the field that a line begins, empty if it is not wanted or if the line
-// begins none, and what follows the colon.
+// field returns the name and the value of the field that begins with line. name is empty if the
+// line begins no field, or one not in n.
 func (n *Names) field(line []byte) (name string, value []byte) {
 	i := 0
 	for i < len(line) && line[i] > ' ' && line[i] < 0x7f && line[i] != ':' {
@@ -41,13 +41,13 @@ func (n *Names) field(line []byte) (name string, value []byte) {
 
 // A Field is a field of a header.
 type Field struct {
-	Name   string // as it is in Names
-	Value  []byte // what follows the colon and blanks, as it was sent, without line ends; not to be kept
-	Folded bool   // it came in more than one line
-	Long   bool   // it has more than Max bytes, which are not in Value
+	Name   string // spelled as in Names
+	Value  []byte // as sent, behind the colon and blanks, without line ends; the caller must not keep it
+	Folded bool   // it spans several lines
+	Long   bool   // it was longer than Max bytes and is cut
 }
 
-// Token returns the first word of the field's value, and what follows it.
+// Token returns the token at the beginning of the value, and the rest.
 func (f Field) Token() (token, rest []byte) {
 	i := 0
 	for i < len(f.Value) && TokenChar(f.Value[i]) {
@@ -56,7 +56,7 @@ func (f Field) Token() (token, rest []byte) {
 	return f.Value[:i], f.Value[i:]
 }
 
-// TokenChar reports whether b may be part of a token, as RFC 7230 and RFC 2045 have it.
+// TokenChar reports whether b may be part of a token in both RFC 7230 and RFC 2045.
 func TokenChar(b byte) bool { return tokenChars[b] }
 
 var tokenChars = func() (t [256]bool) {
@@ -66,21 +66,20 @@ var tokenChars = func() (t [256]bool) {
 	return t
 }()
 
-// A Header finds the wanted fields in a block of header fields, as HTTP and mail have them, while
-// its lines come. A field is complete when its last line is: the next does not begin with a blank.
-// Until then it is kept, if it is wanted; nothing else is. The zero value is at the begin of a
-// block.
+// A Header finds the wanted fields of a header, as HTTP and mail have it, line by line. A field is
+// complete when the next line does not begin with a blank. Until then a wanted field is kept;
+// nothing else is. The zero value is ready for the first line.
 type Header struct {
 	begun bool
-	name  string // of the field that may go on
+	name  string // of the field that may be continued
 	field []byte // its value so far, at most Max bytes
 	fold  bool
 	long  bool
 }
 
-// Line takes a line of the block, which ends with an empty line that is not for it. after is what
-// has already come after the line. Fields that are complete are given to yield: that of a line that
-// is too long does not go on.
+// Line takes a line of the header, but not the empty one that ends it. after is what has already
+// arrived behind the line. Complete fields go to yield. A field on a line that was too long is not
+// continued.
 func (h *Header) Line(l Line, after []byte, names *Names, yield func(Field)) {
 	line := l.Text
 	if blank(line[0]) && h.begun {
@@ -106,15 +105,15 @@ func (h *Header) Line(l Line, after []byte, names *Names, yield func(Field)) {
 	h.name, h.field = name, append(h.field[:0], value...)
 }
 
-// Ahead tells what has come of the line after the latest one. A field that does not go on with it
-// is given to yield.
+// Ahead tells h how the next line begins, before that is complete. If it does not continue the
+// current field, that goes to yield.
 func (h *Header) Ahead(line []byte, yield func(Field)) {
 	if len(line) > 0 && !blank(line[0]) {
 		h.Finish(yield)
 	}
 }
 
-// Finish gives the field that may go on to yield. Lines that would belong to it are dropped.
+// Finish gives the current field to yield. Lines that continue it are dropped.
 func (h *Header) Finish(yield func(Field)) {
 	if h.name != "" {
 		yield(Field{Name: h.name, Value: SkipBlanks(h.field), Folded: h.fold, Long: h.long})

@@ -1,6 +1,5 @@
-// Package lines has what the protocols that talk in lines of text share: the cutting of a stream
-// into lines, and blocks of header fields. It takes bytes as Zeek's analyzers for content lines and
-// for MIME do.
+// Package lines cuts streams into lines and reads header fields, for the protocols that consist of
+// text. It does so as Zeek's content line and MIME analyzers do.
 package lines
 
 import (
@@ -10,28 +9,27 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// Max is at how many bytes a line is too long. What follows them up to its end is dropped: nothing
-// in it is taken for another line.
+// Max is the length, in bytes, from which a line is too long. The rest of such a line is dropped,
+// so that none of it passes for another line.
 const Max = 32 << 10
 
-// Rules are what a protocol makes of bytes that have no business in a line.
+// Rules say how a protocol treats stray bytes in lines.
 type Rules uint8
 
 const (
-	EndCR  Rules = 1 << iota // a carriage return alone ends a line, too
-	OddNUL                   // zero bytes are odd
+	EndCR  Rules = 1 << iota // a lone carriage return ends a line, too
+	OddNUL                   // a NUL is an anomaly
 )
 
-// A Line is a line of a stream. Its text is the stream's: not to be kept.
+// A Line is a line of a stream. Text is a slice of the stream, which the caller must not keep.
 type Line struct {
-	Text []byte // without its end: a line feed and, if there are any, the carriage returns before it
-	Long bool   // the line has Max bytes or more, of which Text has the first
+	Text []byte // without its end: a line feed and any carriage returns before it
+	Long bool   // the line was too long: Text has its first Max bytes
 
-	singleCR, nul bool // it ends in a carriage return alone, or has one inside; it has zero bytes
+	singleCR, nul bool // has a lone carriage return; has a NUL
 }
 
-// Note tells o what is odd about l, a line of c. The names are those of Zeek's content line
-// analyzer.
+// Note reports the anomalies of l, a line of c, under the names of Zeek's content line analyzer.
 func (l Line) Note(o protocol.Owner, c *conn.Connection) {
 	if l.Long {
 		o.Weird(c, "contentline_size_exceeded", "")
@@ -44,17 +42,16 @@ func (l Line) Note(o protocol.Owner, c *conn.Connection) {
 	}
 }
 
-// A Splitter cuts what one side of a connection sends into lines. It remembers how much of a line
-// that is not complete it has looked at, so that a line that comes in many small packets is looked
-// at once. The zero value is ready to use.
+// A Splitter cuts the bytes of one side into lines. It remembers how far it has searched an
+// incomplete line, so that a line in many small packets is searched once. The zero value is ready
+// to use.
 type Splitter struct {
-	scanned  int  // bytes at the front of what will be offered that have no end of a line
-	dropping bool // what follows is the rest of a line that was too long
+	scanned  int  // leading bytes of the next data that contain no line end
+	dropping bool // inside a line that was too long
 }
 
-// Next returns the first line of data, and how many bytes of data it is done with. ok is false if
-// the line is not complete yet: then the rest of data is to be offered again, in front of the bytes
-// that follow it.
+// Next returns the first line of data, and how many bytes it has consumed. If the line is
+// incomplete, ok is false, and the caller offers the rest again, in front of the bytes that follow.
 func (s *Splitter) Next(data []byte, rules Rules) (l Line, n int, ok bool) {
 	if s.dropping {
 		i, size := lineEnd(data, 0, rules)
@@ -76,7 +73,7 @@ func (s *Splitter) Next(data []byte, rules Rules) (l Line, n int, ok bool) {
 	}
 	l.Text = rest[:i]
 	if rules&EndCR != 0 {
-		l.singleCR = size == 1 && rest[i] == '\r' && rest[i+1] != '\r' // of several, the last one tells
+		l.singleCR = size == 1 && rest[i] == '\r' && rest[i+1] != '\r' // of several, the last one counts
 	} else {
 		l.Text = bytes.TrimRight(l.Text, "\r")
 		l.singleCR = bytes.IndexByte(l.Text, '\r') >= 0
@@ -88,15 +85,14 @@ func (s *Splitter) Next(data []byte, rules Rules) (l Line, n int, ok bool) {
 // Partial reports whether a line has begun.
 func (s *Splitter) Partial() bool { return s.scanned > 0 || s.dropping }
 
-// Skip forgets the line that has begun. It is for a gap: what comes next is at the begin of
-// nothing, but that is not known.
+// Skip drops the incomplete line, after a gap. The next line then begins wherever the bytes go on.
 func (s *Splitter) Skip() { *s = Splitter{} }
 
-// lineEnd looks from a byte of data on for the end of a line: size bytes at i. If size is 0, there
-// is none before i, where the search is to go on when there is more.
+// lineEnd searches data from an index on for a line end, and returns its index and size. If size is
+// 0, there is none before i, where the search continues when more arrives.
 func lineEnd(data []byte, from int, rules Rules) (i, size int) {
-	// Byte by byte at first and then piece by piece, since what ends a short line must not be
-	// looked for in all that follows it.
+	// Byte by byte at first and then in pieces, so that a short line does not cost a search of
+	// everything behind it.
 	const short, piece = 16, 256
 	for i = from; i < min(from+short, len(data)); i++ {
 		if data[i] == '\n' || data[i] == '\r' && rules&EndCR != 0 {
@@ -121,7 +117,7 @@ func lineEnd(data []byte, from int, rules Rules) (i, size int) {
 	return i, 0
 }
 
-// endSize returns how many bytes the end of a line at i has, 0 if that is not known yet.
+// endSize returns the length of the line end at i, or 0 if a line feed may still follow.
 func endSize(data []byte, i int) int {
 	switch {
 	case data[i] == '\n':
@@ -134,7 +130,7 @@ func endSize(data []byte, i int) int {
 	return 1
 }
 
-// Word returns the word that a line begins with, and what follows it and the blanks after it.
+// Word returns the first word of a line, and what follows it and blanks.
 func Word(line []byte) (word, rest []byte) {
 	i := 0
 	for i < len(line) && line[i] != 0 && line[i] != ' ' && (line[i] < '\t' || line[i] > '\r') {
@@ -143,7 +139,7 @@ func Word(line []byte) (word, rest []byte) {
 	return line[:i], SkipBlanks(line[i:])
 }
 
-// SkipBlanks returns text without the spaces and tabs that it begins with.
+// SkipBlanks returns text without leading spaces and tabs.
 func SkipBlanks(text []byte) []byte {
 	for len(text) > 0 && blank(text[0]) {
 		text = text[1:]
