@@ -90,7 +90,7 @@ func TestOldestQueryStays(t *testing.T) {
 	assert.Equal(t, "NOERROR", rows[maxIDs].RCodeName)
 }
 
-// With as many IDs as there may be, there still is room for another query of each.
+// At the limit of IDs, each still has room for another query.
 func TestPendingIDsHaveRoomForMore(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := udp(o)
@@ -203,7 +203,7 @@ func (discard) Log(logs.Row)                           {}
 func (discard) Confirm(*conn.Connection)               {}
 func (discard) Weird(*conn.Connection, string, string) {}
 
-// hostile has messages that are made to be expensive.
+// hostile returns messages made to be expensive.
 func hostile() map[string][]byte {
 	fill := func(head, record string, n int) []byte {
 		m := msg{flags: isReply, q: []string{head}, an: []string{strings.Repeat(record, n)}}
@@ -251,8 +251,8 @@ func noise(n int) []byte {
 	return b
 }
 
-// maxAlloc is how many bytes may be allocated for a message of n bytes, whatever it has: those of
-// the rows, and some for each byte.
+// maxAlloc bounds the bytes that a message of n bytes may allocate: its rows, and some for each
+// byte.
 func maxAlloc(n int) int { return 2048 + 40*n }
 
 func TestAllocationIsBounded(t *testing.T) {

@@ -1,9 +1,9 @@
-// Package dns follows DNS over UDP and TCP, with mDNS, LLMNR and the NetBIOS name service: the log
-// dns has a row for each query and its reply, as Zeek's.
+// Package dns follows DNS over UDP and TCP, with mDNS, LLMNR and the NetBIOS name service. The log
+// dns has a row for each query and its reply, as Zeek's does.
 //
-// The files: dns.go has the parser, pending.go pairs queries and replies, row.go makes rows of
-// messages, message.go reads messages and rdata.go the data of their records, resync.go finds the
-// next message after a gap, names.go has the names of numbers.
+// dns.go is the parser; pending.go pairs queries and replies; row.go makes rows of messages;
+// message.go reads messages and rdata.go the data of their records; resync.go finds the next
+// message after a gap; names.go names numbers.
 package dns
 
 import (
@@ -35,7 +35,7 @@ func New(o protocol.Owner, transport conn.Proto) *Parser {
 func (p *Parser) Name() string          { return "dns" }
 func (p *Parser) Transport() conn.Proto { return p.transport }
 
-// Ports has where Zeek takes all for DNS.
+// Ports returns the ports where Zeek takes everything for DNS.
 func (p *Parser) Ports() []uint16 {
 	if p.transport == conn.TCP {
 		return []uint16{53}
@@ -43,36 +43,36 @@ func (p *Parser) Ports() []uint16 {
 	return []uint16{53, netbios, mdns, 5355}
 }
 
-// Match is No: only the port tells, as in Zeek. Many datagrams of other protocols can be read as
-// DNS.
+// Match is No: as in Zeek, only the port identifies DNS. Many datagrams of other protocols can be
+// read as DNS.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return protocol.No }
 
-// Resumes is true: the first bytes that were captured often begin a message. If they do not, no
-// message is found.
+// Resumes is true: the first captured bytes often begin a message. If they do not, no message is
+// found.
 func (p *Parser) Resumes() bool { return true }
 
-// Expired implements protocol.Expirer. Zeek looks every ten seconds (dns_session_timeout) whether a
-// connection was idle for nine, so that a client that keeps its port has many connections.
+// Expired implements protocol.Expirer. Every ten seconds (dns_session_timeout) Zeek removes the
+// connections that were idle for nine, so a client that keeps its port has many connections.
 func (p *Parser) Expired(c *conn.Connection, last, now time.Time) bool {
 	const period, idle = 10 * time.Second, 9 * time.Second
-	looks := (last.Sub(c.Start) + idle + period - 1) / period // until it was idle long enough
+	looks := (last.Sub(c.Start) + idle + period - 1) / period // until c was idle long enough
 	return now.Sub(c.Start) >= looks*period
 }
 
-// A state is what is known of a connection. finalize is registered as long as something is pending.
+// A state is the state of a connection. finalize is registered while a message is pending.
 type state struct {
 	parser           *Parser
-	queries, replies pending // without the other
+	queries, replies pending // without their counterparts
 	seen             int     // bytes of messages
-	confirmed        bool    // a message could be read
+	confirmed        bool    // a whole message was read
 	resyncs          [2]resync
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
 
-// Held returns how many bytes the state of c takes.
+// Held implements protocol.Parser.
 func (p *Parser) Held(c *conn.Connection) int {
-	const stateSize = 192 // with its place in c
+	const stateSize = 192 // bytes, with its place in c
 	s := session.Get(c)
 	if s == nil {
 		return 0
@@ -80,7 +80,7 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return stateSize + s.queries.held() + s.replies.held()
 }
 
-// Flush logs what is pending.
+// Flush implements protocol.Parser.
 func (p *Parser) Flush(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		s.flush()
@@ -88,7 +88,7 @@ func (p *Parser) Flush(c *conn.Connection) {
 	}
 }
 
-// finalize logs what never got its counterpart.
+// finalize logs the messages without a counterpart.
 func finalize(c *conn.Connection) bool {
 	session.Get(c).flush()
 	return true
@@ -99,7 +99,7 @@ func (s *state) flush() {
 	s.replies.flush(s.parser.owner, 0)
 }
 
-// Data takes whole messages only, which are at most 64 KB.
+// Data takes only whole messages, which are at most 64 KB.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	if p.transport == conn.UDP {
 		if repliesFirst(c, pkt, data) {
@@ -109,7 +109,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	}
 	n := 0
 	if s := session.Get(c); s != nil && s.resyncs[pkt.Side].lost {
-		n = s.resyncs[pkt.Side].find(data) // what is left is not whole, or the message that was found
+		n = s.resyncs[pkt.Side].find(data) // to the next message, if it was found
 	}
 	for len(data) >= n+2 {
 		end := n + 2 + int(binary.BigEndian.Uint16(data[n:]))
@@ -125,23 +125,23 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	return n, protocol.More
 }
 
-// repliesFirst reports whether the first message of a connection is a reply, so that its sides have
-// been mistaken for each other. A multicast group never replies.
+// repliesFirst reports whether the first message of a connection is a reply, which means that its
+// sides were mistaken for each other. A multicast group never replies.
 func repliesFirst(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
 	first := pkt.Side == protocol.Orig && session.Get(c) == nil && len(data) >= headerLen
 	return first && (&message{data: data}).reply() && !c.ID.Resp.Addr().IsMulticast()
 }
 
-// Gap gives up the message that was to come. The other side goes on.
+// Gap drops the current message. The other side goes on.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, _ int) protocol.Next {
 	p.begin(c).resyncs[pkt.Side] = resync{lost: true}
 	return protocol.More
 }
 
-// End has nothing to do: the other side may still send what is missing.
+// End does nothing: the other side may still send what is missing.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// begin returns the state of c, which it makes if there is none.
+// begin returns the state of c, which it creates if necessary.
 func (p *Parser) begin(c *conn.Connection) *state {
 	s, created := session.GetOrNew(c)
 	if created {
@@ -150,7 +150,7 @@ func (p *Parser) begin(c *conn.Connection) *state {
 	return s
 }
 
-// message follows one message.
+// message handles one message.
 func (p *Parser) message(c *conn.Connection, pkt protocol.Packet, data []byte) protocol.Next {
 	s := p.begin(c)
 	s.seen += len(data)

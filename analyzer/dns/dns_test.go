@@ -117,7 +117,7 @@ const (
 	nbns   = "192.0.2.255:137"
 )
 
-// brief has what tells rows apart.
+// brief returns what tells rows apart.
 func brief(rows []*Row) (texts []string) {
 	for _, r := range rows {
 		text := fmt.Sprint(r.TransID)
@@ -213,7 +213,7 @@ func TestPairing(t *testing.T) {
 	}
 }
 
-// In multicast DNS, ID 0 means nothing, and nobody is asked in particular.
+// In multicast DNS, messages share the ID 0, and no reply belongs to a particular query.
 func TestMulticastIsNotPaired(t *testing.T) {
 	pairs := func(id uint16) []Turn {
 		reply := func(name string) string { return msg{id: id, flags: isReply | aaRA, an: []string{a(name)}}.encode() }
@@ -574,7 +574,7 @@ func TestNetBIOS(t *testing.T) {
 	assert.Equal(t, []string{"192.0.2.1"}, play(t, nbns, Resp(stat.encode()))[0].Answers, "names are passed over")
 }
 
-// framed puts the length in front of each message, as TCP has it.
+// framed prefixes each message with its length, as over TCP.
 func framed(turns ...Turn) []Turn {
 	for i := range turns {
 		turns[i].Data = short(len(turns[i].Data)) + turns[i].Data

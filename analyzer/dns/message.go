@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	headerLen  = 12  // bytes of a message before its first question
-	maxQueries = 25  // questions of one message, beyond which it is something else; Zeek's dns_max_queries
-	maxName    = 512 // bytes of a name, with a dot behind each label, that are read; 255 are allowed, but Zeek logs more
+	headerLen  = 12  // bytes
+	maxQueries = 25  // questions of a message; one with more is not DNS; Zeek's dns_max_queries
+	maxName    = 512 // bytes of a name that are read, with a dot behind each label; RFC 1035 allows 255, Zeek logs more
 	maxJumps   = 20  // pointers in one name; Zeek's dns_max_compression_chain_depth
-	maxLabel   = 63  // bytes of a label, but for NetBIOS
+	maxLabel   = 63  // bytes of a label, except for NetBIOS
 )
 
 // The opcodes of messages that are logged.
@@ -32,18 +32,18 @@ const (
 type message struct {
 	data    []byte
 	at      int     // offset of the next byte to read
-	netbios bool    // of the NetBIOS name service, whose labels may be longer
+	netbios bool    // NetBIOS name service: labels may be longer
 	record  record  // the last one read
 	faults  []fault // in the order in which they were found, one for each name
 	buf     []byte  // the last name that was expanded; at most maxName bytes
-	text    []byte  // of the record, while it is put together; not much more than logs.MaxText
+	text    []byte  // of the current record; little more than logs.MaxText
 }
 
 // A fault is something wrong with a message.
 type fault struct{ name, addl string } // as in weird.log
 
-// newMessage returns a message that reads data, of which the header is whole. It takes the buffers
-// of old, which must not be used any more.
+// newMessage returns a message that reads data, which has a whole header. It reuses the buffers of
+// old.
 func newMessage(data []byte, old message) message {
 	return message{data: data, at: headerLen, faults: old.faults[:0], buf: old.buf, text: old.text}
 }
@@ -55,7 +55,7 @@ func (m *message) fault(name, addl string) {
 	}
 }
 
-// The header of the message, of which data has all.
+// The header. data contains all of it.
 
 func (m *message) id() uint16      { return binary.BigEndian.Uint16(m.data) }
 func (m *message) reply() bool     { return m.data[2]&0x80 != 0 }
@@ -65,19 +65,19 @@ func (m *message) tc() bool        { return m.data[2]&2 != 0 }
 func (m *message) rd() bool        { return m.data[2]&1 != 0 }
 func (m *message) ra() bool        { return m.data[3]&0x80 != 0 }
 func (m *message) z() uint8        { return m.data[3] >> 4 & 7 } // with the bits AD and CD
-func (m *message) rcode() uint8    { return m.data[3] & 0xf }    // without what EDNS adds in front
+func (m *message) rcode() uint8    { return m.data[3] & 0xf }    // without the upper bits of EDNS
 func (m *message) questions() int  { return int(binary.BigEndian.Uint16(m.data[4:])) }
 func (m *message) answers() int    { return int(binary.BigEndian.Uint16(m.data[6:])) }
 func (m *message) authority() int  { return int(binary.BigEndian.Uint16(m.data[8:])) }
 func (m *message) additional() int { return int(binary.BigEndian.Uint16(m.data[10:])) }
 
-// update reports whether the message is a dynamic update, whose sections mean something else.
+// update reports whether the message is a dynamic update, whose sections have other meanings.
 func (m *message) update() bool { return m.opcode() == opUpdate && !m.netbios }
 
-// left returns how many bytes were not read yet.
+// left returns how many bytes are still unread.
 func (m *message) left() int { return len(m.data) - m.at }
 
-// uint16 and uint32 read a number. It is 0, and nothing is read, where the message ends before.
+// uint16 and uint32 read a number. Where the message ends early, it is 0 and nothing is read.
 func (m *message) uint16() (v uint16) {
 	if m.left() >= 2 {
 		v = binary.BigEndian.Uint16(m.data[m.at:])
@@ -94,8 +94,8 @@ func (m *message) uint32() (v uint32) {
 	return v
 }
 
-// name reads a name and returns it as logs have it, in lower case and without the last dot. If it
-// is damaged, that is what comes before the damage. The result is good until the next call.
+// name reads a name and returns it as it is logged, in lower case and without the last dot. Of a
+// damaged name, it returns the part before the damage. The result is valid until the next call.
 func (m *message) name() []byte {
 	m.buf = m.buf[:0]
 	m.walk(true)
@@ -108,7 +108,7 @@ func (m *message) name() []byte {
 	return m.buf[:max(0, len(m.buf)-1)]
 }
 
-// nameAt returns the name at an offset, and reads nothing.
+// nameAt returns the name at offset, and leaves m where it is.
 func (m *message) nameAt(offset int) string {
 	at := m.at
 	m.at = offset
@@ -117,12 +117,11 @@ func (m *message) nameAt(offset int) string {
 	return name
 }
 
-// walk reads a name, and puts its labels into buf if expand is set, each with a dot behind it. If
-// not, it does not look at what pointers point to, so that the time it takes is bounded by the
-// bytes that it reads.
+// walk reads a name. If expand is set, it appends the labels to buf, each with a dot behind it. If
+// not, it does not follow pointers, so its time is bounded by the bytes that it reads.
 func (m *message) walk(expand bool) {
 	at, end := m.at, len(m.data)
-	next := &m.at // where the message goes on: behind the first pointer, if there is one
+	next := &m.at // where reading continues: behind the first pointer, if any
 	var elsewhere int
 	for size, jumps := 0, 0; at < end; {
 		start, n := at, int(m.data[at])
@@ -172,8 +171,8 @@ func lower(b byte) byte {
 	return b
 }
 
-// readQuestions reads the questions. It returns the offset of the last that is whole, 0 if there is
-// none, and whether all are.
+// readQuestions reads the questions. It returns the offset of the last whole one, 0 without one,
+// and whether all are whole.
 func (m *message) readQuestions() (last int, ok bool) {
 	for range m.questions() {
 		start := m.at
@@ -188,16 +187,16 @@ func (m *message) readQuestions() (last int, ok bool) {
 	return last, true
 }
 
-// A record is a resource record without its data, which is where the message goes on.
+// A record is a resource record without its data, which follows at message.at.
 type record struct {
-	name  int // the offset of its name
+	name  int // offset of its name
 	kind  uint16
 	class uint16
 	ttl   uint32
-	end   int // the offset where its data should end
+	end   int // offset where its data should end
 }
 
-// readRecord reads the next record up to its data, unless it is damaged.
+// readRecord reads the next record up to its data. It reports whether the record is whole.
 func (m *message) readRecord() (ok bool) {
 	r := &m.record
 	r.name = m.at
@@ -220,5 +219,5 @@ func (m *message) readRecord() (ok bool) {
 	return true
 }
 
-// rest returns what is left of the record.
+// rest returns the unread data of the record.
 func (m *message) rest() []byte { return m.data[m.at:max(m.at, m.record.end)] }

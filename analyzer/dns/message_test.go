@@ -85,8 +85,7 @@ func TestNamesInAnswers(t *testing.T) {
 	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "also where nobody asks for the name")
 }
 
-// Nobody asks for the name of an answer to a query that was seen, so what its pointer points to is
-// not looked at.
+// The name of an answer is not logged if the query was seen, so its pointer is not followed.
 func TestPointersOfNamesThatAreNotWanted(t *testing.T) {
 	const id = 0x8001 // which would be a label that is too long
 	m := msg{id: id, flags: isReply, an: []string{pointer(0) + a("")[1:]}}

@@ -2,7 +2,7 @@ package dns
 
 import "strconv"
 
-// name returns the name that Zeek has for a number, or the kind of number with it.
+// name returns Zeek's name for a number, or kind and the number if it has none.
 func name(names map[uint16]string, n uint16, kind string) string {
 	if s, ok := names[n]; ok {
 		return s
@@ -10,7 +10,7 @@ func name(names map[uint16]string, n uint16, kind string) string {
 	return kind + "-" + strconv.Itoa(int(n))
 }
 
-// typeName returns the name of a record's type.
+// typeName returns the name of a record type.
 func typeName(n uint16) string { return name(types, n, "query") }
 
 var opcodes = map[uint16]string{0: "query", 4: "notify", 5: "dynamic-update"}

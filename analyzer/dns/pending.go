@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	maxIDs    = 50       // transaction IDs with something pending; Zeek's DNS::max_pending_query_ids
+	maxIDs    = 50       // transaction IDs with pending rows; Zeek's DNS::max_pending_query_ids
 	maxQueued = 50       // rows pending for one ID; Zeek's DNS::max_pending_msgs
-	maxHeld   = 64 << 10 // bytes that one side's rows take; Zeek has no such limit
+	maxHeld   = 64 << 10 // bytes of one side's rows; Zeek has no such limit
 )
 
-// pending has the rows of the queries of a connection, or of its replies, that have no counterpart
-// yet. At one of its limits, what is pending is logged as it is: it will never be matched.
+// pending holds the rows of a connection's queries, or of its replies, that have no counterpart
+// yet. Where a limit is exceeded, rows are logged unpaired.
 type pending struct {
 	queues []queue // at most maxIDs+1, the oldest first
-	size   int     // bytes that the rows take
+	size   int     // bytes of the rows
 }
 
-// A queue has the rows with one ID, the oldest first.
+// A queue holds the rows of one ID, oldest first.
 type queue struct {
 	id   uint16
 	rows []*Row // at most maxQueued+1
@@ -31,7 +31,7 @@ func (p *pending) find(id uint16) int {
 	return slices.IndexFunc(p.queues, func(q queue) bool { return q.id == id })
 }
 
-// take removes the oldest row with the given ID and returns it, nil if there is none.
+// take removes and returns the oldest row with the given ID, or returns nil.
 func (p *pending) take(id uint16) *Row {
 	i := p.find(id)
 	if i < 0 {
@@ -49,7 +49,7 @@ func (p *pending) take(id uint16) *Row {
 	return r
 }
 
-// add adds a row. It reports whether it has logged others because of a limit.
+// add adds a row. It reports whether a limit made it log others.
 func (p *pending) add(r *Row, o protocol.Owner) (limited bool) {
 	i := p.find(r.TransID)
 	switch {
@@ -76,8 +76,7 @@ func (p *pending) add(r *Row, o protocol.Owner) (limited bool) {
 	return limited
 }
 
-// flush logs all but the oldest IDs, of which it keeps as many as given. Zeek keeps one query
-// apart, which its limit does not concern.
+// flush logs all rows but those of the keep oldest IDs. Zeek exempts one query from its limit, too.
 func (p *pending) flush(o protocol.Owner, keep int) {
 	for _, q := range p.queues[keep:] {
 		for _, r := range q.rows {
@@ -89,14 +88,14 @@ func (p *pending) flush(o protocol.Owner, keep int) {
 }
 
 func (p *pending) held() int {
-	const queueSize = 32 + 8 // with a place for a row
+	const queueSize = 32 + 8 // bytes, with a place for a row
 	return p.size + cap(p.queues)*queueSize
 }
 
-// alone reports whether m, a message of c, is paired with nothing. In multicast DNS, answers are to
-// nobody's query in particular, and all have the ID 0 (RFC 6762, section 18.1), as have those that a
-// client gets at its port 5353 because it wanted no multicast. A multicast group sends nothing, so
-// that queries and replies to it are of the same host.
+// alone reports whether m, a message of c, is never paired. In multicast DNS, all messages have the
+// ID 0 (RFC 6762, section 18.1), even those to a client that asked for unicast at its port 5353,
+// and no answer belongs to a particular query. A multicast group sends nothing, so messages to it,
+// queries and replies, come from one host.
 func alone(c *conn.Connection, m *message) bool {
 	if c.ID.Proto != conn.UDP {
 		return false
@@ -104,7 +103,7 @@ func alone(c *conn.Connection, m *message) bool {
 	return c.ID.Resp.Addr().IsMulticast() || c.ID.Orig.Port() == mdns && c.ID.Resp.Port() == mdns && m.id() == 0
 }
 
-// begin returns the row that the message m is for: that of its counterpart, or a new one.
+// begin returns the row for the message m: that of its counterpart, or a new one.
 func (s *state) begin(c *conn.Connection, now time.Time, m *message) *Row {
 	if alone(c, m) {
 		return newRow(c, now, m.id())
@@ -121,7 +120,7 @@ func (s *state) begin(c *conn.Connection, now time.Time, m *message) *Row {
 	return r
 }
 
-// end logs the row of m when it is complete, and keeps it otherwise.
+// end logs the row of m if it is complete, and keeps it otherwise.
 func (s *state) end(c *conn.Connection, r *Row, m *message) {
 	o := s.parser.owner
 	if r.paired || alone(c, m) {
@@ -136,7 +135,7 @@ func (s *state) end(c *conn.Connection, r *Row, m *message) {
 		}
 	}
 	if len(s.queries.queues)+len(s.replies.queues) > 0 {
-		conn.Register(c, finalize) // unless it is already
+		conn.Register(c, finalize) // no effect if it is registered
 	} else {
 		conn.Unregister(c, finalize)
 	}

@@ -10,16 +10,16 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// An rdataReader reads the data of r, which is what m has next. text is what Zeek's log has for it:
-// the gist of it, not all. logged is false for those that Zeek passes over; ok is false if the
-// message cannot be read any further.
+// An rdataReader reads the data of the current record. text is what Zeek logs of it: the gist.
+// logged is false for a record that Zeek skips; ok is false if the rest of the message cannot be
+// read.
 //
-// Where the data is damaged, ok tells what Zeek makes of it, so some readers go on behind a name
-// that is longer than the record says: they leave m at the end of the name. The others leave m
-// where they like, and the next record begins at m.record.end.
+// Of damaged data, ok is what Zeek makes of it. Some readers therefore go on behind a name that is
+// longer than the record: they leave m at the end of the name. The others leave m anywhere, and the
+// next record begins at m.record.end.
 type rdataReader func(m *message) (text string, logged, ok bool)
 
-// readers has what is not [unknown].
+// readers maps a type to its reader. The other types are [unknown].
 var readers = map[uint16]rdataReader{
 	1: readA, 2: readName, 5: readName, 6: readSOA, 11: nothingToTell, 12: readName, 13: readHINFO, 15: readMX, 16: readTXT,
 	28: readAAAA, 29: readLOC, 32: notLogged, 33: readSRV, 35: readNAPTR, 38: readAAAA, 41: readOPT, 43: readDS,
@@ -28,7 +28,7 @@ var readers = map[uint16]rdataReader{
 	65534: fixed(5, "BIND9 signing signal"),
 }
 
-// rdata reads the data of the record, up to the next.
+// rdata reads the data of the current record, up to the next one.
 func (m *message) rdata() (text string, logged, ok bool) {
 	read := readers[m.record.kind]
 	if read == nil {
@@ -43,8 +43,8 @@ func (m *message) rdata() (text string, logged, ok bool) {
 	return text, logged, ok
 }
 
-// endsWithName has the types whose records end where a name ends, or what follows it, whatever the
-// length says.
+// endsWithName lists the types whose records end where their data does, whatever length they state.
+// They contain names.
 var endsWithName = map[uint16]bool{2: true, 5: true, 6: true, 12: true, 15: true, 33: true}
 
 func unknown(m *message) (string, bool, bool) {
@@ -56,13 +56,13 @@ func unknown(m *message) (string, bool, bool) {
 func notLogged(*message) (string, bool, bool)     { return "", false, true }
 func nothingToTell(*message) (string, bool, bool) { return "", true, true }
 
-// fixed is for records of which it is only said that they are there. They have least bytes at
-// least.
+// fixed returns a reader for records that are only mentioned by text, and have at least so many
+// bytes.
 func fixed(least int, text string) rdataReader {
 	return func(m *message) (string, bool, bool) { return text, m.left() >= least, m.left() >= least }
 }
 
-// nameText reads a name that is the whole text.
+// nameText reads a name as the whole text.
 func (m *message) nameText() (string, bool, bool) { return logs.Text(m.name()), true, true }
 
 func readName(m *message) (string, bool, bool) { return m.nameText() }
@@ -73,7 +73,7 @@ func readMX(m *message) (string, bool, bool) {
 }
 
 func readSRV(m *message) (string, bool, bool) {
-	if m.netbios { // NBSTAT was there before SRV
+	if m.netbios { // it is NBSTAT
 		m.at = m.record.end
 		return "", false, true
 	}
@@ -100,7 +100,7 @@ func readA(m *message) (string, bool, bool) {
 	return m.address(netip.AddrFrom4([4]byte(m.rest())))
 }
 
-// readAAAA is also for A6, of which Zeek takes the first 16 bytes for an address as well.
+// readAAAA also reads A6: Zeek takes its first 16 bytes for an address.
 func readAAAA(m *message) (string, bool, bool) {
 	if m.record.end-m.at < 16 {
 		m.fault("DNS_RR_bad_length", "")
@@ -117,7 +117,8 @@ func (m *message) address(a netip.Addr) (string, bool, bool) {
 	return text, true, true
 }
 
-// charString reads a string with a length before it. ok is false if there is none.
+// charString reads a character string of RFC 1035: a length and as many bytes. ok is false if there
+// is none.
 func (m *message) charString() (s []byte, ok bool) {
 	rest := m.rest()
 	if len(rest) == 0 {
@@ -133,7 +134,7 @@ func (m *message) charString() (s []byte, ok bool) {
 	return rest[1 : 1+n], true
 }
 
-// readTXT is also for SPF.
+// readTXT also reads SPF.
 func readTXT(m *message) (string, bool, bool) {
 	m.text = m.text[:0]
 	for {
@@ -213,7 +214,7 @@ func readDNSKEY(m *message) (string, bool, bool) {
 	return fmt.Sprintf("DNSKEY %d", algorithm), true, true
 }
 
-// zoneSigning says what is weird about an algorithm of DNSSEC.
+// zoneSigning adds a fault for an algorithm that should not sign zones.
 func (m *message) zoneSigning(record string, algorithm uint8) {
 	what := "unknown"
 	switch {
@@ -274,8 +275,8 @@ func readCAA(m *message) (string, bool, bool) {
 	return "", false, true
 }
 
-// readOPT looks at the options of EDNS. They are only read where they do not belong, among the
-// answers: Zeek does not read the additional records.
+// readOPT reads the options of EDNS, but only among the answers, where they do not belong: Zeek
+// does not read the additional records.
 func readOPT(m *message) (string, bool, bool) {
 	rest := m.rest()
 	for len(rest) >= 4 {
@@ -291,7 +292,7 @@ func readOPT(m *message) (string, bool, bool) {
 	return "", false, len(rest) == 0
 }
 
-// readSVCB is also for HTTPS: a priority, a name, and parameters.
+// readSVCB also reads HTTPS: a priority, a name, and parameters.
 func readSVCB(m *message) (string, bool, bool) {
 	if m.record.end-m.at < 3 {
 		m.fault("DNS_SVCB_wrong_length", "")
@@ -318,7 +319,7 @@ func readSVCB(m *message) (string, bool, bool) {
 	return "", false, true
 }
 
-// charStrings reports whether value is strings with their lengths before them.
+// charStrings reports whether value consists of strings with their lengths in front.
 func charStrings(value []byte) bool {
 	for len(value) > 0 && int(value[0]) < len(value) {
 		value = value[1+int(value[0]):]

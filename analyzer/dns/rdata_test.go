@@ -167,8 +167,8 @@ func TestDamagedData(t *testing.T) {
 	}
 }
 
-// TestMessageEndsInData has records whose data, complete by its length, is all that is left and too
-// little.
+// TestMessageEndsInData plays records whose data is complete by its length and ends the message,
+// but is too short.
 func TestMessageEndsInData(t *testing.T) {
 	for kind, least := range map[int]int{6: 22, 29: 15, 43: 4, 44: 2, 46: 18, 48: 4, 50: 6, 51: 5, 65534: 5} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
@@ -182,8 +182,8 @@ func TestMessageEndsInData(t *testing.T) {
 	}
 }
 
-// TestNameDecides has records whose length is not that of their data: what ends with a name ends
-// there, as in Zeek.
+// TestNameDecides plays records whose stated length is wrong: like Zeek, the parser goes by the end
+// of the name.
 func TestNameDecides(t *testing.T) {
 	soa := wire("b") + wire("c") + strings.Repeat("\x00", 20)
 	for kind, data := range map[int]string{

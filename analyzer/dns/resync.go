@@ -2,16 +2,16 @@ package dns
 
 import "encoding/binary"
 
-// A resync finds where the messages of one side of a TCP connection go on after a gap: where a
-// segment begins with a whole message, and what it says of its length is true to the byte. Anything
-// less would take bytes from the middle of a message for one.
+// A resync finds where the messages of one side of a TCP connection continue after a gap: where a
+// segment begins with a message that is well-formed and exactly as long as stated. Anything less
+// strict would mistake bytes inside a message for one.
 type resync struct {
-	lost   bool // there was a gap, and no message was found since
-	latest int  // where the latest segment begins in what find has left
+	lost   bool // no message was found since the gap
+	latest int  // offset of the latest segment in the bytes that find left
 }
 
-// find looks at the bytes after a gap and returns how many are not of the next message. If there is
-// none yet, r stays lost and the other bytes are to be offered again, in front of those that follow.
+// find searches the bytes after a gap and returns how many precede the next message. If none is
+// found, r stays lost, and the caller offers the rest again, in front of the bytes that follow.
 func (r *resync) find(data []byte) (n int) {
 	latest := min(r.latest, len(data))
 	for _, at := range []int{latest, 0} {
@@ -30,8 +30,8 @@ func (r *resync) find(data []byte) (n int) {
 	return len(data)
 }
 
-// plausible reports whether data begins with a message and its length, and, if not, whether that may
-// be so when more has come.
+// plausible reports whether data begins with a message and its length, and, if not, whether it may
+// once more bytes arrive.
 func plausible(data []byte) (whole, begun bool) {
 	if len(data) < 2 {
 		return false, true
@@ -44,7 +44,7 @@ func plausible(data []byte) (whole, begun bool) {
 		return false, true
 	}
 	m := newMessage(data[2:min(end, len(data))], message{})
-	const question, record = 5, 11 // bytes at least
+	const question, record = 5, 11 // minimum bytes
 	records := m.answers() + m.authority() + m.additional()
 	switch op := m.opcode(); {
 	case op != opQuery && op != opNotify && op != opUpdate,
@@ -57,8 +57,8 @@ func plausible(data []byte) (whole, begun bool) {
 	return m.wellFormed(), false
 }
 
-// wellFormed reports whether m, of which only the header was read, has what its header says, and
-// nothing else.
+// wellFormed reports whether m, of which only the header was read, contains exactly what its header
+// states.
 func (m *message) wellFormed() bool {
 	for range m.questions() {
 		if m.walk(false); m.left() < 4 {

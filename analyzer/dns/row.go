@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	maxAnswers     = 100      // answers that a row keeps; Zeek's Log::default_max_field_container_elements
-	maxAnswerBytes = 32 << 10 // bytes that they take together
+	maxAnswers     = 100      // of a row; Zeek's Log::default_max_field_container_elements
+	maxAnswerBytes = 32 << 10 // bytes of all of them
 )
 
 // A Row is one row of the log dns.
@@ -39,9 +39,9 @@ type Row struct {
 
 	start  time.Time
 	texts  int  // bytes of Query and Answers
-	paired bool // a query and its reply are in it
+	paired bool // it has both query and reply
 
-	// What the pointers above point to once it is known.
+	// The targets of the pointers above.
 	rtt           logs.Micros
 	query         string
 	qclass, qtype uint16
@@ -58,8 +58,8 @@ func (r *Row) held() int {
 	return rowSize + r.texts + 16*cap(r.Answers) + 8*cap(r.TTLs)
 }
 
-// read reads the message into r, which is nil for a message that is not logged. It reports whether
-// the questions and answers are whole.
+// read reads the message into r, which is nil if the message is not logged. It reports whether the
+// questions and answers are whole.
 func (m *message) read(r *Row, now time.Time) bool {
 	if r != nil {
 		r.header(m)
@@ -122,9 +122,8 @@ func (r *Row) ask(query string) {
 	r.query, r.Query = query, &r.query
 }
 
-// readSection reads n records, and what they say into r if m is a reply. Those of a dynamic update
-// are prerequisites in the first section, and changes in the second. It reports whether all were
-// whole.
+// readSection reads n records, of a reply into r. In a dynamic update, the first section has
+// prerequisites and the second has changes. It reports whether all records are whole.
 func (m *message) readSection(r *Row, now time.Time, n int, prerequisites bool) bool {
 	for range n {
 		if !m.readRecord() {
@@ -160,7 +159,7 @@ func (m *message) readSection(r *Row, now time.Time, n int, prerequisites bool) 
 // full reports whether r takes no more answers.
 func (r *Row) full() bool { return len(r.Answers) >= maxAnswers || r.texts >= maxAnswerBytes }
 
-// answer takes one record of a reply and the text that the log has for it, which may be empty.
+// answer adds the current record of a reply, with its text, which may be empty.
 func (r *Row) answer(m *message, text string, now time.Time) {
 	if r.Query == nil {
 		r.ask(m.nameAt(m.record.name))
@@ -186,7 +185,7 @@ const (
 	typeAny   = 255
 )
 
-// prerequisite returns what a dynamic update demands (RFC 2136, section 2.4).
+// prerequisite describes a prerequisite of a dynamic update (RFC 2136, section 2.4).
 func (m *message) prerequisite() string {
 	r := &m.record
 	domain := m.nameAt(r.name)
@@ -201,7 +200,7 @@ func (m *message) prerequisite() string {
 	return "pre: RRSetExists " + typeName(r.kind) + " " + domain
 }
 
-// deletion returns what a dynamic update deletes (RFC 2136, section 2.5).
+// deletion describes what a dynamic update deletes (RFC 2136, section 2.5).
 func (m *message) deletion() string {
 	r := &m.record
 	switch {
@@ -213,14 +212,14 @@ func (m *message) deletion() string {
 	return "del: RRSet " + typeName(r.kind)
 }
 
-// netbiosName decodes the first level encoding of RFC 1001, which writes each half of a byte as a
-// letter; nil if domain is not of that kind.
+// netbiosName decodes the first-level encoding of RFC 1001, which writes each half of a byte as a
+// letter. It returns nil if domain is not encoded.
 func netbiosName(domain []byte) (plain []byte) {
 	label, _, _ := bytes.Cut(domain, []byte("."))
 	if len(label) != 32 {
 		return nil
 	}
-	for i := 0; i < 30; i += 2 { // the 16th byte is what kind of name it is
+	for i := 0; i < 30; i += 2 { // the 16th byte is the type of the name
 		hi, lo := lower(label[i])-'a', lower(label[i+1])-'a'
 		if hi > 15 || lo > 15 {
 			return nil

@@ -11,16 +11,15 @@ import (
 )
 
 const (
-	// maxChannels is how many data connections of one control connection may be announced or open.
-	// More are not announced, for they would take the place of other connections' announcements.
+	// maxChannels bounds the announced and open data connections of one control connection. Beyond
+	// it none is announced: it would displace the announcements of other connections.
 	maxChannels = 32
 
 	// lapse is how long the analyzer waits for a connection that was announced.
 	lapse = 5 * time.Minute
 )
 
-// channelSize is what a channel takes: also the functions that are made for it, and its place in
-// the owner's list.
+// channelSize is about what a channel takes, with its closures and its place in the owner's list.
 const channelSize = 256
 
 // A channel is a data connection that is announced or open.
@@ -32,7 +31,7 @@ type channel struct {
 // expect announces a data connection.
 func (s *state) expect(c *conn.Connection, orig netip.Addr, resp netip.AddrPort, passive bool) {
 	s.dataChannel = &DataChannel{Passive: passive, OrigH: orig, RespH: resp.Addr(), RespP: resp.Port()}
-	if s.swept != s.now { // once a packet, however many it announces
+	if s.swept != s.now { // once per packet, however many connections it announces
 		s.swept = s.now
 		s.channels = slices.DeleteFunc(s.channels, func(ch *channel) bool {
 			return !ch.open && s.now.Sub(ch.announced) > lapse
@@ -46,9 +45,9 @@ func (s *state) expect(c *conn.Connection, orig netip.Addr, resp netip.AddrPort,
 	s.channels = append(s.channels, ch)
 	s.parser.owner.Expect(orig, resp, "ftp-data", func(data *conn.Connection) {
 		ch.open = true
-		// A hook of one connection that works on the state of another: it is a closure, made for
-		// this one data connection. The control connection may be gone by then; its state is still
-		// there. Both connections belong to the same worker.
+		// This hook of one connection changes the state of another. It is a closure, made for this
+		// data connection. The state outlives the control connection, and both connections belong
+		// to the same worker.
 		conn.Register(data, func(*conn.Connection) bool {
 			s.channels = slices.DeleteFunc(s.channels, func(other *channel) bool { return other == ch })
 			return true
@@ -56,11 +55,11 @@ func (s *state) expect(c *conn.Connection, orig netip.Addr, resp netip.AddrPort,
 	})
 }
 
-// parsePort finds the address and port in the argument of PORT, or in the reply to PASV:
-// h1,h2,h3,h4,p1,p2, the first six numbers with commas between them.
+// parsePort finds the address in the argument of PORT or the reply to PASV: h1,h2,h3,h4,p1,p2, the
+// first six numbers separated by commas.
 func parsePort(text []byte) (addr netip.AddrPort, ok bool) {
 	var b [6]byte
-	n, value, digits := 0, 0, false // numbers that are complete, and the one at hand
+	n, value, digits := 0, 0, false // complete numbers, and the current one
 	for i := 0; ; i++ {
 		if i < len(text) && isDigit(text[i]) {
 			value, digits = min(10*value+int(text[i]-'0'), 256), true
@@ -85,10 +84,10 @@ func parsePort(text []byte) (addr netip.AddrPort, ok bool) {
 	}
 }
 
-// parseExtended takes apart the argument of EPRT, or what is in parentheses in the reply to EPSV:
-// |2|address|port| with any byte in place of |. If there is no address, host has it.
+// parseExtended parses the argument of EPRT, or the parenthesized part of the reply to EPSV:
+// |2|address|port|, with any byte in place of |. Without an address, it is that of host.
 func parseExtended(text []byte, host netip.Addr) (addr netip.AddrPort, ok bool) {
-	const longest = 128 // an address and a port take less
+	const longest = 128 // bytes; an address and a port take fewer
 	text = text[:min(len(text), longest)]
 	if len(text) == 0 {
 		return addr, false

@@ -1,9 +1,9 @@
-// Package ftp follows the control connections of FTP until they go over to TLS, and announces their
-// data connections: the log ftp has a row for each command that moves files or says where data
-// connections go.
+// Package ftp follows FTP's control connections until they change to TLS, and announces their data
+// connections. The log ftp has a row for each command that moves files or sets up a data
+// connection.
 //
-// The files: ftp.go is the parser, match.go finds the command that a reply is of, log.go makes rows
-// of them, channel.go is about data connections, path.go about the working directory.
+// ftp.go is the parser, match.go finds the command that a reply answers, log.go makes rows,
+// channel.go tracks data connections, and path.go the working directory.
 package ftp
 
 import (
@@ -19,8 +19,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// maxVerb is how many bytes a command may have without its argument; Zeek's
-// FTP::max_command_length.
+// maxVerb is the longest command, in bytes without its argument; Zeek's FTP::max_command_length.
 const maxVerb = 100
 
 // A Parser is a protocol.Parser.
@@ -32,33 +31,33 @@ func New(o protocol.Owner) *Parser { return &Parser{o} }
 func (p *Parser) Name() string          { return "ftp" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports has where Zeek takes everything for FTP.
+// Ports returns the ports where Zeek takes everything for FTP.
 func (p *Parser) Ports() []uint16 { return []uint16{21, 2811} }
 
-// Resumes is true, for any command and any reply can be understood on its own.
+// Resumes is true: any command and any reply can be understood on its own.
 func (p *Parser) Resumes() bool { return true }
 
-// A state is what is known of a control connection. finalize is registered as long as a command is
-// pending that has a row.
+// A state is the state of a control connection. finalize is registered while a command that will
+// have a row is pending.
 type state struct {
 	parser    *Parser
 	now       time.Time // of the latest packet
 	seen      int       // bytes of both sides
 	lines     [2]lines.Splitter
-	more      int     // the code of a reply that has more lines, or 0
-	authTLS   bool    // the client wants to go over to TLS
-	confirmed bool    // there was a command
-	ended     [2]bool // the sides
-	over      bool    // nothing more is to come
+	more      int     // the code of a reply with more lines to come, or 0
+	authTLS   bool    // the client asked for TLS
+	confirmed bool    // a command was seen
+	ended     [2]bool // by side
+	over      bool    // nothing more will come
 
 	log
-	channels []*channel // that are announced or open, at most maxChannels
-	swept    time.Time  // when channels were looked through for those that have lapsed
+	channels []*channel // announced or open, at most maxChannels
+	swept    time.Time  // when lapsed channels were last removed
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { ftp: Info &optional; };
 
-// Held returns how many bytes the state of c takes.
+// Held implements protocol.Parser.
 func (p *Parser) Held(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
@@ -67,18 +66,17 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + s.log.held() + cap(s.channels)*channelSize
 }
 
-// Flush logs the commands that are pending. Replies to them that are still to come are of no
-// command.
+// Flush implements protocol.Parser. Replies still to come will match no command.
 func (p *Parser) Flush(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		s.logAll(c)
 	}
 }
 
-// first has the commands that a client may begin with, other than those that SMTP has too.
+// first lists the commands that a session may begin with, without those of SMTP.
 var first = []string{"USER", "AUTH", "FEAT", "SYST", "OPTS", "CLNT", "HOST"}
 
-// Match wants the greeting of the server and a command.
+// Match wants the server's greeting and a first command.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	resp = bytes.TrimLeft(resp, " \r\n")
 	code := string(resp[:min(len(resp), 3)])
@@ -99,7 +97,7 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// begin returns the state of c, which it makes or, where FTP goes on after all, renews.
+// begin returns the state of c. It creates one, also where FTP begins again.
 func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created || s.over {
@@ -149,16 +147,16 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	}
 }
 
-// weird notes something odd in c.
+// weird reports an anomaly in c.
 func (s *state) weird(c *conn.Connection, name, addl string) { s.parser.owner.Weird(c, name, addl) }
 
-// end logs what is pending where nothing more is to come.
+// end logs the pending commands when nothing more will come.
 func (s *state) end(c *conn.Connection) {
 	s.over = true
 	s.logAll(c)
 }
 
-// finalize logs the commands that wait for a reply, or for the end of one.
+// finalize logs the commands whose replies are missing or unfinished.
 func finalize(c *conn.Connection) bool {
 	session.Get(c).logAll(c)
 	return true
@@ -199,7 +197,7 @@ func (s *state) clientLine(c *conn.Connection, line []byte) {
 	}
 }
 
-// serverLine takes a line of a reply: 227 text; or 227-text, any lines, and 227 text.
+// serverLine handles a line of a reply: "227 text", or "227-text", any lines, and "227 text".
 func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	code, rest := replyCode(line), line
 	if code > 0 {
@@ -239,7 +237,7 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	return protocol.More
 }
 
-// replyCode returns the three digits that line begins with, 0 if it does not.
+// replyCode returns the three digits that line begins with, or 0.
 func replyCode(line []byte) (code int) {
 	if len(line) < 3 {
 		return 0
@@ -253,7 +251,7 @@ func replyCode(line []byte) (code int) {
 	return code
 }
 
-// printable reports whether text has nothing but ASCII characters that can be seen.
+// printable reports whether text consists of visible ASCII characters.
 func printable(text []byte) bool {
 	for _, b := range text {
 		if b <= ' ' || b > '~' {
@@ -279,7 +277,7 @@ func withoutTelnet(line []byte) []byte {
 		case i+1 < len(line) && line[i+1] >= will && line[i+1] <= dont:
 			i += 2
 		case i+1 < len(line):
-			if i++; line[i] == iac { // twice is the byte itself
+			if i++; line[i] == iac { // an escaped 255
 				text = append(text, iac)
 			}
 		}

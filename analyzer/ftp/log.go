@@ -16,7 +16,7 @@ const (
 	maxPending = 20  // commands without a reply; Zeek's FTP::max_pending_commands
 	maxName    = 128 // bytes of user names and passwords in a row; Zeek's FTP::max_user_length
 	maxText    = logs.MaxText
-	maxDir     = 256 // bytes of the working directory, which each CWD takes apart
+	maxDir     = 256 // bytes of the working directory, which each CWD parses
 )
 
 // A Row is a row of the log ftp.
@@ -32,7 +32,7 @@ type Row struct {
 	*DataChannel
 }
 
-// A DataChannel is the part of a row that says where a data connection is expected.
+// A DataChannel is the part of a row that announces a data connection.
 type DataChannel struct {
 	Passive bool       `json:"data_channel.passive"`
 	OrigH   netip.Addr `json:"data_channel.orig_h"`
@@ -40,23 +40,23 @@ type DataChannel struct {
 	RespP   uint16     `json:"data_channel.resp_p"`
 }
 
-// logged has the commands that have rows; Zeek's FTP::logged_commands.
+// logged lists the commands that have rows; Zeek's FTP::logged_commands.
 var logged = []string{"APPE", "DELE", "RETR", "STOR", "STOU", "ACCT", "PORT", "PASV", "EPRT", "EPSV"}
 
-// onFiles has the commands whose argument is a path.
+// onFiles lists the commands whose argument is a path.
 var onFiles = []string{
 	"APPE", "CWD", "DELE", "MKD", "RETR", "RMD", "RNFR", "RNTO", "STOR", "STOU", "REST", "SIZE", "MDTM",
 }
 
-// guests are users whose passwords are none.
+// guests are the users whose passwords are not secret.
 var guests = []string{"anonymous", "ftp", "ftpuser", "guest"}
 
 // A command is a command of the client. The first one, greeting, stands for the connection itself.
 type command struct {
 	time      time.Time
 	verb, arg string // at most maxVerb and maxText bytes
-	cut       int    // bytes of the argument that are not in arg
-	moved     bool   // the reply has changed the working directory
+	cut       int    // bytes cut off the argument
+	moved     bool   // a reply has changed the working directory
 }
 
 const greeting = "<init>"
@@ -65,19 +65,19 @@ func (cmd *command) hasRow() bool { return slices.Contains(logged, cmd.verb) }
 
 func (cmd *command) size() int { return int(unsafe.Sizeof(*cmd)) + len(cmd.verb) + len(cmd.arg) }
 
-// log has the commands that are not logged yet, and what goes into the rows.
+// log holds the commands that are not logged yet, and what their rows will contain.
 type log struct {
 	pending []*command // oldest first, at most maxPending
 	size    int        // bytes that pending takes
-	rows    int        // how many of pending have rows
-	current *command   // the one that the latest reply is of
+	rows    int        // pending commands that will have rows
+	current *command   // answered by the latest reply
 
 	user, password string
-	cwd            string // at most maxDir bytes; relative, and "." at first, if it is not known
+	cwd            string // at most maxDir bytes; relative while unknown, at first "."
 	fileSize       *int64
-	replyCode      *int // of the latest reply: a command without a reply is logged with it, too, as in Zeek
+	replyCode      *int // of the latest reply; as in Zeek, a command without a reply is logged with it, too
 	replyMsg       string
-	replyCut       int // bytes of the reply that are not in replyMsg
+	replyCut       int // bytes cut off the reply
 	dataChannel    *DataChannel
 }
 
@@ -87,7 +87,7 @@ func newLog(now time.Time) log {
 	return l
 }
 
-// held returns how many bytes l takes. The current command counts although it may be pending, too.
+// held returns how many bytes l takes. It may count the current command twice.
 func (l *log) held() int {
 	n := l.size + cap(l.pending)*int(unsafe.Sizeof(l.pending))
 	n += len(l.user) + len(l.password) + len(l.cwd) + len(l.replyMsg) + int(unsafe.Sizeof(DataChannel{}))
@@ -105,7 +105,7 @@ func (l *log) add(cmd *command) {
 	}
 }
 
-// done takes cmd from the pending commands and reports whether it was one.
+// done removes cmd from the pending commands and reports whether it was pending.
 func (l *log) done(cmd *command) bool {
 	i := slices.Index(l.pending, cmd)
 	if i >= 0 {
@@ -118,7 +118,7 @@ func (l *log) done(cmd *command) bool {
 	return i >= 0
 }
 
-// onCommand logs the command that the latest reply is of, for no more replies to it are to come,
+// onCommand logs the command that the latest reply answered, as no more replies to it will come,
 // and makes a new one pending.
 func (s *state) onCommand(c *conn.Connection, verb string, arg []byte) {
 	if s.replyCode != nil && s.done(s.current) {
@@ -146,7 +146,7 @@ func (s *state) name(c *conn.Connection, arg []byte, tooLong string) string {
 	return string(arg[:min(len(arg), maxName)])
 }
 
-// settle registers finalize if a row is pending, or takes it back.
+// settle registers finalize while a row is pending, and unregisters it otherwise.
 func (s *state) settle(c *conn.Connection) {
 	if s.rows > 0 {
 		conn.Register(c, finalize)
@@ -155,8 +155,7 @@ func (s *state) settle(c *conn.Connection) {
 	}
 }
 
-// onReply takes the first or the last line of a reply and returns the verb of the command that it
-// is of.
+// onReply handles the first or the last line of a reply and returns the command that it answers.
 func (s *state) onReply(code int, text []byte) (verb string) {
 	msg := string(text[:min(len(text), maxText)])
 	s.current = s.match(code, msg)
@@ -164,9 +163,9 @@ func (s *state) onReply(code int, text []byte) (verb string) {
 	return s.current.verb
 }
 
-// onReplyLine takes a line inside a reply. Some servers send other replies before the end of a
-// reply of several lines: what looks like one, a code and at least ten more characters, counts as
-// in Zeek, without a code.
+// onReplyLine handles a line inside a reply. Some servers send other replies before a reply of
+// several lines ends. Like Zeek, it takes a line with a code and at least ten more characters for
+// one, without the code.
 func (s *state) onReplyLine(line []byte) {
 	const least = len("226 Transfer c")
 	if len(line) < least || replyCode(line) < 100 || line[3] != ' ' {
@@ -180,7 +179,7 @@ func (s *state) onReplyLine(line []byte) {
 	s.onReply(0, line)
 }
 
-// onReplyEnd takes the last line of a reply, after onReply.
+// onReplyEnd handles the last line of a reply, after onReply.
 func (s *state) onReplyEnd(c *conn.Connection, code int, text []byte) {
 	cmd := s.current
 	switch {
@@ -217,7 +216,7 @@ func lastNumber(text []byte) (n int64, ok bool) {
 	return n, err == nil
 }
 
-// move makes dir the working directory, by the command at hand.
+// move makes dir the working directory, for the current command.
 func (s *state) move(c *conn.Connection, dir string) {
 	if n := len(dir); n > maxDir {
 		s.weird(c, "FTP_directory_too_long", strconv.Itoa(n))
@@ -227,7 +226,7 @@ func (s *state) move(c *conn.Connection, dir string) {
 	s.current.moved = true
 }
 
-// write logs the command at hand, if its kind is logged.
+// write logs the current command, if commands of its kind are logged.
 func (s *state) write(c *conn.Connection) {
 	cmd := s.current
 	arg := cmd.arg
@@ -260,7 +259,7 @@ func (s *state) write(c *conn.Connection) {
 	s.fileSize, s.dataChannel = nil, nil
 }
 
-// logAll logs all commands that are pending. None is pending afterwards.
+// logAll logs all pending commands. None is pending afterwards.
 func (s *state) logAll(c *conn.Connection) {
 	for _, cmd := range s.pending {
 		s.current = cmd

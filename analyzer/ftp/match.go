@@ -5,16 +5,15 @@ import (
 	"strings"
 )
 
-// maxNamed is how many bytes of an argument are looked for in a reply. It is what package strings
-// finds with the vector instructions of all processors, so that a long reply to many commands costs
-// little.
+// maxNamed is how many bytes of an argument are searched for in a reply. Up to this length package
+// strings uses vector instructions on all processors, so a long reply to many commands stays cheap.
 const maxNamed = 63
 
-// none stands for the command of a reply that is of no command. It is nobody's to change.
+// none is the command of a reply that answers none. It must not be changed.
 var none = &command{verb: "<unknown>"}
 
-// match returns the pending command that a reply is most likely of: one that may have such a reply,
-// or that the text names; among equals, the oldest.
+// match returns the pending command that a reply most likely answers: one that may have such a
+// reply, or that the text mentions. Among equals, it is the oldest.
 func (l *log) match(code int, text string) *command {
 	best, most := none, -1
 	for _, cmd := range l.pending {
@@ -22,7 +21,7 @@ func (l *log) match(code int, text string) *command {
 		if code == 500 || slices.Contains(replies[cmd.verb], code) {
 			score += 100
 		}
-		// The text is looked at only where that may decide.
+		// Search the text only where it may decide.
 		if score+30 > most {
 			if strings.Contains(text, cmd.verb) {
 				score += 20
@@ -44,8 +43,7 @@ var (
 	info  = []int{213, 501, 550}
 )
 
-// replies has the codes that the reply to a command may have, besides 500: RFC 959, and RFC 2228 to
-// 3659.
+// replies maps a command to the codes of its replies, besides 500: RFC 959, and RFC 2228 to 3659.
 var replies = map[string][]int{
 	greeting: {120, 220, 421, 0},
 	"USER":   {230, 331, 332, 421, 501, 530},

@@ -7,7 +7,7 @@ import (
 	"example.com/conn"
 )
 
-// url returns the URL of a file that a command of c names.
+// url returns the URL of the file that a command of c names.
 func (l *log) url(c *conn.Connection, name string) string {
 	host := c.ID.Resp.Addr()
 	p := join(l.cwd, name)

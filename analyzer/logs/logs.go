@@ -1,4 +1,4 @@
-// Package logs has the shape of the analyzer's log rows, Zeek's field names as JSON lines, and
+// Package logs defines the rows of the analyzer's logs, JSON lines with Zeek's field names, and
 // writes them.
 package logs
 
@@ -25,10 +25,10 @@ type Header struct {
 	RespP uint16     `json:"id.resp_p"`
 }
 
-// LogName returns the name of the log that the row is of.
+// LogName returns the name of the row's log.
 func (h *Header) LogName() string { return h.Path }
 
-// Endpoints returns the originator and the responder of the connection that the row is of.
+// Endpoints returns the originator and the responder of the row's connection.
 func (h *Header) Endpoints() (orig, resp netip.AddrPort) {
 	return netip.AddrPortFrom(h.OrigH, h.OrigP), netip.AddrPortFrom(h.RespH, h.RespP)
 }
@@ -36,8 +36,7 @@ func (h *Header) Endpoints() (orig, resp netip.AddrPort) {
 // A Row is a pointer to a struct that embeds a [Header].
 type Row interface{ LogName() string }
 
-// NewHeader returns the header of a row about c in the log named path, of something that happened
-// at ts.
+// NewHeader returns the header of a row about c in the log named path, with ts for its time.
 func NewHeader(path string, c *conn.Connection, ts time.Time) Header {
 	return Header{
 		Path:  path,
@@ -82,12 +81,12 @@ func (m Micros) append(b []byte) []byte {
 	return b
 }
 
-// MaxText is how many bytes of a text from the network a row keeps.
+// MaxText is how many bytes of a text from the network are logged.
 const MaxText = 4096
 
-// Text returns bytes from the network, at most MaxText of them, as a string that JSON can carry:
-// what is not UTF-8 is written \xNN, as Zeek does. The string has memory of its own, so that it
-// keeps no packet or line alive.
+// Text returns at most MaxText bytes from the network as a string that JSON can carry: bytes that
+// are not UTF-8 become \xNN, as in Zeek. The string shares no memory with raw, so it keeps no
+// packet alive.
 func Text(raw []byte) string {
 	raw = raw[:min(len(raw), MaxText)]
 	if utf8.Valid(raw) {

@@ -11,7 +11,7 @@ import (
 	"example.com/conn"
 )
 
-// Weird is a row of weird.log: something that should not be in traffic, such as a bad checksum.
+// Weird is a row of weird.log: an anomaly in the traffic, such as a bad checksum.
 type Weird struct {
 	Header        // without a UID if it is of no connection, and without addresses if there are none
 	Name   string // Zeek's where Zeek has one

@@ -6,10 +6,10 @@ import (
 	"net/netip"
 )
 
-// addresses returns the parts of a command's argument that look like mail addresses, as Zeek's
+// addresses returns what looks like mail addresses in a command's argument, as Zeek's
 // extract_email_addrs_set does.
 func addresses(arg []byte) iter.Seq[[]byte] {
-	// What ends the part before the at sign, and what ends the part after it.
+	// The bytes that end the part before the at sign, and the part after it.
 	const before, after = "<,: \t", ">,; \t"
 	return func(yield func([]byte) bool) {
 		for start, i := 0, 0; i < len(arg); i++ {
@@ -31,7 +31,7 @@ func addresses(arg []byte) iter.Seq[[]byte] {
 }
 
 // withoutSeparators returns an address without the bytes that cannot be part of it, and without the
-// type that RFC 3461 has before an original recipient.
+// type in front of an original recipient (RFC 3461).
 func withoutSeparators(addr []byte) []byte {
 	text := make([]byte, 0, len(addr))
 	for _, b := range addr {
@@ -51,8 +51,8 @@ func oneOf(set string, b byte) bool {
 	return false
 }
 
-// mailboxes returns the mailboxes in the value of a header field, with their names: what is between
-// commas, if it has an at sign. Commas in quotes do not count.
+// mailboxes returns the mailboxes, with their names, in the value of a header field: the parts
+// between unquoted commas that contain an at sign.
 func mailboxes(value []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		lastQuote := bytes.LastIndexByte(value, '"')
@@ -72,7 +72,7 @@ func mailboxes(value []byte) iter.Seq[[]byte] {
 	}
 }
 
-// ipAddresses returns the IP addresses in a text: all, or those in brackets or between blanks.
+// ipAddresses returns the IP addresses in a text: all, or only those in brackets or between blanks.
 func ipAddresses(text []byte, wrapped bool) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		const longest = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
@@ -106,7 +106,7 @@ func pair(before, after byte) bool {
 
 func hexDigit(b byte) bool { return '0' <= b && b <= '9' || 'a' <= b|0x20 && b|0x20 <= 'f' }
 
-// cutPrefixFold returns text after a prefix in any case, and whether it has it.
+// cutPrefixFold is bytes.CutPrefix without regard to case.
 func cutPrefixFold(text []byte, prefix string) (rest []byte, ok bool) {
 	if len(text) < len(prefix) || !bytes.EqualFold(text[:len(prefix)], []byte(prefix)) {
 		return nil, false

@@ -8,18 +8,18 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// maxWaiting is how many commands may wait for their replies; Zeek's max_pending_cmd_q_size. A
-// client that sends more does not wait for replies at all.
+// maxWaiting is how many commands may await their replies; Zeek's max_pending_cmd_q_size. A client
+// that sends more does not wait for replies at all.
 const maxWaiting = 1000
 
-// A verb is a command that is matched with replies.
+// A verb is a command, as far as replies are matched with it.
 type verb uint8
 
 const (
 	unknown    verb = iota
 	connecting      // is answered with the greeting
-	endOfData       // the dot that ends a mail
-	authAnswer      // what the client answers in AUTH
+	endOfData       // the dot at the end of a mail
+	authAnswer      // a client's answer in AUTH
 	auth
 	bdat
 	bdatLast
@@ -30,7 +30,7 @@ const (
 	rcpt
 	startTLS
 	xAnonymousTLS
-	other // a known command that means nothing here
+	other // a known command without effect here
 )
 
 var verbs = map[string]verb{
@@ -45,13 +45,13 @@ const (
 	maxVerb = len("X-ANONYMOUSTLS")
 )
 
-// parseCommand takes a command apart.
+// parseCommand parses a command line.
 func parseCommand(line []byte) (v verb, arg []byte) {
 	word, arg := lines.Word(line)
 	if len(word) < minVerb || len(word) > maxVerb {
 		return unknown, nil
 	}
-	var upper [maxVerb]byte // for clients that send nothing else: it allocates nothing
+	var upper [maxVerb]byte // on the stack: some clients send nothing but commands
 	for i, b := range word {
 		if upper[i] = b; 'a' <= b && b <= 'z' {
 			upper[i] -= 'a' - 'A'
@@ -71,7 +71,8 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 			s.endMail(c)
 			break
 		}
-		// A dot at the begin of a line was put there so that no line is a single one.
+		// A client doubles a dot at the beginning of a line, so that no line of the mail is a
+		// single one.
 		line.Text = bytes.TrimPrefix(line.Text, []byte("."))
 		s.headerLine(c, line, after)
 	case expectAnswer:
@@ -80,7 +81,7 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 		v, arg := parseCommand(line.Text)
 		if v == unknown {
 			if s.confirmed && len(line.Text) > 0 {
-				s.wait(c, v) // for the server's complaint
+				s.wait(c, v) // for an error reply
 			}
 			break
 		}
@@ -88,13 +89,13 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 			v = bdatLast
 		}
 		s.command(c, v)
-		if s.chunked && v != bdat && v != bdatLast { // the client gives the mail up, without a last chunk
+		if s.chunked && v != bdat && v != bdatLast { // the client gave up the mail before its last chunk
 			s.weird(c, "smtp_missing_bdat_last_chunk", "")
 			s.chunked = false
 			s.endHeader(c)
 		}
 		s.onCommand(c, v, arg)
-		// The client may send data before the reply tells it to, so the reply is not waited for.
+		// Do not wait for the reply: the client may send data before it.
 		switch v {
 		case data:
 			s.expect = expectData
@@ -107,14 +108,14 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 	return protocol.More
 }
 
-// command takes note of a known command, which waits for its reply.
+// command notes a known command, which then awaits its reply.
 func (s *state) command(c *conn.Connection, v verb) {
 	s.confirmed = true
 	s.parser.owner.Confirm(c)
 	s.wait(c, v)
 }
 
-// wait makes a command wait for its reply.
+// wait makes a command await its reply.
 func (s *state) wait(c *conn.Connection, v verb) {
 	if len(s.waiting) == maxWaiting {
 		s.weird(c, "smtp_excessive_pending_cmds", "")
@@ -123,7 +124,7 @@ func (s *state) wait(c *conn.Connection, v verb) {
 	s.waiting = append(s.waiting, v)
 }
 
-// forgetWaiting makes the next reply one to no command before it.
+// forgetWaiting drops the commands that await replies: the next reply answers none of them.
 func (s *state) forgetWaiting() {
 	s.answered += len(s.waiting)
 	s.waiting = nil

@@ -9,25 +9,25 @@ import (
 	"example.com/conn/analyzer/lines"
 )
 
-// maxChunkLine is how many bytes of a line in a chunk are kept until the rest of it comes. It is
-// longer than Zeek's SMTP::bdat_max_line_length.
+// maxChunkLine is how many bytes of a line split between chunks are kept: more than Zeek's
+// SMTP::bdat_max_line_length.
 const maxChunkLine = 8 << 10
 
-// transfer is where a mail stands that is being sent.
+// transfer is the state of the mail that is being sent.
 type transfer struct {
-	chunked   bool // the mail comes in chunks, and one came
+	chunked   bool // at least one chunk of the mail was seen
 	lastChunk bool // the current chunk is the last one
-	inHeader  bool // the mail's header is to come, or comes
+	inHeader  bool // in the mail's header, or before it
 	header    lines.Header
-	partial   []byte // of a line of the header that comes in chunks, at most maxChunkLine bytes
+	partial   []byte // header line split between chunks; at most maxChunkLine bytes
 }
 
-// beginHeader says that the lines of a mail follow, and its header first.
+// beginHeader begins the header of a mail.
 func (s *state) beginHeader() {
 	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk, inHeader: true}
 }
 
-// headerLine takes a line of a mail. Only the header is looked at.
+// headerLine handles a line of a mail. Only the header is parsed.
 func (s *state) headerLine(c *conn.Connection, line lines.Line, after []byte) {
 	switch {
 	case !s.inHeader:
@@ -38,7 +38,7 @@ func (s *state) headerLine(c *conn.Connection, line lines.Line, after []byte) {
 	}
 }
 
-// endHeader ends the header of a mail, also before its end.
+// endHeader ends the header of a mail, complete or not.
 func (s *state) endHeader(c *conn.Connection) {
 	if !s.inHeader {
 		return
@@ -50,8 +50,8 @@ func (s *state) endHeader(c *conn.Connection) {
 	s.transfer = transfer{chunked: s.chunked, lastChunk: s.lastChunk}
 }
 
-// beginChunk takes the argument of BDAT. There is no chunk if its size is not a number, or
-// something other than LAST follows it.
+// beginChunk parses the argument of BDAT. There is no chunk if the size is not a number or if
+// anything but LAST follows it.
 func (s *state) beginChunk(c *conn.Connection, arg []byte) {
 	size, last, hasLast := bytes.Cut(arg, []byte(" "))
 	n, err := strconv.ParseUint(string(size[:min(len(size), 25)]), 10, 64)
@@ -85,7 +85,7 @@ func (s *state) beginChunk(c *conn.Connection, arg []byte) {
 	}
 }
 
-// chunk takes what there is of a chunk. Lines of a header may go on in the next chunk.
+// chunk handles the available part of a chunk. A header line may continue in the next chunk.
 func (s *state) chunk(c *conn.Connection, data []byte) (n int) {
 	part := data[:min(int64(len(data)), s.left)]
 	for rest := part; s.inHeader && len(rest) > 0; {

@@ -12,9 +12,9 @@ import (
 const (
 	maxAddrs   = 1000      // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses and its like
 	maxAddr    = 512       // bytes of one of them
-	maxList    = 64 << 10  // bytes of one list in which there is still room for another address
-	maxRow     = 256 << 10 // bytes of a row in which there is still room for another text, and of rows for another mail
-	maxInvalid = 25        // commands out of order, after which the rest is not looked at; Zeek's SMTP::max_invalid_mail_transactions
+	maxList    = 64 << 10  // bytes of a list, beyond which it takes no more addresses
+	maxRow     = 256 << 10 // bytes of a row, beyond which it takes no more texts, and of all rows, beyond which no mail is added
+	maxInvalid = 25        // commands out of order, after which the rest is ignored; Zeek's SMTP::max_invalid_mail_transactions
 )
 
 // A Row is a row of the log smtp.
@@ -82,7 +82,7 @@ func (s *state) onCommand(c *conn.Connection, v verb, arg []byte) {
 	}
 }
 
-// require notes a command that another one should have preceded.
+// require reports a command that lacks the one that must precede it.
 func (s *state) require(c *conn.Connection, ok bool, addl string) {
 	if !ok {
 		s.invalid++
@@ -90,7 +90,7 @@ func (s *state) require(c *conn.Connection, ok bool, addl string) {
 	}
 }
 
-// tooOften ends SMTP where commands make no sense too often.
+// tooOften ends SMTP when too many commands are out of order.
 func (s *state) tooOften(c *conn.Connection) protocol.Next {
 	if s.invalid <= maxInvalid {
 		return protocol.More
@@ -107,7 +107,7 @@ func (s *state) onReply(c *conn.Connection, code, text []byte, more bool) {
 	text = text[:min(len(text), logs.MaxText+1)]
 	s.text(c, m, &m.row.LastReply, append(append(append(make([]byte, 0, len(text)+4), code...), ' '), text...))
 	if (s.replying == endOfData || s.replying == bdatLast) && !more {
-		if m == s.newest(c) { // which the client may still send: the server is not interested
+		if m == s.newest(c) { // which the client may still be sending
 			s.endHeader(c)
 			s.chunked = false
 		}
@@ -135,12 +135,12 @@ func (s *state) text(c *conn.Connection, m *mail, to *string, raw []byte) {
 	m.texts += len(*to)
 }
 
-// tooMany has what to call lists that have no room for another address.
+// tooMany holds the names of the weirds for lists that are full.
 var tooMany = map[byte]string{
 	'r': "smtp_too_many_rcptto_addresses", 't': "smtp_too_many_to_addresses", 'c': "smtp_too_many_cc_addresses",
 }
 
-// add adds an address to a list of the row, if it is not there.
+// add adds an address to a list of the row unless it is there.
 func (s *state) add(c *conn.Connection, m *mail, list []string, kind byte, raw []byte) []string {
 	if m.muted {
 		return list
@@ -161,13 +161,13 @@ func (s *state) add(c *conn.Connection, m *mail, list []string, kind byte, raw [
 	return append(list, one.addr)
 }
 
-// fieldNames are the fields of a mail's header that go into the row.
+// fieldNames are the header fields that go into the row.
 var fieldNames = lines.NewNames(
 	"Date", "From", "To", "Cc", "Reply-To", "Message-Id", "In-Reply-To", "Subject", "X-Originating-Ip", "Received",
 	"X-Mailer", "User-Agent", "X-User-Agent",
 )
 
-// field takes a field of a mail's header.
+// field applies a field of a mail's header.
 func (s *state) field(c *conn.Connection, f lines.Field) {
 	if f.Long {
 		s.weird(c, "exceeded_mime_max_header_bytes", "")
@@ -205,7 +205,7 @@ func (s *state) field(c *conn.Connection, f lines.Field) {
 			r.XOriginatingIP = &addr
 			break
 		}
-	case "Received": // the latest is on top
+	case "Received": // the last relay is on top
 		m.texts -= len(r.SecondReceived)
 		r.SecondReceived, r.FirstReceived = r.FirstReceived, ""
 		s.text(c, m, &r.FirstReceived, f.Value)
@@ -213,7 +213,8 @@ func (s *state) field(c *conn.Connection, f lines.Field) {
 	}
 }
 
-// onReceived adds to the path where a relay received the mail from: of two addresses, the second.
+// onReceived adds the host from which a relay received the mail to the path: of two addresses, the
+// second.
 func (s *state) onReceived(c *conn.Connection, r *Row, value []byte) {
 	var from netip.Addr
 	n := 0

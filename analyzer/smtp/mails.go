@@ -9,20 +9,20 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// maxMails is how many mails may wait for their replies while the client sends another. A client
-// that does not listen to the server sends more: the oldest is then logged without its reply.
+// maxMails is how many mails may await their replies while the client sends another. A client that
+// sends more does not wait for the server: the oldest mail is then logged without its reply.
 const maxMails = 50
 
 // mails are the mails of a connection that are not logged yet. A client that pipelines is ahead of
-// the server: commands are about the newest mail, and replies about the one whose command they are
-// to. Once the client has no mail, the newest one is what comes before the next.
+// the server: commands belong to the newest mail, replies to the mail whose command they answer.
+// Between mails, the newest one is whatever precedes the next.
 type mails struct {
 	pending  []*mail // oldest first; at most maxMails and the newest
 	helo     string  // of all mails to come
-	messages int     // that were transferred
+	messages int     // transferred
 
-	sender, recipient bool // there was a MAIL, and a RCPT after it
-	invalid           int  // commands that others should have preceded
+	sender, recipient bool // MAIL was seen; RCPT was seen after it
+	invalid           int  // commands out of order
 
 	transfer
 }
@@ -30,23 +30,23 @@ type mails struct {
 // A mail is a mail, or the attempt to send one, and its row.
 type mail struct {
 	row    *Row
-	texts  int                 // bytes of what row refers to, about: less than maxRow and what one line adds
-	sets   map[member]struct{} // what the lists of row have
-	listed map[byte]int        // how many bytes each of them has
-	first  int                 // how many commands came before the first of this mail
+	texts  int                 // about the bytes that row refers to: less than maxRow and one line
+	sets   map[member]struct{} // members of the lists of row
+	listed map[byte]int        // bytes of each list
+	first  int                 // number of commands before the first of this mail
 	ended  bool                // the client has sent the last command of this mail
-	active bool                // the client did something that is worth a row
-	muted  bool                // the row was logged before its time: what follows is of no row
+	active bool                // worth a row
+	muted  bool                // the row was logged early: what follows is not logged
 }
 
-// A member is in one of the lists of a row.
+// A member is a text in one of the lists of a row.
 type member struct {
 	list byte
 	addr string
 }
 
-// memberSize is what a member of a list takes besides its text, in the list and in the map, with
-// the room that they make.
+// memberSize is what a member takes besides its text, in the list and in the map, with their spare
+// room.
 const memberSize = 2*int(unsafe.Sizeof("")) + 3*int(unsafe.Sizeof(member{}))
 
 func (m *mail) held() int {
@@ -55,13 +55,13 @@ func (m *mail) held() int {
 }
 
 func (s *mails) held() (n int) {
-	for _, m := range s.pending { // few, but for those who do it on purpose
+	for _, m := range s.pending { // few, unless the client is hostile
 		n += m.held()
 	}
 	return n + cap(s.pending)*int(unsafe.Sizeof(&mail{})) + len(s.helo) + s.header.Held() + cap(s.partial)
 }
 
-// newMail returns a mail whose first command comes after that many others.
+// newMail returns a mail that begins after a number of commands.
 func (s *state) newMail(c *conn.Connection, first int) *mail {
 	depth := s.messages + 1
 	for _, m := range s.pending {
@@ -77,7 +77,7 @@ func (s *state) newMail(c *conn.Connection, first int) *mail {
 	}}
 }
 
-// newest returns the mail that the client is about, which it makes if there is none.
+// newest returns the mail that the client's commands belong to, which it creates if necessary.
 func (s *state) newest(c *conn.Connection) *mail {
 	if len(s.pending) == 0 {
 		s.pending = append(s.pending, s.newMail(c, s.answered))
@@ -100,14 +100,14 @@ func (s *state) beginMail(c *conn.Connection) *mail {
 	return m
 }
 
-// endMail says that the client has sent the last command of a mail.
+// endMail notes that the client has sent the last command of a mail.
 func (s *state) endMail(c *conn.Connection) {
 	s.newest(c).ended = true
 	s.sender, s.recipient = false, false
 }
 
-// answering returns the mail that the current reply is about, nil if it was logged before its time.
-// The mails before it get no more replies.
+// answering returns the mail that the current reply belongs to, nil if it was logged early. The
+// mails before it get no more replies.
 func (s *state) answering(c *conn.Connection) *mail {
 	if len(s.pending) == 0 {
 		s.pending = append(s.pending, s.newMail(c, s.replyTo))
@@ -121,7 +121,7 @@ func (s *state) answering(c *conn.Connection) *mail {
 	return nil
 }
 
-// activate says that the row of m is worth logging.
+// activate makes the row of m worth logging.
 func (s *state) activate(c *conn.Connection, m *mail) {
 	if !m.muted {
 		m.active = true
@@ -129,7 +129,7 @@ func (s *state) activate(c *conn.Connection, m *mail) {
 	}
 }
 
-// finish logs the oldest mail, if it is worth it, and forgets it.
+// finish logs the oldest mail, if its row is worth it, and removes it.
 func (s *state) finish(c *conn.Connection) {
 	m := s.pending[0]
 	s.pending = slices.Delete(s.pending, 0, 1)
@@ -151,8 +151,8 @@ func (s *state) log(c *conn.Connection, m *mail) {
 	}
 }
 
-// flush logs the rows of all mails. The newest goes on, in a row that is not logged. A row that is
-// not worth logging begins again.
+// flush logs the rows of all mails. The newest mail goes on, but its row was logged. A row not
+// worth logging starts over.
 func (s *state) flush(c *conn.Connection) {
 	for len(s.pending) > 1 {
 		s.finish(c)

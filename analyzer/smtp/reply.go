@@ -13,7 +13,7 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	if !ok {
 		return protocol.Violated(s.confirmed, s.seen)
 	}
-	if s.more != code { // not one more line of the same reply
+	if s.more != code { // the first line of a reply
 		s.onReplyTo(c, code)
 	}
 	s.more = 0
@@ -28,8 +28,7 @@ func (s *state) serverLine(c *conn.Connection, line []byte) protocol.Next {
 	return protocol.More
 }
 
-// onReplyTo finds out which command a new reply is of, and what it means for what comes from the
-// client.
+// onReplyTo finds the command that a new reply answers, and what the client may send next.
 func (s *state) onReplyTo(c *conn.Connection, code int) {
 	s.replying, s.replyTo = unknown, s.answered
 	if len(s.waiting) > 0 {
@@ -43,7 +42,7 @@ func (s *state) onReplyTo(c *conn.Connection, code int) {
 		if code == 354 {
 			s.expect = expectData
 		}
-	case s.replying == data && code != 354 && s.expect == expectData && len(s.waiting) == 0: // not to an earlier DATA
+	case s.replying == data && code != 354 && s.expect == expectData && len(s.waiting) == 0: // not for an earlier DATA
 		s.endHeader(c)
 		s.expect = expectCommand
 	case (s.replying == auth || s.replying == authAnswer) && s.expect != expectData && s.expect != expectChunk:
@@ -54,7 +53,7 @@ func (s *state) onReplyTo(c *conn.Connection, code int) {
 	}
 }
 
-// parseReply takes a line of a reply apart: 250-text, if more lines follow, or 250 text.
+// parseReply parses a line of a reply: "250-text" if more lines follow, or "250 text".
 func parseReply(line []byte) (code int, text []byte, more, ok bool) {
 	if len(line) < 3 {
 		return 0, nil, false, false

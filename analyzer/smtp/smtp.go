@@ -1,8 +1,8 @@
-// Package smtp follows SMTP until it goes over to TLS: the log smtp has a row for each mail, and
-// for each attempt to send one.
+// Package smtp follows SMTP until it changes to TLS. The log smtp has a row for each mail, and for
+// each attempt to send one.
 //
-// The files: smtp.go is the parser, command.go and reply.go take the lines of the two sides,
-// data.go the mail itself, mails.go tells pipelined mails and their replies apart, log.go fills in rows,
+// smtp.go is the parser; command.go and reply.go handle the lines of the two sides, data.go the
+// mail itself; mails.go tells pipelined mails and their replies apart; log.go fills in rows;
 // address.go finds addresses in texts.
 package smtp
 
@@ -25,10 +25,10 @@ func New(o protocol.Owner) *Parser { return &Parser{o} }
 func (p *Parser) Name() string          { return "smtp" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports has where Zeek takes everything for SMTP.
+// Ports returns the ports where Zeek takes everything for SMTP.
 func (p *Parser) Ports() []uint16 { return []uint16{25, 587} }
 
-// A state is what is known of a connection. finalize is registered as long as a row is pending.
+// A state is the state of a connection. finalize is registered while a row is pending.
 type state struct {
 	parser *Parser
 	now    time.Time // of the latest packet
@@ -37,30 +37,30 @@ type state struct {
 	lines     [2]lines.Splitter
 	expect    expect // from the client
 	waiting   []verb // commands without a reply, oldest first; at most maxWaiting
-	answered  int    // commands that came before those that wait
-	replying  verb   // the command that the current reply is to
-	replyTo   int    // and how many commands came before it
-	more      int    // the code of a reply that has more lines, or 0
-	left      int64  // bytes of the chunk that are to come
-	confirmed bool   // there was a command
+	answered  int    // commands before those in waiting
+	replying  verb   // the command that the current reply answers
+	replyTo   int    // number of commands before that one
+	more      int    // the code of a reply with more lines to come, or 0
+	left      int64  // bytes of the chunk still to come
+	confirmed bool   // a command was seen
 
 	mails
 }
 
-// expect is what comes next from the client.
+// expect is what the client sends next.
 type expect uint8
 
 const (
 	expectCommand expect = iota
 	expectData           // lines of a mail, up to a single dot
 	expectChunk          // part of a mail, state.left bytes long
-	expectAnswer         // to what the server asks in AUTH
+	expectAnswer         // to a challenge of AUTH
 	expectUnknown        // after a gap, until the next reply: a command or data
 )
 
 var session conn.Field[state] // Zeek: redef record connection += { smtp_state: State &optional; };
 
-// Held returns how many bytes the state of c takes.
+// Held implements protocol.Parser.
 func (p *Parser) Held(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
@@ -69,7 +69,8 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + cap(s.waiting) + s.mails.held()
 }
 
-// Flush logs all mails, as far as they have come. What else comes of them is not logged.
+// Flush implements protocol.Parser. It logs all mails as they are; what else comes of them is not
+// logged.
 func (p *Parser) Flush(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {
@@ -98,7 +99,7 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// begin returns the state of c, which it makes if there is none.
+// begin returns the state of c, which it creates if necessary.
 func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created {
@@ -109,7 +110,7 @@ func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	return s
 }
 
-// Data takes whole lines, and any part of a chunk.
+// Data takes whole lines, and chunks in any pieces.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n int, next protocol.Next) {
 	s := p.begin(c, pkt)
 	for whole := true; whole && n < len(data) && next == protocol.More; {
@@ -133,11 +134,11 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	return n, next
 }
 
-// Gap waits for the next reply to find out where the client is.
+// Gap waits for the next reply, which tells where the client is.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
 	s.lines[pkt.Side].Skip()
-	s.endHeader(c) // the rest of a header is not worth having
+	s.endHeader(c) // the rest of the header is useless
 	s.chunked = false
 	if pkt.Side == protocol.Orig && s.expect == expectChunk {
 		s.weird(c, "smtp_bdat_remaining_at_end_data", "")
@@ -151,13 +152,13 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 	return protocol.More
 }
 
-// End has nothing to log: the reply to a mail may come after the client's last byte.
+// End does nothing: the reply to a mail may come after the client's last byte.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// weird notes something odd in c.
+// weird reports an anomaly in c.
 func (s *state) weird(c *conn.Connection, name, addl string) { s.parser.owner.Weird(c, name, addl) }
 
-// finalize logs the mails that are not complete.
+// finalize logs the unfinished mails.
 func finalize(c *conn.Connection) bool {
 	s := session.Get(c)
 	s.endHeader(c)
