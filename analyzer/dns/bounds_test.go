@@ -114,6 +114,14 @@ func TestParserKeepsNoMessage(t *testing.T) {
 	assert.Less(t, len(p.msg.text), logs.MaxText+300, "its buffers stay, but not large ones")
 }
 
+// A fault can be repeated in every record of a message.
+func TestFaultsAreKeptOncePerName(t *testing.T) {
+	bad := "\x01a\xc0\xff" + a("")[1:] // a pointer ahead
+	m := newMessage([]byte(msg{flags: isReply, an: slices.Repeat([]string{bad}, 100)}.encode()), message{})
+	assert.True(t, m.read(nil, Start))
+	assert.Equal(t, []fault{{name: "DNS_label_forward_compress_offset"}}, m.faults)
+}
+
 func TestFlush(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := udp(o)

@@ -298,6 +298,10 @@ func TestQuestionOfReplyWithoutQuery(t *testing.T) {
 			assert.False(t, r.RD || r.TC || r.Z != 0, "only the query's bits count")
 		})
 	}
+	t.Run("query with answers", func(t *testing.T) {
+		m := msg{q: ask, an: []string{a("exfil.example")}}
+		assert.Equal(t, []string{"0 exfil.example/TXT/"}, brief(play(t, server, Orig(m.encode()))))
+	})
 	t.Run("query without a question", func(t *testing.T) {
 		rows := play(t, server, Orig(msg{}.encode()), answer(0, "a", a("a")))
 		assert.Equal(t, []string{"0 a//NOERROR"}, brief(rows))

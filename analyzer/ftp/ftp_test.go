@@ -668,17 +668,19 @@ func TestReplyOfNoCommandAllocatesNothing(t *testing.T) {
 	assert.Equal(t, &command{verb: "<unknown>"}, l.match(257, `"/a"`))
 }
 
-// However many connections a packet announces, it is looked once for those that have lapsed.
-func TestLapsedAnnouncementsAreDroppedOnceAPacket(t *testing.T) {
+func TestLapsedAnnouncementsAreDroppedOncePerPacket(t *testing.T) {
 	c, p := Conn(), New(&Recorder{})
 	s := p.begin(c, protocol.Packet{Time: time.Unix(1000, 0)})
 	expect := func() { s.expect(c, c.ID.Resp.Addr(), c.ID.Orig, false) }
 	expect()
+	s.now = s.now.Add(lapse)
+	expect()
+	assert.Len(t, s.channels, 2, "the first may still come up")
 	s.channels[0].announced = s.now.Add(-lapse - 1)
 	expect()
-	assert.Len(t, s.channels, 2)
+	assert.Len(t, s.channels, 3, "the packet has removed lapsed ones before")
 	s.now = s.now.Add(1)
 	expect()
-	assert.Len(t, s.channels, 2)
-	assert.Equal(t, s.now, s.channels[1].announced)
+	assert.Len(t, s.channels, 3)
+	assert.Equal(t, s.now, s.channels[2].announced)
 }

@@ -442,13 +442,18 @@ func TestConnectHandsOver(t *testing.T) {
 	assert.False(t, conn.Registered(c, finalize), "nothing is pending")
 }
 
+// As in Zeek, only 200 accepts a CONNECT.
 func TestRefusedConnectGoesOn(t *testing.T) {
-	assert.Equal(t, []string{"1 CONNECT - h:25 1.1 0 5 403 No", "2 GET - / 1.1 0 5 200 OK"}, play(t,
-		Orig("CONNECT h:25 HTTP/1.1\r\n\r\n"),
-		Resp("HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nhello"),
-		Orig("GET / HTTP/1.1\r\n\r\n"),
-		Resp(ok),
-	))
+	for _, status := range []string{"403 No", "201 Created"} {
+		t.Run(status, func(t *testing.T) {
+			assert.Equal(t, []string{"1 CONNECT - h:25 1.1 0 5 " + status, "2 GET - / 1.1 0 5 200 OK"}, play(t,
+				Orig("CONNECT h:25 HTTP/1.1\r\n\r\n"),
+				Resp("HTTP/1.1 "+status+"\r\nContent-Length: 5\r\n\r\nhello"),
+				Orig("GET / HTTP/1.1\r\n\r\n"),
+				Resp(ok),
+			))
+		})
+	}
 }
 
 func TestUpgradeHandsOver(t *testing.T) {

@@ -309,6 +309,8 @@ func TestJunk(t *testing.T) {
 			more := append(append([]Turn{client}, turns...), Resp(datagram(alert, 0, 0, "\x01\x00")))
 			_, res, _ = datagrams(t, append(more, turns...)...)
 			assert.Equal(t, protocol.More, res.Next, "there was a record in between")
+			_, res, _ = datagrams(t, append(append(turns, Resp(datagram(alert, 0, 0, "\x01\x00"))), Resp(junk))...)
+			assert.Equal(t, protocol.Stop, res.Next, "a record does not count before a client's hello")
 		})
 	}
 }

@@ -333,6 +333,7 @@ func TestResumption(t *testing.T) {
 		"same ID in TLS 1.3":       {[]Turn{client(id), server(id, is13)}, false},
 		"ticket, no new key":       {[]Turn{client("", ticket), server(""), Orig(ccs)}, true},
 		"ticket, new key":          {[]Turn{client("", ticket), server(""), keyExchange, Orig(ccs)}, false},
+		"ticket, server's key":     {[]Turn{client("", ticket), server(""), Resp(keyExchange.Data), Orig(ccs)}, true},
 		"ticket and ID":            {[]Turn{client(id, ticket), server(other), Orig(ccs)}, false},
 		"empty ticket":             {[]Turn{client("", ext(extSessionTicket, "")), server(""), Orig(ccs)}, false},
 		"ticket, server's change":  {[]Turn{client("", ticket), server(""), Resp(ccs)}, false},
