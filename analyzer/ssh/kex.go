@@ -26,7 +26,7 @@ const (
 	cmsgSessionKey = 3
 )
 
-// packet takes a packet of the key exchange, or a part of one that is of no interest.
+// packet handles a packet of the key exchange, or a part of one that is skipped.
 func (s *state) packet(c *conn.Connection, from protocol.Side, data []byte) (int, protocol.Next) {
 	me := &s.sides[from]
 	if me.skip > 0 {
@@ -36,10 +36,10 @@ func (s *state) packet(c *conn.Connection, from protocol.Side, data []byte) (int
 	}
 	version := s.row.Version
 	if me.version == '2' {
-		version = 2 // does not have to wait for the other side
+		version = 2 // need not wait for the other side
 	}
 	if version == 0 {
-		return len(data), protocol.More // no telling what it is without the other side
+		return len(data), protocol.More // unreadable without the other side
 	}
 	if len(data) < 4 {
 		return 0, protocol.More
@@ -54,8 +54,8 @@ func (s *state) packet(c *conn.Connection, from protocol.Side, data []byte) (int
 	return s.packet2(c, me, data, int(size))
 }
 
-// packet1 takes a packet of SSH 1: its size, padding, its type, its body and a checksum. Each side
-// sends one in the clear.
+// packet1 handles a packet of SSH 1: its size, padding, its type, its body and a checksum. Each
+// side sends one in the clear.
 func (s *state) packet1(c *conn.Connection, me *side, data []byte, size int) (int, protocol.Next) {
 	header := 4 + 8 - size%8 + 1
 	if len(data) < header {
@@ -74,17 +74,17 @@ func (s *state) packet1(c *conn.Connection, me *side, data []byte, size int) (in
 	case cmsgSessionKey:
 		s.parser.owner.Confirm(c)
 	}
-	me.phase = encrypted // what follows is of no interest either
+	me.phase = encrypted // nothing behind it is read
 	return end, protocol.More
 }
 
-// tooLong says that a packet is longer than most bytes.
+// tooLong reports a packet of more than most bytes.
 func (s *state) tooLong(c *conn.Connection, size, most int) protocol.Next {
 	s.parser.owner.Weird(c, "SSH_max_packet_length_exceeded", fmt.Sprintf("%d > %d", size, most))
 	return protocol.Violation
 }
 
-// packet2 takes a packet of SSH 2: its size, the size of its padding, its type, its body and the
+// packet2 handles a packet of SSH 2: its size, the size of its padding, its type, its body and the
 // padding.
 func (s *state) packet2(c *conn.Connection, me *side, data []byte, size int) (int, protocol.Next) {
 	const header = 6
@@ -133,11 +133,11 @@ type kexInitMsg struct {
 	Rest                           []byte `ssh:"rest"`
 }
 
-// kexInit takes one side's KEXINIT. With the other's, it tells what they agree on. It reports
-// whether both can be read.
+// kexInit handles one side's KEXINIT. Once it has both, it knows what they agree on. It reports
+// whether they can be read.
 func (s *state) kexInit(c *conn.Connection, me *side, body []byte) bool {
 	if s.row.KexAlg != "" || me.init != nil {
-		return true // keys are exchanged anew
+		return true // a key re-exchange
 	}
 	me.init = bytes.Clone(body) // at most maxRead
 	var client, server kexInitMsg
@@ -167,10 +167,10 @@ func (s *state) kexInit(c *conn.Connection, me *side, body []byte) bool {
 
 const disagree = "Algorithm negotiation failed"
 
-// maxNames is how many algorithms of a list count. Hosts take fewer: OpenSSH 40, Dropbear 50.
+// maxNames is how many algorithms of a list are read. Hosts allow fewer: OpenSSH 40, Dropbear 50.
 const maxNames = 64
 
-// agree returns the first algorithm of the client's list that the server's has too.
+// agree returns the first algorithm of the client's list that is also in the server's.
 func agree(client, server []byte) string {
 	offered := names(server)
 	for _, name := range names(client) {
@@ -181,13 +181,13 @@ func agree(client, server []byte) string {
 	return disagree
 }
 
-// names returns what is between the commas of a list.
+// names splits a list at its commas.
 func names(list []byte) []string {
 	all := strings.SplitN(string(list), ",", maxNames+1)
 	return all[:min(len(all), maxNames)]
 }
 
-// both returns what the log has for the two directions.
+// both combines what was agreed on for the two directions.
 func both(toServer, toClient string) string {
 	if toServer == toClient {
 		return toServer
@@ -195,8 +195,8 @@ func both(toServer, toClient string) string {
 	return fmt.Sprintf("To server: %s, to client: %s", toServer, toClient)
 }
 
-// hostKeyMessage returns the type of the message of a key exchange that has the server's key, 0 if
-// there is none.
+// hostKeyMessage returns the type of the message that carries the server's key in a key exchange, 0
+// if none does.
 func hostKeyMessage(kexAlg string) (kind byte, known bool) {
 	for _, x := range []struct {
 		prefix string
@@ -214,7 +214,7 @@ func hostKeyMessage(kexAlg string) (kind byte, known bool) {
 	return 0, false
 }
 
-// hostKey2 returns the fingerprint of the key that a message begins with, "" if it has none.
+// hostKey2 returns the fingerprint of the key at the beginning of a message, "" if there is none.
 func hostKey2(body []byte) string {
 	var reply struct {
 		Key  []byte
@@ -226,7 +226,7 @@ func hostKey2(body []byte) string {
 	return fingerprint(reply.Key)
 }
 
-// publicKey1 returns the fingerprint of the host key in a SMSG_PUBLIC_KEY, "" if it has none.
+// publicKey1 returns the fingerprint of the host key in an SMSG_PUBLIC_KEY, "" if there is none.
 func publicKey1(body []byte) string {
 	r := cryptobyte.String(body)
 	number := func() (v []byte) {
@@ -247,8 +247,7 @@ func publicKey1(body []byte) string {
 	return fingerprint(modulus, exponent)
 }
 
-// fingerprint returns the first 24 bytes of the SHA-256 of a key, as Zeek has it; OpenSSH shows
-// all.
+// fingerprint returns the first 24 bytes of a key's SHA-256, as Zeek does; OpenSSH shows all.
 func fingerprint(key ...[]byte) string {
 	h := sha256.New()
 	for _, part := range key {

@@ -29,7 +29,7 @@ func newRow(c *conn.Connection, now time.Time) *Row {
 	return &Row{Header: logs.NewHeader("ssh", c, now), Direction: direction(c.ID)}
 }
 
-// held returns how many bytes r takes. Each of its texts has at most a few of [logs.MaxText].
+// held returns how many bytes r takes. Each text has at most a few times [logs.MaxText].
 func (r *Row) held() int {
 	const rowSize = 320
 	return rowSize + len(r.Client) + len(r.Server) + len(r.CipherAlg) + len(r.MACAlg) + len(r.CompAlg) + len(r.KexAlg) +

@@ -1,7 +1,7 @@
-// Package ssh follows SSH 1 and 2 up to where they encrypt, and guesses from the sizes of what
-// follows whether the user got in: the log ssh has a row for each connection, as Zeek's.
+// Package ssh follows SSH 1 and 2 until they encrypt, and guesses from the sizes of later packets
+// whether the user logged in. The log ssh has a row for each connection, as Zeek's does.
 //
-// The files: ssh.go has the parser and the greeting, row.go the row, kex.go the key exchange,
+// ssh.go is the parser and reads the greeting; row.go has the row, kex.go the key exchange, and
 // auth.go the guess.
 package ssh
 
@@ -28,36 +28,36 @@ func New(o protocol.Owner) *Parser { return &Parser{owner: o} }
 func (p *Parser) Name() string          { return "ssh" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// A state is what is known of a connection. It begins with the first version, as the row does.
+// A state is the state of a connection. It begins with the first version, as the row does.
 type state struct {
 	parser    *Parser
 	row       *Row    // nil once it is logged
 	sides     [2]side // client and server
-	hostKeyIn byte    // the type of the message that has the server's key, 0 if there is none
+	hostKeyIn byte    // type of the message with the server's key, 0 without one
 	auth      auth
 }
 
-// A side is what one side has sent.
+// A side is the state of one side.
 type side struct {
 	phase   phase
-	version byte   // what it can do: '1', '2', '9' for both, 0 as long as it has not said so
-	skip    int    // bytes of the packet at hand that are of no interest
-	init    []byte // its KEXINIT, at most maxRead, until the other's is there
+	version byte   // supported versions: '1', '2', '9' for both, 0 while unknown
+	skip    int    // bytes of the current packet to skip
+	init    []byte // its KEXINIT, until the other side's is there; at most maxRead bytes
 }
 
 type phase byte
 
 const (
-	greeting  phase = iota // lines, the last is the version
+	greeting  phase = iota // lines, of which the last is the version
 	exchange               // packets of the key exchange
-	encrypted              // nothing to be read any more
+	encrypted              // nothing can be read
 )
 
 var session conn.Field[state] // Zeek: redef record connection += { ssh: Info &optional; };
 
-// Held returns how many bytes the state of c takes.
+// Held implements protocol.Parser.
 func (p *Parser) Held(c *conn.Connection) int {
-	const stateSize = 208 // with its place in c
+	const stateSize = 208 // bytes, with its place in c
 	s := session.Get(c)
 	if s == nil {
 		return 0
@@ -69,14 +69,14 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return n
 }
 
-// Flush logs the row as it is, and gives up.
+// Flush implements protocol.Parser. It gives up the connection.
 func (p *Parser) Flush(c *conn.Connection) {
 	if s := session.Get(c); s != nil && s.row != nil {
 		s.finish(c)
 	}
 }
 
-// Ports has the one where Zeek takes all for SSH, so that half a conversation is enough.
+// Ports returns the port where Zeek takes everything for SSH, so that one side is enough.
 func (p *Parser) Ports() []uint16 { return []uint16{22} }
 
 // Match wants the versions of both sides.
@@ -98,7 +98,7 @@ func match(data []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// Data takes lines and packets as they are complete, and passes over what is of no interest.
+// Data takes whole lines and the whole packets that are read. It skips the others.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	taken := 0
 	s := session.Get(c)
@@ -132,13 +132,13 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	return taken, protocol.More
 }
 
-// Gap gives up, as Zeek does: what follows makes sense only as a whole.
+// Gap gives up, as Zeek does: what follows cannot be read without the missing bytes.
 func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.Stop }
 
-// End has nothing to do: the other side may go on.
+// End does nothing: the other side may go on.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// finalize logs a connection that ended before all was known.
+// finalize logs a connection that ended before it was complete.
 func finalize(c *conn.Connection) bool {
 	session.Get(c).log()
 	return true
@@ -150,13 +150,13 @@ func (s *state) log() {
 	s.sides[0].init, s.sides[1].init = nil, nil
 }
 
-// finish logs a connection of which no more will be known.
+// finish logs a connection of which nothing more can be known.
 func (s *state) finish(c *conn.Connection) {
 	s.log()
 	conn.Unregister(c, finalize)
 }
 
-// line takes a line of the greeting.
+// line handles a line of the greeting.
 func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	n := bytes.IndexByte(data, '\n') + 1
 	if n > maxLine || n == 0 && len(data) > maxLine {
@@ -170,7 +170,7 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		if pkt.Side == protocol.Orig {
 			return 0, protocol.Violation
 		}
-		return n, protocol.More // a server may say something else first
+		return n, protocol.More // a server may send other lines first
 	}
 	s, created := session.GetOrNew(c)
 	if created {
@@ -200,8 +200,7 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	return n, protocol.More
 }
 
-// common returns the version of the protocol that both sides can do, 0 if there is none or one side
-// has not spoken.
+// common returns the protocol version that both sides support, or 0.
 func common(client, server byte) int {
 	switch {
 	case client == 0 || server == 0:

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	maxCerts        = 32                  // of a side of a connection
-	fingerprintSize = 2*sha256.Size + 2*8 // bytes that one takes in the row, with its string header
+	maxCerts        = 32                  // of one side
+	fingerprintSize = 2*sha256.Size + 2*8 // bytes in the row, with the string header
 )
 
-// certificates notes the fingerprints of the certificates in a message, and whether the first that
-// the server sends is for the name that the client wants. That one alone is read.
+// certificates logs the fingerprints of the certificates in a message, and whether the server's
+// first one is for the name that the client asked for. Only that one is parsed.
 func (s *state) certificates(c *conn.Connection, client bool, body cryptobyte.String) {
 	var list, der cryptobyte.String
 	if !body.ReadUint24LengthPrefixed(&list) {
@@ -49,14 +49,14 @@ func (s *state) certificates(c *conn.Connection, client bool, body cryptobyte.St
 	}
 }
 
-// matches reports whether a certificate is for a host, as Zeek's x509_check_cert_hostname has it:
-// by its alternative names or by its common name. It returns nil if der is no certificate.
+// matches reports whether a certificate is for a host, by its alternative names or its common name,
+// as Zeek's x509_check_cert_hostname does. It returns nil if der is not a certificate.
 func matches(der cryptobyte.String, host string) *bool {
 	n, ok := readNames(der)
 	if !ok {
 		return nil
 	}
-	// Of the names, package x509 is asked about those only that may be meant.
+	// Package x509 is asked only about the names that may match.
 	var cert x509.Certificate
 	_, parent, _ := strings.Cut(host, ".")
 	host = strings.TrimSuffix(host, ".")
@@ -92,9 +92,9 @@ func matches(der cryptobyte.String, host string) *bool {
 
 func equalFold(a []byte, b string) bool { return len(a) == len(b) && strings.EqualFold(string(a), b) }
 
-// names are the names of who a certificate is for.
+// names are the names of a certificate's subject.
 type names struct {
-	common      []byte            // the last of them, nil if there is none
+	common      []byte            // the last one, nil without one
 	alternative cryptobyte.String // a list of GeneralName
 }
 
@@ -104,9 +104,9 @@ const (
 	oidSAN        = "\x55\x1d\x11"
 )
 
-// readNames reads the names in a certificate, and reports whether there is one. Package x509 reads
-// all of a certificate, and takes memory for each thing in it, of which a hundred thousand fit into
-// one.
+// readNames reads the names in a certificate, and reports whether it is one. Package x509 would
+// parse all of it and allocate for each of its parts, of which a hundred thousand fit into one
+// certificate.
 func readNames(der cryptobyte.String) (n names, ok bool) {
 	var cert, tbs, subject, extensions cryptobyte.String
 	var present bool

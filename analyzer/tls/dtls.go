@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	datagramHeader = 13 // bytes of the header of a record in a datagram
-	fragmentHeader = 12 // bytes of the header of a handshake message, or of a piece of one
-	maxJunk        = 10 // datagrams that are not DTLS, one after the other; Zeek's SSL::dtls_max_version_errors
-	maxSpan        = 30 // between the first and the last record of a message, as Zeek has it
+	datagramHeader = 13 // bytes of the header of a record
+	fragmentHeader = 12 // bytes of the header of a handshake message or of a piece
+	maxJunk        = 10 // successive datagrams that are not DTLS; Zeek's SSL::dtls_max_version_errors
+	maxSpan        = 30 // between the first and the last record of a message, as in Zeek
 	maxPieces      = 32 // of a message
 )
 
@@ -29,7 +29,7 @@ func (p *DatagramParser) Name() string { return "dtls" }
 // Transport returns conn.UDP.
 func (p *DatagramParser) Transport() conn.Proto { return conn.UDP }
 
-// Ports has where Zeek expects DTLS.
+// Ports returns the port where Zeek expects DTLS.
 func (p *DatagramParser) Ports() []uint16 { return []uint16{443} }
 
 // Match wants a client's hello from either side: after STUN, the originator may be the server.
@@ -38,7 +38,7 @@ func (p *DatagramParser) Match(orig, resp []byte) protocol.Verdict {
 }
 
 func matchDTLS(data []byte) protocol.Verdict {
-	const version = datagramHeader + fragmentHeader // where the hello has it
+	const version = datagramHeader + fragmentHeader // its offset in the hello
 	if len(data) < version+2 || data[0] != handshake || !isDTLS(data[1], data[2]) ||
 		string(data[3:10]) != "\x00\x00\x00\x00\x00\x00\x00" || // the epoch, and the number of one of the first records
 		data[datagramHeader] != clientHello || !isDTLS(data[version], data[version+1]) {
@@ -47,8 +47,7 @@ func matchDTLS(data []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// isDTLS reports whether the two bytes of a version are those of DTLS 1.0, 1.2 or 1.3. Versions
-// count down.
+// isDTLS reports whether a version is DTLS 1.0, 1.2 or 1.3. Versions count down.
 func isDTLS(major, minor byte) bool {
 	return major == 0xfe && (minor == 0xff || minor == 0xfd || minor == 0xfc)
 }
@@ -74,7 +73,7 @@ func (p *DatagramParser) Data(c *conn.Connection, pkt protocol.Packet, data []by
 	return taken, protocol.More
 }
 
-// datagramRecord takes a record. It takes nothing where there is none.
+// datagramRecord handles a record. It takes nothing where there is none.
 func (s *state) datagramRecord(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	if data[0]>>5 == 1 && s.started {
 		return unified(data), s.ciphertext(pkt)
@@ -82,7 +81,7 @@ func (s *state) datagramRecord(c *conn.Connection, pkt protocol.Packet, data []b
 	if len(data) < datagramHeader || !isDTLS(data[1], data[2]) {
 		return 0, protocol.More
 	}
-	const withID = 25 // RFC 9146: the length of the connection ID is not known, so that of the record is not either
+	const withID = 25 // RFC 9146: the connection ID has an unknown length, and so has the record
 	if s.started && data[0] == withID {
 		return len(data), s.ciphertext(pkt)
 	}
@@ -115,9 +114,9 @@ func (s *state) datagramRecord(c *conn.Connection, pkt protocol.Packet, data []b
 	return end, protocol.More
 }
 
-// unified returns where a record with DTLS 1.3's header for encrypted records ends: RFC 9147,
-// section 4. The length may be left out, and where it is follows from that of a connection ID,
-// which is not known: then it is the last of the datagram.
+// unified returns the end of a record with DTLS 1.3's header for encrypted records (RFC 9147,
+// section 4). Without a length, or behind a connection ID, whose length is unknown, the record is
+// the last of the datagram.
 func unified(data []byte) int {
 	const hasID, longNumber, hasLength = 1 << 4, 1 << 3, 1 << 2
 	at := 2
@@ -130,8 +129,8 @@ func unified(data []byte) int {
 	return min(at+2+int(binary.BigEndian.Uint16(data[at:])), len(data))
 }
 
-// fragments takes the body of a handshake record, which has pieces of messages. It reports false
-// when they are nothing of the kind.
+// fragments handles the body of a handshake record, which consists of messages and pieces of
+// messages. It reports false if they are malformed.
 func (s *state) fragments(c *conn.Connection, pkt protocol.Packet, number uint64, body cryptobyte.String) bool {
 	for !body.Empty() {
 		var f piece
@@ -163,7 +162,7 @@ func (s *state) fragments(c *conn.Connection, pkt protocol.Packet, number uint64
 type piece struct {
 	kind           byte
 	seq            uint16 // of the message
-	length, offset uint32 // of the message, and of the piece in it
+	length, offset uint32 // length of the message, and offset of the piece in it
 	data           []byte
 }
 
@@ -173,17 +172,17 @@ func (f *piece) sameMessage(g *piece) bool {
 	return f.kind == g.kind && f.seq == g.seq && f.length == g.length
 }
 
-const pieceSize = 2 * 40 // bytes that a piece takes itself in pieces: slices grow to twice what is needed
+const pieceSize = 2 * 40 // bytes of a piece without its data; slices grow to twice what is needed
 
-// pieces are what has come of one message: those of another replace them.
+// pieces are the pieces of one message so far. A piece of another message replaces them.
 type pieces struct {
-	list        []piece // by offset, maxPieces at most
-	first, last uint64  // the numbers of their records
-	size        int     // bytes that list takes: 2*maxMessage at most, for they may overlap
+	list        []piece // by offset; at most maxPieces
+	first, last uint64  // numbers of their records
+	size        int     // bytes that list takes: at most 2*maxMessage, since pieces may overlap
 }
 
-// add keeps a piece that came in the record with a number. It returns the message when that is
-// whole, and reports false if the records are too far from one another, or too many.
+// add keeps a piece from the record with the given number. It returns the message once that is
+// whole. ok is false if the records are too far apart, or too many.
 func (p *pieces) add(f piece, number uint64) (whole []byte, ok bool) {
 	if len(p.list) == 0 || !p.list[0].sameMessage(&f) {
 		*p = pieces{first: number, last: number}
@@ -194,7 +193,7 @@ func (p *pieces) add(f piece, number uint64) (whole []byte, ok bool) {
 	}
 	i, found := slices.BinarySearchFunc(p.list, f.offset, func(g piece, offset uint32) int { return int(g.offset) - int(offset) })
 	if found && p.list[i].end() >= f.end() || len(f.data) == 0 {
-		return nil, true // it came again
+		return nil, true // a repetition
 	}
 	if len(p.list) == maxPieces || p.size+pieceSize+len(f.data) > 2*maxMessage {
 		return nil, false

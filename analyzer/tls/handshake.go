@@ -12,12 +12,12 @@ import (
 
 const (
 	messageHeader   = 4         // bytes: type and length
-	maxMessage      = 64 << 10  // bytes of a handshake message that is read: a hello that is longer is none
+	maxMessage      = 64 << 10  // bytes of a handshake message that is read; no hello is longer
 	maxCertificates = 512 << 10 // bytes of a message with certificates that is read
 	maxServerName   = 1 << 10   // bytes of a server name that are kept
 )
 
-// Types of handshake messages that are read, or mean something.
+// Types of handshake messages.
 const (
 	clientHello       = 1
 	serverHello       = 2
@@ -27,7 +27,7 @@ const (
 	clientKeyExchange = 16
 )
 
-// letters has Zeek's letter for each type of handshake message.
+// letters maps a type of handshake message to Zeek's letter for it.
 var letters = map[byte]byte{
 	0: 'h', clientHello: 'c', serverHello: 's', 3: 'v', 4: 't', 5: 'e', helloRetryRequest: 'j', 8: 'o',
 	certificate: 'x', serverKeyExchange: 'k',
@@ -45,20 +45,20 @@ const (
 	extKeyShareOld       = 40 // of drafts of TLS 1.3
 )
 
-// A message is the handshake message at hand, as far as it has come.
+// A message is the current handshake message, as far as it has arrived.
 type message struct {
 	head [messageHeader]byte
 	have int    // bytes of head
-	left int    // bytes of the body that are still to come
+	left int    // bytes of the body still to come
 	read bool   // the body is kept
-	body []byte // maxLength(head[0]) bytes at most
+	body []byte // at most maxLength(head[0]) bytes
 }
 
-// drop lets go of the body, which will not be read.
+// drop discards the body, which will not be read.
 func (m *message) drop() { m.body, m.read = nil, false }
 
-// take takes the next bytes, and reports whether the message is whole with the first n of them. Its
-// body is good until the next call.
+// take adds the next bytes, and reports whether the message is whole with the first n of them. body
+// is valid until the next call.
 func (m *message) take(data []byte) (n int, body []byte, whole bool) {
 	if m.have < messageHeader {
 		n = copy(m.head[m.have:], data)
@@ -85,7 +85,7 @@ func (m *message) take(data []byte) (n int, body []byte, whole bool) {
 	return n, body, true
 }
 
-// maxLength returns how long a message may be to be read: 0 for kinds of which nothing is logged.
+// maxLength returns the longest message of a kind that is read, 0 for a kind that is not.
 func maxLength(kind byte) int {
 	switch kind {
 	case clientHello, serverHello, serverKeyExchange:
@@ -96,8 +96,8 @@ func maxLength(kind byte) int {
 	return 0
 }
 
-// handshake takes a part of a handshake record: messages, the first and last of which may be parts.
-// It reports false when they are nothing of the kind.
+// handshake handles a part of a handshake record: messages, of which the first and last may be
+// incomplete. It reports false if they are not TLS.
 func (s *state) handshake(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
 	m := &s.sides[pkt.Side].message
 	for len(data) > 0 {
@@ -115,10 +115,10 @@ func (m *message) sane() bool {
 	return m.have < messageHeader || m.length() <= maxMessage || m.head[0] != clientHello && m.head[0] != serverHello
 }
 
-// length returns how long the body is, once the header is there.
+// length returns the length of the body, once the header is there.
 func (m *message) length() int { return int(m.head[1])<<16 | int(m.head[2])<<8 | int(m.head[3]) }
 
-// message takes a handshake message. The body is there only if it was read.
+// message handles a handshake message. body is set only if it was read.
 func (s *state) message(c *conn.Connection, pkt protocol.Packet, kind byte, body cryptobyte.String, read bool) bool {
 	letter, ok := letters[kind]
 	if !ok {
@@ -188,7 +188,7 @@ func (s *state) clientHello(c *conn.Connection, body cryptobyte.String) bool {
 	return true
 }
 
-// confirm notes that a client has said hello.
+// confirm notes a client's hello.
 func (s *state) confirm(c *conn.Connection) {
 	s.confirmed = true
 	s.owner.Confirm(c)
@@ -202,7 +202,7 @@ func (s *state) offer(id []byte) {
 	}
 }
 
-// serverHello reports also whether the message is really a HelloRetryRequest.
+// serverHello also reports whether the message is really a HelloRetryRequest.
 func (s *state) serverHello(body cryptobyte.String) (retry, ok bool) {
 	var version, cipher uint16
 	var random []byte
@@ -252,7 +252,7 @@ func (s *state) serverHello(body cryptobyte.String) (retry, ok bool) {
 	return string(random) == retryRandom, true
 }
 
-// retryRandom makes a HelloRetryRequest of a ServerHello: RFC 8446, section 4.1.3.
+// retryRandom is the random of a ServerHello that is a HelloRetryRequest (RFC 8446, section 4.1.3).
 const retryRandom = "\xCF\x21\xAD\x74\xE5\x9A\x61\x11\xBE\x1D\x8C\x02\x1E\x65\xB8\x91" +
 	"\xC2\xA2\x11\x16\x7A\xBB\x8C\x5E\x07\x9E\x09\xE2\xC8\xA8\x33\x9C"
 
@@ -263,7 +263,7 @@ func (s *state) choose(version uint16, cipher string) {
 	s.row.Cipher = cipher
 }
 
-// serverKeyExchange has the curve, if the cipher needs one.
+// serverKeyExchange reads the curve, if the cipher needs one.
 func (s *state) serverKeyExchange(body cryptobyte.String) {
 	const namedCurve = 3
 	var kind uint8
@@ -273,8 +273,8 @@ func (s *state) serverKeyExchange(body cryptobyte.String) {
 	}
 }
 
-// extensions calls f for each extension at the end of a hello. There may be none, and not even
-// their length.
+// extensions calls f for each extension at the end of a hello. The list, with its length, may be
+// missing.
 func extensions(body cryptobyte.String, f func(kind uint16, ext cryptobyte.String)) bool {
 	if body.Empty() {
 		return true

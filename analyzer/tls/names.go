@@ -11,7 +11,7 @@ const (
 	draft  = 0x7f // the upper half of the versions of TLS 1.3's drafts
 )
 
-// versionOK reports whether a hello may have the given version.
+// versionOK reports whether a hello may have this version.
 func versionOK(version uint16) bool {
 	return version == ssl2 || version>>8 == 3 && version <= tls13 || version>>8 == draft || isDTLS(byte(version>>8), byte(version))
 }
@@ -28,7 +28,7 @@ func versionName(version uint16) string {
 	return name(versions, version)
 }
 
-// name returns a name, or what Zeek calls a number that has none.
+// name returns the name of a number, or what Zeek calls one without a name.
 func name[N uint16 | uint32](names map[N]string, n N) string {
 	if s, ok := names[n]; ok {
 		return s
@@ -36,7 +36,7 @@ func name[N uint16 | uint32](names map[N]string, n N) string {
 	return "unknown-" + strconv.Itoa(int(n))
 }
 
-// curves has IANA's registry "TLS Supported Groups", and the drafts of Kyber.
+// curves is IANA's registry "TLS Supported Groups", with the drafts of Kyber.
 var curves = map[uint16]string{
 	1: "sect163k1", 2: "sect163r1", 3: "sect163r2", 4: "sect193r1", 5: "sect193r2", 6: "sect233k1", 7: "sect233r1",
 	8: "sect239k1", 9: "sect283k1", 10: "sect283r1", 11: "sect409k1", 12: "sect409r1", 13: "sect571k1", 14: "sect571r1",

@@ -14,55 +14,55 @@ type Row struct {
 	Version         string   `json:"version,omitempty"`
 	Cipher          string   `json:"cipher,omitempty"`
 	Curve           string   `json:"curve,omitempty"`
-	ServerName      string   `json:"server_name,omitempty"` // made of maxServerName bytes at most
+	ServerName      string   `json:"server_name,omitempty"` // from at most maxServerName bytes
 	Resumed         bool     `json:"resumed"`
 	LastAlert       string   `json:"last_alert,omitempty"`
-	NextProtocol    string   `json:"next_protocol,omitempty"` // made of 255 bytes at most
+	NextProtocol    string   `json:"next_protocol,omitempty"` // from at most 255 bytes
 	Established     bool     `json:"established"`
-	History         string   `json:"ssl_history"` // maxHistory bytes at most
+	History         string   `json:"ssl_history"` // at most maxHistory bytes
 	CertChain       []string `json:"cert_chain_fps,omitzero"`
-	ClientCertChain []string `json:"client_cert_chain_fps,omitzero"` // these two are set once there was a certificate
-	SNIMatchesCert  *bool    `json:"sni_matches_cert,omitempty"`     // unset without both a server name and a certificate
+	ClientCertChain []string `json:"client_cert_chain_fps,omitzero"` // both chains are set once a certificate was seen
+	SNIMatchesCert  *bool    `json:"sni_matches_cert,omitempty"`     // nil without a server name or a certificate
 }
 
-// A state is what is known of a connection until it is established. finalize is registered as long
-// as the row has something to log.
+// A state is the state of a connection until it is established. finalize is registered while there
+// is a row to log.
 type state struct {
 	owner protocol.Owner
-	row   Row     // has something to log if its path is set
+	row   Row     // to be logged if its path is set
 	sides [2]side // originator and responder
 
 	started bool   // a record of SSL 3, TLS or DTLS was seen
 	v2      bool   // the server chose SSL 2
 	flipped bool   // the responder is the client
-	version uint16 // that the server chose, 0 as long as it has not
-	junk    uint8  // datagrams that were not DTLS, since the last that was
+	version uint16 // chosen by the server, 0 before
+	junk    uint8  // datagrams since the last one of DTLS
 
-	sessionID string // that the client offers to resume; 255 bytes at most
-	ticket    bool   // the client offers one, and no session ID
+	sessionID string // offered by the client for resumption; at most 255 bytes
+	ticket    bool   // the client offers one and no session ID
 	psk       bool   // the client offers a key of an earlier connection
 	clientKey bool   // the client has sent its half of a new key
-	confirmed bool   // a client has said hello
+	confirmed bool   // a client hello was seen
 }
 
-// stateSize is what a state takes itself, about.
-const stateSize = 1 << 10 // bytes
+// stateSize is what a state takes, without what it refers to.
+const stateSize = 1 << 10 // bytes, about
 
-// A side is what one side has sent.
+// A side is the state of one side.
 type side struct {
 	encrypted bool
 	record    record
-	message   message // at hand, of TLS
-	pieces    pieces  // of a message, of DTLS
+	message   message // current, of TLS
+	pieces    pieces  // of the current message, of DTLS
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { ssl: Info &optional; };
 
-// An account is what the parsers of TLS and of DTLS have in common: how they account for what they
-// keep.
+// An account is common to the parsers of TLS and DTLS: the state of connections, and how much
+// memory it takes.
 type account struct{ owner protocol.Owner }
 
-// state returns the state of c, which it makes if there is none.
+// state returns the state of c, which it creates if necessary.
 func (a account) state(c *conn.Connection) *state {
 	s, created := session.GetOrNew(c)
 	if created {
@@ -71,7 +71,7 @@ func (a account) state(c *conn.Connection) *state {
 	return s
 }
 
-// Held returns how many bytes the state of c takes.
+// Held implements protocol.Parser.
 func (a account) Held(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
@@ -85,8 +85,8 @@ func (a account) Held(c *conn.Connection) int {
 	return n
 }
 
-// Flush drops the parts of messages. What is in the row already stays: it is a few kilobytes at
-// most.
+// Flush implements protocol.Parser. It drops the incomplete messages. The row stays: it has at most
+// a few kilobytes.
 func (a account) Flush(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		for i := range s.sides {
@@ -96,7 +96,7 @@ func (a account) Flush(c *conn.Connection) {
 	}
 }
 
-// begin makes a row if there is none yet.
+// begin creates the row if there is none yet.
 func (s *state) begin(c *conn.Connection, pkt protocol.Packet) {
 	if s.row.Path == "" {
 		s.row.Header = logs.NewHeader("ssl", c, pkt.Time)
@@ -104,14 +104,14 @@ func (s *state) begin(c *conn.Connection, pkt protocol.Packet) {
 	}
 }
 
-// finish logs what is known, and forgets it.
+// finish logs the row and deletes the state.
 func (s *state) finish(c *conn.Connection) {
 	finalize(c)
 	conn.Unregister(c, finalize)
 }
 
-// finalize logs a handshake, which was cut short if finish does not call it. There is nothing to
-// say if there is no row.
+// finalize logs a handshake, which was cut short unless finish calls it. Without a row, there is
+// nothing to log.
 func finalize(c *conn.Connection) bool {
 	s := session.Get(c)
 	if s.row.Path != "" {
@@ -121,8 +121,7 @@ func finalize(c *conn.Connection) bool {
 	return true
 }
 
-// history notes that a side has sent something, as long as there is room: capital letters are the
-// client's.
+// history appends a letter to the history while there is room: a capital one for the client.
 func (s *state) history(c *conn.Connection, client bool, letter byte) {
 	if len(s.row.History) >= maxHistory {
 		return
@@ -137,8 +136,8 @@ func (s *state) history(c *conn.Connection, client bool, letter byte) {
 
 func (s *state) isClient(pkt protocol.Packet) bool { return (pkt.Side == protocol.Orig) != s.flipped }
 
-// beforeTLS13 reports whether the server chose a version in which ChangeCipherSpec means what it
-// says. Of a version that is not known, or not known yet, only TLS 1.3 can send application data.
+// beforeTLS13 reports whether the server chose a version in which ChangeCipherSpec begins
+// encryption. While the version is unknown, application data can only be TLS 1.3's.
 func (s *state) beforeTLS13() bool {
 	return s.version == ssl2 || s.version>>8 == 3 && s.version < tls13
 }

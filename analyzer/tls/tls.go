@@ -1,9 +1,9 @@
-// Package tls follows the handshakes of TLS, SSL and DTLS: the log ssl has a row for each
+// Package tls follows the handshakes of TLS, SSL and DTLS. The log ssl has a row for each
 // connection.
 //
-// The files: tls.go has the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go
-// has what is known of a connection and its row, handshake.go the messages, certs.go the
-// certificates; names.go and ciphers.go have names.
+// tls.go reads the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go has the
+// state of a connection and its row; handshake.go reads messages and certs.go certificates;
+// names.go and ciphers.go name numbers.
 package tls
 
 import (
@@ -17,7 +17,7 @@ const (
 	recordHeader = 5             // bytes
 	maxRecord    = 1<<14 + 2<<10 // bytes of a record's body: RFC 5246, section 6.2.3
 	maxAlerts    = 10            // in one record; Zeek's SSL::max_alerts_per_record
-	maxShort     = 2 * maxAlerts // bytes of a record that is no handshake's that matter
+	maxShort     = 2 * maxAlerts // bytes that are read of a record other than a handshake's
 )
 
 // Content types of records.
@@ -41,12 +41,12 @@ func (p *Parser) Name() string { return "ssl" }
 // Transport returns conn.TCP.
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports has where Zeek expects TLS.
+// Ports returns the ports where Zeek expects TLS.
 func (p *Parser) Ports() []uint16 {
 	return []uint16{443, 563, 585, 614, 636, 989, 990, 992, 993, 995, 5223}
 }
 
-// Match wants the hello of either side, since a capture may have one side only.
+// Match wants the hello of either side, since a capture may have only one.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	a, b := match(orig), match(resp)
 	if a == protocol.Yes || b == protocol.Yes {
@@ -66,8 +66,7 @@ func match(data []byte) protocol.Verdict {
 	return v
 }
 
-// matchHello judges whether data begins with a hello of the given kind, however short the records
-// are that it is cut into.
+// matchHello tells whether data begins with a hello of the given kind, in records of any length.
 func matchHello(data []byte, kind byte) protocol.Verdict {
 	var hello [messageHeader + 2]byte
 	for have := 0; have < len(hello); {
@@ -93,8 +92,7 @@ func matchHello(data []byte, kind byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// Data takes what it can of records as it comes. Headers, and bodies that are short, it wants
-// whole.
+// Data takes records in any pieces, but headers and the bodies of short records whole.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	s := p.state(c)
 	for taken := 0; ; {
@@ -110,34 +108,34 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 	}
 }
 
-// Gap gives up, as Zeek does: where the next record begins is lost.
+// Gap gives up, as Zeek does: nothing tells where the next record begins.
 func (p *Parser) Gap(c *conn.Connection, _ protocol.Packet, _ int) protocol.Next {
 	p.state(c).finish(c)
 	return protocol.Stop
 }
 
-// End has nothing to do: the other side may still send an alert.
+// End does nothing: the other side may still send an alert.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// What becomes of the body of a record.
+// A treatment is what happens to the body of a record.
 type treatment uint8
 
 const (
-	read   treatment = iota // it is a part of handshake messages
-	peek                    // its first bytes mean something
-	skip                    // nothing any more
-	opaque                  // it is encrypted: it means something that it was sent
+	read   treatment = iota // it contains handshake messages
+	peek                    // its first bytes are read
+	skip                    // it is ignored
+	opaque                  // it is encrypted; only that it was sent matters
 )
 
-// A record is the record at hand of one side.
+// A record is the current record of one side.
 type record struct {
 	kind byte
 	treatment
-	left int // bytes of the body that are still to come
+	left int // bytes of the body still to come
 }
 
-// step takes a part of a record. It takes nothing if there is too little. When the connection is
-// established, or when this is not TLS, Next is not More.
+// step handles a part of a record, and takes nothing if that is too short. Next is not More once
+// the connection is established, or if this is not TLS.
 func (s *state) step(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	r := &s.sides[pkt.Side].record
 	switch {
@@ -160,7 +158,7 @@ func (s *state) header(pkt protocol.Packet, r *record, data []byte) protocol.Nex
 	s.started = true
 	switch {
 	case s.sides[pkt.Side].encrypted,
-		r.kind == applicationData && !s.beforeTLS13(): // TLS 1.3 does not say when encryption begins
+		r.kind == applicationData && !s.beforeTLS13(): // TLS 1.3 does not announce encryption
 		r.treatment = opaque
 	case r.kind == handshake:
 		r.treatment = read
@@ -172,7 +170,7 @@ func (s *state) header(pkt protocol.Packet, r *record, data []byte) protocol.Nex
 	return protocol.More
 }
 
-// body takes a part of the body of a record.
+// body handles a part of the body of a record.
 func (s *state) body(c *conn.Connection, pkt protocol.Packet, r *record, data []byte) (int, protocol.Next) {
 	switch r.treatment {
 	case read:
@@ -208,7 +206,7 @@ func (s *state) ciphertext(pkt protocol.Packet) protocol.Next {
 	return protocol.Stop
 }
 
-// short takes the first bytes of a record in the clear that is no handshake's.
+// short handles the first bytes of a record in the clear that is not a handshake's.
 func (s *state) short(c *conn.Connection, pkt protocol.Packet, kind byte, body []byte, more bool) {
 	client := s.isClient(pkt)
 	s.begin(c, pkt)
@@ -218,7 +216,7 @@ func (s *state) short(c *conn.Connection, pkt protocol.Packet, kind byte, body [
 		if client && s.ticket && !s.clientKey {
 			s.row.Resumed = true
 		}
-		if !isTLS13(s.version) { // which sends it for the looks only
+		if !isTLS13(s.version) { // which sends it only for middleboxes
 			s.sides[pkt.Side].encrypted = true
 		}
 	case alert:

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Old clients say hello in SSL 2, whatever version they can do. A server that can do SSL 3 or TLS
-// answers in that.
+// Old clients say hello in SSL 2, whatever versions they support. A server that supports SSL 3 or
+// TLS answers in that.
 
 // Types of SSL 2 messages.
 const (
@@ -33,10 +33,10 @@ func readV2Hello(body cryptobyte.String) (h v2Hello, ok bool) {
 	return h, ok
 }
 
-// v2Record returns the end of the record that data begins with, which has a two-byte header.
+// v2Record returns the end of the record at the beginning of data, which has a two-byte header.
 func v2Record(data []byte) int { return 2 + int(binary.BigEndian.Uint16(data)&0x7fff) }
 
-// matchV2 judges whether data begins with a client's hello. It is strict, since there is no magic
+// matchV2 tells whether data begins with a client's hello. It is strict, since there is no magic
 // number.
 func matchV2(data []byte) protocol.Verdict {
 	if len(data) > 0 && data[0]&0x80 == 0 || len(data) > 2 && data[2] != v2ClientHello ||
@@ -60,7 +60,7 @@ func matchV2(data []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// recordV2 takes a record of SSL 2, which has a message each until it encrypts.
+// recordV2 handles a record of SSL 2, which is one message until encryption begins.
 func (s *state) recordV2(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 	end := v2Record(data)
 	if data[0]&0x80 == 0 || end < recordHeader {
@@ -87,7 +87,7 @@ func (s *state) recordV2(c *conn.Connection, pkt protocol.Packet, data []byte) (
 		}
 		s.v2 = true
 		s.begin(c, pkt)
-		var cipher uint32 // the first of those that are left to choose from; Zeek takes 0 if there is none
+		var cipher uint32 // the first one that the server offers; as in Zeek, 0 without one
 		if body.ReadUint16(&cert) && body.ReadUint16(&specs) && body.ReadUint16(&id) && body.Skip(int(cert)) && specs >= 3 {
 			body.ReadUint24(&cipher)
 		}
