@@ -38,12 +38,19 @@ func (t *Table) ignore(f *flow) {
 	t.leave(f, t.current)
 }
 
-// conclude gives up what f waits for, bytes that an ACK alone knows of and more to find a parser by.
-func (t *Table) conclude(f *flow) {
-	t.settle(f, f.tcp.Conclude(t.sink(f)))
-	outer := t.enter(f)
-	f.session.Decide(t.parsers, &f.Connection)
-	t.leave(f, outer)
+// contain calls a hook of f, or what may call one. If it panics, that is reported, and f goes on
+// without parsers.
+func (t *Table) contain(f *flow, call func()) {
+	outer := t.current
+	t.current = f
+	defer func() {
+		t.current = outer
+		if panicked := recover(); panicked != nil {
+			t.ignore(f)
+			t.Panicked(&f.Connection, panicked)
+		}
+	}()
+	call()
 }
 
 // Confirm implements protocol.Owner.

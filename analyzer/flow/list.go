@@ -6,9 +6,6 @@ type list struct {
 	len         int
 }
 
-// A node is the place of a flow in a list.
-type node struct{ prev, next *flow }
-
 // push adds f to the end. at returns the node of a flow that the list uses.
 func (l *list) push(f *flow, at func(*flow) *node) {
 	at(f).prev = l.last

@@ -2,34 +2,6 @@ package flow
 
 import "example.com/conn"
 
-// A rank is what a connection is worth when the table is full. Whatever an attacker can make many
-// of for a packet or two each is worth less than what took two hosts some packets to bring about.
-type rank uint8
-
-const (
-	noRank      rank = iota
-	unanswered       // TCP that nothing has answered: an attempt
-	ended            // TCP that is over, kept for late packets
-	oneSided         // UDP, ICMP and the like, and TCP without a handshake, of which one side was seen
-	answered         // the same, of which both were
-	newQuiet         // TCP with a handshake, but no protocol was found in it
-	quiet            // the same, from before those in newQuiet
-	newSpeaking      // TCP with a handshake, and a protocol was found in it
-	speaking         // the same, from before those in newSpeaking
-	numRanks
-)
-
-// newcomer returns the rank in which connections that deserve r begin.
-func (r rank) newcomer() rank {
-	switch r {
-	case quiet:
-		return newQuiet
-	case speaking:
-		return newSpeaking
-	}
-	return r
-}
-
 // evictions lists the ranks in the order in which they go, and whether the oldest connection of a
 // rank goes first.
 //

@@ -6,23 +6,6 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// flip exchanges originator and responder, of whom nothing but the first packet was seen.
-func (f *flow) flip() {
-	f.tcp.Flip()
-	f.exchange()
-}
-
-// exchange is flip for what f itself has of the two.
-func (f *flow) exchange() {
-	f.ID.Orig, f.ID.Resp = f.ID.Resp, f.ID.Orig
-	f.packets[0], f.packets[1] = f.packets[1], f.packets[0]
-	f.bytes[0], f.bytes[1] = f.bytes[1], f.bytes[0]
-	f.ipBytes[0], f.ipBytes[1] = f.ipBytes[1], f.ipBytes[0]
-	if f.rare != nil {
-		f.rare.corrupt[0], f.rare.corrupt[1] = f.rare.corrupt[1], f.rare.corrupt[0]
-	}
-}
-
 // connState returns Zeek's conn_state.
 func (f *flow) connState() string {
 	orig, resp := f.tcp.History.HasData(tcp.Orig), f.tcp.History.HasData(tcp.Resp)

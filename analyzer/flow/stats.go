@@ -42,12 +42,6 @@ func (s *Stats) Add(o *Stats, n int) {
 // Active returns how many connections of a transport have begun and not ended.
 func (s *Stats) Active(t Transport) int { return s.Begun[t] - s.Ended[t] }
 
-// Len returns how many connections there are.
-func (t *Table) Len() int { return len(t.flows) + t.displaced }
-
-// Held returns how many bytes are held for all connections, besides the connections themselves.
-func (t *Table) Held() int { return t.ledger.total }
-
 // A Transport is one of the kinds of connections that [Stats] tells apart.
 type Transport uint8
 

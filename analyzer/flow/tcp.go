@@ -2,13 +2,10 @@ package flow
 
 import (
 	"net/netip"
-	"time"
 
 	"example.com/conn"
 	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/packet"
-	"example.com/conn/analyzer/protocol"
-	"example.com/conn/analyzer/session"
 	"example.com/conn/analyzer/tcp"
 )
 
@@ -87,16 +84,6 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 	t.limit(f)
 }
 
-// settle does what an outcome says of the end of f.
-func (t *Table) settle(f *flow, outcome tcp.Outcome) {
-	switch outcome {
-	case tcp.Closed:
-		t.timers.start(f, closeTimer, t.now)
-	case tcp.Reopened:
-		t.timers.start(f, longTimer, t.now)
-	}
-}
-
 // displace makes room for another connection between the endpoints of f, whose key is k. Both SYNs
 // of that may be forged: an established connection is kept, for it may go on, and returned.
 func (t *Table) displace(f *flow, k identity.Key) *flow {
@@ -119,31 +106,3 @@ func (t *Table) displace(f *flow, k identity.Key) *flow {
 	t.displaced++
 	return f
 }
-
-// A sink is the way from a TCP connection to its session and to weird.log.
-type sink struct {
-	table *Table
-	flow  *flow
-}
-
-// sink returns the sink of f, which is good until it is called for another flow.
-func (t *Table) sink(f *flow) *sink {
-	t.toSession = sink{t, f}
-	return &t.toSession
-}
-
-func (s *sink) Data(side tcp.Side, at time.Time, data []byte) {
-	s.table.feed(s.flow, session.Event{Side: protocol.Side(side), Time: at, Data: data})
-}
-
-func (s *sink) Gap(side tcp.Side, at time.Time, n int64) {
-	s.table.feed(s.flow, session.Event{Side: protocol.Side(side), Time: at, Gap: n})
-}
-
-func (s *sink) EOF(side tcp.Side, at time.Time) {
-	s.table.feed(s.flow, session.Event{Side: protocol.Side(side), Time: at})
-}
-
-func (s *sink) Weird(name, addl, source string) { s.table.weird(s.flow, name, addl, source) }
-
-func (s *sink) Flip() { s.flow.exchange() }

@@ -2,18 +2,6 @@ package flow
 
 import "time"
 
-// A timer is one of the timeouts that a connection may wait for.
-type timer uint8
-
-const (
-	noTimer      timer = iota
-	attemptTimer       // TCP whose SYN nothing has answered: Config.AttemptTimeout
-	briefTimer         // UDP, ICMP and TCP handshakes: Config.UDPTimeout
-	longTimer          // TCP that is established or partial: Config.TCPTimeout
-	closeTimer         // TCP that is over, kept for late packets: Config.CloseTimeout
-	numTimers
-)
-
 // timers tell which connections time out. Each connection of a table waits for one timer. As all
 // that wait for the same timer have the same timeout, a queue in the order in which they began to
 // wait is enough: the first is the next to go.

@@ -10,7 +10,6 @@ import (
 	"example.com/conn"
 	"example.com/conn/analyzer/identity"
 	"example.com/conn/analyzer/packet"
-	"example.com/conn/analyzer/protocol"
 	"example.com/conn/analyzer/session"
 	"example.com/conn/analyzer/tcp"
 )
@@ -50,25 +49,41 @@ func (t *Table) Packet(p *packet.Packet) {
 	}
 }
 
-// badHeader notes that the transport's header, which takes at least size bytes, cannot be read.
-func (t *Table) badHeader(p *packet.Packet, size int) {
-	t.Stats.DecodeErrors++
-	name := "internally_truncated_header"
-	switch {
-	case p.Length < size:
-		name = "truncated_header"
-	case p.Proto == conn.TCP && len(p.Payload) >= size && tcp.DataOffset(p.Payload) < size:
-		name = "bad_TCP_header_len"
-	case p.Proto == conn.UDP && len(p.Payload) >= size:
-		name = "UDP_datagram_length_mismatch"
+// Advance removes the connections whose time is over at now, by a clock that never goes back; an
+// earlier time changes nothing. A clock.Clock makes such a time of timestamps that may be wrong.
+func (t *Table) Advance(now time.Time) {
+	if !now.After(t.now) {
+		return
 	}
-	t.packetWeird(p, name)
+	t.now = now
+	for f := t.timers.due(now); f != nil; f = t.timers.due(now) {
+		t.remove(f, Timeout)
+	}
 }
 
-// count counts a packet of f.
-func (f *flow) count(p *packet.Packet, side protocol.Side) {
-	f.packets[side]++
-	f.ipBytes[side] += uint64(p.IPLength)
+// Resume makes t consistent again after Packet has panicked. The connection that the packet was of
+// goes on without parsers, for what was held of its bytes may not be what t takes it for.
+func (t *Table) Resume() {
+	t.ending, t.current = notRemoved, nil
+	f := t.following
+	if f == nil {
+		return
+	}
+	t.ignore(f)
+	f.tcp.Drop()
+	t.ledger.set(f, f.holds())
+	if f.timer == noTimer { // the packet was its first
+		t.timers.start(f, briefTimer, t.now)
+	}
+	t.ranks.update(f)
+}
+
+// Close removes all connections, those that time out first before the others.
+func (t *Table) Close() {
+	for f := t.timers.idlest(); f != nil; f = t.timers.idlest() {
+		t.remove(f, EndOfCapture)
+	}
+	t.warnOfOffloading()
 }
 
 func (t *Table) udpPacket(p *packet.Packet) {

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"fmt"
-	"time"
 
 	"example.com/conn"
 	"example.com/conn/analyzer/checksum"
@@ -32,6 +31,21 @@ func (t *Table) believes(p *packet.Packet) bool {
 	return checksum.ValidWithPseudoHeader(p.Src, p.Dst, p.Proto, data)
 }
 
+// badHeader notes that the transport's header, which takes at least size bytes, cannot be read.
+func (t *Table) badHeader(p *packet.Packet, size int) {
+	t.Stats.DecodeErrors++
+	name := "internally_truncated_header"
+	switch {
+	case p.Length < size:
+		name = "truncated_header"
+	case p.Proto == conn.TCP && len(p.Payload) >= size && tcp.DataOffset(p.Payload) < size:
+		name = "bad_TCP_header_len"
+	case p.Proto == conn.UDP && len(p.Payload) >= size:
+		name = "UDP_datagram_length_mismatch"
+	}
+	t.packetWeird(p, name)
+}
+
 // corrupt notes that a packet of f has a wrong checksum: the host did not take it, so nothing else
 // comes of it.
 func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
@@ -45,20 +59,6 @@ func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 		t.ranks.update(f)
 	}
 }
-
-// offloading notices captures of a host that leaves checksums to its network card, as Zeek's
-// find-checksum-offloading does: by the share of packets whose checksum is wrong, ten seconds after
-// the first packet and at the end.
-type offloading struct {
-	packets, tcp, udp int // of the latter, those with a wrong checksum
-	next              time.Time
-	done              bool
-}
-
-const (
-	offloadingInterval = 10 * time.Second
-	offloadingPackets  = 20 // that are needed for a judgment before the end
-)
 
 func (t *Table) checkOffloading() {
 	o := &t.offload
