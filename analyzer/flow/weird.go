@@ -37,7 +37,7 @@ func (t *Table) weird(f *flow, name, addl, source string) {
 	}
 	r := f.more()
 	r.weirds = append(r.weirds, name)
-	f.tcp.Weird()
+	f.tcp.NoteWeird()
 	if t.weirds.Allow(name, t.now) {
 		at := t.at
 		switch {

@@ -330,6 +330,9 @@ func TestForgedSegments(t *testing.T) {
 			> A 101 500 more          | >more reopened
 			> A 105 500 on            | >on
 		`,
+		"a byte without ACK": greeting + `
+			> - 106 - x               | data_without_ACK
+		` + goesOn,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}
@@ -726,6 +729,24 @@ func TestWindow(t *testing.T) {
 			> A 106 120501
 			< A 501 206               | segment_outside_window
 			> A 106 120501 again      | >again
+		`,
+		"last byte that an ACK beyond the window confirms": greeting + `
+			> A 106 10000511          | ack_outside_window
+			< A 10066048 106 x        | segment_outside_window
+			< A 10066047 106 x        |
+		`,
+		"first byte that an ACK beyond the window confirms": greeting + `
+			> A 106 10000511          | ack_outside_window
+			< A 9934974 106 x         | segment_outside_window
+			< A 9934975 106 x         |
+		`,
+		"old segment again": handshake + `
+			> A 101 501 hello         | >hello
+			< A 501 106 x*60000       | <x*60000
+			> A 106 60501             |
+			< A 60501 106 x*60000     | <x*60000
+			> A 106 120501            |
+			< A 501 106               |
 		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })

@@ -1,34 +1,6 @@
 package tcp
 
-import (
-	"bytes"
-	"time"
-)
-
-// A claim is a segment that acknowledges what the other side was not seen to send. Either that was
-// not captured: then the other side goes on from there, and acknowledges the segment. Or no host
-// takes it: RFC 9293, 3.10.7.4.
-type claim struct {
-	seq  int64
-	data []byte
-	fin  bool
-	ack  int64 // what it acknowledges
-	time time.Time
-}
-
-// end is one past the highest number of x.
-func (x *claim) end() int64 {
-	n := x.seq + int64(len(x.data))
-	if x.fin {
-		n++
-	}
-	return n
-}
-
-const (
-	claimCost = 96   // bytes that a claim takes besides its data
-	maxClaims = 1024 // of a side; each segment looks at them all, which takes a microsecond
-)
+import "bytes"
 
 // claim keeps a copy of x until settle.
 func (c *Conn) claim(side Side, x claim) {

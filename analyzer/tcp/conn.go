@@ -29,6 +29,40 @@ type Sink interface {
 	Flip()
 }
 
+// An Outcome is what a segment means for the owner of a connection: the table that knows it by its
+// addresses and ports.
+type Outcome uint8
+
+const (
+	// GoesOn means that nothing changed for the owner.
+	GoesOn Outcome = iota
+
+	// Closed means that the connection has come to its end. The owner keeps it for a while, for
+	// late segments.
+	Closed
+
+	// Reopened means that what was taken for the end of the connection was forged: it goes on.
+	Reopened
+
+	// Doubted means that the segment has a SYN which no host would believe. The connection is as it
+	// was. The owner keeps what it needs to follow the segment later; see [Conn.Doubted].
+	Doubted
+
+	// Competes means that the segment is another SYN-ACK than the first, and was not followed: it
+	// may come to be believed when the client acknowledges it.
+	Competes
+
+	// Answers means that the segment is the SYN-ACK of the SYN that was doubted last, and was not
+	// followed: the two begin another connection. The owner makes room for one, and follows first
+	// the SYN and then this segment as parts of it. The old connection may still go on, as both may
+	// be forged: see [Conn.Continues].
+	Answers
+
+	// Begins means that this connection is over, and the segment, which was not followed, begins
+	// another.
+	Begins
+)
+
 // source is that of most weirds.
 const source = "TCP"
 
@@ -40,25 +74,12 @@ type Conn struct {
 	Last    time.Time // of the latest segment that counts for the duration
 	History History
 
-	half    [2]half
-	rare    *rare   // nil for most; reading it goes through methods that take nil
-	outcome Outcome // of the call that runs
-	ended   bool    // has come to its end; see end and revive
-	ignored bool    // see Ignore
-	weirded bool    // something weird was noted, here or by the owner
-}
-
-// rare is the part of a Conn that few need: it would double the size of all.
-type rare struct {
-	missed   int64      // bytes in gaps
-	beyond   [2]int64   // of each side's stream, what an ACK beyond the window said; see Conn.goesOn
-	foretold [2]int64   // the ends of gaps in them; see Conn.foretell
-	gapAt    [2]int16   // where in the history foretell recorded one, counted from 1; 0 if it did not
-	claims   [2][]claim // of each side, at most maxClaims
-	deferral deferral
-	rivals   []rival // of the responder's SYN-ACK, at most maxRivals
-	doubted  Header  // the latest SYN that was not believed; nil if there is none
-	doubter  Side    // the side that would have sent it
+	half      [2]half
+	rare      *rare   // nil for most; reading it goes through methods that take nil
+	outcome   Outcome // of the call that runs
+	ended     bool    // has come to its end; see end and revive
+	ignored   bool    // see Ignore
+	weirdSeen bool    // something weird was noted, here or by the owner
 }
 
 // more returns the rare part of c, for writing.
@@ -67,23 +88,6 @@ func (c *Conn) more() *rare {
 		c.rare = new(rare)
 	}
 	return c.rare
-}
-
-// waits reports whether segments are deferred.
-func (r *rare) waits() bool { return r != nil && len(r.deferral.queue) > 0 }
-
-// waitsOf reports whether segments of a side are deferred.
-func (r *rare) waitsOf(side Side) bool { return r.waits() && r.deferral.from == side }
-
-// contested reports whether there is more than one SYN-ACK to choose from.
-func (r *rare) contested() bool { return r != nil && len(r.rivals) > 0 }
-
-// claimed returns the claims of a side.
-func (r *rare) claimed(side Side) []claim {
-	if r == nil {
-		return nil
-	}
-	return r.claims[side]
 }
 
 // ends returns the half of a side and that of the other.
@@ -141,7 +145,7 @@ func (c *Conn) weird(sink Sink, name string) { c.weirdOf(sink, name, "", source)
 
 func (c *Conn) weirdOf(sink Sink, name, addl, source string) {
 	sink.Weird(name, addl, source)
-	c.weirded = true
+	c.weirdSeen = true
 }
 
 // abortedAttempt matches the history of an originator that reset its own attempt before anything

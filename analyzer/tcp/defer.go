@@ -11,41 +11,6 @@ import (
 // exists are deferred as a whole; afterwards, data that acknowledges what was not captured yet
 // waits as a claim.
 
-// A deferred segment waits for the SYN or the ACK that it was sent after.
-type deferred struct {
-	time    time.Time
-	segment []byte // header and payload, as captured
-	length  int    // of the payload on the wire
-}
-
-func (x *deferred) header() Header { return Header(x.segment) } // with the payload behind it
-
-// first returns the number of the first byte of data.
-func (x *deferred) first() uint32 {
-	n := x.header().Seq()
-	if x.header().SYN() {
-		n++
-	}
-	return n
-}
-
-// A deferral lists the deferred segments of one side, in the order of the capture. While one side
-// waits, the other has sent nothing that could have it wait too: only one side is deferred at a
-// time.
-type deferral struct {
-	from     Side
-	over     bool       // the other direction is taken as missing: nothing is deferred any more
-	queue    []deferred // at most maxDeferred, for at most maxDeferral
-	size     int        // what queue takes
-	replayed time.Time  // of the deferred segment that is followed right now; zero if none is
-}
-
-const (
-	deferredCost = 64          // bytes that a deferred segment takes besides its own
-	maxDeferred  = 1024        // segments; a queue of full ones exceeds most bounds of bytes before that
-	maxDeferral  = time.Minute // as long as a handshake is waited for
-)
-
 // settled reports whether the handshake leaves nothing open, as is the case for nearly every
 // segment.
 func (c *Conn) settled() bool {
@@ -163,23 +128,4 @@ func (c *Conn) Replayed() time.Time {
 		return time.Time{}
 	}
 	return c.rare.deferral.replayed
-}
-
-// drop drops the deferred segments of the responder that begin at seq.
-func (d *deferral) drop(seq uint32) {
-	rest := d.queue[:0]
-	for _, x := range d.queue {
-		if d.from == Resp && x.first() == seq {
-			d.size -= cap(x.segment) + deferredCost
-			continue
-		}
-		rest = append(rest, x)
-	}
-	clear(d.queue[len(rest):])
-	d.queue = rest
-}
-
-// beginsAt reports whether a deferred segment of the responder begins at seq.
-func (d *deferral) beginsAt(seq uint32) bool {
-	return d.from == Resp && slices.ContainsFunc(d.queue, func(x deferred) bool { return x.first() == seq })
 }

@@ -38,6 +38,18 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 	}
 }
 
+// SkipGap gives up the bytes before the first pending ones of a side, since too much waits for them.
+// There must be pending ones.
+func (c *Conn) SkipGap(side Side, at time.Time, sink Sink) {
+	e := &c.half[side]
+	name := "excessive_data_without_further_acks"
+	if e.una <= 1 {
+		name = "above_hole_data_without_any_acks"
+	}
+	c.weird(sink, name)
+	c.gap(side, at, e.queue.pending[0].seq, sink)
+}
+
 // deliver passes on the pending bytes that are next.
 func (c *Conn) deliver(side Side, at time.Time, sink Sink) {
 	q := &c.half[side].queue

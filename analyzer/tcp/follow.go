@@ -247,7 +247,7 @@ func (c *Conn) outsideWindow(s *segment, seq int64, sink Sink) {
 func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int64, ok bool) {
 	e, peer := c.ends(s.side)
 	if peer.state == inactive {
-		if !s.SYN() && !s.FIN() && !s.RST() && !c.weirded &&
+		if !s.SYN() && !s.FIN() && !s.RST() && !c.weirdSeen &&
 			(e.state == synSent || e.state == synAckSent || e.state == established) {
 			c.weirdOf(sink, "possible_split_routing", "", "")
 		}

@@ -12,20 +12,20 @@ const minHeader = 20
 
 // Parse splits a segment into header and payload. It is not ok if the header is not there as a
 // whole, or says that it is shorter than a header can be.
-func Parse(segment []byte) (h Header, payload []byte, ok bool) {
-	if len(segment) < minHeader {
+func Parse(data []byte) (h Header, payload []byte, ok bool) {
+	if len(data) < minHeader {
 		return nil, nil, false
 	}
-	n := DataOffset(segment)
-	if n < minHeader || n > len(segment) {
+	n := DataOffset(data)
+	if n < minHeader || n > len(data) {
 		return nil, nil, false
 	}
-	return segment[:n], segment[n:], true
+	return data[:n], data[n:], true
 }
 
 // DataOffset returns where the payload of a segment begins, as the header says, of which at least
 // 20 bytes must be there. Less than 20 is a lie.
-func DataOffset(segment []byte) int { return int(segment[12]>>4) * 4 }
+func DataOffset(data []byte) int { return int(data[12]>>4) * 4 }
 
 func (h Header) SrcPort() uint16 { return binary.BigEndian.Uint16(h) }
 func (h Header) DstPort() uint16 { return binary.BigEndian.Uint16(h[2:]) }

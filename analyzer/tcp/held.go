@@ -1,7 +1,5 @@
 package tcp
 
-import "time"
-
 // What a connection keeps of segments waits for others: bytes for those before them, claims for the
 // other side to bear them out, deferred segments for the handshake. The owner counts it, and has the
 // connection give it up.
@@ -20,18 +18,6 @@ func (c *Conn) Held(side Side) int {
 
 // Pending reports whether bytes of a side wait for those before them.
 func (c *Conn) Pending(side Side) bool { return len(c.half[side].queue.pending) > 0 }
-
-// SkipGap gives up the bytes before the first pending ones of a side, since too much waits for them.
-// There must be pending ones.
-func (c *Conn) SkipGap(side Side, at time.Time, sink Sink) {
-	e := &c.half[side]
-	name := "excessive_data_without_further_acks"
-	if e.una <= 1 {
-		name = "above_hole_data_without_any_acks"
-	}
-	c.weird(sink, name)
-	c.gap(side, at, e.queue.pending[0].seq, sink)
-}
 
 // Release follows the deferred segments, whatever they wait for.
 func (c *Conn) Release(sink Sink) Outcome {

@@ -161,6 +161,30 @@ func TestOrder(t *testing.T) {
 			> A 101 501 hello
 			= S1 ShADT 5/0
 		`,
+		"replies before the request, whose SYN was lost": `
+			< SA 500 101              |
+			< A 501 106 reply         |
+			> A 101 501 hello         | >hello <reply
+			= S1 hDd 5/5
+		`,
+		"replies before a FIN, whose SYN was lost": `
+			< SA 500 101              |
+			< A 501 106 reply         |
+			> FA 101 501              | possible_split_routing <reply >.
+			= S2 hdF 0/5
+		`,
+		"replies before a RST, whose SYN was lost": `
+			< SA 500 101              |
+			< A 501 106 reply         |
+			> R 101                   | <reply closed
+			= RSTO hRd 5/5
+		`,
+		"replies before the request without ACK, whose SYN was lost": `
+			< SA 500 101              |
+			< A 501 106 reply         |
+			> - 101 - hello           | possible_split_routing <reply >hello
+			= OTH hdD 5/5
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}

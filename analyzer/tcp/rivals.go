@@ -2,17 +2,6 @@ package tcp
 
 import "slices"
 
-// A rival is a SYN-ACK with another sequence number than the first one. One of the two is forged or
-// out of date, and the client's ACK tells which.
-type rival struct {
-	iss    uint32
-	window window
-}
-
-// maxRivals bounds the SYN-ACKs besides the first. Anybody can send 2^32 of them; the true one is
-// followed if it is among the first nine.
-const maxRivals = 8
-
 // compete notes a SYN-ACK for choose, and does nothing else with it.
 func (c *Conn) compete(s *segment, sink Sink) {
 	c.weird(sink, "SYN_seq_jump")

@@ -5,40 +5,6 @@ import (
 	"time"
 )
 
-// An Outcome is what a segment means for the owner of a connection: the table that knows it by its
-// addresses and ports.
-type Outcome uint8
-
-const (
-	// GoesOn means that nothing changed for the owner.
-	GoesOn Outcome = iota
-
-	// Closed means that the connection has come to its end. The owner keeps it for a while, for
-	// late segments.
-	Closed
-
-	// Reopened means that what was taken for the end of the connection was forged: it goes on.
-	Reopened
-
-	// Doubted means that the segment has a SYN which no host would believe. The connection is as it
-	// was. The owner keeps what it needs to follow the segment later; see [Conn.Doubted].
-	Doubted
-
-	// Competes means that the segment is another SYN-ACK than the first, and was not followed: it
-	// may come to be believed when the client acknowledges it.
-	Competes
-
-	// Answers means that the segment is the SYN-ACK of the SYN that was doubted last, and was not
-	// followed: the two begin another connection. The owner makes room for one, and follows first
-	// the SYN and then this segment as parts of it. The old connection may still go on, as both may
-	// be forged: see [Conn.Continues].
-	Answers
-
-	// Begins means that this connection is over, and the segment, which was not followed, begins
-	// another.
-	Begins
-)
-
 // Segment follows a segment of a side: a header, what was captured of its payload, and the length
 // of the payload on the wire. It keeps neither, and tells sink what comes of them.
 //
@@ -140,6 +106,6 @@ func (c *Conn) Missed() int64 {
 	return c.rare.missed
 }
 
-// Weird notes that the owner found something weird in the connection. Some of what is weird matters
+// NoteWeird notes that the owner found something weird in the connection. Some of what is weird matters
 // only where nothing else is.
-func (c *Conn) Weird() { c.weirded = true }
+func (c *Conn) NoteWeird() { c.weirdSeen = true }

@@ -173,7 +173,7 @@ func TestContinues(t *testing.T) {
 func TestWeirdOfOwner(t *testing.T) {
 	play(t, "> S 100\n> A 101 501 \nend | possible_split_routing")
 	p := play(t, "> S 100\n> A 101 501 \n")
-	p.conn.Weird()
+	p.conn.NoteWeird()
 	assert.Empty(t, p.step(t, "end"))
 }
 

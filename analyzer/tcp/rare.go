@@ -1,0 +1,127 @@
+package tcp
+
+import (
+	"slices"
+	"time"
+)
+
+// rare is the part of a Conn that few need. In place it would add two thirds to the size of all: a
+// flood of a million SYNs would take 200 MB more.
+type rare struct {
+	missed   int64      // bytes in gaps
+	beyond   [2]int64   // of each side's stream, what an ACK beyond the window said; see Conn.goesOn
+	foretold [2]int64   // the ends of gaps in them; see Conn.foretell
+	gapAt    [2]int16   // where in the history foretell recorded one, counted from 1; 0 if it did not
+	claims   [2][]claim // of each side, at most maxClaims
+	deferral deferral
+	rivals   []rival // of the responder's SYN-ACK, at most maxRivals
+	doubted  Header  // the latest SYN that was not believed; nil if there is none
+	doubter  Side    // the side that would have sent it
+}
+
+// waits reports whether segments are deferred.
+func (r *rare) waits() bool { return r != nil && len(r.deferral.queue) > 0 }
+
+// waitsOf reports whether segments of a side are deferred.
+func (r *rare) waitsOf(side Side) bool { return r.waits() && r.deferral.from == side }
+
+// contested reports whether there is more than one SYN-ACK to choose from.
+func (r *rare) contested() bool { return r != nil && len(r.rivals) > 0 }
+
+// claimed returns the claims of a side.
+func (r *rare) claimed(side Side) []claim {
+	if r == nil {
+		return nil
+	}
+	return r.claims[side]
+}
+
+// A claim is a segment that acknowledges what the other side was not seen to send. Either that was
+// not captured: then the other side goes on from there, and acknowledges the segment. Or no host
+// takes it: RFC 9293, 3.10.7.4.
+type claim struct {
+	seq  int64
+	data []byte
+	fin  bool
+	ack  int64 // what it acknowledges
+	time time.Time
+}
+
+// end is one past the highest number of x.
+func (x *claim) end() int64 {
+	n := x.seq + int64(len(x.data))
+	if x.fin {
+		n++
+	}
+	return n
+}
+
+const (
+	claimCost = 96   // bytes that a claim takes besides its data
+	maxClaims = 1024 // of a side; each segment looks at them all, which takes a microsecond
+)
+
+// A deferred segment waits for the SYN or the ACK that it was sent after.
+type deferred struct {
+	time    time.Time
+	segment []byte // header and payload, as captured
+	length  int    // of the payload on the wire
+}
+
+func (x *deferred) header() Header { return Header(x.segment) } // with the payload behind it
+
+// first returns the number of the first byte of data.
+func (x *deferred) first() uint32 {
+	n := x.header().Seq()
+	if x.header().SYN() {
+		n++
+	}
+	return n
+}
+
+// A deferral lists the deferred segments of one side, in the order of the capture. While one side
+// waits, the other has sent nothing that could have it wait too: only one side is deferred at a
+// time.
+type deferral struct {
+	from     Side
+	over     bool       // the other direction is taken as missing: nothing is deferred any more
+	queue    []deferred // at most maxDeferred, for at most maxDeferral
+	size     int        // what queue takes
+	replayed time.Time  // of the deferred segment that is followed right now; zero if none is
+}
+
+const (
+	deferredCost = 64          // bytes that a deferred segment takes besides its own
+	maxDeferred  = 1024        // segments; a queue of full ones exceeds most bounds of bytes before that
+	maxDeferral  = time.Minute // as long as a handshake is waited for
+)
+
+// drop drops the deferred segments of the responder that begin at seq.
+func (d *deferral) drop(seq uint32) {
+	rest := d.queue[:0]
+	for _, x := range d.queue {
+		if d.from == Resp && x.first() == seq {
+			d.size -= cap(x.segment) + deferredCost
+			continue
+		}
+		rest = append(rest, x)
+	}
+	clear(d.queue[len(rest):])
+	d.queue = rest
+}
+
+// beginsAt reports whether a deferred segment of the responder begins at seq.
+func (d *deferral) beginsAt(seq uint32) bool {
+	return d.from == Resp && slices.ContainsFunc(d.queue, func(x deferred) bool { return x.first() == seq })
+}
+
+// A rival is a SYN-ACK with another sequence number than the first one. One of the two is forged or
+// out of date, and the client's ACK tells which.
+type rival struct {
+	iss    uint32
+	window window
+}
+
+// maxRivals bounds the SYN-ACKs besides the first. Anybody can send 2^32 of them; the true one is
+// followed if it is among the first nine.
+const maxRivals = 8
