@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -1329,6 +1330,43 @@ func TestDatagramsBeforeTheProtocol(t *testing.T) {
 			require.Equal(t, strings.Replace(c.want, "h", ">h", 1), p.got.String(), "%d bytes in %d datagrams", c.bytes, n)
 			h.close()
 		}
+	}
+}
+
+// The length in the UDP header of a jumbogram is 0: RFC 2675, section 4.
+func TestDatagramBeyond64KB(t *testing.T) {
+	src, dst := netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
+	for name, c := range map[string]struct {
+		size, length int // of the datagram, with its header
+		got          string
+		weirds       []string
+	}{
+		"longest without": {0xffff, 0xffff, ">true 65535", nil},
+		"shortest":        {0x10000, 0, ">true 65536", nil},
+		"long":            {200_000, 0, ">true 200000", nil},
+		"not that long":   {0xffff, 0, "", []string{"UDP_datagram_length_mismatch"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello", udp: true}
+			p.onData = func(_ *conn.Connection, from protocol.Packet, data []byte) (int, protocol.Next) {
+				p.note(from, fmt.Sprint(strings.HasPrefix(string(data), "hello"), " ", 8+len(data)))
+				return len(data), protocol.More
+			}
+			h := newHarness(t, nil, p)
+			b := make([]byte, c.size)
+			binary.BigEndian.PutUint16(b, src.Port())
+			binary.BigEndian.PutUint16(b[2:], dst.Port())
+			binary.BigEndian.PutUint16(b[4:], uint16(c.length))
+			copy(b[8:], "hello")
+			pseudo := append(src.Addr().AsSlice(), dst.Addr().AsSlice()...)
+			pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(c.size))
+			sum := gopacket.ComputeChecksum(append(pseudo, 0, 0, 0, byte(conn.UDP)), 0)
+			binary.BigEndian.PutUint16(b[6:], gopacket.FoldChecksum(gopacket.ComputeChecksum(b, sum)))
+			h.packet(src, dst, conn.UDP, b)
+			assert.Equal(t, c.got, p.got.String())
+			assert.Equal(t, c.weirds, h.weirds())
+			h.close()
+		})
 	}
 }
 

@@ -445,6 +445,24 @@ func TestJumbograms(t *testing.T) {
 	assert.Equal(t, payload, r.packets[0].Payload)
 }
 
+// Of UDP, too, whose own length is 0 then: RFC 2675, section 4.
+func TestJumbogramOfUDP(t *testing.T) {
+	for name, port := range map[string]int{"port of no tunnel": 0x09, "port of VXLAN": 0xb5} {
+		t.Run(name, func(t *testing.T) {
+			udp := cat(0x12, port, 0x12, port, 0, 0, 0, 0, make([]byte, 70_000))
+			b := changed(jumbogram(0, len(udp)+8, udp), 40, byte(conn.UDP))
+			d := NewDecoder()
+			d.IgnoreChecksums = true
+			r, err := decode(d, layers.LinkTypeRaw, b)
+			require.NoError(t, err)
+			require.Len(t, r.packets, 1)
+			assert.Equal(t, conn.UDP, r.packets[0].Proto)
+			assert.Equal(t, 70_008, r.packets[0].Length)
+			assert.Equal(t, 70_008, len(r.packets[0].Payload))
+		})
+	}
+}
+
 func TestJumbogramsThatHostsRefuse(t *testing.T) {
 	data := make([]byte, 70_000)
 	for name, c := range map[string]struct {

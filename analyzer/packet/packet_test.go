@@ -424,6 +424,41 @@ func TestCutFrameWithSeveralPackets(t *testing.T) {
 	assert.Empty(t, r.packets)
 }
 
+// A nervousSink panics at the packet with a number, counted from 1.
+type nervousSink struct {
+	recorder
+	at int
+}
+
+func (s *nervousSink) Packet(p *Packet) {
+	s.recorder.Packet(p)
+	if len(s.packets) == s.at {
+		panic("a packet too many")
+	}
+}
+
+// The packets after the one that panicked are lost with the frame; the next frame is not affected.
+func TestPanicInFrameWithSeveralPackets(t *testing.T) {
+	sub := func(data []byte) []byte {
+		b := cat(make([]byte, 12), 0, len(data), data)
+		return append(b, make([]byte, (4-len(b)%4)%4)...)
+	}
+	outer := sub(cat(snap(0x0800), ip4(4, c4, d4, inner)))
+	frame := Frame{Time: now, Link: layers.LinkTypeIEEE802_11, Data: cat(0x88, 1, make([]byte, 22), 0x80, 0, outer, outer, outer)}
+	for at := 1; at <= 3; at++ {
+		d := NewDecoder()
+		sink := &nervousSink{at: at}
+		assert.PanicsWithValue(t, "a packet too many", func() { _ = d.Decode(frame, sink) }, at)
+		assert.Len(t, sink.packets, at)
+
+		var r recorder
+		require.NoError(t, d.Decode(Frame{Time: now, Link: layers.LinkTypeRaw, Data: inner}, &r), at)
+		require.Len(t, r.packets, 1, at)
+		assertInner(t, r.packets[0])
+		assert.Empty(t, r.packets[0].Tunnels, at)
+	}
+}
+
 // Systems number the address family of IPv6 as they like.
 func TestAddressFamilies(t *testing.T) {
 	var known, plain []int

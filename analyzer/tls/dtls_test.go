@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -99,36 +100,48 @@ func datagrams(t *testing.T, turns ...Turn) (*Row, Result, *Recorder) {
 	return o.Rows[0].(*Row), res, o
 }
 
+// A mirror port may capture each datagram twice. As in Zeek, the history then has both.
 func TestDTLS(t *testing.T) {
 	leaf := string(testCertificate().Certificate[0])
 	certs := chain(leaf, "root")
 	end := len(certs) - messageHeader
 	suite := hello(serverHello, 0xfefd, "")
 	suite = strings.Replace(suite, "\x13\x01\x00", "\xc0\x2b\x00", 1) // one that has a ServerKeyExchange
-	row, res, o := datagrams(t,
+	turns := []Turn{
 		Orig(whole(datagramHello(0xfefd, "", serverNameExt("www.example.com")), 0, 0)),
 		Resp(whole(msg(3, "\xfe\xff\x06cookie"), 0, 0)),
 		Orig(whole(datagramHello(0xfefd, "cookie", serverNameExt("www.example.com")), 1, 1)),
-		Resp(whole(suite, 1, 1)+datagram(handshake, 0, 2, fragment(certs, 2, 0, 100))),
+		Resp(whole(suite, 1, 1) + datagram(handshake, 0, 2, fragment(certs, 2, 0, 100))),
 		Resp(datagram(handshake, 0, 3, fragment(certs, 2, 100, end))),
 		Resp(datagram(handshake, 0, 4, fragment(msg(serverKeyExchange, "\x03\x00\x17"), 3, 0, 3)+fragment(msg(14, ""), 4, 0, 0))),
-		Orig(whole(msg(clientKeyExchange, "key"), 2, 2)+datagram(changeCipherSpec, 0, 3, "\x01")+datagram(handshake, 1, 0, "secret")),
+		Orig(whole(msg(clientKeyExchange, "key"), 2, 2) + datagram(changeCipherSpec, 0, 3, "\x01") + datagram(handshake, 1, 0, "secret")),
 		Resp(datagram(changeCipherSpec, 0, 5, "\x01")),
-		Resp(datagram(handshake, 1, 0, "secret")+datagram(applicationData, 1, 1, "secret")),
-	)
-	require.NotNil(t, row)
-	assert.Equal(t, protocol.Stop, res.Next)
-	assert.True(t, o.Confirmed)
-	assert.Empty(t, o.Weirds)
-	assert.Equal(t, "DTLSv12", row.Version)
-	assert.Equal(t, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", row.Cipher)
-	assert.Equal(t, "secp256r1", row.Curve)
-	assert.Equal(t, "www.example.com", row.ServerName)
-	assert.Equal(t, "CvCsxknGIi", row.History)
-	assert.True(t, row.Established)
-	assert.Equal(t, []string{fingerprint(leaf), fingerprint("root")}, row.CertChain)
-	assert.Equal(t, []string{}, row.ClientCertChain)
-	assert.Equal(t, new(true), row.SNIMatchesCert)
+		Resp(datagram(handshake, 1, 0, "secret") + datagram(applicationData, 1, 1, "secret")),
+	}
+	for copies, history := range map[int]string{1: "CvCsxknGIi", 2: "CCvvCCssxknknGIGIii"} {
+		t.Run(fmt.Sprintf("each datagram %d times", copies), func(t *testing.T) {
+			var all []Turn
+			for _, turn := range turns {
+				for range copies {
+					all = append(all, turn)
+				}
+			}
+			row, res, o := datagrams(t, all...)
+			require.NotNil(t, row)
+			assert.Equal(t, protocol.Stop, res.Next)
+			assert.True(t, o.Confirmed)
+			assert.Empty(t, o.Weirds)
+			assert.Equal(t, "DTLSv12", row.Version)
+			assert.Equal(t, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", row.Cipher)
+			assert.Equal(t, "secp256r1", row.Curve)
+			assert.Equal(t, "www.example.com", row.ServerName)
+			assert.Equal(t, history, row.History)
+			assert.True(t, row.Established)
+			assert.Equal(t, []string{fingerprint(leaf), fingerprint("root")}, row.CertChain)
+			assert.Equal(t, []string{}, row.ClientCertChain)
+			assert.Equal(t, new(true), row.SNIMatchesCert)
+		})
+	}
 }
 
 func TestDTLSVersions(t *testing.T) {
