@@ -1,0 +1,148 @@
+package main
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/stretchr/testify/require"
+)
+
+var throughput = flag.Duration("throughput", 0, "send for `TIME` at each rate that TestThroughput tries; it is skipped without it")
+
+// TestThroughput finds the highest rate at which an analyzer at an interface misses nothing, and
+// prints it as rows of the README's table:
+//
+//	go test -run '^TestThroughput$' -throughput 10s -timeout 0 -v .
+//
+// It tries tcpreplay's highest rate first, and then halves the difference between a rate that was too
+// high and one that was not.
+func TestThroughput(t *testing.T) {
+	if *throughput == 0 {
+		t.Skip("takes minutes: run it with -throughput 10s")
+	}
+	for _, traffic := range []struct {
+		name string
+		file func(t *testing.T) string
+	}{
+		{"downloads in packets of 60 bytes", func(t *testing.T) string { return downloads(t, 60) }},
+		{"downloads in packets of 1514 bytes", func(t *testing.T) string { return downloads(t, 1514) }},
+		{"the embedded capture", func(t *testing.T) string { file, _ := withoutFragments(t, demo); return file }},
+	} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, workers: %d", traffic.name, workers), func(t *testing.T) {
+				g := newRig(t)
+				g.file = traffic.file(t)
+				best, missed := g.try(workers, "--topspeed")
+				limit := " (tcpreplay's limit)"
+				if missed {
+					limit = ""
+					low, high := sent{}, best
+					for range 6 {
+						now, missed := g.try(workers, "--pps", strconv.Itoa(int(low.packets+high.packets)/2))
+						if missed {
+							high.packets = min(now.packets, high.packets)
+						} else {
+							low = now
+						}
+					}
+					best = low
+				}
+				require.NotZero(t, best.packets)
+				fmt.Printf("| %s | %d | %.0f,000 | %.2f |%s\n", traffic.name, workers, best.packets/1e3, best.bits/1e9, limit)
+			})
+		}
+	}
+}
+
+// sent is what is sent in a second.
+type sent struct{ packets, bits float64 }
+
+// try sends at some rate to an analyzer that writes into a folder, and reports whether it has missed
+// anything: packets were dropped, or were still waiting a second after the last one was sent.
+func (g *rig) try(workers int, rate ...string) (s sent, missed bool) {
+	dir := g.TempDir()
+	defer os.RemoveAll(dir)
+	p := g.start(workers, nil, "-metrics", "127.0.0.1:9479", "-workers", strconv.Itoa(workers), "-o", dir)
+	received := g.received()
+	report := g.send(func() {}, append([]string{"--loop", "0", "--duration", strconv.Itoa(int(throughput.Seconds()))}, rate...)...)
+	time.Sleep(time.Second)
+	now, err := p.scrape()
+	require.NoError(g, err)
+	received = g.received() - received
+	p.terminate()
+	m := regexp.MustCompile(`Rated: ([\d.]+) Bps, .* ([\d.]+) pps`).FindStringSubmatch(report)
+	require.NotNil(g, m, report)
+	bytes, _ := strconv.ParseFloat(m[1], 64)
+	packets, _ := strconv.ParseFloat(m[2], 64)
+	g.Logf("%.0f packets/s: %.0f received, %.0f analyzed, %.0f dropped", packets, received, now.packets, now.dropped)
+	return sent{packets, 8 * bytes}, now.packets < received
+}
+
+// downloads writes a capture of 100 HTTP downloads at once, in segments that make frames of the
+// given size.
+func downloads(t *testing.T, size int) string {
+	const connections, segments, headers = 100, 100, 14 + 20 + 20
+	payload := strings.Repeat("x", size-headers)
+	file := filepath.Join(t.TempDir(), "downloads.pcap")
+	f, err := os.Create(file)
+	require.NoError(t, err)
+	defer f.Close()
+	w := pcapgo.NewWriter(f)
+	require.NoError(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
+	buf := gopacket.NewSerializeBuffer()
+	eth := layers.Ethernet{SrcMAC: []byte{2, 0, 0, 0, 0, 1}, DstMAC: []byte{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
+	server := netip.MustParseAddr("198.51.100.1").AsSlice()
+	type side struct{ next [2]uint32 }
+	var sides [connections]side
+	write := func(c, from int, tcp layers.TCP, payload string) {
+		client := binary.BigEndian.AppendUint32(nil, 10<<24+uint32(c))
+		ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: client, DstIP: server}
+		tcp.SrcPort, tcp.DstPort = layers.TCPPort(1024+c), 80
+		if from == 1 {
+			ip.SrcIP, ip.DstIP, tcp.SrcPort, tcp.DstPort = ip.DstIP, ip.SrcIP, tcp.DstPort, tcp.SrcPort
+		}
+		next := &sides[c].next
+		tcp.Seq, tcp.Window = next[from], 65535
+		if tcp.ACK {
+			tcp.Ack = next[1-from]
+		}
+		next[from] += uint32(len(payload))
+		if tcp.SYN || tcp.FIN {
+			next[from]++
+		}
+		require.NoError(t, tcp.SetNetworkLayerForChecksum(&ip))
+		opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+		require.NoError(t, gopacket.SerializeLayers(buf, opts, &eth, &ip, &tcp, gopacket.Payload(payload)))
+		info := gopacket.CaptureInfo{Timestamp: time.Unix(1, 0), CaptureLength: len(buf.Bytes()), Length: len(buf.Bytes())}
+		require.NoError(t, w.WritePacket(info, buf.Bytes()))
+	}
+	for c := range connections {
+		write(c, 0, layers.TCP{SYN: true}, "")
+		write(c, 1, layers.TCP{SYN: true, ACK: true}, "")
+		write(c, 0, layers.TCP{ACK: true, PSH: true}, "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+		write(c, 1, layers.TCP{ACK: true}, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", segments*len(payload)))
+	}
+	for range segments {
+		for c := range connections {
+			write(c, 1, layers.TCP{ACK: true}, payload)
+		}
+	}
+	for c := range connections {
+		write(c, 0, layers.TCP{ACK: true, FIN: true}, "")
+		write(c, 1, layers.TCP{ACK: true, FIN: true}, "")
+		write(c, 0, layers.TCP{ACK: true}, "")
+	}
+	return file
+}
