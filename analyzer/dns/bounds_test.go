@@ -49,8 +49,8 @@ func TestPendingIsBounded(t *testing.T) {
 	big := answer(0, "a", rr("a", 16, strings.Repeat("\xff"+strings.Repeat("x", 255), 20)))
 	for name, tt := range map[string]struct {
 		turn    func(i int) Turn
-		pending int // rows, and one less before the last that fits
-		flushed int // by that which does not fit
+		pending int // rows before the last one that fits
+		flushed int // rows logged by the one that does not fit
 	}{
 		"IDs":     {func(i int) Turn { return query(uint16(i), "q") }, maxIDs + 1, maxIDs},
 		"one ID":  {func(int) Turn { return answer(1, "a") }, maxQueued + 1, maxQueued + 1},

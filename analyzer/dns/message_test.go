@@ -82,7 +82,7 @@ func TestNamesInAnswers(t *testing.T) {
 
 	m.an = []string{pointer(headerLen+100) + short(1) + strings.Repeat("\x00", 100), a("b")}
 	_, o = observe(t, server, Resp(m.encode()))
-	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "also where nobody asks for the name")
+	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "also in a name that is not logged")
 }
 
 // The name of an answer is not logged if the query was seen, so its pointer is not followed.

@@ -207,8 +207,7 @@ func TestDataConnectionsAreAnnounced(t *testing.T) {
 	}
 }
 
-// The finalizer that counts is registered on another connection than the one whose state it
-// changes.
+// The finalizer that counts is registered on one connection and changes the state of another.
 func TestOpenDataConnectionsAreBounded(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
@@ -261,7 +260,7 @@ func TestOtherAuthGoesOn(t *testing.T) {
 	))
 }
 
-func TestFinalizerIsRegisteredWhileACommandWithARowIsPending(t *testing.T) {
+func TestFinalizerOnlyWhileRowIsPending(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, after(login, Orig("SYST\r\n"))...)
@@ -477,7 +476,7 @@ func TestWeirds(t *testing.T) {
 	}
 }
 
-// addls keeps weirds with what more they say.
+// addls keeps weirds with their details.
 type addls struct {
 	Recorder
 	weirds []string
@@ -552,7 +551,7 @@ func TestMatchReplies(t *testing.T) {
 	assert.Equal(t, "<unknown>", (&log{}).match(250, "").verb)
 }
 
-// The codes by a sum, so that none changes unnoticed.
+// A checksum of the codes, so that none changes unnoticed.
 func TestReplyCodes(t *testing.T) {
 	sum := fnv.New64a()
 	fmt.Fprintln(sum, replies) // a map is printed in order
@@ -560,7 +559,7 @@ func TestReplyCodes(t *testing.T) {
 	assert.Equal(t, []uint16{21, 2811}, New(nil).Ports())
 }
 
-// Held counts what a connection's own texts take.
+// Held counts the connection's own texts.
 func TestHeldCountsTexts(t *testing.T) {
 	held := func(turns ...Turn) int {
 		c := Conn()
@@ -662,7 +661,7 @@ func BenchmarkParser(b *testing.B) {
 	}
 }
 
-func TestReplyOfNoCommandAllocatesNothing(t *testing.T) {
+func TestUnmatchedReplyAllocatesNothing(t *testing.T) {
 	var l log
 	assert.Zero(t, testing.AllocsPerRun(10, func() { l.match(220, "x") }))
 	assert.Equal(t, &command{verb: "<unknown>"}, l.match(257, `"/a"`))

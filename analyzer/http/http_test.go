@@ -515,7 +515,7 @@ func TestCompressedRequests(t *testing.T) {
 	}
 }
 
-func TestUpgradeOfPipelinedRequestsIsNone(t *testing.T) {
+func TestUpgradeOfPipelinedRequests(t *testing.T) {
 	get := "GET /ws HTTP/1.1\r\n\r\n"
 	assert.Equal(t, []string{"1 GET - /ws 1.1 0 5 200 OK", "2 GET - /ws - 0 0 - -"}, play(t,
 		Orig(get+get), Resp("HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), Resp(ok),
@@ -543,7 +543,7 @@ func TestBannerInsideHTTP(t *testing.T) {
 	assert.Equal(t, 200, *o.Rows[1].(*Row).StatusCode)
 }
 
-func TestFinalizerIsUnregisteredWhenNothingCanBePending(t *testing.T) {
+func TestFinalizerOnlyWhileRowIsPending(t *testing.T) {
 	p, c := New(&Recorder{}), Conn()
 	get, reply := Orig("GET / HTTP/1.1\r\n\r\n"), Resp(ok)
 	turns := []Turn{get, reply}
@@ -613,14 +613,14 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-func TestNothingMoreIsLookedAtAfterAGapInBothSides(t *testing.T) {
+func TestGapsInBothSidesEndHTTP(t *testing.T) {
 	c, gap := Conn(), Turn{FromOrig: true, Lost: 1}
 	res := Play(t, New(&Recorder{}), c, Orig(get), Resp("HTTP/1.1 200 OK\r\n"), gap)
 	assert.Equal(t, protocol.Stop, res.Next)
 	assert.False(t, conn.Registered(c, finalize))
 }
 
-func TestManyPendingRequestsAreLogged(t *testing.T) {
+func TestTooManyPendingRequestsAreLogged(t *testing.T) {
 	for name, request := range map[string]string{
 		"short": "GET / HTTP/1.1\r\n\r\n", "long": "GET /" + strings.Repeat("x", 4000) + " HTTP/1.1\r\nHost: h\r\n\r\n",
 	} {
@@ -646,9 +646,9 @@ func TestManyPendingRequestsAreLogged(t *testing.T) {
 	}
 }
 
-// More replies than requests, while requests do not end: rows for what is left of requests are
-// pending at places that replies have left behind.
-func TestRequestsThatNeverEndArePendingAtMost(t *testing.T) {
+// More replies than requests, while requests do not end: pending rows for the rest of requests stay
+// behind the replies.
+func TestUnfinishedRequestsAreBounded(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	for range 3 * maxPending {
@@ -674,7 +674,7 @@ func TestFlush(t *testing.T) {
 		if at > n {
 			break
 		}
-		// Each request has one row, whenever Flush comes, and what comes after it has its own.
+		// Each request has one row, whenever Flush is called, and later requests have their own.
 		require.Len(t, rows, 5, "%d", at)
 		for i, row := range rows {
 			require.Equal(t, i+1, row.(*Row).TransDepth)
@@ -759,27 +759,27 @@ func TestWeirds(t *testing.T) {
 		"a range of one byte, and a length": {partial("Content-Range: bytes 0-0/9\r\nContent-Length: 2"), []string{"HTTP_range_not_matching_len"}},
 		"a length of one byte, and a range": {partial("Content-Length: 1\r\nContent-Range: bytes 0-4/9"), []string{"HTTP_range_not_matching_len"}},
 		"no length, and a range":            {partial("Content-Length: 0\r\nContent-Range: bytes 0-4/9"), nil},
-		"words and a length": {
+		"another unit and a length": {
 			partial("Content-Range: words 0-4/x\r\nContent-Length: 2"), []string{"HTTP_content_range_unknown_byte_unit"},
 		},
-		"no range, and a length": {
+		"a malformed range and a length": {
 			partial("Content-Range: bytes 0-x/x\r\nContent-Length: 2"), []string{"HTTP_content_range_cannot_parse"},
 		},
-		"less than naught of what": {partial("Content-Range: bytes 4-3/x"), []string{"HTTP_non_positive_content_range"}},
-		"all of what": {
+		"a negative range of an unknown size": {partial("Content-Range: bytes 4-3/x"), []string{"HTTP_non_positive_content_range"}},
+		"all of an unknown size": {
 			partial("Content-Range: bytes 0-9223372036854775807/x"), []string{"HTTP_content_range_overflow"},
 		},
 		"nearly all":                  {partial("Content-Range: bytes 1-9223372036854775807/*"), nil},
 		"a range of two digits":       {partial("Content-Range: bytes 10-20/99\r\nContent-Length: 11"), nil},
 		"blanks in a range":           {partial("Content-Range: bytes  0 - 4 / 9\r\nContent-Length: 5"), nil},
-		"a range of something":        {partial("Content-Range: words 0-4/9"), []string{"HTTP_content_range_unknown_byte_unit"}},
+		"another unit":                {partial("Content-Range: words 0-4/9"), []string{"HTTP_content_range_unknown_byte_unit"}},
 		"a range without a slash":     {partial("Content-Range: bytes 0-4"), []string{"HTTP_content_range_cannot_parse"}},
 		"a range without a hyphen":    {partial("Content-Range: bytes 04/9"), []string{"HTTP_content_range_cannot_parse"}},
-		"a range without a begin":     {partial("Content-Range: bytes -4/9"), []string{"HTTP_content_range_cannot_parse"}},
+		"a range without a start":     {partial("Content-Range: bytes -4/9"), []string{"HTTP_content_range_cannot_parse"}},
 		"a range without an end":      {partial("Content-Range: bytes 4-/9"), []string{"HTTP_content_range_cannot_parse"}},
-		"a range of less than naught": {partial("Content-Range: bytes 4-3/9"), []string{"HTTP_non_positive_content_range"}},
+		"a negative range":            {partial("Content-Range: bytes 4-3/9"), []string{"HTTP_non_positive_content_range"}},
 		"a range of all":              {partial("Content-Range: bytes 0-9223372036854775807/*"), []string{"HTTP_content_range_overflow"}},
-		"a range of what":             {partial("Content-Range: bytes 0-4/x"), []string{"HTTP_content_range_invalid_instance"}},
+		"a range of a malformed size": {partial("Content-Range: bytes 0-4/x"), []string{"HTTP_content_range_invalid_instance"}},
 		"a carriage return":           {header("Host: a\rReferer: b"), []string{"line_terminated_with_single_CR"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -790,8 +790,8 @@ func TestWeirds(t *testing.T) {
 	}
 }
 
-// What is odd is told in short.
-func TestWeirdsSayWhatIsOdd(t *testing.T) {
+// weird.log quotes at most 64 bytes.
+func TestWeirdsQuoteBriefly(t *testing.T) {
 	long := strings.Repeat("x", 100)
 	for request, want := range map[string]string{
 		"x / HTTP/1.1": "x", long + " / HTTP/1.1": long[:64], "PUT /": "PUT", "POST / HTTP/1.1\r\nContent-Length: x": "x",
@@ -805,7 +805,7 @@ func TestWeirdsSayWhatIsOdd(t *testing.T) {
 	}
 }
 
-// addls keeps what more weirds say.
+// addls keeps the details of weirds.
 type addls struct {
 	Recorder
 	addls []string
@@ -821,7 +821,7 @@ func header(fields string) []Turn { return []Turn{Orig("POST / HTTP/1.1\r\n" + f
 // partial returns a reply with a part of something, and some fields.
 func partial(fields string) []Turn { return []Turn{Resp("HTTP/1.1 206 OK\r\n" + fields + "\r\n\r\n")} }
 
-// What the framing of a message depends on counts, however much comes before it, and however it is
+// The fields that frame a message count wherever they are in the header, and however they are
 // written.
 func TestFraming(t *testing.T) {
 	const body = "GET /not HTTP/1.1\r\n\r\n" // 22 bytes
@@ -908,8 +908,8 @@ func TestTransferEncoding(t *testing.T) {
 	}
 }
 
-// Of a request that is not chunked at last, servers do not know the length. One that has a length
-// ends there, for a server that takes it at its word.
+// A server cannot know the length of a request whose last coding is not chunked. With a
+// Content-Length, a lenient one goes by that.
 func TestRequestNotChunkedLast(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fields string
@@ -957,8 +957,7 @@ func TestEmptyTextsAreLogged(t *testing.T) {
 	})
 }
 
-// A request line that is too long to be seen as a whole is not one of HTTP/0.9, whose reply is not
-// looked at.
+// A request line too long to be kept whole is not one of HTTP/0.9, whose reply would be ignored.
 func TestLongRequestLine(t *testing.T) {
 	long := strings.Repeat("x", 100000)
 	o, c := &Recorder{}, Conn()
@@ -974,7 +973,7 @@ func TestLongRequestLine(t *testing.T) {
 	assert.Equal(t, "h", *o.Rows[0].(*Row).Host)
 }
 
-// The version of a request that goes on counts for the reply, too.
+// While a request has not ended, its version counts for the reply, too.
 func TestVersionOfChunks(t *testing.T) {
 	const chunks = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
 	assert.Equal(t, []string{"1 POST - / 1.0 0 1 200 OK", "2 - - - - 2 0 - -"}, play(t,
@@ -1042,7 +1041,7 @@ func TestLongTextsAreCut(t *testing.T) {
 	assert.Equal(t, "h", *row.Host)
 }
 
-func TestTextsThatJustFit(t *testing.T) {
+func TestLongestTextsFit(t *testing.T) {
 	uri := "/" + strings.Repeat("x", logs.MaxText-1)
 	for _, tt := range []struct {
 		uri  string
@@ -1057,7 +1056,7 @@ func TestTextsThatJustFit(t *testing.T) {
 	}
 }
 
-// In a row that has as much as it may, there is no room for another proxy.
+// A full row takes no more proxies.
 func TestProxiesOfARowAreBounded(t *testing.T) {
 	bytes := func(n int) string { return strings.Repeat("\xff", n) } // each is four in the row
 	full := "Host:" + bytes(4096) + "\r\nReferer:" + bytes(4095)     // with GET and a slash, 32 KB
@@ -1073,8 +1072,8 @@ func TestProxiesOfARowAreBounded(t *testing.T) {
 	}
 }
 
-// Held counts what grows with what comes: a row with what its pointers point to, texts, and what
-// may go on.
+// Held counts all that can grow: rows with the targets of their pointers, texts, and fields that
+// may be continued.
 func TestHeldCounts(t *testing.T) {
 	held := func(turns []Turn) int {
 		p, c := New(&Recorder{}), Conn()
@@ -1151,8 +1150,7 @@ var conversations = [][]Turn{
 	},
 }
 
-// ns/byte is what the rules for all parsers are about: what is friendly must be quick, and what is
-// hostile must not take much longer.
+// ns/byte is what matters: friendly input must be fast, and hostile input not much slower.
 func BenchmarkParser(b *testing.B) {
 	request := "GET /index.html HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n" +
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en\r\n" +
@@ -1184,7 +1182,7 @@ func BenchmarkParser(b *testing.B) {
 	}
 }
 
-// What a client can send most of for a byte costs least.
+// The cheapest input for a client to repeat costs the least.
 func TestRepetitionIsCheap(t *testing.T) {
 	for data, want := range map[string]int{"": 0, "\n": 0, "\n\n": 1, "\n\n\nG": 2, "\n\r\n": 0, "G\n\n": 0, "\r\n\r\n": 0} {
 		t.Run(data, func(t *testing.T) {

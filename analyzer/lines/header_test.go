@@ -11,8 +11,8 @@ import (
 
 var names = NewNames("Host", "X-Long", "Last", "A-Z@[", "a-z`{", "DEL\x7f", "~!")
 
-// fields returns the fields in the lines of a header. With ahead, what follows a line is known when
-// it comes.
+// fields returns the fields in the lines of a header. With ahead, each line arrives together with
+// the next.
 func fields(t testing.TB, block []string, ahead bool) (got []string) {
 	t.Helper()
 	var h Header
@@ -51,15 +51,15 @@ func fields(t testing.TB, block []string, ahead bool) (got []string) {
 func TestHeader(t *testing.T) {
 	long := strings.Repeat("x", 20000)
 	for name, tt := range map[string]struct{ block, want []string }{
-		"fields":                        {[]string{"Host: a", "last:", "HOST:b "}, []string{"Host=a", "Last=", "Host=b "}},
-		"blanks around the colon":       {[]string{"Host \t: \t a"}, []string{"Host=a"}},
-		"lines that are no fields":      {[]string{"no colon", ":", "Host", "Host x: a", "Ho\x01st: a", "H\x80: x", "Host: c"}, []string{"Host=c"}},
-		"strange names":                 {[]string{"A-Z@[: a", "a-z`{: b", "DEL\x7f: c", "~!: d"}, []string{"A-Z@[=a", "a-z`{=b", "~!=d"}},
-		"names that are not wanted":     {[]string{"Hos: a", "Hostt: b", strings.Repeat("x", 33) + ": c", "Cookie: d"}, nil},
-		"a folded field":                {[]string{"Host: a", " b", "\tc", "Last: d"}, []string{"Host=a b\tc (folded)", "Last=d"}},
-		"a field folded at its begin":   {[]string{"Host:", " b"}, []string{"Host=b (folded)"}},
-		"folded after what is no field": {[]string{"Cookie: a", " Host: b", "no", " Host: c", "Last: d"}, []string{"Last=d"}},
-		"folded after nothing":          {[]string{" Host: a", " b", "Last: c"}, []string{"Host=a b (folded)", "Last=c"}},
+		"fields":                          {[]string{"Host: a", "last:", "HOST:b "}, []string{"Host=a", "Last=", "Host=b "}},
+		"blanks around the colon":         {[]string{"Host \t: \t a"}, []string{"Host=a"}},
+		"lines that are no fields":        {[]string{"no colon", ":", "Host", "Host x: a", "Ho\x01st: a", "H\x80: x", "Host: c"}, []string{"Host=c"}},
+		"strange names":                   {[]string{"A-Z@[: a", "a-z`{: b", "DEL\x7f: c", "~!: d"}, []string{"A-Z@[=a", "a-z`{=b", "~!=d"}},
+		"names that are not wanted":       {[]string{"Hos: a", "Hostt: b", strings.Repeat("x", 33) + ": c", "Cookie: d"}, nil},
+		"a folded field":                  {[]string{"Host: a", " b", "\tc", "Last: d"}, []string{"Host=a b\tc (folded)", "Last=d"}},
+		"a field folded before its value": {[]string{"Host:", " b"}, []string{"Host=b (folded)"}},
+		"folded after what is no field":   {[]string{"Cookie: a", " Host: b", "no", " Host: c", "Last: d"}, []string{"Last=d"}},
+		"folded after nothing":            {[]string{" Host: a", " b", "Last: c"}, []string{"Host=a b (folded)", "Last=c"}},
 		"a field that is too long": {
 			[]string{"Host:" + long, " " + long, " " + long, "Last: b"},
 			[]string{"Host=" + (long + " " + long)[:Max] + " (folded) (long)", "Last=b"},
@@ -103,7 +103,7 @@ func TestAhead(t *testing.T) {
 	assert.Len(t, got, 1)
 }
 
-func TestFieldsOfLongLinesDoNotGoOn(t *testing.T) {
+func TestLongFieldsAreNotContinued(t *testing.T) {
 	var h Header
 	var got []string
 	yield := func(f Field) { got = append(got, fmt.Sprintf("%s=%s", f.Name, f.Value)) }
@@ -113,7 +113,7 @@ func TestFieldsOfLongLinesDoNotGoOn(t *testing.T) {
 	assert.Equal(t, []string{"Host=a"}, got)
 }
 
-func TestFieldsThatAreWholeAreNotKept(t *testing.T) {
+func TestCompleteFieldsAreNotKept(t *testing.T) {
 	var h Header
 	n := 0
 	yield := func(Field) { n++ }
@@ -141,7 +141,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// FuzzLines checks that lines and fields do not depend on how they are cut into packets, and that
+// FuzzLines checks that lines and fields do not depend on how bytes are cut into packets, and that
 // no byte is lost.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("Host: a\r\nX\n last\rLast:\r\r\n b\n\x00"), uint8(3))

@@ -112,9 +112,9 @@ func TestSkipForgetsTheLine(t *testing.T) {
 	assert.Equal(t, 2, n)
 }
 
-// A line that comes a byte at a time is looked at once: what was looked at may change, and nobody
-// notices.
-func TestNothingIsLookedAtTwice(t *testing.T) {
+// A line that arrives byte by byte is searched once: changes to bytes that were searched go
+// unnoticed.
+func TestBytesAreSearchedOnce(t *testing.T) {
 	var s Splitter
 	data := []byte(strings.Repeat("x", 1000))
 	_, n, ok := s.Next(data, EndCR)
@@ -132,8 +132,8 @@ func TestNothingIsLookedAtTwice(t *testing.T) {
 	assert.Equal(t, 1003, n)
 }
 
-// What ends a short line is not looked for in all that follows it.
-func TestShortLinesAreNotLookedForFarAhead(t *testing.T) {
+// The search for the end of a short line does not read far ahead.
+func TestShortLinesAreNotSearchedAhead(t *testing.T) {
 	for _, data := range []string{strings.Repeat("\r", 1000), strings.Repeat("\n", 1000)} {
 		t.Run(data, func(t *testing.T) {
 			i, size := lineEnd([]byte(data), 0, EndCR)
@@ -142,7 +142,7 @@ func TestShortLinesAreNotLookedForFarAhead(t *testing.T) {
 	}
 }
 
-// The end of a line is found wherever it is, also where the search goes on.
+// A line end is found wherever it is, also where the search resumes.
 func TestLineEnd(t *testing.T) {
 	for at := range 600 {
 		for _, tt := range []struct {

@@ -13,13 +13,13 @@ import (
 
 // Weird is a row of weird.log: an anomaly in the traffic, such as a bad checksum.
 type Weird struct {
-	Header        // without a UID if it is of no connection, and without addresses if there are none
+	Header        // without a UID outside connections, and without addresses outside IP
 	Name   string // Zeek's where Zeek has one
-	Addl   string // says more; empty if unset
+	Addl   string // details; empty if unset
 	Source string // the protocol that found it, such as "TCP"; empty if unset
 }
 
-// NewWeird returns a row about c, which is nil for what is of no connection.
+// NewWeird returns a row about c, or about no connection if c is nil.
 func NewWeird(c *conn.Connection, ts time.Time, name, addl, source string) *Weird {
 	w := &Weird{Name: name, Addl: Text([]byte(addl)), Source: source}
 	if c != nil {
@@ -80,24 +80,24 @@ func appendText(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// A WeirdLimit bounds weird.log: of each name, it allows the first thousands in ten minutes, and
-// then one in a thousand. It is what Zeek calls sampling. The zero value is ready to use, by one
-// goroutine, but for Counts.
+// A WeirdLimit bounds weird.log: in ten minutes, it allows the first 5,000 rows of each name and
+// then one in a thousand, which Zeek calls sampling. The zero value is ready to use. Only Counts
+// may be called from other goroutines.
 type WeirdLimit struct {
 	names  map[string]*weirdCount
-	latest atomic.Pointer[weirdCount] // which links all that are in names
+	latest atomic.Pointer[weirdCount] // head of a list of all in names
 }
 
 type weirdCount struct {
 	name  string
-	next  *weirdCount   // the one before
+	next  *weirdCount   // created before this one
 	all   atomic.Uint64 // since the start
 	since time.Time
 	n     int // in the interval that began at since
 }
 
-// How many rows of a name are allowed, and of how many one is from then on until the interval is
-// over. Names are part of the program; the bound on their number is for parsers that make them up.
+// How many rows of a name are allowed, and of how many one is after that, until the interval ends.
+// Names are part of the program; their number is bounded in case a parser makes them up.
 const (
 	weirdThreshold = 5000
 	weirdRate      = 1000
@@ -127,8 +127,8 @@ func (l *WeirdLimit) Allow(name string, now time.Time) bool {
 	return c.n <= weirdThreshold || c.n%weirdRate == 0
 }
 
-// Counts returns how often Allow was asked for each name, at most a thousand of them, whatever it
-// said. It may be called from any goroutine, and holds up none.
+// Counts yields how often Allow was called for each of at most a thousand names, allowed or not. It
+// may be called from any goroutine, and blocks none.
 func (l *WeirdLimit) Counts() iter.Seq2[string, uint64] {
 	return func(yield func(string, uint64) bool) {
 		for c := l.latest.Load(); c != nil; c = c.next {

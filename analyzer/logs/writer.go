@@ -16,10 +16,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// An Output is where all rows go in the end: one stream, or a folder with a file for each log.
-// Workers reach it through a [Writer] each. Its methods may be called from any goroutine, also
-// after Close: Reopen and Rotate then do nothing, Close does nothing but return the first error
-// again, and rows that a Writer flushes are lost, which is an error of writing.
+// An Output is the destination of all rows: one stream, or a folder with a file per log. Each
+// worker has its own [Writer] to it. Its methods may be called from any goroutine, even after
+// Close: then Reopen and Rotate do nothing, Close returns the first error again, and rows that a
+// Writer flushes are lost, which counts as an error of writing.
 type Output struct {
 	stream io.Writer // nil if rows go to dir
 	dir    string
@@ -30,9 +30,9 @@ type Output struct {
 	files  map[string]*os.File
 	begun  time.Time // when the files that are open were begun; names what [Output.Rotate] puts aside
 	closed bool
-	err    error // the first that writing met: nothing is written after it
+	err    error // the first error of writing: nothing is written after it
 
-	statsMu sync.Mutex // is never held while something is written
+	statsMu sync.Mutex // never held during a write
 	stats   OutputStats
 }
 

@@ -1,5 +1,5 @@
-// Package protocol is what the flow table and the protocol parsers agree on, so that neither
-// imports the other.
+// Package protocol is the contract between the protocol parsers and the packages that deliver bytes
+// to them.
 package protocol
 
 import (
@@ -10,18 +10,17 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// A Verdict is what a parser thinks of the first bytes of a connection.
+// A Verdict is a parser's opinion of the first bytes of a connection.
 type Verdict int
 
 const (
-	No    Verdict = iota // these bytes are not of the protocol
+	No    Verdict = iota // these bytes are not the protocol's
 	Maybe                // not enough bytes yet
-	Half                 // those of one side are, but not those of the other
-	Yes                  // they are
+	Half                 // the bytes of one side are, those of the other are not
+	Yes                  // the bytes are the protocol's
 )
 
-// A Side is one of the two sides of a connection. It is the index of arrays that have something for
-// each side.
+// A Side is one of the two sides of a connection. It indexes arrays with an element per side.
 type Side uint8
 
 const (
@@ -32,93 +31,93 @@ const (
 // Other returns the other side.
 func (s Side) Other() Side { return 1 - s }
 
-// A Parser follows one protocol. One value serves one worker: its methods are never called at the
-// same time. What it knows of a connection is in a [conn.Field] of its package.
+// A Parser follows one protocol. Each worker has its own, so its methods never run concurrently. It
+// keeps its state of a connection in a [conn.Field].
 //
 // A parser of a protocol over TCP is also a [StreamParser]. It may be a [Resumer].
 type Parser interface {
-	// Name returns the protocol's name as the service column of conn.log has it, such as "http".
+	// Name returns the protocol's name in the service column of conn.log, such as "http".
 	Name() string
 
 	// Transport returns conn.TCP or conn.UDP.
 	Transport() conn.Proto
 
-	// Ports returns the ports where servers of the protocol listen, nil if there are none. A
-	// connection to one of them is the parser's if no parser is sure of its first bytes. The flow
-	// table also takes them for a server's when it has to guess which side is the originator.
+	// Ports returns the ports where servers of the protocol listen, or nil. If no parser is sure of
+	// the first bytes of a connection to such a port, this one gets it. The analyzer also takes
+	// these ports for a server's when it has to guess which side is the originator.
 	Ports() []uint16
 
-	// Match judges the first bytes that each side of a connection has sent so far; either may be
-	// empty. It keeps no state and neither slice. It is asked again when more bytes have come, for
-	// as long as no parser is sure and one said Maybe. A parser that said Half gets the connection
-	// if then no other is sure and the port is nobody's.
+	// Match gives its verdict on the first bytes that each side has sent so far; either may be
+	// empty. It keeps neither state nor the slices. While no parser is sure and one says Maybe, it
+	// is called again when more bytes have arrived. If no parser is sure in the end and none has
+	// the port, one that said Half gets the connection.
 	Match(orig, resp []byte) Verdict
 
-	// Data takes the next bytes of one side: in order for TCP, one datagram a call for UDP. It does
-	// not keep data. It returns how many bytes it is done with: the caller offers the others again,
-	// in front of those that follow. Next tells what becomes of the rest of the connection.
+	// Data handles the next bytes of one side: in order for TCP, one datagram per call for UDP. It
+	// must not keep data. It returns how many bytes it has consumed; the caller offers the rest
+	// again, in front of the bytes that follow. Next says what becomes of the connection.
 	//
-	// A parser that has seen enough of c to be sure calls Owner.Confirm.
+	// A parser that is sure of its protocol calls Owner.Confirm.
 	Data(c *conn.Connection, p Packet, data []byte) (n int, next Next)
 
-	// Held returns how many bytes of memory the state of c takes, about: capacity, not length, of
-	// all that the parser keeps for c, rows that are pending among it. It is called after every
-	// other method, so it takes constant time.
+	// Held returns about how many bytes of memory the state of c takes: the capacity, not the
+	// length, of all that the parser keeps for c, including pending rows. It is called after every
+	// other method, so it must take constant time.
 	Held(c *conn.Connection) int
 
-	// Flush makes the parser let go of what it keeps for c, since c or all connections hold too
-	// much: it logs what is pending as it is, and drops parts of messages. Afterwards Held is
-	// small. The parser goes on where it can.
+	// Flush releases memory because c, or all connections together, hold too much: the parser logs
+	// pending rows as they are and drops incomplete messages. Afterwards Held is small. The parser
+	// goes on where it can.
 	Flush(c *conn.Connection)
 }
 
-// A StreamParser is a Parser of a protocol over TCP, as each of these must be.
+// A StreamParser is a Parser of a protocol over TCP.
 type StreamParser interface {
 	Parser
 
-	// Gap says that n bytes of one side were never seen, where the next bytes of Data would have
-	// been. Bytes that Data has not taken are dropped before. The parser may resynchronize, or give
-	// up: return Stop.
+	// Gap reports that n bytes of one side are missing, in front of the next bytes that Data will
+	// get. Bytes that Data has not consumed are dropped before. The parser may resynchronize, or
+	// give up by returning Stop.
 	Gap(c *conn.Connection, p Packet, n int) Next
 
-	// End says that one side will send no more, in order after its last bytes. Bytes that Data has
-	// not taken are lost.
+	// End reports that one side will send no more, after its last bytes. Bytes that Data has not
+	// consumed are lost.
 	End(c *conn.Connection, p Packet)
 }
 
-// A Resumer is a Parser that can begin in the middle of a conversation. Of connections whose
-// beginning was not captured, no other parser gets anything.
+// A Resumer is a Parser that may be able to begin in the middle of a conversation. No other parser
+// gets connections whose beginning was not captured.
 type Resumer interface {
 	Resumes() bool
 }
 
 // An Expirer is a Parser of a protocol over UDP whose connections end earlier than others.
 type Expirer interface {
-	// Expired reports whether c, whose last packet before came at last, is over when another comes
-	// at now. That then begins a new connection.
+	// Expired reports whether c, whose previous packet arrived at last, is over when another
+	// arrives at now. That packet then begins a new connection.
 	Expired(c *conn.Connection, last, now time.Time) bool
 }
 
-// A Packet is where bytes came from.
+// A Packet tells where bytes came from.
 type Packet struct {
 	Time time.Time // of the packet that brought them, or made them complete
 	Side Side      // that sent them
 }
 
-// Next is what becomes of a connection after a parser has seen some of its bytes.
+// Next says what becomes of a connection after a parser has handled some of its bytes.
 type Next int
 
 const (
 	More      Next = iota // keep the bytes coming
-	Stop                  // nothing more for this parser, and for no other: the rest is opaque
-	HandOver              // the protocol gives way to another (STARTTLS, CONNECT): detection begins anew with the rest
-	Violation             // these bytes are not the protocol's: as Stop, and the service is no longer in conn.log
+	Stop                  // nothing more for this parser or any other: the rest is opaque
+	HandOver              // the protocol gives way to another (STARTTLS, CONNECT): detection begins again with the rest
+	Violation             // these bytes are not the protocol's: like Stop, and conn.log loses the service
 	Flip                  // the responder has spoken first: the sides are exchanged, and the first datagram comes again
 )
 
-// Violated returns what is next after a line that is not of a parser's protocol, as Zeek has it:
-// Violation if the connection was known for the protocol, but More if seen, the bytes of both sides
-// so far, are many.
+// Violated returns what follows a line that is not the parser's protocol. As in Zeek, that is
+// Violation if the connection was confirmed, but More once both sides have sent many bytes, which
+// seen counts.
 func Violated(confirmed bool, seen int) Next {
 	const late = 10 << 10 // Zeek's DPD::ignore_violations_after
 	if confirmed && seen <= late {
@@ -127,25 +126,24 @@ func Violated(confirmed bool, seen int) Next {
 	return More
 }
 
-// An Owner is what a parser may ask of the analyzer. It is used by the worker that the parser
-// serves, and by no other goroutine.
+// An Owner is what a parser can ask of the analyzer. Only the worker that the parser serves uses
+// it.
 type Owner interface {
 	// Log writes row to the log that its header names. The row is written before Log returns.
 	Log(row logs.Row)
 
-	// Confirm puts the protocol of the parser that calls it, which must be the one that has c at
-	// the moment, into the service column of conn.log. It may be called again. It is Zeek's
-	// analyzer_confirmation_info.
+	// Confirm adds the protocol of the calling parser, which must be the current one of c, to the
+	// service column of conn.log. It may be called again. It is Zeek's analyzer_confirmation_info.
 	Confirm(c *conn.Connection)
 
-	// Weird notes something in c that should not be, in the log weird, once for each name and
-	// connection. Names are Zeek's where Zeek has one, such as "line_terminated_with_single_CR";
-	// addl says more, and may be empty.
+	// Weird reports an anomaly in c to the log weird, once per name and connection. Names are
+	// Zeek's where Zeek has one, such as "line_terminated_with_single_CR"; addl has details, and
+	// may be empty.
 	Weird(c *conn.Connection, name, addl string)
 
-	// Expect announces a connection to resp, from orig if that is valid and else from anywhere.
-	// When it comes up, attach runs with it, before its first data, and it has the given service
-	// ("ftp-data"). Announcements lapse after five minutes, and the oldest goes when there are too
-	// many.
+	// Expect announces a connection to resp, from orig if that is valid and otherwise from
+	// anywhere. When it begins, it gets the given service ("ftp-data"), and attach is called with
+	// it before its first data. Announcements lapse after five minutes; when there are too many,
+	// the oldest is dropped.
 	Expect(orig netip.Addr, resp netip.AddrPort, service string, attach func(c *conn.Connection))
 }

@@ -265,7 +265,7 @@ func TestRefusedStartTLSGoesOn(t *testing.T) {
 		play(t, join(hello, []Turn{Orig("STARTTLS\r\n"), Resp("454 no\r\n")}, envelope, content)...))
 }
 
-func TestFinalizerIsRegisteredWhileAMailIsPending(t *testing.T) {
+func TestFinalizerOnlyWhileMailIsPending(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, hello...)
@@ -498,7 +498,7 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// A client that does not listen to the server cannot make the analyzer hold more and more mails.
+// A client that does not wait for the server cannot make the analyzer hold ever more mails.
 func TestPipelinedMailsAreBounded(t *testing.T) {
 	const mail = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 0 LAST\r\n"
 	t.Run("in number", func(t *testing.T) {
@@ -564,8 +564,9 @@ func TestFlushOfPipelinedMails(t *testing.T) {
 	assert.Equal(t, 3, o.Rows[2].(*Row).TransDepth)
 }
 
-// A row is as old as what its mail is told from: the greeting, or the reply to the mail before it.
-func TestRowBeginsWhereTheMailBeforeEnded(t *testing.T) {
+// A row's time is that of the event before its mail: the greeting, or the reply to the previous
+// mail.
+func TestRowBeginsAfterPreviousMail(t *testing.T) {
 	o := &Recorder{}
 	first := join(hello, envelope, content)
 	Play(t, New(o), Conn(), join(first, []Turn{Resp("421 soon\r\n")}, envelope, content)...)
@@ -574,7 +575,7 @@ func TestRowBeginsWhereTheMailBeforeEnded(t *testing.T) {
 	assert.Equal(t, logs.Time(Start.Add(time.Duration(len(first)-1)*time.Second)), o.Rows[1].(*Row).TS)
 }
 
-// Of what Received says, the second address is where the mail came from, if there are two.
+// Of two addresses in Received, the second is the host that sent the mail.
 func TestPath(t *testing.T) {
 	for value, want := range map[string]string{
 		"no address":                            "[198.51.100.2 192.0.2.1]",
@@ -592,7 +593,7 @@ func TestPath(t *testing.T) {
 	}
 }
 
-func TestHeadersThatAreCutShort(t *testing.T) {
+func TestTruncatedHeaders(t *testing.T) {
 	for name, turns := range map[string][]Turn{
 		"by the end of the connection": {Orig("DATA\r\nSubject: s\r\n")},
 		"by the end of a chunk":        {Orig("BDAT 12\r\nSubject: s\r\n"), Resp("250 ok\r\n")},
@@ -615,7 +616,7 @@ func TestHeadersThatAreCutShort(t *testing.T) {
 	}
 }
 
-// What is known of a header that is cut short is of its own mail, not of the next.
+// A header that is cut short belongs to its own mail, not to the next.
 func TestHeaderIsOfItsMail(t *testing.T) {
 	next := Orig("MAIL FROM:<n@c.test>\r\n")
 	for name, turns := range map[string][]Turn{
@@ -644,7 +645,7 @@ func TestHeaderIsOfItsMail(t *testing.T) {
 	assert.Equal(t, 2, o.Rows[0].(*Row).TransDepth)
 }
 
-func TestHeaderOfALastChunkWithoutAReply(t *testing.T) {
+func TestHeaderOfUnansweredLastChunk(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	Play(t, New(o), c, join(hello, envelope, []Turn{Orig("BDAT 12 LAST\r\nSubject: s\r\n")}, envelope[:1])...)
 	assert.Empty(t, o.Rows, "its reply may come")
@@ -834,7 +835,7 @@ func TestWeirds(t *testing.T) {
 	}
 }
 
-// addls keeps what more weirds say.
+// addls keeps the details of weirds.
 type addls struct {
 	Recorder
 	addls []string
@@ -842,7 +843,7 @@ type addls struct {
 
 func (o *addls) Weird(_ *conn.Connection, _, addl string) { o.addls = append(o.addls, addl) }
 
-func TestCommandsThatMakeNoSenseEndSMTP(t *testing.T) {
+func TestInvalidCommandsEndSMTP(t *testing.T) {
 	for n, want := range map[int]protocol.Next{maxInvalid: protocol.More, maxInvalid + 1: protocol.Stop} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			o, c := &Recorder{}, Conn()
@@ -878,8 +879,8 @@ func TestStateIsBounded(t *testing.T) {
 	assert.Len(t, o.Rows, 1)
 }
 
-// Held counts what grows with what comes: a text once, an address with its place in a list and in
-// the set of what is there.
+// Held counts all that can grow: a text once, an address with its place in a list and in the set of
+// members.
 func TestHeldCounts(t *testing.T) {
 	held := func(turns []Turn) int {
 		p, c := New(&Recorder{}), Conn()
@@ -917,7 +918,7 @@ func TestHeldCounts(t *testing.T) {
 	}
 }
 
-func TestNothingIsHeldOfAMailThatWasLogged(t *testing.T) {
+func TestHeldAfterLog(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, join(hello, envelope)...)
@@ -937,8 +938,8 @@ func TestNothingIsHeldOfAMailThatWasLogged(t *testing.T) {
 	assert.Equal(t, "n@c.test", o.Rows[1].(*Row).MailFrom, "the next one is")
 }
 
-// A command that waits for its reply does not keep its line alive.
-func TestCommandsThatWaitTakeAByteEach(t *testing.T) {
+// A command that awaits its reply does not keep its line alive.
+func TestWaitingCommandsTakeOneByte(t *testing.T) {
 	c, p := Conn(), New(&Recorder{})
 	Play(t, p, c, Orig(strings.Repeat("NOOP "+strings.Repeat("x", 16000)+"\r\n", 900)))
 	assert.Len(t, session.Get(c).waiting, 901)
@@ -946,7 +947,7 @@ func TestCommandsThatWaitTakeAByteEach(t *testing.T) {
 }
 
 // A mail without a sender is not logged, but its header's fields are held until it has one.
-func TestFlushOfMailThatIsNotLogged(t *testing.T) {
+func TestFlushOfUnloggedMail(t *testing.T) {
 	c, o := Conn(), &Recorder{}
 	p := New(o)
 	text := strings.Repeat("\x97", logs.MaxText)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// PostgreSQL gives way to TLS when the server answers S to a client's request, and may be asked for
-// GSSAPI before.
+// PostgreSQL gives way to TLS when the server answers S to a client's request. The client may have
+// asked for GSSAPI before.
 var PostgreSQL = &Protocol{
 	name: "postgresql", ports: []uint16{5432},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -17,7 +17,7 @@ var PostgreSQL = &Protocol{
 	step: postgresStep,
 }
 
-// postgresRequest has what the bytes of a request may be: the length, and the number of TLS or of
+// postgresRequest lists the possible bytes of a request: its length, and the code for TLS or
 // GSSAPI.
 var postgresRequest = []string{"\x00", "\x00", "\x00", "\x08", "\x04", "\xd2", "\x16", "\x2f\x30"}
 
@@ -40,7 +40,7 @@ func postgresStep(s *state, side protocol.Side, data []byte) (int, protocol.Next
 	return s.done()
 }
 
-// MySQL gives way to TLS when the client says that it can, as it may when the server has said so.
+// MySQL gives way to TLS when the client says so, after a server that supports it.
 var MySQL = &Protocol{
 	name: "mysql", ports: []uint16{1434, 3306},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -53,11 +53,11 @@ var MySQL = &Protocol{
 func mysqlStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	const (
 		header     = 4  // bytes: length and number
-		tlsRequest = 32 // bytes of what a client sends before TLS: the beginning of what it sends without
+		tlsRequest = 32 // bytes of a login that is cut off because TLS follows
 		clientTLS  = 1 << 11
 	)
 	if side == protocol.Orig && s.stage == begun {
-		return wait(s, data) // for the server
+		return wait(s, data) // for the greeting
 	}
 	if len(data) < header+4 {
 		return 0, protocol.More
@@ -80,7 +80,7 @@ func mysqlStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	return header + size, protocol.HandOver
 }
 
-// RDP gives way to TLS when the server chooses that, or one of the protocols on top of it.
+// RDP gives way to TLS when the server chooses that, or a protocol on top of it.
 var RDP = &Protocol{
 	name: "rdp", ports: []uint16{3389},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -94,10 +94,10 @@ func rdpStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 		shortest = 7 // bytes
 		request  = 0xe0
 		confirm  = 0xd0
-		answer   = 11 // where in a confirmation the server answers what the client has asked for
+		answer   = 11 // offset of the negotiation response in a confirmation
 		answered = 2
 		failed   = 3
-		mcs      = "\x02\xf0\x80\x7f\x65" // where RDP goes on without
+		mcs      = "\x02\xf0\x80\x7f\x65" // how RDP continues without TLS
 	)
 	if len(data) < 4 {
 		return 0, protocol.More
@@ -133,8 +133,8 @@ func rdpStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	return size, protocol.HandOver
 }
 
-// LDAP gives way to TLS when the server grants the extended request for that: RFC 4511, section
-// 4.14.
+// LDAP gives way to TLS when the server grants the extended request for StartTLS (RFC 4511, section
+// 4.14).
 var LDAP = &Protocol{
 	name: "ldap_tcp", ports: []uint16{389, 3268},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -144,16 +144,16 @@ var LDAP = &Protocol{
 }
 
 const (
-	ldapMessage  = 0x30 // BER's tags
+	ldapMessage  = 0x30 // BER tags
 	ldapID       = 0x02
 	ldapExtended = 0x77
 	ldapAnswer   = 0x78
 	ldapStartTLS = "\x80\x161.3.6.1.4.1.1466.20037"
 	ldapGranted  = "\x0a\x01\x00"
-	ldapEnough   = 64 // bytes of a message that tell what is to be known
+	ldapEnough   = 64 // bytes of a message that are enough to classify it
 )
 
-// matchLDAP judges whether data begins with a request.
+// matchLDAP tells whether data begins with a request.
 func matchLDAP(data []byte) protocol.Verdict {
 	if len(data) > 0 && data[0] != ldapMessage {
 		return protocol.No
@@ -178,10 +178,10 @@ type ldap struct {
 	size int // of the message
 	id   uint32
 	kind byte
-	body cryptobyte.String // what is there of it
+	body cryptobyte.String // as far as it has arrived
 }
 
-// readLDAP reads the beginning of a message. It reports false if that is not all there, or is none.
+// readLDAP reads the beginning of a message. ok is false if it is incomplete or malformed.
 func readLDAP(data []byte) (m ldap, ok bool) {
 	in := cryptobyte.String(data)
 	tag, size, ok := readBER(&in)
@@ -189,7 +189,7 @@ func readLDAP(data []byte) (m ldap, ok bool) {
 	if !ok || tag != ldapMessage {
 		return m, false
 	}
-	in = in[:min(size, len(in))] // what follows is the next message's
+	in = in[:min(size, len(in))] // the rest belongs to the next message
 	tag, size, ok = readBER(&in)
 	if !ok || tag != ldapID || size < 1 || size > 4 {
 		return m, false
@@ -206,8 +206,8 @@ func readLDAP(data []byte) (m ldap, ok bool) {
 	return m, ok
 }
 
-// readBER reads a tag and a length. cryptobyte/asn1 has those of DER alone, in which lengths are as
-// short as can be.
+// readBER reads a tag and a length. cryptobyte/asn1 accepts only DER, in which lengths are as short
+// as possible.
 func readBER(in *cryptobyte.String) (tag byte, size int, ok bool) {
 	var b uint8
 	if !in.ReadUint8(&tag) || !in.ReadUint8(&b) {
@@ -230,7 +230,7 @@ func readBER(in *cryptobyte.String) (tag byte, size int, ok bool) {
 }
 
 func ldapStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
-	if data[0] != ldapMessage { // perhaps it is encrypted now by other means
+	if data[0] != ldapMessage { // perhaps encrypted by other means
 		return s.done()
 	}
 	m, ok := readLDAP(data[:min(len(data), ldapEnough)])
@@ -263,7 +263,7 @@ func ldapStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	return s.skipTo(side, m.size, data)
 }
 
-// skipTo takes a message of a size, or as much of it as is there and the rest as it comes.
+// skipTo takes as much of a message as has arrived, and skips the rest.
 func (s *state) skipTo(side protocol.Side, size int, data []byte) (int, protocol.Next) {
 	n := min(size, len(data))
 	s.skip[side] = size - n

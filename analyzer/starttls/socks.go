@@ -8,8 +8,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// SOCKS gives way to whatever the client speaks with the server that it asks for: versions 4, 4a
-// and 5.
+// SOCKS, of versions 4, 4a and 5, gives way to whatever the client speaks with the server that it
+// names.
 var SOCKS = &Protocol{
 	name: "socks", ports: []uint16{1080},
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -26,8 +26,8 @@ var SOCKS = &Protocol{
 	},
 }
 
-// matchSOCKS5 judges whether data is a client's first message of version 5, after which it waits
-// for an answer.
+// matchSOCKS5 tells whether data is a client's first message of version 5, after which it waits for
+// an answer.
 func matchSOCKS5(data []byte) protocol.Verdict {
 	switch {
 	case len(data) > 0 && data[0] != 5 || len(data) > 1 && data[1] == 0:
@@ -38,8 +38,8 @@ func matchSOCKS5(data []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// matchBytes judges whether each byte of data is one of those that are given for its place; empty
-// are all.
+// matchBytes tells whether each byte of data is one of those in its place; an empty place takes any
+// byte.
 func matchBytes(data []byte, places ...string) protocol.Verdict {
 	for i, b := range data[:min(len(data), len(places))] {
 		if places[i] != "" && strings.IndexByte(places[i], b) < 0 {
@@ -52,10 +52,10 @@ func matchBytes(data []byte, places ...string) protocol.Verdict {
 	return protocol.Yes
 }
 
-// Commands, which are the id of a state.
+// Commands, which a state has for its id.
 const (
 	socksConnect = 1
-	socksBind    = 2 // is answered twice
+	socksBind    = 2 // has two answers
 )
 
 func socksRequest(s *state, data []byte) (int, protocol.Next) {
@@ -88,8 +88,8 @@ func socksRequest(s *state, data []byte) (int, protocol.Next) {
 	return len(data) - len(in), protocol.More
 }
 
-// socks4Request takes a request of version 4: the command, a port and an address, a user, and in
-// version 4a a name.
+// socks4Request handles a request of version 4: the command, a port and an address, a user, and in
+// version 4a a host name.
 func socks4Request(s *state, data []byte) (int, protocol.Next) {
 	const header = 8
 	end := header
@@ -110,7 +110,7 @@ func socks4Request(s *state, data []byte) (int, protocol.Next) {
 	return end, protocol.More
 }
 
-// more waits for the rest of a message, which is shorter than 600 bytes.
+// more waits for the rest of a message, which has fewer than 600 bytes.
 func (s *state) more(data []byte) (int, protocol.Next) {
 	const longest = 600
 	if len(data) > longest {
@@ -119,7 +119,7 @@ func (s *state) more(data []byte) (int, protocol.Next) {
 	return 0, protocol.More
 }
 
-// socksAddress takes an address of version 5 with its port.
+// socksAddress skips an address of version 5 with its port.
 func socksAddress(in *cryptobyte.String) bool {
 	const ip4, host, ip6 = 1, 3, 4
 	var kind uint8

@@ -1,10 +1,8 @@
-// Package starttls follows protocols that lead to another, which is most often TLS, only as far as
-// that begins: STARTTLS in IMAP, POP3, IRC, XMPP and LDAP, the negotiations of RDP, MySQL and
-// PostgreSQL, and SOCKS, behind which anything may be. They have no logs, but for their names in
-// conn.log.
+// Package starttls follows protocols that lead to another, usually TLS, until that begins: STARTTLS
+// in IMAP, POP3, IRC, XMPP and LDAP, the negotiations of RDP, MySQL and PostgreSQL, and SOCKS,
+// behind which any protocol may follow. They have no logs, only their names in conn.log.
 //
-// The files: starttls.go has the parser, text.go and binary.go a Protocol for each of the
-// protocols.
+// starttls.go is the parser; text.go, binary.go and socks.go define the protocols.
 package starttls
 
 import (
@@ -14,19 +12,19 @@ import (
 
 const (
 	maxSeen    = 16 << 10 // bytes of both sides that a negotiation may take
-	maxWaiting = 16 << 10 // bytes that a client may have sent before it is answered
+	maxWaiting = 16 << 10 // bytes that a client may send ahead of an answer
 )
 
-// A Protocol is one that may give way to another.
+// A Protocol is a protocol that may give way to another.
 type Protocol struct {
 	name  string   // Zeek's
 	ports []uint16 // Zeek's, or none
 
-	// match is as of protocol.Parser.
+	// match implements protocol.Parser's Match.
 	match func(orig, resp []byte) protocol.Verdict
 
-	// step takes one message of a side, or its line, or what is to be skipped. It takes nothing if
-	// that is not all there; how much it waits for is bounded.
+	// step handles one message or line of a side, or begins to skip one. It takes nothing if it
+	// needs more bytes; how many it waits for is bounded.
 	step func(s *state, side protocol.Side, data []byte) (int, protocol.Next)
 }
 
@@ -45,43 +43,43 @@ func (p *Parser) Name() string { return p.p.name }
 // Transport returns conn.TCP.
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports has where Zeek expects the protocol.
+// Ports returns the ports where Zeek expects the protocol.
 func (p *Parser) Ports() []uint16 { return p.p.ports }
 
-// Match judges the first bytes of both sides.
+// Match implements protocol.Parser.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict { return p.p.match(orig, resp) }
 
-// A state is how far the negotiation of a connection has come.
+// A state is the state of a negotiation.
 type state struct {
 	stage stage
 	seen  int    // bytes of both sides
-	skip  [2]int // bytes of the message of a side that are to come, and mean nothing
-	tag   string // of the request, maxTag bytes at most
+	skip  [2]int // bytes of each side that are still to be skipped
+	tag   string // of the request, at most maxTag bytes
 	id    uint32 // of the request
 
-	confirmed bool   // this is the protocol
-	weird     string // what the step at hand found, or empty
+	confirmed bool   // the connection speaks the protocol
+	weird     string // name of an anomaly that the current step found, or empty
 }
 
-// A stage is what has happened. Each protocol has those that it needs, in this order.
+// A stage is what has happened so far. Each protocol uses some of the stages, in this order.
 type stage uint8
 
 const (
 	begun      stage = iota
-	greeted          // the server has said something
+	greeted          // the server has sent something
 	offered          // the client has offered to authenticate
-	chosen           // the server wants it to
-	authorized       // it has
-	asked            // the client has asked for what follows, and waits
-	refused          // the server goes on without
+	chosen           // the server wants authentication
+	authorized       // the client has authenticated
+	asked            // the client has asked for the next protocol, and waits
+	refused          // the server has refused
 )
 
-// stateSize is what a state takes, about.
+// stateSize is what a state takes, about, without its tag.
 const stateSize = 128 // bytes
 
-var session conn.Field[state] // Zeek's analyzers have it in themselves
+var session conn.Field[state] // in Zeek, a part of the analyzers
 
-// Held returns how many bytes the state of c takes.
+// Held implements protocol.Parser.
 func (p *Parser) Held(c *conn.Connection) int {
 	if s := session.Get(c); s != nil {
 		return stateSize + len(s.tag)
@@ -89,7 +87,7 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return 0
 }
 
-// Flush has nothing to drop: a state is small.
+// Flush does nothing: a state is small.
 func (p *Parser) Flush(*conn.Connection) {}
 
 // Data takes whole messages or lines.
@@ -103,7 +101,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		case s.skip[pkt.Side] > 0:
 			n = min(s.skip[pkt.Side], len(rest))
 			s.skip[pkt.Side] -= n
-		case s.stage == asked && pkt.Side == protocol.Orig: // it may already be the other protocol
+		case s.stage == asked && pkt.Side == protocol.Orig: // perhaps the next protocol already
 			if len(rest) > maxWaiting {
 				next = protocol.Stop
 			}
@@ -138,11 +136,11 @@ func (p *Parser) Gap(c *conn.Connection, _ protocol.Packet, _ int) protocol.Next
 	return protocol.Stop
 }
 
-// End has nothing to do.
+// End does nothing.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
-// done is what step returns when there is nothing more to learn: if this is the protocol, it will
-// not give way any more.
+// done is what step returns when there is nothing more to learn, since a handover is no longer
+// possible.
 func (s *state) done() (int, protocol.Next) {
 	if s.confirmed {
 		return 0, protocol.Stop

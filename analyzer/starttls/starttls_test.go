@@ -63,7 +63,7 @@ func connectConfirm(kind, protocol byte) string {
 	return tpkt("\x0e\xd0\x00\x00\x12\x34\x00" + string([]byte{kind, 0, 8, 0, protocol, 0, 0, 0}))
 }
 
-// conversations end in what the test's name says. Those that hand over are followed by a hello.
+// conversations end as their names say. Those that hand over are followed by a hello.
 var conversations = []struct {
 	name      string
 	p         *Protocol
@@ -107,7 +107,7 @@ var conversations = []struct {
 		protocol.More, true, ""},
 	{"welcomes", IRC, []Turn{Orig("NICK joe\r\nUSER joe 0 * :Joe\r\n"), Resp(":irc.example NOTICE * :***\r\n:irc.example 001 joe :Welcome\r\n")},
 		protocol.Stop, true, ""},
-	{"welcomes nobody", IRC, []Turn{Orig("NICK joe\r\n"), Resp(":x 001 \r\n")}, protocol.Stop, true, ""},
+	{"welcomes a client without a name", IRC, []Turn{Orig("NICK joe\r\n"), Resp(":x 001 \r\n")}, protocol.Stop, true, ""},
 	{"has no numbers", IRC, []Turn{Orig("NICK joe\r\n"), Resp("NOTICE AUTH :***\r\n:a b c\r\n: 670 x\r\n:a 67\r\n:a 6x0 b\r\n:a 6700\r\n:a\r\n")},
 		protocol.More, false, ""},
 
@@ -242,7 +242,7 @@ func TestConversations(t *testing.T) {
 	}
 }
 
-// The last byte of an answer is enough, and nothing need come after it.
+// The last byte of an answer is enough; nothing has to follow it.
 func TestHandsOverAtOnce(t *testing.T) {
 	for _, tt := range conversations {
 		t.Run(tt.p.name+" "+tt.name, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestHandsOverAtOnce(t *testing.T) {
 	}
 }
 
-// TestMatch has no protocol take another's conversations.
+// TestMatch checks that no protocol matches the conversations of another.
 func TestMatch(t *testing.T) {
 	for _, tt := range conversations {
 		t.Run(tt.p.name+" "+tt.name, func(t *testing.T) {
@@ -377,7 +377,7 @@ func TestReadLDAP(t *testing.T) {
 	}
 }
 
-// A negotiation of as many bytes as may be goes on, and one of more does not.
+// A negotiation may be as long as the limit, but not longer.
 func TestNegotiationIsBounded(t *testing.T) {
 	noop := "a NOOP\r\n"
 	for n, next := range map[int]protocol.Next{16 << 10 / len(noop): protocol.More, 16<<10/len(noop) + 1: protocol.Stop} {
@@ -404,7 +404,7 @@ func TestHeldCountsTheTag(t *testing.T) {
 	assert.Equal(t, stateSize+len("tag"), p.Held(c))
 }
 
-// TestClientsDoNotWaitForever has a client that goes on before it is answered.
+// TestClientsDoNotWaitForever plays a client that goes on before it is answered.
 func TestClientsDoNotWaitForever(t *testing.T) {
 	for _, tt := range []struct {
 		p     *Protocol

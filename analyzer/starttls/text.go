@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxLine = 4 << 10 // bytes of a line, or of a tag of XMPP
+	maxLine = 4 << 10 // bytes of a line or of an XMPP tag
 	maxTag  = 64      // bytes of the tag of an IMAP command
 )
 
@@ -33,7 +33,7 @@ func imapLine(s *state, side protocol.Side, line []byte) protocol.Next {
 	case side == protocol.Orig && word == "STARTTLS" && len(tag) <= maxTag:
 		s.confirmed, s.stage, s.tag = true, asked, string(tag)
 	case side == protocol.Orig && word != "CAPABILITY" && word != "NOOP" && word != "ID" && word != "":
-		return protocol.Stop // it logs in, or has done so
+		return protocol.Stop // the client logs in, or has
 	}
 	return protocol.More
 }
@@ -49,7 +49,7 @@ var POP3 = &Protocol{
 
 func pop3Line(s *state, side protocol.Side, line []byte) protocol.Next {
 	word := firstWord(line)
-	asks := word == "CAPA" || word == "USER" || word == "AUTH" && len(line) == len(word) // AUTH alone asks for mechanisms
+	asks := word == "CAPA" || word == "USER" || word == "AUTH" && len(line) == len(word) // AUTH alone lists the mechanisms
 	switch {
 	case side == protocol.Resp && word == "+OK" && s.stage == asked:
 		return protocol.HandOver
@@ -62,13 +62,13 @@ func pop3Line(s *state, side protocol.Side, line []byte) protocol.Next {
 	case side == protocol.Orig && asks:
 		s.stage = offered
 	case side == protocol.Orig && word != "" && word != "QUIT":
-		return protocol.Stop // it logs in, or has done so
+		return protocol.Stop // the client logs in, or has
 	}
 	return protocol.More
 }
 
-// IRC gives way to TLS when the server says 670 to STARTTLS. Its ports are as often a client's, so
-// it has none here.
+// IRC gives way to TLS when the server says 670 to STARTTLS. It has no ports here: clients use its
+// ports as often as servers.
 var IRC = &Protocol{
 	name: "irc",
 	match: func(orig, resp []byte) protocol.Verdict {
@@ -78,8 +78,8 @@ var IRC = &Protocol{
 	step: byLine(ircLine),
 }
 
-// ircServer judges whether a server has sent numbers with its name before them. Notices may come
-// before that, and pings.
+// ircServer tells whether a server has sent a numeric reply with its name in front. Notices and
+// pings may precede it.
 func ircServer(resp []byte) protocol.Verdict {
 	for {
 		line, rest, whole := bytes.Cut(resp, []byte("\n"))
@@ -95,7 +95,7 @@ func ircServer(resp []byte) protocol.Verdict {
 	}
 }
 
-// ircNumber returns the number in a server's line, which is what kind of answer it is, or nothing.
+// ircNumber returns the numeric in a server's line, "" without one.
 func ircNumber(line []byte) string {
 	prefix, rest, ok := bytes.Cut(line, []byte(" "))
 	if !ok || len(prefix) < 2 || prefix[0] != ':' || len(rest) < 4 || rest[3] != ' ' {
@@ -124,7 +124,7 @@ func ircLine(s *state, side protocol.Side, line []byte) protocol.Next {
 		return protocol.HandOver
 	case number == "691" && s.stage == asked:
 		s.stage = begun
-	case number == "001": // the client is welcome as it is
+	case number == "001": // the client is registered without TLS
 		s.confirmed = true
 		return protocol.Stop
 	}
@@ -139,7 +139,7 @@ var XMPP = &Protocol{
 	step:  xmppTag,
 }
 
-// matchXMPP judges whether data begins with a stream, after an XML declaration or not.
+// matchXMPP tells whether data begins with a stream, with or without an XML declaration.
 func matchXMPP(data []byte) protocol.Verdict {
 	if begins(data, "<?xml") == protocol.Yes {
 		end := bytes.Index(data[:min(len(data), maxLine)], []byte("?>"))
@@ -162,7 +162,7 @@ func matchXMPP(data []byte) protocol.Verdict {
 	return protocol.Maybe
 }
 
-// xmppTag takes what there is up to the end of a tag of XML.
+// xmppTag handles data up to the end of an XML tag.
 func xmppTag(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	end := bytes.IndexByte(data[:min(len(data), maxLine)], '>')
 	if end < 0 {
@@ -190,13 +190,13 @@ func xmppTag(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 		s.weird = "XMPP: proceed without starttls"
 	case "failure":
 		s.stage = begun
-	case "success", "message", "presence", "db:result", "db:verify": // it has begun without
+	case "success", "message", "presence", "db:result", "db:verify": // the session has begun without TLS
 		return n, protocol.Stop
 	}
 	return n, protocol.More
 }
 
-// byLine makes a step of what a protocol does with a line.
+// byLine makes a step of a function that handles lines.
 func byLine(f func(s *state, side protocol.Side, line []byte) protocol.Next) func(*state, protocol.Side, []byte) (int, protocol.Next) {
 	return func(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 		end := bytes.IndexByte(data[:min(len(data), maxLine)], '\n')
@@ -210,8 +210,7 @@ func byLine(f func(s *state, side protocol.Side, line []byte) protocol.Next) fun
 	}
 }
 
-// firstWord returns the first word of a line in capital letters, if it is of a length that commands
-// have.
+// firstWord returns the first word of a line in capital letters, if it is as short as commands are.
 func firstWord(line []byte) string {
 	const longest = 16
 	word, _, _ := bytes.Cut(bytes.TrimLeft(line, " "), []byte(" "))
@@ -221,7 +220,7 @@ func firstWord(line []byte) string {
 	return strings.ToUpper(string(word))
 }
 
-// begins judges whether data begins with one of some texts, in whatever case.
+// begins tells whether data begins with one of the texts, in any case.
 func begins(data []byte, texts ...string) protocol.Verdict {
 	best := protocol.No
 	for _, text := range texts {

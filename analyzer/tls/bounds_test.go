@@ -131,8 +131,8 @@ func TestCertificates(t *testing.T) {
 	assert.Nil(t, row(t, client(), server(), Resp(inRecords(broken))).CertChain)
 }
 
-// TestCertificateThatIsMadeToBeSlow has a hundred thousand names, of all kinds. It makes nothing of
-// those that are not meant.
+// TestCertificateThatIsMadeToBeSlow parses a hundred thousand names of all kinds. Those that cannot
+// match cost no memory.
 func TestCertificateThatIsMadeToBeSlow(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func TestCertificateThatIsMadeToBeSlow(t *testing.T) {
 	}
 }
 
-// TestNamesOfCertificates compares with what package x509 makes of whole certificates.
+// TestNamesOfCertificates compares with package x509, which parses whole certificates.
 func TestNamesOfCertificates(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -183,7 +183,7 @@ func TestNamesOfCertificates(t *testing.T) {
 	}
 }
 
-// TestLongMessages has messages at the limits of what is read.
+// TestLongMessages sends messages at the limits.
 func TestLongMessages(t *testing.T) {
 	play := func(message string) (*state, protocol.Next) {
 		c := Conn()
@@ -219,7 +219,7 @@ func TestLongMessages(t *testing.T) {
 	assert.Equal(t, "K", s.row.History)
 }
 
-// TestHeld compares what Held says with what is kept.
+// TestHeld compares Held with what is kept.
 func TestHeld(t *testing.T) {
 	p, c := New(&Recorder{}), Conn()
 	assert.Zero(t, p.Held(c))
@@ -246,7 +246,7 @@ func TestHeld(t *testing.T) {
 	assert.Len(t, session.Get(c).row.CertChain, 2)
 	assert.Equal(t, before+2, p.Held(c))
 
-	// A hello that was dropped is none.
+	// A dropped hello does not count.
 	c = Conn()
 	all := inRecords(hello(clientHello, 0x0303, "", serverNameExt(name)))
 	Play(t, p, c, Orig(all[:100]))
@@ -256,7 +256,7 @@ func TestHeld(t *testing.T) {
 	assert.Empty(t, session.Get(c).row.ServerName)
 }
 
-// TestPiecesLeaveNothing has a connection that once sent a hello in pieces.
+// TestPiecesLeaveNothing plays a connection that once sent a hello in pieces.
 func TestPiecesLeaveNothing(t *testing.T) {
 	turns := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})
 	p, c := New(&Recorder{}), Conn()
@@ -295,7 +295,7 @@ func TestWeirds(t *testing.T) {
 	assert.Len(t, session.Get(c).row.ServerName, maxServerName)
 }
 
-// TestHellosInShortRecords has hellos that are not in the first record alone.
+// TestHellosInShortRecords splits hellos between records.
 func TestHellosInShortRecords(t *testing.T) {
 	p := New(nil)
 	for _, kind := range []byte{clientHello, serverHello} {
@@ -351,7 +351,7 @@ func TestNames(t *testing.T) {
 	assert.Equal(t, "unknown-2570", curveName(0x0a0a))
 	assert.Equal(t, "unknown-255", alertName(255))
 
-	// The registries by a sum, so that no name or number changes unnoticed.
+	// A checksum of the registries, so that no name or number changes unnoticed.
 	sum := fnv.New64a()
 	fmt.Fprintln(sum, versions, curves, alerts, ciphers, v2Ciphers) // maps are printed in order
 	assert.Equal(t, uint64(0x15b0e5a1851ed3a7), sum.Sum64())

@@ -39,7 +39,7 @@ func fragment(message string, seq uint16, from, to int) string {
 	return string(b.BytesOrPanic())
 }
 
-// whole makes a datagram of a message that is not in pieces.
+// whole makes a datagram of an unfragmented message.
 func whole(message string, seq uint16, number uint64) string {
 	return datagram(handshake, 0, number, fragment(message, seq, 0, len(message)-messageHeader))
 }
@@ -206,7 +206,7 @@ func TestConnectionIDs(t *testing.T) {
 	assert.Nil(t, row)
 }
 
-// TestPieces has a hello come in pieces in several ways.
+// TestPieces sends a hello in pieces in several ways.
 func TestPieces(t *testing.T) {
 	m := datagramHello(0xfefd, "", serverNameExt("www.example.com"))
 	end := len(m) - messageHeader
@@ -222,7 +222,7 @@ func TestPieces(t *testing.T) {
 		"one inside the other": {{0, 10, 0}, {0, 60, 1}, {20, 30, 2}, {50, end, 3}},
 		"with an empty one":    {{0, 0, 0}, {0, 40, 1}, {40, end, 2}},
 		"late":                 {{0, 40, 1<<47 + 1}, {40, end, 1<<47 + 2}},
-		"as far as may be":     {{0, 40, 100}, {40, end, 100 + maxSpan}},
+		"at most as far apart": {{0, 40, 100}, {40, end, 100 + maxSpan}},
 		"as far the other way": {{0, 40, 100 + maxSpan}, {40, end, 100}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestDTLSViolations(t *testing.T) {
 	again := strings.Repeat(fragment(m, 0, 0, 40)+fragment(m, 0, 0, 30), maxPieces)
 	nothing := strings.Repeat(fragment(m, 0, 41, 41), maxPieces+1)
 	row, res, _ = datagrams(t, Orig(datagram(handshake, 0, 0, again+nothing+fragment(m, 0, 40, end))))
-	assert.Equal(t, protocol.More, res.Next, "what comes again is no other piece, and what is empty none")
+	assert.Equal(t, protocol.More, res.Next, "neither a repeated nor an empty piece counts")
 	assert.Equal(t, "C", row.History)
 	row, res, _ = datagrams(t, Orig(datagram(handshake, 0, 0, "")))
 	assert.Nil(t, row, "an empty record says nothing")

@@ -195,7 +195,7 @@ func TestCutShort(t *testing.T) {
 	assert.Empty(t, Rows(t, parser, Orig(turns[0].Data[:60])), "there is nothing to say yet")
 }
 
-// TestMessagesSpanRecords has a record for each byte of the hello.
+// TestMessagesSpanRecords sends each byte of a hello in its own record.
 func TestMessagesSpanRecords(t *testing.T) {
 	turns := converse(t, &tls.Config{}, &tls.Config{})
 	hello := turns[0].Data
@@ -326,27 +326,27 @@ func TestResumption(t *testing.T) {
 		turns []Turn
 		want  bool
 	}{
-		"same ID":                  {[]Turn{client(id), server(id)}, true},
-		"another ID":               {[]Turn{client(id), server(other)}, false},
-		"no ID":                    {[]Turn{client(""), server("")}, false},
-		"ID of zeros":              {[]Turn{client(zeros), server(zeros)}, false},
-		"same ID in TLS 1.3":       {[]Turn{client(id), server(id, is13)}, false},
-		"ticket, no new key":       {[]Turn{client("", ticket), server(""), Orig(ccs)}, true},
-		"ticket, new key":          {[]Turn{client("", ticket), server(""), keyExchange, Orig(ccs)}, false},
-		"ticket, server's key":     {[]Turn{client("", ticket), server(""), Resp(keyExchange.Data), Orig(ccs)}, true},
-		"ticket and ID":            {[]Turn{client(id, ticket), server(other), Orig(ccs)}, false},
-		"empty ticket":             {[]Turn{client("", ext(extSessionTicket, "")), server(""), Orig(ccs)}, false},
-		"ticket, server's change":  {[]Turn{client("", ticket), server(""), Resp(ccs)}, false},
-		"key of before":            {[]Turn{client(id, psk), server(id, is13, psk)}, true},
-		"key that is not accepted": {[]Turn{client(id, psk), server(id, is13)}, false},
-		"key that nobody offered":  {[]Turn{client(id), server(id, is13, psk)}, false},
+		"same ID":                   {[]Turn{client(id), server(id)}, true},
+		"another ID":                {[]Turn{client(id), server(other)}, false},
+		"no ID":                     {[]Turn{client(""), server("")}, false},
+		"ID of zeros":               {[]Turn{client(zeros), server(zeros)}, false},
+		"same ID in TLS 1.3":        {[]Turn{client(id), server(id, is13)}, false},
+		"ticket, no new key":        {[]Turn{client("", ticket), server(""), Orig(ccs)}, true},
+		"ticket, new key":           {[]Turn{client("", ticket), server(""), keyExchange, Orig(ccs)}, false},
+		"ticket, server's key":      {[]Turn{client("", ticket), server(""), Resp(keyExchange.Data), Orig(ccs)}, true},
+		"ticket and ID":             {[]Turn{client(id, ticket), server(other), Orig(ccs)}, false},
+		"empty ticket":              {[]Turn{client("", ext(extSessionTicket, "")), server(""), Orig(ccs)}, false},
+		"ticket, server's change":   {[]Turn{client("", ticket), server(""), Resp(ccs)}, false},
+		"key of an earlier session": {[]Turn{client(id, psk), server(id, is13, psk)}, true},
+		"key that is not accepted":  {[]Turn{client(id, psk), server(id, is13)}, false},
+		"key that was not offered":  {[]Turn{client(id), server(id, is13, psk)}, false},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, row(t, tt.turns...).Resumed) })
 	}
 }
 
-// TestChangeCipherSpecMeansNothingInTLS13 has an alert in the clear after it, as clients send that
-// refuse the server.
+// TestChangeCipherSpecMeansNothingInTLS13 sends an alert in the clear after it, as clients that
+// refuse the server do.
 func TestChangeCipherSpecMeansNothingInTLS13(t *testing.T) {
 	chosen := ext(extSupportedVersions, "\x03\x04")
 	ccs := rec(changeCipherSpec, "\x01")
@@ -420,7 +420,7 @@ func TestSSL2(t *testing.T) {
 	assert.True(t, got.Established)
 }
 
-// A record as long as may be is taken, and one that is longer is not.
+// The longest record is accepted, and a longer one is not.
 func TestLongestRecord(t *testing.T) {
 	for length, next := range map[uint16]protocol.Next{maxRecord: protocol.More, maxRecord + 1: protocol.Violation} {
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
@@ -430,7 +430,7 @@ func TestLongestRecord(t *testing.T) {
 	}
 }
 
-// Of a record that comes in pieces, the first bytes count once.
+// The first bytes of a record that arrives in pieces count once.
 func TestShortRecordsInPieces(t *testing.T) {
 	client := Orig(rec(handshake, hello(clientHello, 0x0303, "")))
 	beat := rec(heartbeat, strings.Repeat("x", 100))
@@ -438,7 +438,7 @@ func TestShortRecordsInPieces(t *testing.T) {
 	assert.Equal(t, "CB", got.History)
 }
 
-// A ticket of one byte is one.
+// A single byte is a ticket.
 func TestShortTicket(t *testing.T) {
 	for ticket, want := range map[string]bool{"": false, "t": true} {
 		t.Run(ticket, func(t *testing.T) {
@@ -519,7 +519,7 @@ func FuzzParser(f *testing.F) {
 	})
 }
 
-// Of the alerts in a record, the last is the one that is named.
+// The last alert of a record is the one that is logged.
 func TestAlertsInRecord(t *testing.T) {
 	c, p := Conn(), New(&Recorder{})
 	s := p.state(c)

@@ -28,8 +28,8 @@ const (
 	MaxFlushed  = 4*logs.MaxText + 4<<10
 )
 
-// A Turn is what one side sends, or loses, before the other sends. Of a protocol over UDP, Data is
-// a datagram, and the rest has no meaning.
+// A Turn is what one side sends, or loses, before the other sends. Over UDP, Data is a datagram and
+// the other fields mean nothing.
 type Turn struct {
 	FromOrig bool
 	Data     string
@@ -37,15 +37,15 @@ type Turn struct {
 	End      bool
 }
 
-// Orig and Resp make turns of the two sides.
+// Orig and Resp return turns of the two sides.
 func Orig(data string) Turn { return Turn{FromOrig: true, Data: data} }
 func Resp(data string) Turn { return Turn{Data: data} }
 
-// Ends returns the two turns that end a connection well.
+// Ends returns the two turns that end a connection properly.
 func Ends() []Turn { return []Turn{{FromOrig: true, End: true}, {End: true}} }
 
-// Encode makes turns the input of a fuzz test, and Decode makes an input, whatever its bytes are,
-// turns. A byte tells the side, whether bytes are lost, and how many bytes there are.
+// Encode turns a conversation into input for a fuzz test, and Decode any input into a conversation.
+// A byte tells the side, whether bytes are lost, and how many bytes there are.
 func Encode(turns ...Turn) (input []byte) {
 	for _, t := range turns {
 		var kind byte
@@ -89,7 +89,7 @@ type Expected struct {
 	Attach  func(c *conn.Connection)
 }
 
-// A Recorder is a protocol.Owner that keeps what parsers tell it.
+// A Recorder is a protocol.Owner that keeps what parsers report.
 type Recorder struct {
 	Rows      []any
 	Expected  []Expected
@@ -111,7 +111,7 @@ func (r *Recorder) Expect(orig netip.Addr, resp netip.AddrPort, service string, 
 	r.Expected = append(r.Expected, Expected{orig, resp, service, attach})
 }
 
-// JSON returns the rows as they are written.
+// JSON returns the rows as they are written to logs.
 func (r *Recorder) JSON(t testing.TB) (lines []string) {
 	for _, row := range r.Rows {
 		line, err := json.Marshal(row)
@@ -139,14 +139,14 @@ func connOver(transport conn.Proto) *conn.Connection {
 	}
 }
 
-// A Result is what came of playing a conversation.
+// A Result is the outcome of playing a conversation.
 type Result struct {
 	protocol.Next
 	Rest [2]string // what the parser left of the originator and of the responder, in that order, for another protocol
 }
 
-// Play plays turns to p on c. It does what the flow table does but for the removal of c, and fails
-// t where p does not keep its promises.
+// Play plays turns to p on c. It does what the analyzer does, except for removing c, and fails t
+// where p breaks its promises.
 func Play(t testing.TB, p protocol.Parser, c *conn.Connection, turns ...Turn) Result {
 	pl := &player{t: t, p: p, c: c, fill: '?', held: p.Held(c)}
 	return pl.play(turns, whole)
@@ -165,7 +165,7 @@ type player struct {
 	p       protocol.Parser
 	c       *conn.Connection
 	flush   bool // after every packet
-	fill    byte // what offered bytes are afterwards: the parser must not have kept them
+	fill    byte // overwrites offered bytes afterwards: the parser must not keep them
 	held    int  // by the parser before
 	offered int  // bytes
 	untaken [2][]byte
@@ -229,7 +229,7 @@ func (pl *player) data(packet protocol.Packet, part string) {
 		offered[i] = pl.fill
 	}
 	if pl.p.Transport() != conn.TCP {
-		n = len(offered) // what it leaves of a datagram is not for the next
+		n = len(offered) // what it leaves of a datagram is dropped
 	}
 	pl.untaken[side] = append([]byte(nil), pl.untaken[side][n:]...)
 	require.LessOrEqual(pl.t, len(pl.untaken[side]), MaxHeld)
@@ -237,7 +237,7 @@ func (pl *player) data(packet protocol.Packet, part string) {
 	pl.check()
 }
 
-// check checks what the parser says it holds, and has it let go if that is to be tried.
+// check checks what the parser says it holds, and flushes it if that is to be tried.
 func (pl *player) check() {
 	held := pl.p.Held(pl.c)
 	require.GreaterOrEqual(pl.t, held, 0, "bytes held")
@@ -249,10 +249,9 @@ func (pl *player) check() {
 }
 
 // Rows plays turns to a new parser, removes the connection and returns the rows in JSON. It checks
-// that the rows, and all else, are the same in packets of some small sizes, and when one turn comes
-// in two packets that are cut at any byte (of a turn of several thousand bytes, at any byte near
-// its ends); of a protocol over UDP, there is nothing to cut. It also plays the turns to a parser
-// that has to let go of what it holds after every packet.
+// that rows and results do not change when bytes come in packets of some small sizes, or when one
+// turn is cut in two at any byte (any byte near its ends, if it has several thousand). Datagrams
+// are not cut. It also plays the turns to a parser that is flushed after every packet.
 func Rows(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns ...Turn) []string {
 	t.Helper()
 	const long = 1000
@@ -305,8 +304,8 @@ type outcome struct {
 	res       Result
 }
 
-// run plays turns to a new parser with a player that is set up but for that, and removes the
-// connection.
+// run plays turns to a new parser, with a player whose parser and connection it sets, and removes
+// the connection.
 func run(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns []Turn, pl player, cut cut) (out outcome) {
 	o := &Recorder{}
 	p := parser(o)
@@ -324,8 +323,8 @@ func run(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns []Turn
 	return out
 }
 
-// Match asks p about what both sides have sent, as the flow table does: turn by turn, until p is
-// sure or none are left.
+// Match asks p about what both sides have sent, as the analyzer does: turn by turn, until p is sure
+// or none are left.
 func Match(t testing.TB, p protocol.Parser, turns ...Turn) protocol.Verdict {
 	t.Helper()
 	var first [2][]byte
