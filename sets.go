@@ -374,7 +374,6 @@ func namesLasting(name string) bool {
 	if strings.HasPrefix(name, "reflect.") {
 		return false // all func values that package reflect makes run the same few functions
 	}
-	name = strings.TrimSuffix(name, "[...]") // an instance of a generic function
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	_, name, _ = strings.Cut(name, ".")
 	if name == "" || strings.ContainsRune(name, '-') { // a method value ends with -fm
