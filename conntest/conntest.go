@@ -104,7 +104,7 @@ func (rs *reports) add(text, name string, times int) {
 	r := (*rs)[i]
 	r.count += times
 	const most = 5
-	if name != "" && len(r.names) < most && !slices.Contains(r.names, name) {
+	if name != "" && len(r.names) < most {
 		r.names = append(r.names, name)
 	}
 }

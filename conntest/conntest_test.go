@@ -169,6 +169,17 @@ func TestCallsStopAtTestFunction(t *testing.T) {
 	assert.Regexp(t, `registered by \S+\.TestCallsStopAtTestFunction at \S+_test\.go:\d+$`, failures[0])
 }
 
+func TestCallsLeaveOutTheRuntime(t *testing.T) {
+	failures := verify(func() {
+		defer func() { _ = recover() }()
+		defer conn.Register(new(conn.Connection), finalize)
+		panic("what the deferred call runs on top of")
+	})
+	require.Len(t, failures, 1)
+	assert.Contains(t, failures[0], "TestCallsLeaveOutTheRuntime.func1 at ")
+	assert.NotContains(t, failures[0], "runtime.")
+}
+
 func TestGoStatementIsNamed(t *testing.T) {
 	for name, test := range map[string]struct {
 		start func(c *conn.Connection)

@@ -48,9 +48,6 @@ type Call struct {
 // maxCalls is enough to see who called the helper that called Register.
 const maxCalls = 3
 
-// maxLate bounds how many different late registrations a watch keeps.
-const maxLate = 100
-
 var (
 	on atomic.Bool // there are watches; changed under mu
 
@@ -90,13 +87,11 @@ func Late(name, conn string) {
 		i := slices.IndexFunc(w.late, func(l Registration) bool {
 			return l.Hook == r.Hook && slices.Equal(l.Calls, r.Calls)
 		})
-		if i < 0 && len(w.late) < maxLate {
+		if i < 0 { // there are no more than the program has places that register
 			i = len(w.late)
 			w.late = append(w.late, r)
 		}
-		if i >= 0 {
-			w.late[i].Times++
-		}
+		w.late[i].Times++
 	}
 }
 
@@ -126,7 +121,7 @@ func calls() (calls []Call) {
 		case strings.HasPrefix(f.Function, connFunc):
 		case f.Function == "testing.tRunner":
 			return calls // what follows is of no interest in a test
-		case f.Function == "runtime.goexit" || f.Function == "":
+		case f.Function == "runtime.goexit":
 			// The goroutine began here.
 			if c, ok := goStatement(); ok {
 				calls = append(calls, c)
