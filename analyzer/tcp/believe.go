@@ -7,33 +7,31 @@ package tcp
 // Whatever is believed is believed because it has a number that takes 2^32 guesses, or 2^32 divided
 // by a window.
 
-// answersDoubted reports whether a segment is the SYN-ACK of the SYN that was doubted last. Then
+// answersDoubted reports whether a SYN is the SYN-ACK of the SYN that was doubted last. Then
 // the host that it is from has forgotten this connection, and has begun another.
 func (c *Conn) answersDoubted(s *segment) bool {
 	r := c.rare
-	return r != nil && r.doubted != nil && s.SYN() && s.ACK() && s.side != r.doubter && r.doubted.Seq()+1 == s.Ack()
+	return r != nil && r.doubted != nil && s.ACK() && s.side != r.doubter && r.doubted.Seq()+1 == s.Ack()
 }
 
-// competes reports whether a SYN-ACK is another than the first, and the client has not acknowledged
-// that one.
+// competes reports whether a SYN is another SYN-ACK than the first one, while the client has not
+// acknowledged that.
 func (c *Conn) competes(s *segment) bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
-	if !s.SYN() || !s.ACK() || s.side != Resp || s.FIN() || s.RST() || !orig.opened || !resp.synSeen || s.Seq() == resp.iss {
+	if !s.ACK() || s.side != Resp || s.FIN() || s.RST() || !orig.opened || !resp.synSeen || s.Seq() == resp.iss {
 		return false
 	}
 	n := int64(int32(s.Ack() - orig.iss))
 	return 0 < n && n <= orig.next && (resp.una == 0 || orig.window.known && orig.window.ack == s.Seq()+1 && resp.queue.taken == 0)
 }
 
-// doubts reports whether a segment begins another connection although this one is established and
+// doubts reports whether a SYN begins another connection although this one is established and
 // not over, or on its way. A host does not believe that (RFC 5961, section 4), since anybody can
 // send a SYN in another's name. If the connection was really forgotten, the other side accepts the
 // new one: see answersDoubted.
 func (c *Conn) doubts(s *segment) bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	switch {
-	case !s.SYN():
-		return false
 	case orig.state == synSent && resp.state == inactive:
 		return s.side == Orig && s.Seq() != orig.iss
 	case !c.established() || c.over():
@@ -50,8 +48,6 @@ func (c *Conn) reuse(s *segment) (another bool, weird string) {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	side := orig
 	switch {
-	case !s.SYN():
-		return false, ""
 	case orig.state == synSent && resp.state == inactive:
 		return false, "" // the originator's is doubted, the responder's an answer
 	case s.ACK() && orig.state != inactive:

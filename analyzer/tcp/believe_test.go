@@ -656,6 +656,13 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 500 101
 			> A 101 502 hello         | data_after_reset >hello reopened
 		`,
+		"SYN-ACKs near one another, told apart by the banner": `
+			> S 100                   |
+			< SA 505 101              |
+			< SA 500 101              | SYN_seq_jump competes
+			< A 501 101 welcome       |
+			> A 101 508 hello         | <welcome >hello
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}

@@ -130,7 +130,10 @@ func (s segment) header() tcp.Header {
 // segment gives a segment to the connection.
 func (p *player) segment(s segment) tcp.Outcome {
 	p.now = p.now.Add(time.Millisecond)
-	return p.conn.Segment(s.side, p.now, s.header(), []byte(s.data), s.length, &p.sink)
+	h, data := s.header(), []byte(s.data)
+	defer clear(h) // nothing of the packet is kept
+	defer clear(data)
+	return p.conn.Segment(s.side, p.now, h, data, s.length, &p.sink)
 }
 
 // parse returns the segment that a line describes.

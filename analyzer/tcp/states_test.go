@@ -288,6 +288,11 @@ func TestHistory(t *testing.T) {
 			< A 501 112               | >[5] >x
 			= RSTR ShADra 11/0
 		`,
+		"gap before a FIN": handshake + `
+			< A 501 111               |
+			> FA 106 501              | >[5] >.
+			= S2 ShAaGF 9/0
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}

@@ -95,6 +95,7 @@ func TestProgress(t *testing.T) {
 		"RST of the responder":     {"< R 100 | closed", false, false, false, false},
 		"RST of the originator":    {"> R 100 | closed", false, false, false, true},
 		"SYN, ACK, late SYN-ACK":   {"> S 100\n> A 101 501\n< SA 500 101", false, false, true, false},
+		"ACK of the responder":     {"< A 500 101", false, false, false, true},
 		"SYN acknowledged, no SYN": {"> S 100\n< A 500 101", true, true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
