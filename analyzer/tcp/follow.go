@@ -2,9 +2,8 @@ package tcp
 
 import "fmt"
 
-// follow follows a segment that belongs to this connection and need not wait. Until both sides are
-// established, takes decides whether it is believed; from then on, acceptable and acknowledge do.
-// The order of the steps is Zeek's, as history, weird.log and conn_state depend on it.
+// follow follows a segment that belongs to this connection and need not wait. The order of the steps
+// is Zeek's, as history, weird.log and conn_state depend on it.
 func (c *Conn) follow(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 
@@ -15,9 +14,59 @@ func (c *Conn) follow(s *segment, sink Sink) {
 		return
 	}
 
-	// Where it is in the stream. The history has it, believed or not.
+	// Between established sides, the checks of RFC 9293, 3.10.7.4: the window, the ACK bit, and
+	// what the ACK acknowledges.
+	seq := c.locate(s, sink)
+	up := c.established()
+	if up && !c.acceptable(s, seq, sink) {
+		return
+	}
+	acked, future, ok := c.acknowledge(s, seq, sink)
+	if !ok && (up || e.synSeen && peer.synSeen) && !s.RST() {
+		return
+	}
+
+	// It is believed. If it acknowledges what the other side was not seen to send, its data and its
+	// FIN are not, before the other side bears them out; see claim.
+	claims := future > 0 && up && !c.ignored
+	exact := c.note(s, seq, acked, claims, sink) && future == 0 // a host believes a RST here: RFC 5961, section 3
+	closes := c.move(s, sink)
+	e, peer = c.ends(s.side) // which move may have exchanged
+
+	// What it says of bytes that were sent before it, by its own side and by the other.
+	if !s.RST() { // if e goes on here, it has sent what is before
+		c.acknowledged(s.side, s.time, min(e.una, seq), sink)
+		c.settle(s.side.Other(), false, sink)
+	}
+	c.acknowledged(s.side.Other(), s.time, min(acked, peer.next), sink)
+	c.finish(s.side.Other(), s.time, sink) // before its data: one end may be behind the other
+	if acked > peer.next {
+		c.foretell(s.side.Other(), acked)
+	}
+
+	// What it carries.
+	if !claims {
+		future = 0
+	}
+	c.carry(s, seq, future, sink)
+	c.finish(s.side, s.time, sink)
+
+	// Whether that is the end.
+	e.closed = e.closed || closes
+	e.believed = e.believed || closes && (exact || !up)
+	e.reset = e.reset || closes && s.RST() && (exact || !up)
+	peer.believed = peer.believed || peer.finSeen && peer.acked() >= peer.fin
+	if (closes || s.ACK()) && !c.ended && c.over() {
+		c.end()
+	}
+}
+
+// locate returns where a segment is in the stream of its side, and records it in the history,
+// believed or not.
+func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
+	e, peer := c.ends(s.side)
 	c.synchronize(s, sink)
-	seq := e.relative(s.Seq())
+	seq = e.relative(s.Seq())
 	if s.FIN() && seq < 0 && e.onlySYN(peer) {
 		seq += 1 << 32
 	}
@@ -28,30 +77,19 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	if s.Window() == 0 && !s.RST() && peer.state != closed && e.state != reset && e.zeroes.Add() {
 		c.History.Add(s.side, 'W')
 	}
+	return seq
+}
 
-	// Between established sides, the checks of RFC 9293, 3.10.7.4: the window, the ACK bit, and
-	// what the ACK acknowledges.
-	up := c.established()
-	if up && !c.acceptable(s, seq, sink) {
-		return
-	}
-	var acked, future int64
-	if s.ACK() {
-		var ok bool
-		acked, future, ok = c.acknowledge(s, seq, sink)
-		if !ok && (up || e.synSeen && peer.synSeen) && !s.RST() {
-			return
-		}
-	}
-
-	// It is believed, except that a claim still waits for the other side to bear it out.
+// note notes what a believed segment says of its side: how far it has got, and what window it
+// grants. It reports whether the segment is exactly where the other side expects the next one.
+func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact bool) {
+	e, peer := c.ends(s.side)
 	if !e.closed || !peer.closed { // the last ACK is not part of the duration
 		c.Last = s.time
 	}
 	if s.SYN() {
 		c.inspectSYN(s, sink)
 	}
-	claims := future > 0 && up && !c.ignored
 	if s.FIN() && !claims {
 		e.finSeen, e.fin = true, seq+s.span()
 	}
@@ -59,7 +97,7 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	if e.window.update(s.Header, min(acked, peer.next), e.synSeen) && e.state != closed && e.state != reset {
 		c.weirdOf(sink, "window_recision", "", "")
 	}
-	exact := seq == e.due() && future == 0 // where a host believes a RST at once: RFC 5961, section 3
+	exact = seq == e.due()
 	again, advanced := e.advance(s, seq+s.span())
 	if again && e.retransmits.Add() {
 		c.History.Add(s.side, 'T')
@@ -70,8 +108,13 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	if s.FIN() && advanced && e.state == closed {
 		c.weird(sink, "FIN_advanced_last_seq")
 	}
+	return exact
+}
 
-	// What states it leads to.
+// move moves both sides to the states that a segment leads to, and reports whether its side closes.
+// If it shows that the sides were the wrong way round, it exchanges them, and s.side with them.
+func (c *Conn) move(s *segment, sink Sink) (closes bool) {
+	e, peer := c.ends(s.side)
 	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
 		// The SYN and the SYN-ACK changed places on their way into the capture.
 		c.flip()
@@ -84,24 +127,17 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	}
 	unseen := e.state == inactive
 	e.opened = e.opened || s.SYN() && !s.ACK()
-	closes := c.transition(s, sink)
+	closes = c.transition(s, sink)
 	if unseen && !s.SYN() && e.state == established {
 		e.partial, peer.partial = false, false // only the SYN is missing
 	}
+	return closes
+}
 
-	// What it says of bytes before it, of its own side and of the other.
-	side, other := s.side, s.side.Other()
-	if !s.RST() { // what is before seq was sent and acknowledged, if e goes on behind it
-		c.acknowledged(side, s.time, min(e.una, seq), sink)
-		c.settle(other, false, sink)
-	}
-	c.acknowledged(other, s.time, min(acked, peer.next), sink)
-	c.finish(other, s.time, sink)
-	if acked > peer.next {
-		c.foretell(other, acked)
-	}
-
-	// What it carries.
+// carry takes the payload of a segment that starts at seq. A segment that claims that the other side
+// has sent up to future has it wait; future is 0 if it does not.
+func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
+	e := &c.half[s.side]
 	if s.SYN() {
 		seq++
 	}
@@ -110,23 +146,13 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	}
 	switch {
 	case s.RST() || seq <= 0: // data in a RST is no part of the stream
-	case side == Resp && e.una == 0 && len(s.data) == s.length && c.unconfirmed(s): // arrange has deferred it
+	case s.side == Resp && e.una == 0 && len(s.data) == s.length && c.unconfirmed(s): // arrange has deferred it
 	case len(s.data) < s.length: // becomes a gap when it is acknowledged
 		c.weird(sink, "truncated_tcp_payload")
-	case claims:
-		c.claim(side, claim{seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
+	case future > 0:
+		c.claim(s.side, claim{seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
 	case s.length > 0:
-		c.receive(side, s.time, seq, s.data[:s.length], sink)
-	}
-	c.finish(side, s.time, sink)
-
-	// Whether that is the end.
-	e.closed = e.closed || closes
-	e.believed = e.believed || closes && (exact || !up)
-	e.reset = e.reset || closes && s.RST() && (exact || !up)
-	peer.believed = peer.believed || peer.finSeen && peer.acked() >= peer.fin
-	if (closes || s.ACK()) && !c.ended && c.over() {
-		c.end()
+		c.receive(s.side, s.time, seq, s.data[:s.length], sink)
 	}
 }
 
@@ -241,11 +267,14 @@ func (c *Conn) outsideWindow(s *segment, seq int64, sink Sink) {
 	c.weirdOf(sink, "segment_outside_window", fmt.Sprintf("%s at %d of %d", s.flags(), seq, c.half[s.side].next), source)
 }
 
-// acknowledge takes the ACK in a segment that starts at seq. It returns the number acknowledged, 0
-// if it is not to be believed, and if the other side was not seen to send as much, that number as
-// the future one. It is not ok if no host takes a segment with such an ACK.
+// acknowledge takes the ACK in a segment that starts at seq, if it has one. It returns the number
+// acknowledged, 0 if it is not to be believed, and if the other side was not seen to send as much,
+// that number as the future one. It is not ok if no host takes a segment with such an ACK.
 func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int64, ok bool) {
 	e, peer := c.ends(s.side)
+	if !s.ACK() {
+		return 0, 0, true
+	}
 	if peer.state == inactive {
 		if !s.SYN() && !s.FIN() && !s.RST() && !c.weirdSeen &&
 			(e.state == synSent || e.state == synAckSent || e.state == established) {
