@@ -1,5 +1,4 @@
-// Package capture reads packets from capture files, streams and interfaces, and finds the IP
-// packets in them.
+// Package capture reads frames from capture files, streams and interfaces.
 package capture
 
 import (
@@ -17,23 +16,23 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// ErrIdle is what Next of a Source returns when nothing has come for a while; the next call may
-// bring something.
+// ErrIdle is returned by Next when no frame has arrived for a while; the next call may return one.
 var ErrIdle = errors.New("no packets at the moment")
 
-// A Source has frames. Its methods belong to one goroutine, but for Progress.
+// A Source reads the frames of a capture. Only one goroutine may use it, except for Progress.
 type Source struct {
 	name   string
 	next   func() (packet.Frame, error)
 	close  func() error
 	frames int
-	err    error        // that ended it; Next returns it from then on
-	read   atomic.Int64 // bytes of the file
-	size   int64        // of the file; 0 if that is unknown
+	err    error        // that Next has returned and keeps returning
+	read   atomic.Int64 // bytes read from the file
+	size   int64        // of the file, 0 if unknown
 }
 
-// Next returns the next frame, or io.EOF at the end, or an error that names the source and the
-// place. Once it has returned an error other than ErrIdle, it returns that error for good.
+// Next returns the next frame. At the end of the capture it returns io.EOF; other errors name the
+// source and the frame. After any error except ErrIdle, Next keeps returning that error. The
+// frame's data is valid until the next call.
 func (s *Source) Next() (packet.Frame, error) {
 	if s.err != nil {
 		return packet.Frame{}, s.err
@@ -55,7 +54,7 @@ func (s *Source) Next() (packet.Frame, error) {
 	return packet.Frame{}, err
 }
 
-// Progress returns which share of the source was read, from 0 to 1; 0 if that is unknown.
+// Progress returns the share of the source that has been read, from 0 to 1, or 0 if unknown.
 func (s *Source) Progress() float64 {
 	if s.size == 0 {
 		return 0
@@ -66,8 +65,8 @@ func (s *Source) Progress() float64 {
 // Close closes the source.
 func (s *Source) Close() error { return s.close() }
 
-// Open opens the capture file with the given name: pcap or pcapng, gzipped or not; or "-", the
-// standard input. What is no regular file may have pauses: see [ErrIdle].
+// Open opens the capture file with the given name, pcap or pcapng, gzipped or not, or standard
+// input if the name is "-". Anything but a regular file may pause: see [ErrIdle].
 func Open(ctx context.Context, name string) (*Source, error) {
 	info, err := os.Stat(name)
 	open := func() (*os.File, error) { return os.Open(name) }
@@ -79,7 +78,7 @@ func Open(ctx context.Context, name string) (*Source, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, err // it has the name
+		return nil, err // it names the file
 	case info.IsDir():
 		return nil, fmt.Errorf("%s: is a directory, not a capture", s.name)
 	case info.Mode().IsRegular():
@@ -94,8 +93,8 @@ func Open(ctx context.Context, name string) (*Source, error) {
 		}
 		return s, nil
 	}
-	// A pipe waits for a writer when it is opened. It is not closed, as it may be waiting when the
-	// Source is.
+	// Opening a pipe blocks until there is a writer. It is never closed: it may still be blocked
+	// when the Source is closed.
 	s.next, err = patiently(ctx, func() (func() (packet.Frame, error), error) {
 		f, err := open()
 		if err != nil {
@@ -119,7 +118,7 @@ func FromBytes(name string, capture []byte) (*Source, error) {
 	return s, nil
 }
 
-// countingReader counts what is read of a file, for Progress.
+// countingReader counts the bytes read from a file, for Progress.
 type countingReader struct {
 	io.Reader
 	n *atomic.Int64
@@ -131,7 +130,7 @@ func (r countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// open reads the beginning of a capture and returns what reads the next frame.
+// open reads the beginning of a capture. It returns a function that reads the next frame.
 func (s *Source) open(r io.Reader) (next func() (packet.Frame, error), err error) {
 	b := bufio.NewReaderSize(countingReader{r, &s.read}, 1<<16)
 	magic, err := b.Peek(4)
@@ -158,12 +157,12 @@ func (s *Source) open(r io.Reader) (next func() (packet.Frame, error), err error
 	return readPcap(b)
 }
 
-// idleTime is how long Next waits before it returns ErrIdle.
+// idleTime is how long Next waits for a frame before it returns ErrIdle.
 const idleTime = 200 * time.Millisecond
 
-// patiently returns a function that returns what next does, which may block, but ErrIdle if that
-// takes long, and io.EOF when ctx ends. open is called in the goroutine that calls next, which is
-// left behind if it blocks for ever.
+// patiently wraps next, which may block, in a function that returns ErrIdle when next takes long,
+// and io.EOF when ctx ends. Both open and next run in a goroutine of their own, which leaks if one
+// of them never returns.
 func patiently(ctx context.Context, open func() (next func() (packet.Frame, error), err error)) (func() (packet.Frame, error), error) {
 	type result struct {
 		frame packet.Frame

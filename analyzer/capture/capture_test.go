@@ -36,7 +36,7 @@ type byteOrder interface {
 	binary.AppendByteOrder
 }
 
-// all reads a capture to its end, which is io.EOF or an error. Frames have memory of their own.
+// all reads a capture to its end, and returns the error that ended it. The frames' data is copied.
 func all(capture []byte) (frames []packet.Frame, err error) {
 	s, err := FromBytes("test", capture)
 	for err == nil {
@@ -49,8 +49,7 @@ func all(capture []byte) (frames []packet.Frame, err error) {
 	return frames, err
 }
 
-// pcap returns a capture with a frame for each of data, a second apart and each with a fraction of
-// 7.
+// pcap returns a capture with one frame per element of data, a second apart, with a fraction of 7.
 func pcap(order byteOrder, magic uint32, link uint32, data ...string) []byte {
 	b := order.AppendUint32(nil, magic)
 	b = order.AppendUint16(order.AppendUint16(b, 2), 4)
@@ -85,7 +84,7 @@ func TestPcap(t *testing.T) {
 	}
 }
 
-func TestCapturesFromZip(t *testing.T) {
+func TestGzippedCaptures(t *testing.T) {
 	s := begin(little, 1)
 	s.iface(1, 0)
 	s.packet(0, 5e6, "one")
@@ -109,7 +108,7 @@ func TestDamagedPcap(t *testing.T) {
 	long := slices.Clone(good)
 	little.PutUint32(long[24+16+3+8:], maxFrame+1)
 	frames, err := all(long)
-	assert.EqualError(t, err, "test: frame 2: is said to have 262145 bytes: the file is damaged")
+	assert.EqualError(t, err, "test: frame 2: has a length of 262145 bytes: the file is damaged")
 	assert.Len(t, frames, 1, "what was before")
 
 	longest := strings.Repeat("x", maxFrame)
@@ -120,7 +119,7 @@ func TestDamagedPcap(t *testing.T) {
 	version := slices.Clone(good)
 	version[4] = 3
 	_, err = all(version)
-	assert.EqualError(t, err, "test: pcap of version 3 is not known")
+	assert.EqualError(t, err, "test: unknown pcap version 3")
 
 	for name, data := range map[string][]byte{
 		"nothing": nil, "short": good[:23], "random": bytes.Repeat([]byte{1, 2, 3, 4}, 20),
@@ -146,7 +145,7 @@ func TestDamagedPcap(t *testing.T) {
 	assert.Equal(t, 3, frames[0].Wire, "no frame is longer captured than it was")
 }
 
-// A section builds one of pcapng.
+// A section builds a pcapng section.
 type section struct {
 	order byteOrder
 	b     []byte
@@ -160,7 +159,7 @@ func (s *section) block(typ uint32, body []byte) {
 	s.b = s.order.AppendUint32(append(s.b, body...), uint32(len(body))+12)
 }
 
-// begin begins a section of version major.
+// begin starts a section of version major.
 func begin(order byteOrder, major uint16) *section {
 	s := &section{order: order}
 	body := order.AppendUint16(order.AppendUint32(nil, 0x1a2b3c4d), major)
@@ -198,14 +197,14 @@ func TestPcapng(t *testing.T) {
 	micros := uint64(start.UnixMicro())
 	for _, order := range []byteOrder{little, big} {
 		s := begin(order, 1)
-		s.block(0x0bad, make([]byte, 100_000)) // of a kind that nobody knows
+		s.block(0x0bad, make([]byte, 100_000)) // of an unknown type
 		s.block(0x0bad, nil)
 		s.iface(1, 0, s.option(2, []byte("eth0")...), s.option(0))
 		s.packet(0, micros, "one", s.option(1, make([]byte, 1000)...), s.option(0))
 		s.iface(113, 5)
 		s.packet(1, micros+7, "two")
 		s.block(simplePacket, append(order.AppendUint32(nil, 9), "simple..."...))
-		old := order.AppendUint16(order.AppendUint16(nil, 1), 9) // the interface, and how many were dropped
+		old := order.AppendUint16(order.AppendUint16(nil, 1), 9) // interface, number of drops
 		old = order.AppendUint32(order.AppendUint32(old, uint32(micros>>32)), uint32(micros))
 		old = append(order.AppendUint32(order.AppendUint32(old, 3), 4), "old"...)
 		s.block(oldPacket, old)
@@ -221,8 +220,8 @@ func TestPcapng(t *testing.T) {
 	}
 }
 
-func TestPcapngSimplePacketsAreCut(t *testing.T) {
-	// The length of the data is at most what is there.
+func TestPcapngSimplePacketsAreTruncated(t *testing.T) {
+	// The data is no longer than the block.
 	for snap, data := range map[uint32]string{1: "s", 5: "simpl", 12: "simpl\x00\x00\x00"} {
 		s := begin(little, 1)
 		s.iface(1, snap)
@@ -236,7 +235,7 @@ func TestPcapngSimplePacketsAreCut(t *testing.T) {
 	}
 }
 
-// A frame may be empty, or fill its block; none is longer captured than it was.
+// A frame may be empty, or fill its block. No more than the frame's length counts as captured.
 func TestPcapngLengths(t *testing.T) {
 	for _, data := range []string{"", "four"} {
 		s := begin(little, 1)
@@ -260,7 +259,7 @@ func TestPcapngSections(t *testing.T) {
 	first.iface(1, 0)
 	first.packet(0, 5e6, "first")
 	other.iface(1, 0)
-	other.packet(0, 5e6, "of a version that is not known")
+	other.packet(0, 5e6, "of an unknown version")
 	last.iface(113, 0)
 	last.packet(0, 6e6, "last")
 	last.packet(1, 6e6, "this section has but one interface")
@@ -274,7 +273,7 @@ func TestPcapngSections(t *testing.T) {
 	assert.Equal(t, unknownLink, frames[2].Link)
 	assert.Equal(t, time.Unix(6, 0).UTC(), frames[2].Time)
 
-	frames, err = all(slices.Concat(other.b, last.b, first.b)) // also if it comes first
+	frames, err = all(slices.Concat(other.b, last.b, first.b)) // even if it comes first
 	assert.Equal(t, io.EOF, err)
 	require.Len(t, frames, 3)
 	assert.Equal(t, "first", string(frames[2].Data))
@@ -309,7 +308,7 @@ func TestPcapngTimes(t *testing.T) {
 	}
 }
 
-func TestPcapngOptionsThatAreMalformed(t *testing.T) {
+func TestPcapngMalformedOptions(t *testing.T) {
 	s := begin(little, 1)
 	s.iface(1, 0, s.option(9), s.option(14, 1), s.option(9, 3), []byte{9, 0, 255, 255})
 	s.packet(0, 5_000, "x")
@@ -336,7 +335,7 @@ func TestDamagedPcapng(t *testing.T) {
 		b := slices.Clone(s.b)
 		damage(b)
 		frames, err := all(b)
-		assert.ErrorContains(t, err, "test: frame 2: damaged block", name)
+		assert.ErrorContains(t, err, "test: frame 2: damaged pcapng block", name)
 		assert.Len(t, frames, 1, name)
 	}
 	order := begin(little, 1)
@@ -345,7 +344,7 @@ func TestDamagedPcapng(t *testing.T) {
 	first.block(sectionHeader, begin(little, 1).b[8:20])
 	for _, b := range [][]byte{order.b, first.b} {
 		_, err := all(b)
-		assert.EqualError(t, err, "test: neither a pcap nor a pcapng capture: damaged block of pcapng")
+		assert.EqualError(t, err, "test: neither a pcap nor a pcapng capture: damaged pcapng block")
 	}
 	for typ, body := range map[uint32][]byte{
 		sectionHeader: {0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 0, 0, 0, 0}, interfaceBlock: make([]byte, 4),
@@ -354,12 +353,12 @@ func TestDamagedPcapng(t *testing.T) {
 		s := begin(little, 1)
 		s.block(typ, body)
 		_, err := all(s.b)
-		assert.EqualError(t, err, "test: frame 1: damaged block of pcapng", "%#x", typ)
+		assert.EqualError(t, err, "test: frame 1: damaged pcapng block", "%#x", typ)
 	}
 }
 
-// Wherever a capture is cut, but for between two frames, it is noticed.
-func TestEveryCutIsNoticed(t *testing.T) {
+// A capture that is cut anywhere except between two frames gives an error.
+func TestTruncationIsReported(t *testing.T) {
 	s := begin(big, 1)
 	s.iface(1, 0)
 	s.packet(0, 5e6, "one", s.option(1, 1, 2, 3, 4, 5))
@@ -381,7 +380,7 @@ func TestEveryCutIsNoticed(t *testing.T) {
 	}
 }
 
-// repeated reads as head, and then n times the same.
+// repeated reads as head, followed by the same bytes n times.
 type repeated struct {
 	head, again []byte
 	n           int
@@ -400,7 +399,7 @@ func (r *repeated) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// allocated returns how many bytes reading a capture allocates, and how many frames it has.
+// allocated returns the bytes that reading a capture allocates, and the number of its frames.
 func allocated(t *testing.T, r io.Reader) (bytes uint64, frames []packet.Frame) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -421,8 +420,8 @@ func allocated(t *testing.T, r io.Reader) (bytes uint64, frames []packet.Frame) 
 	return after.TotalAlloc - before.TotalAlloc, frames
 }
 
-func TestPcapngTakesLittleMemory(t *testing.T) {
-	const bound = 16 << 20 // the interfaces, once and while they grow, and buffers
+func TestPcapngMemoryIsBounded(t *testing.T) {
+	const bound = 16 << 20 // the interfaces, also while they grow, and buffers
 	s := begin(little, 1)
 	one := &section{order: little}
 	one.iface(1, 0, one.option(2, make([]byte, 100)...))
@@ -450,8 +449,8 @@ func TestPcapngTakesLittleMemory(t *testing.T) {
 	assert.Less(t, n, uint64(bound), "secrets")
 }
 
-// A file is read by large pieces, and long frames one after the other into the same memory.
-func TestReadingTakesLittle(t *testing.T) {
+// A file is read in large pieces, and long frames share one buffer.
+func TestReadingAllocatesLittle(t *testing.T) {
 	reads := 0
 	short := pcap(little, 0xa1b2c3d4, 1, slices.Repeat([]string{"0123456789abcdef"}, 10_000)...)
 	_, frames := allocated(t, readerFunc(func(b []byte) (n int, err error) {
@@ -476,7 +475,7 @@ type readerFunc func(b []byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-func TestPcapngFrameOfMegabytes(t *testing.T) {
+func TestPcapngOversizedFrame(t *testing.T) {
 	s := begin(little, 1)
 	s.iface(1, 0)
 	s.packet(0, 5e6, strings.Repeat("x", 2<<20))
@@ -489,7 +488,7 @@ func TestPcapngFrameOfMegabytes(t *testing.T) {
 	assert.Equal(t, "y", string(frames[1].Data))
 }
 
-func TestPcapngHasAtMostSoManyInterfaces(t *testing.T) {
+func TestPcapngInterfacesAreBounded(t *testing.T) {
 	s := begin(little, 1)
 	for range maxInterfaces + 1 {
 		s.iface(1, 0)
@@ -522,8 +521,8 @@ func TestOpenFile(t *testing.T) {
 	assert.ErrorContains(t, err, name+"s: no such file")
 }
 
-// A program may try many files.
-func TestFileThatIsNoCaptureIsClosed(t *testing.T) {
+// A program may try to open many files.
+func TestNonCaptureFileIsClosed(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "nonsense")
 	require.NoError(t, os.WriteFile(name, []byte("nonsense"), 0o600))
 	open := func() (n int) {
@@ -543,14 +542,14 @@ func TestFileThatIsNoCaptureIsClosed(t *testing.T) {
 	assert.Zero(t, open())
 }
 
-// standardInput makes f the standard input for the rest of a test.
+// standardInput makes f standard input for the rest of a test.
 func standardInput(t *testing.T, f *os.File) {
 	old := os.Stdin
 	os.Stdin = f
 	t.Cleanup(func() { os.Stdin = old })
 }
 
-// awaited returns what comes next, after any number of pauses.
+// awaited returns the next frame, after any number of pauses.
 func awaited(s *Source) (f packet.Frame, err error) {
 	for err = ErrIdle; err == ErrIdle; {
 		f, err = s.Next()
@@ -558,7 +557,7 @@ func awaited(s *Source) (f packet.Frame, err error) {
 	return f, err
 }
 
-// What comes through a pipe comes when it comes; what there is of it until it ends is read.
+// A pipe's frames are read as they arrive, and all of them before it ends.
 func TestStandardInputWithPauses(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -588,7 +587,7 @@ func TestStandardInputWithPauses(t *testing.T) {
 	assert.NoError(t, s.Close())
 }
 
-func TestPipeStaysAtItsEnd(t *testing.T) {
+func TestPipeKeepsReturningEOF(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	standardInput(t, r)
@@ -605,7 +604,7 @@ func TestPipeStaysAtItsEnd(t *testing.T) {
 	require.Equal(t, io.EOF, err, "not ErrIdle")
 }
 
-func TestStandardInputOfFile(t *testing.T) {
+func TestStandardInputFromFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "capture")
 	require.NoError(t, os.WriteFile(name, pcap(little, 0xa1b2c3d4, 1, "one")[:41], 0o600))
 	f, err := os.Open(name)
@@ -619,7 +618,7 @@ func TestStandardInputOfFile(t *testing.T) {
 	assert.NoError(t, s.Close())
 }
 
-func TestPipeThatIsNoCapture(t *testing.T) {
+func TestPipeWithoutCapture(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	standardInput(t, r)
@@ -629,7 +628,7 @@ func TestPipeThatIsNoCapture(t *testing.T) {
 	assert.EqualError(t, err, "standard input: neither a pcap nor a pcapng capture")
 }
 
-// An interrupted Source ends, and reads on neither in the foreground nor in the background.
+// After an interrupt, a Source ends and its goroutine stops reading.
 func TestInterruptedPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -637,7 +636,7 @@ func TestInterruptedPipe(t *testing.T) {
 	defer w.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
 	goroutines := runtime.NumGoroutine()
-	_, err = w.Write(pcap(little, 0xa1b2c3d4, 1, make([]string, 1000)...)) // more than are read ahead
+	_, err = w.Write(pcap(little, 0xa1b2c3d4, 1, make([]string, 1000)...)) // more than the Source reads ahead
 	require.NoError(t, err)
 	s, err := Open(ctx, "-")
 	require.NoError(t, err)
@@ -649,12 +648,12 @@ func TestInterruptedPipe(t *testing.T) {
 		_, err = awaited(s)
 	}
 	assert.Equal(t, io.EOF, err)
-	// The condition has a goroutine of its own.
+	// Eventually runs the condition in a goroutine of its own.
 	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 },
 		10*time.Second, 10*time.Millisecond)
 }
 
-// A pipe that nobody writes to is never open.
+// Opening a pipe without a writer blocks.
 func TestInterruptBeforePipeIsWritten(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pipe")
 	if err := exec.Command("mkfifo", name).Run(); err != nil {
@@ -699,8 +698,8 @@ func TestParseFilter(t *testing.T) {
 	}
 }
 
-// FuzzCapture reads any bytes as a capture. Reading ends, and takes memory in proportion to the
-// bytes.
+// FuzzCapture reads arbitrary bytes as a capture. Reading must end, and take memory in proportion
+// to their number.
 func FuzzCapture(f *testing.F) {
 	s := begin(little, 1)
 	s.iface(1, 0, s.option(9, 3))
@@ -714,7 +713,7 @@ func FuzzCapture(f *testing.F) {
 	f.Add(pcap(big, 0xa1b2cd34, 1, "one"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-			return // what it unzips to is not in proportion
+			return // its unzipped size is not in proportion
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

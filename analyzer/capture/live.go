@@ -9,16 +9,16 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// A LiveConfig says how to capture at an interface.
+// A LiveConfig configures capturing at an interface.
 type LiveConfig struct {
-	Interface string               // "any" for all of them
-	Filter    []bpf.RawInstruction // what the kernel passes on; nil for all
-	Fanout    int                  // the group of rings, of any number of processes, that share the interface; -1 for none
-	Buffer    int                  // bytes of a ring, in memory that the kernel shares; rounded up
+	Interface string               // "any" for all interfaces
+	Filter    []bpf.RawInstruction // packets that the kernel passes on; nil for all
+	Fanout    int                  // the group of rings, possibly in several processes, that share the interface; -1 for none
+	Buffer    int                  // size of the ring in bytes, rounded up; the memory is shared with the kernel
 }
 
-// ParseFilter reads a filter program as "tcpdump -ddd" prints it: how many instructions there are,
-// then four numbers for each. They are divided by commas or line ends.
+// ParseFilter parses a filter program as "tcpdump -ddd" prints it: the number of instructions, then
+// four numbers for each, separated by commas or newlines.
 func ParseFilter(text string) ([]bpf.RawInstruction, error) {
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == '\n' })
 	const usage = `want what "tcpdump -ddd EXPRESSION" prints`

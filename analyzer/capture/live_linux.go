@@ -17,42 +17,43 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// A Ring is a buffer that the kernel fills with what passes at an interface: TPACKET_V3. It belongs
-// to one goroutine.
+// A Ring is a buffer that the kernel fills with the frames at an interface (TPACKET_V3). Only one
+// goroutine may use it.
 type Ring struct {
 	cfg    LiveConfig
 	index  int // of the interface; 0 for all
 	name   string
 	ring   *afpacket.TPacket       // nil while the interface is down
-	links  map[int]layers.LinkType // of interfaces, by index: at most maxLinks
+	links  map[int]layers.LinkType // by interface index, at most maxLinks
 	opened time.Time
 
-	packets, dropped uint64 // of rings before
+	packets, dropped uint64 // of earlier rings, before the interface went down
 }
 
-// anyInterface is the name that stands for all interfaces.
+// anyInterface stands for all interfaces.
 const anyInterface = "any"
 
-// maxLinks bounds how many interfaces a Ring remembers: where containers come and go, there are
-// more in a year.
+// maxLinks bounds Ring.links: where containers come and go, a host has many more interfaces over a
+// year.
 const maxLinks = 4096
 
-// A notice is an ErrIdle that says why.
+// A notice is an ErrIdle that gives a reason.
 type notice string
 
 func (n notice) Error() string        { return string(n) }
 func (n notice) Is(target error) bool { return target == ErrIdle }
 
 const (
-	blockSize  = 1 << 20 // bytes: a block goes to the reader when it is full; a frame may take a whole one
+	blockSize  = 1 << 20 // a full block goes to the reader; a frame may take a whole one
 	blockTime  = 50 * time.Millisecond
-	frameSize  = 1 << 11   // a divisor of blockSize: frames in a block take as much room as they need
-	wholeFrame = blockSize // bytes: more than any frame has; Linux' GSO_MAX_SIZE is 524,280
+	frameSize  = 1 << 11   // must divide blockSize; frames in a block take only the room they need
+	wholeFrame = blockSize // more than any frame: Linux's GSO_MAX_SIZE is 524,280
 	minBlocks  = 2
 )
 
-// Live opens a ring at an interface, or at all of them if its name is "any" and none has it. It sees
-// what passes there from now on, also what is meant for others.
+// Live opens a ring at an interface, or at all interfaces if the name is "any" and no interface is
+// called that. The ring receives every frame from now on; at a single interface also frames
+// addressed to other hosts.
 func Live(cfg LiveConfig) (*Ring, error) {
 	r := &Ring{cfg: cfg, name: "interface " + cfg.Interface, links: make(map[int]layers.LinkType)}
 	i, err := net.InterfaceByName(cfg.Interface)
@@ -63,7 +64,7 @@ func Live(cfg LiveConfig) (*Ring, error) {
 			return nil, fmt.Errorf("%s: %w", r.name, err)
 		}
 	case cfg.Interface != anyInterface:
-		return nil, fmt.Errorf("%s: is none of those that there are: %s, and any", r.name, strings.Join(interfaceNames(), ", "))
+		return nil, fmt.Errorf("%s: does not exist; there are %s, and any", r.name, strings.Join(interfaceNames(), ", "))
 	}
 	if err := r.open(i); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.name, err)
@@ -71,7 +72,7 @@ func Live(cfg LiveConfig) (*Ring, error) {
 	return r, nil
 }
 
-// interfaceNames returns the names of the interfaces, as far as they can be told.
+// interfaceNames returns the names of the interfaces, none if they cannot be listed.
 func interfaceNames() (names []string) {
 	all, _ := net.Interfaces()
 	for _, i := range all {
@@ -80,7 +81,7 @@ func interfaceNames() (names []string) {
 	return names
 }
 
-// open opens the ring at i; nil stands for all interfaces.
+// open opens the ring at i, or at all interfaces if i is nil.
 func (r *Ring) open(i *net.Interface) error {
 	name := ""
 	if i != nil {
@@ -107,12 +108,12 @@ func (r *Ring) open(i *net.Interface) error {
 	return nil
 }
 
-// prepare makes ring see the packets that it is to see.
+// prepare sets the ring's filter, promiscuous mode and fanout group.
 func prepare(ring *afpacket.TPacket, i *net.Interface, cfg LiveConfig) error {
 	filter := cfg.Filter
 	if i == nil || i.Flags&net.FlagLoopback != 0 {
-		// At the loopback each packet is sent and received: see it once. The jumps of what follows
-		// are relative.
+		// A packet at the loopback is sent and received: take it once. The filter that follows
+		// works at any position, as its jumps are relative.
 		once, err := bpf.Assemble([]bpf.Instruction{
 			bpf.LoadExtension{Num: bpf.ExtType},
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipFalse: 3},
@@ -133,7 +134,7 @@ func prepare(ring *afpacket.TPacket, i *net.Interface, cfg LiveConfig) error {
 			return fmt.Errorf("setting the filter: %w", err)
 		}
 	}
-	if i != nil { // there is no such mode for all of them
+	if i != nil { // there is no promiscuous mode for all interfaces
 		if err := ring.SetPromiscuous(true); err != nil {
 			return fmt.Errorf("promiscuous mode: %w", err)
 		}
@@ -146,7 +147,7 @@ func prepare(ring *afpacket.TPacket, i *net.Interface, cfg LiveConfig) error {
 	return nil
 }
 
-// linkType returns what frames of an interface begin with, by the kernel's type of it.
+// linkType returns the link type of an interface's frames.
 func linkType(i *net.Interface) (layers.LinkType, error) {
 	text, err := os.ReadFile("/sys/class/net/" + i.Name + "/type")
 	if err != nil {
@@ -169,9 +170,9 @@ func linkType(i *net.Interface) (layers.LinkType, error) {
 	return 0, fmt.Errorf("frames of hardware type %d are not supported", n)
 }
 
-// Next returns the next frame, whose data is good until the next call; or an error that is ErrIdle
-// if none has come for a while, and says so if that is because the interface is down, or no longer
-// is; or another error that names the interface, after which there is nothing more to be read.
+// Next returns the next frame, whose data is valid until the next call. If none has arrived for a
+// while, the error is ErrIdle; if the interface has gone down or come up, it matches ErrIdle and says
+// so. Any other error names the interface and is final.
 func (r *Ring) Next() (packet.Frame, error) {
 	if r.ring == nil {
 		return packet.Frame{}, r.reopen()
@@ -183,21 +184,21 @@ func (r *Ring) Next() (packet.Frame, error) {
 			return packet.Frame{}, ErrIdle
 		case errors.Is(err, afpacket.ErrPoll) && !failed:
 			failed = true
-			time.Sleep(2 * blockTime) // then the kernel has handed over the last block that has something
+			time.Sleep(2 * blockTime) // until the kernel has handed over the last block with frames
 			continue
 		case errors.Is(err, afpacket.ErrPoll):
 			return packet.Frame{}, r.lost()
 		case err != nil:
 			return packet.Frame{}, fmt.Errorf("%s: %w", r.name, err)
 		}
-		// Before it joined its group, the ring got what is another one's.
+		// Before it joined its group, the ring received frames that belong to others of the group.
 		if ci.Timestamp.After(r.opened) {
 			return packet.Frame{Data: data, Time: ci.Timestamp, Link: r.link(ci.InterfaceIndex), Wire: ci.Length}, nil
 		}
 	}
 }
 
-// link returns what frames of the interface with an index begin with.
+// link returns the link type of the interface with the given index.
 func (r *Ring) link(index int) layers.LinkType {
 	link, ok := r.links[index]
 	if ok {
@@ -216,8 +217,8 @@ func (r *Ring) link(index int) layers.LinkType {
 	return link
 }
 
-// lost closes the ring, which gets nothing more: the interface has gone down, and may be up again
-// by now, or is gone.
+// lost closes the ring, which receives nothing more because the interface has gone down, even if it
+// is up again by now, or is gone.
 func (r *Ring) lost() error {
 	if _, err := net.InterfaceByIndex(r.index); err != nil {
 		return fmt.Errorf("%s: is gone", r.name)
@@ -231,7 +232,7 @@ func (r *Ring) lost() error {
 	return notice(r.name + ": is down: waiting until it is up")
 }
 
-// reopen waits for a while, and opens the ring if the interface is up then.
+// reopen waits a while, then opens the ring if the interface is up.
 func (r *Ring) reopen() error {
 	time.Sleep(idleTime)
 	i, err := net.InterfaceByIndex(r.index)
@@ -250,8 +251,8 @@ func (r *Ring) reopen() error {
 // Down reports whether the interface is down.
 func (r *Ring) Down() bool { return r.ring == nil }
 
-// Stats returns how many packets have come to the ring so far, and for how many of them the kernel
-// had no room.
+// Stats returns how many packets have arrived at the ring so far, and how many of them the kernel
+// dropped because the ring was full.
 func (r *Ring) Stats() (packets, dropped uint64, err error) {
 	if r.ring == nil {
 		return r.packets, r.dropped, nil

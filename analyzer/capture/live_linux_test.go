@@ -18,8 +18,8 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// isolate gives the thread of a test a network of its own, and a view of /sys of it, or skips the
-// test where it must not. The thread ends with the test.
+// isolate moves the test's thread to a network namespace of its own, with a matching /sys, or skips
+// the test without the right to do so. The thread ends with the test.
 func isolate(t *testing.T) {
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
@@ -29,7 +29,7 @@ func isolate(t *testing.T) {
 	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
 		t.Skip("needs the right to mount: ", err)
 	}
-	// Otherwise the kernel itself speaks at each interface.
+	// Otherwise the kernel sends packets of its own at each interface.
 	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	up(t, "lo")
 }
@@ -47,8 +47,8 @@ func setFlags(t *testing.T, name string, flags uint16) {
 	require.NoError(t, unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr))
 }
 
-// device makes an interface, at which passes what is written to the file: frames of Ethernet if
-// kind is IFF_TAP, IP packets if it is IFF_TUN. It is gone when the file is closed.
+// device creates an interface that receives what is written to the file: Ethernet frames if kind is
+// IFF_TAP, IP packets if it is IFF_TUN. Closing the file removes it.
 func device(t *testing.T, name string, kind uint16) *os.File {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -64,7 +64,7 @@ func device(t *testing.T, name string, kind uint16) *os.File {
 	return f
 }
 
-// frame is one that is meant for another host; the byte tells it from others.
+// frame returns a frame addressed to another host; n tells it from others.
 func frame(n byte) []byte {
 	return append([]byte{2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 1, 8, 0}, strings.Repeat(string(rune('a'+n)), 46)...)
 }
@@ -76,7 +76,7 @@ func live(t *testing.T, cfg LiveConfig) *Ring {
 	return r
 }
 
-// passed returns what a ring has until nothing comes for a while. Its data is its own.
+// passed returns the ring's frames until none arrives for a while. Their data is copied.
 func passed(t *testing.T, r *Ring) (frames []packet.Frame) {
 	for {
 		f, err := r.Next()
@@ -100,7 +100,7 @@ func TestLive(t *testing.T) {
 	before := flags()
 	r, err := Live(LiveConfig{Interface: "tap", Fanout: -1})
 	require.NoError(t, err)
-	assert.NotEqual(t, before, flags(), "it takes what is meant for others")
+	assert.NotEqual(t, before, flags(), "the interface is promiscuous")
 	began := time.Now()
 	assert.Empty(t, passed(t, r))
 	assert.Greater(t, time.Since(began), idleTime/2)
@@ -132,7 +132,7 @@ func TestLive(t *testing.T) {
 	assert.ErrorContains(t, err, "interface tap: counting drops: ")
 }
 
-// What the host sends passes like what it receives.
+// Frames that the host sends are captured like those it receives.
 func TestLiveSent(t *testing.T) {
 	isolate(t)
 	device(t, "tap", unix.IFF_TAP)
@@ -151,7 +151,7 @@ func TestLiveSent(t *testing.T) {
 func TestLiveWithFilter(t *testing.T) {
 	isolate(t)
 	tap := device(t, "tap", unix.IFF_TAP)
-	filter, err := ParseFilter("4,48 0 0 14,21 0 1 98,6 0 0 262144,6 0 0 0") // a b behind the header
+	filter, err := ParseFilter("4,48 0 0 14,21 0 1 98,6 0 0 262144,6 0 0 0") // a b after the header
 	require.NoError(t, err)
 	r := live(t, LiveConfig{Interface: "tap", Filter: filter, Fanout: -1})
 	for n := range byte(3) {
@@ -163,14 +163,14 @@ func TestLiveWithFilter(t *testing.T) {
 	assert.Equal(t, frame(1), frames[0].Data)
 }
 
-// What a host sends to itself is sent and received, but passes once.
+// A packet that a host sends to itself is sent and received, but captured once.
 func TestLiveLoopback(t *testing.T) {
 	isolate(t)
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IP{127, 0, 0, 1}})
 	require.NoError(t, err)
 	defer c.Close()
 	all := live(t, LiveConfig{Interface: "lo", Fanout: -1})
-	filter, err := ParseFilter("4,48 0 0 42,21 0 1 98,6 0 0 262144,6 0 0 0") // a b behind UDP's header
+	filter, err := ParseFilter("4,48 0 0 42,21 0 1 98,6 0 0 262144,6 0 0 0") // a b after the UDP header
 	require.NoError(t, err)
 	some := live(t, LiveConfig{Interface: "lo", Filter: filter, Fanout: -1})
 	for _, text := range []string{"a", "b", strings.Repeat("b", 60_000)} {
@@ -187,7 +187,7 @@ func TestLiveLoopback(t *testing.T) {
 	}
 }
 
-// The rings of a group share what passes, and no connection is in two of them.
+// The rings of a group share the packets, and no connection is in two of them.
 func TestLiveFanout(t *testing.T) {
 	isolate(t)
 	tun := device(t, "tun", unix.IFF_TUN)
@@ -220,10 +220,10 @@ func TestLiveFanout(t *testing.T) {
 	assert.Equal(t, layers.LinkTypeRaw, frames[0].Link)
 
 	_, err := Live(LiveConfig{Interface: "lo", Fanout: 0})
-	assert.ErrorContains(t, err, "interface lo: joining fanout group 0: ", "which is another interface's")
+	assert.ErrorContains(t, err, "interface lo: joining fanout group 0: ", "the group belongs to another interface")
 }
 
-// Rings take what was asked for, rounded up, and count what has no room.
+// A ring has the size asked for, rounded up, and counts the packets it has no room for.
 func TestLiveBuffer(t *testing.T) {
 	isolate(t)
 	tap := device(t, "tap", unix.IFF_TAP)
@@ -264,7 +264,7 @@ func TestLiveBuffer(t *testing.T) {
 	assert.Equal(t, sent-int(dropped), len(passed(t, r)))
 }
 
-// next returns the error of a ring that is not just idle.
+// next returns the next error of a ring that is not a plain ErrIdle.
 func next(t *testing.T, r *Ring) error {
 	for range 50 {
 		if _, err := r.Next(); err != ErrIdle {
@@ -275,7 +275,7 @@ func next(t *testing.T, r *Ring) error {
 	return nil
 }
 
-func TestInterfaceThatGoesDownIsWaitedFor(t *testing.T) {
+func TestInterfaceGoesDownAndUp(t *testing.T) {
 	isolate(t)
 	tap := device(t, "tap", unix.IFF_TAP)
 	r := live(t, LiveConfig{Interface: "tap", Fanout: 7})
@@ -292,7 +292,7 @@ func TestInterfaceThatGoesDownIsWaitedFor(t *testing.T) {
 		began := time.Now()
 		for range 3 {
 			_, err = r.Next()
-			assert.Equal(t, ErrIdle, err, "without saying more")
+			assert.Equal(t, ErrIdle, err, "the reason is given once")
 		}
 		assert.Greater(t, time.Since(began), 3*idleTime, "it does not spin")
 
@@ -303,7 +303,7 @@ func TestInterfaceThatGoesDownIsWaitedFor(t *testing.T) {
 		assert.False(t, r.Down())
 		packets, dropped, err := r.Stats()
 		require.NoError(t, err)
-		assert.EqualValues(t, i+1, packets, "also of the rings before")
+		assert.EqualValues(t, i+1, packets, "earlier rings count")
 		assert.Zero(t, dropped)
 	}
 	down(t, "tap")
@@ -312,7 +312,7 @@ func TestInterfaceThatGoesDownIsWaitedFor(t *testing.T) {
 	assert.EqualError(t, next(t, r), "interface tap: is gone")
 }
 
-func TestInterfaceThatIsDownAtFirst(t *testing.T) {
+func TestInterfaceInitiallyDown(t *testing.T) {
 	isolate(t)
 	tap := device(t, "tap", unix.IFF_TAP)
 	down(t, "tap")
@@ -325,7 +325,7 @@ func TestInterfaceThatIsDownAtFirst(t *testing.T) {
 	assert.Len(t, passed(t, r), 1)
 }
 
-// Frames of each interface have its link type; those of the loopback are seen once.
+// Frames have the link type of their interface; those of the loopback are captured once.
 func TestAnyInterface(t *testing.T) {
 	isolate(t)
 	tap, tun := device(t, "tap", unix.IFF_TAP), device(t, "tun", unix.IFF_TUN)
@@ -349,18 +349,18 @@ func TestAnyInterface(t *testing.T) {
 	for _, f := range passed(t, r) {
 		got = append(got, fmt.Sprint(f.Link, " ", string(f.Data[len(f.Data)-1:])))
 	}
-	// What answers the datagram at the loopback is of ICMP, and ends with the datagram.
+	// The reply to the datagram at the loopback is an ICMP error, which ends with the datagram.
 	assert.ElementsMatch(t, []string{"Ethernet a", "Raw x", "Ethernet f", "Ethernet f", "Ethernet b"}, got)
 	assert.Equal(t, unknownLink, r.link(1_000_000), "there is none")
 }
 
-func TestLiveThatFails(t *testing.T) {
+func TestLiveErrors(t *testing.T) {
 	isolate(t)
-	filter, err := ParseFilter("1,0 0 0 1") // has no end
+	filter, err := ParseFilter("1,0 0 0 1") // no return instruction
 	require.NoError(t, err)
 	for want, cfg := range map[string]LiveConfig{
-		"interface none: is none of those that there are: lo, and any": {Interface: "none", Fanout: -1},
-		"interface lo: setting the filter":                             {Interface: "lo", Filter: filter, Fanout: -1},
+		"interface none: does not exist; there are lo, and any": {Interface: "none", Fanout: -1},
+		"interface lo: setting the filter":                      {Interface: "lo", Filter: filter, Fanout: -1},
 	} {
 		r, err := Live(cfg)
 		assert.ErrorContains(t, err, want)
@@ -368,7 +368,7 @@ func TestLiveThatFails(t *testing.T) {
 	}
 }
 
-// Linux numbers the hardware as ARP does.
+// Linux uses ARP's hardware types.
 func TestLinkTypes(t *testing.T) {
 	isolate(t)
 	require.NoError(t, unix.Mount("tmpfs", "/sys/class/net", "tmpfs", 0, ""))
@@ -384,7 +384,7 @@ func TestLinkTypes(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 	for n := range 1 << 16 {
 		if n > 1000 && n < 65_000 {
-			continue // not in use
+			continue // unassigned
 		}
 		require.NoError(t, os.WriteFile(file, fmt.Appendln(nil, n), 0o600))
 		link, err := linkType(i)

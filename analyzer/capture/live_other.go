@@ -8,7 +8,7 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// A Ring is what only Linux has.
+// A Ring is not supported on this platform.
 type Ring struct{}
 
 // Live returns an error: capturing at an interface needs Linux.

@@ -13,18 +13,18 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// maxFrame is how many bytes of a frame are read, libpcap's MAXIMUM_SNAPLEN. What else lengths in a
-// file claim is never believed.
+// maxFrame bounds the bytes read of a frame: libpcap's MAXIMUM_SNAPLEN. No file is trusted to have
+// longer ones.
 const maxFrame = 256 << 10
 
-// A reader reads pieces of a file.
+// A reader reads a file in pieces.
 type reader struct {
 	*bufio.Reader
-	buf []byte // for what is longer than the Reader's own buffer
+	buf []byte // for pieces longer than the Reader's own buffer
 }
 
-// take returns the next n bytes, which are good until the next call. At the end of the file it
-// returns io.EOF, or io.ErrUnexpectedEOF if that is amid them.
+// take returns the next n bytes, which are valid until the next call. At the end of the file it
+// returns io.EOF, or io.ErrUnexpectedEOF if some of the bytes are there.
 func (r *reader) take(n int) ([]byte, error) {
 	if n <= r.Size() {
 		b, err := r.Peek(n)
@@ -43,7 +43,7 @@ func (r *reader) take(n int) ([]byte, error) {
 	return r.buf[:n], err
 }
 
-// whole returns err, but io.ErrUnexpectedEOF instead of io.EOF: something was to follow.
+// whole returns err, but io.ErrUnexpectedEOF in place of io.EOF: more data had to follow.
 func whole(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -53,18 +53,18 @@ func whole(err error) error {
 
 var errFormat = errors.New("neither a pcap nor a pcapng capture")
 
-// pcapFormats has the kinds of pcap files by the number that they begin with.
+// pcapFormats maps the magic number of a pcap file to its format.
 var pcapFormats = map[uint32]struct {
-	header int           // of a frame
-	unit   time.Duration // of the fraction of a second
+	header int           // length of a frame's header
+	unit   time.Duration // of the timestamp's fraction
 }{
 	0xa1b2c3d4: {16, time.Microsecond},
 	0xa1b23c4d: {16, time.Nanosecond},
-	0xa1b2cd34: {24, time.Microsecond}, // what some Linux distributions once wrote; Kuznetsov's
+	0xa1b2cd34: {24, time.Microsecond}, // Kuznetsov's format, which some Linux distributions once wrote
 }
 
-// readPcap returns a function that reads the frames of a pcap file. gopacket's reader knows two of
-// the formats, and lets a file claim frames of any length.
+// readPcap returns a function that reads the next frame of a pcap file. gopacket's reader knows
+// only two of the formats, and allocates whatever length a file claims.
 func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 	r := &reader{Reader: b}
 	head, err := r.take(24)
@@ -81,9 +81,9 @@ func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 		return nil, errFormat
 	}
 	if major := order.Uint16(head[4:]); major != 2 {
-		return nil, fmt.Errorf("pcap of version %d is not known", major)
+		return nil, fmt.Errorf("unknown pcap version %d", major)
 	}
-	link := layers.LinkType(order.Uint32(head[20:])) // the upper half says how long checksums of frames are
+	link := layers.LinkType(order.Uint32(head[20:])) // the upper half gives the length of frame checksums
 	return func() (packet.Frame, error) {
 		head, err := r.take(format.header)
 		if err != nil {
@@ -96,7 +96,7 @@ func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 		}
 		n := order.Uint32(head[8:])
 		if n > maxFrame {
-			return f, fmt.Errorf("is said to have %d bytes: the file is damaged", n)
+			return f, fmt.Errorf("has a length of %d bytes: the file is damaged", n)
 		}
 		f.Data, err = r.take(int(n))
 		f.Wire = max(f.Wire, len(f.Data))

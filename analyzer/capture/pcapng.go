@@ -14,44 +14,44 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// Types of pcapng's blocks. Others are skipped.
+// Types of pcapng blocks. Others are skipped.
 const (
 	sectionHeader  = 0x0a0d0d0a
 	interfaceBlock = 1
-	oldPacket      = 2 // before there were enhanced ones
+	oldPacket      = 2 // obsolete, replaced by enhanced packets
 	simplePacket   = 3
 	enhancedPacket = 6
 )
 
 const (
-	maxBlock      = maxFrame + 64<<10 // bytes of a block that are read; the others are options
-	maxInterfaces = 1 << 16           // of a section; frames of the others are of an unknown kind
+	maxBlock      = maxFrame + 64<<10 // bytes of a block that are read; only options can exceed it
+	maxInterfaces = 1 << 16           // per section; frames of further ones have unknownLink
 )
 
-// unknownLink is the link type of frames from an interface that the file has not described, or whose
-// kind the system does not tell; there is none with this number.
+// unknownLink is the link type of frames whose interface the file does not describe, or whose kind
+// the system does not tell. No real link type has this number.
 const unknownLink layers.LinkType = math.MaxUint16
 
-// An ng reads a pcapng file. gopacket's reader keeps all interfaces with their names, all comments
-// of a packet, and the names and secrets in a section; and it ends with a frame of an interface
+// An ng reads a pcapng file. gopacket's reader keeps the names of all interfaces, all comments of a
+// packet, and the names and secrets of a section in memory, and fails at a frame of an interface
 // that it does not know.
 type ng struct {
 	reader
 	order      binary.ByteOrder
-	skip       bool // the section, as its version is not known
+	skip       bool // the section has an unknown version
 	interfaces []ngInterface
-	last       time.Time // of a frame, 1970 before there was one with a time; simple packets have none
+	last       time.Time // time of the latest frame that had one, for simple packets; 1970 at first
 }
 
-// An ngInterface is what is needed of one, and small, since a file may have many.
+// An ngInterface describes an interface. It is small because a file may have many.
 type ngInterface struct {
 	link   layers.LinkType
-	snap   uint32 // frames are cut to this length, 0 if they are not
-	units  uint64 // of time in a second; 0 if they are so small that all there can be are less than one
+	snap   uint32 // frames are cut to this length; 0 for no limit
+	units  uint64 // of time per second; 0 if so many that no timestamp reaches a second
 	offset int64  // seconds
 }
 
-// readNg returns a function that reads the frames of a pcapng file.
+// readNg returns a function that reads the next frame of a pcapng file.
 func readNg(b *bufio.Reader) (func() (packet.Frame, error), error) {
 	r := &ng{reader: reader{Reader: b}, order: binary.LittleEndian, last: time.Unix(0, 0).UTC()}
 	typ, body, err := r.block()
@@ -64,9 +64,10 @@ func readNg(b *bufio.Reader) (func() (packet.Frame, error), error) {
 	return r.next, nil
 }
 
-var errBlock = errors.New("damaged block of pcapng")
+var errBlock = errors.New("damaged pcapng block")
 
-// block returns the next block's body, or what is read of it. That is good until the next call.
+// block returns the type and body of the next block, at most maxBlock bytes of it. The body is
+// valid until the next call.
 func (r *ng) block() (typ uint32, body []byte, err error) {
 	head, err := r.Peek(12)
 	if err != nil {
@@ -90,10 +91,10 @@ func (r *ng) block() (typ uint32, body []byte, err error) {
 		return 0, nil, errBlock
 	}
 	_, _ = r.Discard(8)
-	left := int64(length) - 8 // with the length at the end
+	left := int64(length) - 8 // including the length at the end
 	if known(typ) {
-		// What does not fit into maxBlock is skipped. A body of that size is not in the Reader's
-		// buffer, but in r.buf.
+		// Bytes beyond maxBlock are skipped. A body of that size is in r.buf, not in the Reader's
+		// buffer.
 		if body, err = r.take(int(min(left, maxBlock))); err != nil {
 			return 0, nil, whole(err)
 		}
@@ -121,7 +122,7 @@ func (r *ng) block() (typ uint32, body []byte, err error) {
 	return typ, body, nil
 }
 
-// known reports whether there is something to be read in blocks of a type.
+// known reports whether blocks of a type are read.
 func known(typ uint32) bool {
 	switch typ {
 	case sectionHeader, interfaceBlock, oldPacket, simplePacket, enhancedPacket:
@@ -153,7 +154,7 @@ func (r *ng) next() (packet.Frame, error) {
 	}
 }
 
-// section begins a section.
+// section starts a new section.
 func (r *ng) section(body []byte) error {
 	if len(body) < 16 {
 		return errBlock
@@ -190,11 +191,11 @@ func (r *ng) describe(body []byte) error {
 	return nil
 }
 
-// units returns how many units of time a resolution puts into a second.
+// units returns the number of time units per second for a resolution.
 func units(resolution byte) uint64 {
 	n := resolution & 0x7f
 	if resolution&0x80 != 0 {
-		return 1 << n // 0 if it is too much
+		return 1 << n // 0 if it overflows
 	}
 	if n > 19 {
 		return 0
@@ -206,7 +207,7 @@ func units(resolution byte) uint64 {
 	return u
 }
 
-// frame returns the frame in a block.
+// frame returns the frame in a packet block.
 func (r *ng) frame(typ uint32, body []byte) (packet.Frame, error) {
 	head := 20
 	if typ == simplePacket {
@@ -248,7 +249,7 @@ func (r *ng) frame(typ uint32, body []byte) (packet.Frame, error) {
 	return f, nil
 }
 
-// time returns when t units of time since 1970 are over.
+// time converts t, in units since 1970.
 func (i *ngInterface) time(t uint64) time.Time {
 	if i.units == 0 {
 		return time.Unix(i.offset, 0).UTC()

@@ -1,5 +1,5 @@
-// Package checksum verifies the Internet checksum of RFC 1071, which IP headers, TCP, UDP, ICMP,
-// GRE and others share.
+// Package checksum verifies the Internet checksum (RFC 1071) of IP headers, TCP, UDP, ICMP, GRE and
+// others.
 package checksum
 
 import (
@@ -10,16 +10,15 @@ import (
 	"example.com/conn"
 )
 
-// Valid reports whether data, in which the checksum lies, has the sum that a receiver accepts. A
-// trailing odd byte counts as if a zero followed it.
+// Valid reports whether a receiver accepts data, which includes the checksum. An odd trailing byte
+// is padded with a zero.
 func Valid(data []byte) bool { return valid(sum(data, 0)) }
 
-// ValidWithPseudoHeader reports the same for data that is preceded, in the sum alone, by a
-// pseudo-header: TCP and UDP (RFC 9293, section 3.1), and over IPv6 ICMP and mobility headers too
-// (RFC 8200, section 8.1).
+// ValidWithPseudoHeader is Valid for protocols whose checksum also covers a pseudo-header: TCP and
+// UDP (RFC 9293, section 3.1) and, over IPv6, ICMP and mobility headers (RFC 8200, section 8.1).
 func ValidWithPseudoHeader(src, dst netip.Addr, proto conn.Proto, data []byte) bool {
-	// As16 puts ffff before an IPv4 address, which is zero in this arithmetic. The sum is kept in
-	// little endian, so the length and the protocol, which end 32-bit words, are swapped.
+	// As16 puts ffff before an IPv4 address, which is zero in one's complement. The sum is
+	// little-endian, so the length and the protocol, which end 32-bit words, are swapped.
 	pseudo := uint64(bits.ReverseBytes32(uint32(len(data)))) + uint64(proto)<<8
 	s, d := src.As16(), dst.As16()
 	return valid(sum(data, sum(s[:], sum(d[:], pseudo))))
@@ -32,11 +31,11 @@ func valid(sum uint64) bool {
 	return sum>>16+sum&0xffff == 0xffff
 }
 
-// sum adds data to sum in one's complement. Words of any size and byte order give the same result
-// once folded to 16 bits, apart from the order of its two bytes; the whole of a sum is zero in both.
+// sum adds data to sum in one's complement. Words of any size and byte order give the same 16-bit
+// result, up to the order of its two bytes; that does not matter to valid, as ffff has no order.
 //
-// gopacket.ComputeChecksum takes five times as long for a full segment (BenchmarkSum), which would
-// be a third of the time spent on it.
+// gopacket.ComputeChecksum takes five times as long for a full segment (BenchmarkSum), which
+// would be a third of the time spent on it.
 func sum(data []byte, sum uint64) uint64 {
 	var carry uint64
 	for len(data) >= 32 {

@@ -13,7 +13,7 @@ import (
 	"example.com/conn"
 )
 
-// random returns n bytes with many ones in them, so that carries are frequent.
+// random returns n bytes with many one bits, so that carries are frequent.
 func random(r *rand.Rand, n int) []byte {
 	data := make([]byte, n)
 	for i := range data {
@@ -22,7 +22,7 @@ func random(r *rand.Rand, n int) []byte {
 	return data
 }
 
-// complete sets the checksum in the first two bytes of data, which pseudo precedes in the sum.
+// complete sets the checksum in the first two bytes of data, with pseudo as pseudo-header.
 func complete(data, pseudo []byte) {
 	data[0], data[1] = 0, 0
 	c := gopacket.FoldChecksum(gopacket.ComputeChecksum(data, gopacket.ComputeChecksum(pseudo, 0)))

@@ -1,5 +1,5 @@
-// Package identity tells which connection a packet belongs to: the key that both directions share,
-// which endpoint is the originator, the connection's UID, and the worker that follows it. The flow
+// Package identity determines which connection a packet belongs to: the key that both directions
+// share, the likely originator, the connection's UID, and the worker that follows it. The flow
 // table uses it for every connection and the decoder for the outer connections of tunnels, so that
 // the two agree.
 package identity
@@ -10,9 +10,8 @@ import (
 	"example.com/conn"
 )
 
-// A Key is what the two directions of a connection have in common. It is comparable, and has no
-// pointers, unlike a netip.Addr: the garbage collector skips a map of Keys, and comparing two is
-// comparing bytes.
+// A Key identifies a connection, in both directions. It is comparable. Unlike a netip.Addr it has
+// no pointers, so the garbage collector skips a map of Keys, and comparing two compares bytes.
 type Key struct {
 	addrs  [2][16]byte // the lower endpoint first, unless OneWay
 	ports  [2]uint16
@@ -20,9 +19,8 @@ type Key struct {
 	OneWay bool // see KeyOf
 }
 
-// KeyOf returns the key of the connection that a packet from src to dst belongs to. A one-way
-// packet, such as an ICMP message that nothing answers, belongs to a connection of its direction;
-// the same message the other way belongs to another.
+// KeyOf returns the key of the connection that a packet from src to dst belongs to. Each direction
+// of one-way packets, such as ICMP messages that have no reply, is a connection of its own.
 func KeyOf(src, dst netip.AddrPort, proto conn.Proto, oneWay bool) Key {
 	if !oneWay && dst.Compare(src) < 0 {
 		src, dst = dst, src
@@ -34,5 +32,5 @@ func KeyOf(src, dst netip.AddrPort, proto conn.Proto, oneWay bool) Key {
 	}
 }
 
-// Broadcast is the address of all hosts of the local network. It never answers.
+// Broadcast is the limited broadcast address. No reply comes from it.
 var Broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

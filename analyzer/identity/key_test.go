@@ -22,5 +22,5 @@ func TestKeyOf(t *testing.T) {
 	} {
 		assert.NotEqual(t, key, other, name)
 	}
-	assert.NotEqual(t, KeyOf(a, b, conn.ICMP, true), KeyOf(b, a, conn.ICMP, true), "each direction has its own")
+	assert.NotEqual(t, KeyOf(a, b, conn.ICMP, true), KeyOf(b, a, conn.ICMP, true), "each direction is a connection")
 }

@@ -6,14 +6,14 @@ import (
 	"example.com/conn"
 )
 
-// Servers knows the ports where servers listen, to guess which side of a connection is the
-// originator when its first packets were not captured. It is Zeek's likely_server_ports.
+// Servers holds the ports where servers listen, to guess the originator of a connection whose first
+// packets were not captured. It corresponds to Zeek's likely_server_ports.
 type Servers struct {
 	ports map[conn.Proto]map[uint16]bool
 }
 
-// NewServers returns the Servers that know Zeek's ports of protocols that no parser here is for;
-// not IRC's, which clients use as often.
+// NewServers returns Servers with Zeek's ports for protocols that have no parser here, except
+// IRC's, which clients use as often.
 func NewServers() *Servers {
 	s := &Servers{ports: map[conn.Proto]map[uint16]bool{conn.TCP: {}, conn.UDP: {}}}
 	s.Add(conn.TCP, 88, 110, 135, 139, 143, 389, 445, 502, 1434, 1883, 3268, 3306, 3389, 5222, 5269, 5432, 20000)
@@ -21,25 +21,25 @@ func NewServers() *Servers {
 	return s
 }
 
-// Add adds ports of a protocol, conn.TCP or conn.UDP.
+// Add adds ports of proto, which must be conn.TCP or conn.UDP.
 func (s *Servers) Add(proto conn.Proto, ports ...uint16) {
 	for _, port := range ports {
 		s.ports[proto][port] = true
 	}
 }
 
-// Likely reports whether port is one where servers listen.
+// Likely reports whether servers listen on port.
 func (s *Servers) Likely(proto conn.Proto, port uint16) bool { return s.ports[proto][port] }
 
-// FromResponder reports whether the first packet that was captured of a connection, from src to
-// dst, more likely comes from the responder. syn and ack are its TCP flags.
+// FromResponder reports whether the first captured packet of a connection, from src to dst, more
+// likely comes from the responder. syn and ack are its TCP flags.
 func (s *Servers) FromResponder(proto conn.Proto, src, dst netip.AddrPort, syn, ack bool) bool {
 	if proto == conn.TCP && syn && !ack || dst.Addr() == Broadcast {
 		return false
 	}
 	from, to := s.Likely(proto, src.Port()), s.Likely(proto, dst.Port())
 	switch {
-	case proto == conn.TCP && syn: // an answer; between two such ports it may be a scan
+	case proto == conn.TCP && syn: // a SYN-ACK; between two server ports it may be a scan
 		return !to
 	case from && to:
 		return proto == conn.TCP && src.Port() < dst.Port()

@@ -38,7 +38,7 @@ func TestFromResponder(t *testing.T) {
 			dst := netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), tt.dst)
 			syn, ack := tt.flags != "" && tt.flags[0] == 'S', tt.flags == "A" || tt.flags == "SA"
 			assert.Equal(t, tt.want, s.FromResponder(tt.proto, src, dst, syn, ack))
-			assert.False(t, s.FromResponder(tt.proto, src, netip.AddrPortFrom(Broadcast, tt.dst), syn, ack), "nobody answers from there")
+			assert.False(t, s.FromResponder(tt.proto, src, netip.AddrPortFrom(Broadcast, tt.dst), syn, ack), "no reply comes from it")
 		})
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"example.com/conn"
 )
 
-// seed differs between processes, so that nobody can choose addresses that all belong to one
+// seed differs between processes, so that no attacker can choose addresses that all go to one
 // worker.
 var seed = maphash.MakeSeed()
 
-// Shard returns which of n workers has the connections between a and b. It is the same for both
-// directions, and takes no ports, so that the connections which an FTP session announces come to
-// the worker that has the session. It is another one in each process.
+// Shard returns which of n workers follows the connections between a and b, in either order. It
+// ignores ports, so that an FTP session's data connections go to the worker that has the session.
+// The result differs between processes.
 func Shard(a, b netip.Addr, n int) int {
 	if b.Less(a) {
 		a, b = b, a
@@ -30,9 +30,9 @@ func Shard(a, b netip.Addr, n int) int {
 
 const base62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// UID returns a name for a connection as Zeek gives them: a C and 17 letters and digits. It depends
-// on nothing but the connection's ID and start, so that the same capture gives the same logs, and
-// logs of different captures can be put together.
+// UID returns a connection's UID in Zeek's format: a C and 17 letters and digits. It depends only
+// on the connection's ID and start, so that the same capture always produces the same logs, and
+// logs of different captures can be combined.
 func UID(id conn.ID, start time.Time) string {
 	o, r := hashAddr(id.Orig.Addr()), hashAddr(id.Resp.Addr())
 	ports := uint64(id.Orig.Port())<<32 | uint64(id.Resp.Port())<<16 | uint64(id.Proto)
@@ -41,7 +41,7 @@ func UID(id conn.ID, start time.Time) string {
 	name := [18]byte{'C'}
 	for i := 1; i < len(name); i++ {
 		var digit uint64
-		if i <= 9 { // 62^9 fits into 64 bits
+		if i <= 9 { // 62^9 fits in 64 bits
 			hi, digit = hi/62, hi%62
 		} else {
 			lo, digit = lo/62, lo%62

@@ -35,7 +35,7 @@ func TestUID(t *testing.T) {
 	}
 	names := map[string]bool{UID(id, now): true}
 	assert.Regexp(t, `^C[0-9A-Za-z]{17}$`, UID(id, now))
-	assert.Equal(t, "CpD6qrLlGsM3QgBZKv", UID(id, now), "the same in all releases: their logs may be put together")
+	assert.Equal(t, "CpD6qrLlGsM3QgBZKv", UID(id, now), "UIDs must not change between releases, as their logs may be combined")
 	assert.Equal(t, UID(id, now), UID(id, now.In(time.FixedZone("", 3600))))
 	for _, change := range []func(id *conn.ID, at *time.Time){
 		func(id *conn.ID, at *time.Time) { id.Orig, id.Resp = id.Resp, id.Orig },

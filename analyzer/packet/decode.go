@@ -12,49 +12,48 @@ import (
 	"example.com/conn/analyzer/identity"
 )
 
-// A Decoder finds the IP packets in frames, opens the tunnels that they are in, and puts fragments
-// together. It belongs to one goroutine, and wants to see all frames of a capture but the plain
-// ones; see [Decoder.Plain].
+// A Decoder finds the IP packets in frames, opens their tunnels, and reassembles fragments. Only
+// one goroutine may use it. It must see every frame of a capture except plain ones; see
+// [Decoder.Plain].
 //
-// gopacket names the protocols, but does not read their headers here: its layers refuse some that
-// hosts accept, such as those with IP options that are malformed, and do not tell which of Zeek's
-// weirds a bad header is.
+// Only gopacket's protocol numbers are used. Its layers reject some headers that hosts accept, such
+// as those with malformed IP options, and do not tell which of Zeek's weirds a bad header is.
 type Decoder struct {
-	IgnoreChecksums bool          // believe IP headers and tunnels without looking at their checksums
-	UDPTimeout      time.Duration // of the flow table for connections of UDP; 0 is a minute
+	IgnoreChecksums bool          // accept IP headers and tunnels whatever their checksums are
+	UDPTimeout      time.Duration // the flow table's timeout for UDP; 0 means a minute
 
-	// Servers are the ports where servers listen, as the flow table has them, to guess which side
-	// of an outer connection is the originator. NewDecoder sets those of identity.NewServers.
+	// Servers tells which side of an outer connection is likely the originator. It must be the
+	// flow table's. NewDecoder sets it to identity.NewServers().
 	Servers *identity.Servers
 
-	now       time.Time // the latest of frames, for timeouts; never goes back
+	now       time.Time // the latest time of a frame, for timeouts; never goes back
 	tunnels   tunnels
 	fragments fragments
-	weirds    map[weird]struct{} // that were reported
-	names     map[string]int     // how often each name was
+	weirds    map[weird]struct{} // those reported, at most maxWeirds per name
+	names     map[string]int     // counts weirds by name
 
-	// What follows is of the frame that is decoded.
+	// State of the current frame.
 	sink    Sink
 	at      time.Time
 	missing int       // bytes at its end that were not captured
-	chain   []*tunnel // that it came through so far
-	pending []rest    // what is to be decoded after what is being decoded
+	chain   []*tunnel // tunnels entered so far
+	pending []rest    // parts still to be decoded
 	packet  Packet
 	err     error
 }
 
-// A rest is a part of a frame that waits to be decoded.
+// A rest is a part of a frame that still has to be decoded.
 type rest struct {
 	kind    kind
 	data    []byte
 	missing int
-	depth   int // of the chain
+	depth   int // length of the chain there
 }
 
-// What Decode returns. Which one it was, the weirds tell.
+// Errors of Decode. A weird names the cause.
 var (
-	ErrUnknown   = errors.New("frame of an unknown kind")
-	ErrMalformed = errors.New("frame with a header that is malformed, cut off, or has a wrong checksum")
+	ErrUnknown   = errors.New("frame contains an unknown protocol")
+	ErrMalformed = errors.New("frame contains a header that is malformed, truncated, or fails its checksum")
 )
 
 // NewDecoder returns a Decoder that has seen no frames.
@@ -68,11 +67,11 @@ func NewDecoder() *Decoder {
 	}
 }
 
-// A kind is a protocol that the Decoder reads the header of.
+// A kind is a protocol whose header the Decoder reads.
 type kind int
 
 const (
-	done kind = iota // nothing more is of interest
+	done kind = iota // nothing left to decode
 	ethernet
 	vlan
 	pbb
@@ -96,12 +95,11 @@ const (
 	udp
 )
 
-// decoders has the decoder of each kind. It takes a header off data and returns what is behind it,
-// and of which kind that is. Zeek's packet analyzers are registered with each other in the same
-// way.
+// decoders maps each kind to its decoder, which strips a header and returns the kind of what
+// follows, with its bytes. Zeek chains its packet analyzers in the same way.
 var decoders = [...]struct {
-	min    int    // how many bytes there must be
-	short  string // the weird if there are fewer
+	min    int    // minimum length of data
+	short  string // weird for shorter data
 	decode func(d *Decoder, data []byte) (kind, []byte)
 }{
 	ethernet: {17, "truncated_ethernet_frame", (*Decoder).ethernet},
@@ -127,15 +125,15 @@ var decoders = [...]struct {
 	udp:      {0, "", (*Decoder).udp},
 }
 
-// Which kind follows a number of each registry. What is done is known, and has no IP inside or none
-// that can be read.
+// These tables map the numbers of each registry to kinds. A protocol that maps to done is known but
+// carries no IP, or none that can be read.
 var (
 	linkTypes = map[layers.LinkType]kind{
 		layers.LinkTypeNull:           loopback,
 		layers.LinkTypeEthernet:       ethernet,
 		layers.LinkTypePPP:            ppp,
 		layers.LinkTypeFDDI:           fddi,
-		12:                            ip, // 12 and 14: what some systems write for Raw
+		12:                            ip, // some systems write 12 or 14 for Raw
 		14:                            ip,
 		layers.LinkTypePPP_HDLC:       hdlc,
 		layers.LinkTypePPPEthernet:    pppoe,
@@ -170,7 +168,7 @@ var (
 		0x88e7:                                pbb,
 		0x8926:                                vntag,
 		layers.EthernetTypeEthernetCTP:        done,
-		0x9100:                                vlan, // QinQ before it was a standard
+		0x9100:                                vlan, // QinQ before it was standardized
 	}
 	pppTypes = map[layers.PPPType]kind{
 		layers.PPPTypeIPv4:          ip,
@@ -189,10 +187,10 @@ var (
 
 const protoGRE = conn.Proto(layers.IPProtocolGRE)
 
-// Decode gives sink the IP packets in a frame. There is none if the frame holds something else, or
-// a fragment that does not complete its packet, or what cannot be decoded, which is ErrUnknown or
-// ErrMalformed. A packet's payload is part of the frame or of memory that the Decoder does not use
-// again.
+// Decode passes the IP packets in a frame to sink. There are none if the frame carries no IP, only
+// a fragment that does not complete its packet, or something that cannot be decoded; the latter
+// returns ErrUnknown or ErrMalformed. A packet's payload points into the frame or into memory that
+// the Decoder does not reuse.
 func (d *Decoder) Decode(f Frame, sink Sink) error {
 	d.sink, d.at, d.err = sink, f.Time, nil
 	d.advance(f)
@@ -202,7 +200,7 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 
 	k, ok := linkTypes[f.Link]
 	if f.Link == layers.LinkTypeEthernet {
-		k, ok = ethernet, true // the usual one, without a look into the map
+		k, ok = ethernet, true // the most common one skips the map
 	}
 	if !ok {
 		k = d.unknown("link type", int(f.Link))
@@ -222,7 +220,7 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 			break
 		}
 		r := d.pending[n]
-		d.pending[n].data = nil // not to keep the frame alive
+		d.pending[n].data = nil // do not keep the frame alive
 		d.pending = d.pending[:n]
 		k, data, d.missing, d.chain = r.kind, r.data, r.missing, d.chain[:r.depth]
 	}
@@ -230,7 +228,7 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 	return d.err
 }
 
-// advance sets the time of timeouts to that of f.
+// advance moves the time for timeouts to that of f.
 func (d *Decoder) advance(f Frame) {
 	now := f.Now
 	if now.IsZero() {
@@ -241,8 +239,7 @@ func (d *Decoder) advance(f Frame) {
 	}
 }
 
-// Close ends the tunnels that are connections, as the end of the capture does. The Decoder
-// remembers no tunnel then.
+// Close ends the tunnels over UDP, as the end of the capture does, and forgets all others.
 func (d *Decoder) Close(sink Sink) {
 	d.sink = sink
 	for t := first(d.tunnels.udp); t != nil; t = first(d.tunnels.udp) {
@@ -251,7 +248,7 @@ func (d *Decoder) Close(sink Sink) {
 	d.sink, d.tunnels = nil, newTunnels()
 }
 
-// emit gives the sink d.packet. It always returns done.
+// emit passes d.packet to the sink. It always returns done.
 func (d *Decoder) emit() (kind, []byte) {
 	d.packet.Time, d.packet.Tunnels = d.at, nil
 	if t := d.via(); t != nil {
@@ -262,14 +259,14 @@ func (d *Decoder) emit() (kind, []byte) {
 	return done, nil
 }
 
-// limit returns the part of data that is within the next n bytes on the wire.
+// limit returns the part of data within the next n bytes on the wire.
 func (d *Decoder) limit(data []byte, n int) []byte {
 	n = min(n, len(data)+d.missing)
 	d.missing = max(n-len(data), 0)
 	return data[:min(len(data), n)]
 }
 
-// unknown says that a frame goes on with something that is in no table. It returns done.
+// unknown reports that the next protocol is in no table. It returns done.
 func (d *Decoder) unknown(registry string, number int) kind {
 	if d.err == nil {
 		d.err = ErrUnknown
@@ -281,34 +278,33 @@ func (d *Decoder) unknown(registry string, number int) kind {
 	return done
 }
 
-// bad says that a frame cannot be decoded any further. It returns nothing and done, for decoders to
-// return.
+// bad reports that the frame cannot be decoded any further. Decoders return its result.
 func (d *Decoder) bad(name string) (kind, []byte) {
 	d.err = ErrMalformed
 	d.weird(name)
 	return done, nil
 }
 
-// badPacket is bad for what has addresses.
+// badPacket is bad for data with addresses.
 func (d *Decoder) badPacket(name string, src, dst netip.Addr) (kind, []byte) {
 	d.err = ErrMalformed
 	d.weirdPacket(name, src, dst)
 	return done, nil
 }
 
-// maxWeirds is how many rows there are for each name: they tell what is to be looked at.
+// maxWeirds bounds the rows per name: they only tell an analyst where to look.
 const maxWeirds = 100
 
-// A weird is what tells one from others with the same name. It is no text, so that noticing that
-// something was reported before takes little: a frame may have thousands of the same.
+// A weird is the key by which duplicates are recognized. It is not a string because a frame may
+// repeat one thousands of times: finding it in the map must not allocate.
 type weird struct {
 	name     string
-	src, dst netip.Addr // of a packet; not valid if there is none
-	registry string     // of what is unknown
-	number   int        // in that registry
+	src, dst netip.Addr // of a packet; invalid if there is none
+	registry string     // of an unknown protocol
+	number   int        // in registry
 }
 
-// reports reports whether w is to be reported: it was not before, and few with its name were.
+// reports says whether w is still to be reported, and notes that it was.
 func (d *Decoder) reports(w weird) bool {
 	if d.names[w.name] >= maxWeirds {
 		return false
@@ -321,14 +317,14 @@ func (d *Decoder) reports(w weird) bool {
 	return true
 }
 
-// weird reports a weird that belongs to no packet.
+// weird reports an anomaly that belongs to no packet.
 func (d *Decoder) weird(name string) {
 	if d.reports(weird{name: name}) {
 		d.sink.Weird(d.at, name, "")
 	}
 }
 
-// weirdPacket reports a weird of a packet.
+// weirdPacket reports an anomaly of a packet.
 func (d *Decoder) weirdPacket(name string, src, dst netip.Addr) {
 	if d.reports(weird{name: name, src: src, dst: dst}) {
 		d.sink.Weird(d.at, name, src.String()+" > "+dst.String())

@@ -10,69 +10,70 @@ import (
 	"example.com/conn"
 )
 
-// What is kept of fragments: bytes, with all that they need, and for how long. Zeek keeps them for
-// ever by default; 30 s is Linux'.
+// Limits of the memory and time that fragments are kept for. Zeek keeps them without limit by
+// default; Linux keeps them 30 seconds.
 const (
 	maxFragments    = 32 << 20
 	fragmentTimeout = 30 * time.Second
 )
 
-// Zeek finds fragments weird below and above these lengths.
+// Zeek reports fragments that are shorter, or end further on, than this as weird.
 const (
 	smallFragment = 64
 	largeFragment = 64_000
 )
 
-// A fragmentKey is what the fragments of a datagram have in common.
+// A fragmentKey identifies the datagram of a fragment.
 type fragmentKey struct {
 	src, dst [16]byte
 	id       uint32
-	proto    conn.Proto // of IPv4; an IPv6 datagram is known without
+	proto    conn.Proto // IPv4 only; IPv6 identifies datagrams without it
 	v6       bool
 }
 
 // A fragment is a part of a datagram.
 type fragment struct {
 	key     fragmentKey
-	next    conn.Proto // what the datagram carries
-	header  int        // how long what stands before the part is, without IPv6's fragment header
-	total   int        // how long the packet is, with that
+	next    conn.Proto // protocol that the datagram carries
+	header  int        // length of the headers before the payload, without IPv6's fragment header
+	total   int        // length of the packet, with that header
 	offset  int
-	more    bool // this is not the end
-	df      bool // it should not have been fragmented
+	more    bool // the last fragment does not have it
+	df      bool // the packet must not be fragmented
 	payload []byte
 }
 
-// fragments has the datagrams that are not complete.
+// fragments holds the incomplete datagrams.
 type fragments struct {
 	datagrams map[fragmentKey]*datagram
-	order     *list.List // of them, by birth
-	size      int        // bytes that they take, at most maxFragments
+	order     *list.List // of *datagram, the oldest first
+	size      int        // bytes that they occupy, at most maxFragments
 }
 
 func newFragments() fragments {
 	return fragments{datagrams: make(map[fragmentKey]*datagram), order: list.New()}
 }
 
-// A datagram is what has come of one. Taking a part takes time in proportion to its length, however
-// many there are, and memory in proportion to what has come: pages that have nothing do not exist.
+// A datagram holds the fragments of one datagram that have arrived. Adding a fragment takes time in
+// proportion to its length, however many there are, and memory in proportion to the bytes that have
+// arrived: empty pages are not allocated.
 type datagram struct {
 	key    fragmentKey
 	born   time.Time
 	elem   *list.Element
 	pages  []*page // in order
-	end    int     // of the part that ends last
-	size   int     // of the whole, 0 as long as it is unknown
-	header int     // of the part that came first
+	end    int     // largest end of a fragment
+	size   int     // of the complete datagram, 0 while unknown
+	header int     // of the fragment that arrived first
 	next   conn.Proto
 	cost   int  // its share of fragments.size
-	dead   bool // nothing comes of it any more
+	dead   bool // it will not be completed: further fragments are dropped
 }
 
-// A page has 512 bytes of a datagram. The offsets of parts are multiples of eight bytes: of these
-// units, there is a bit for each that has come.
+// A page holds 512 bytes of a datagram. As fragment offsets are multiples of eight bytes, it has a
+// bit for each unit of eight bytes that has arrived.
 type page struct {
-	at   int // where it begins in the datagram
+	at   int // offset in the datagram
 	have uint64
 	data [pageSize]byte
 }
@@ -82,23 +83,23 @@ const (
 	pageSize = 64 * unit
 )
 
-// What datagrams take: itself with its places in the map and in the list, a page, and room for a
-// page.
+// Memory that a datagram takes: itself with its map and list entries, each page, and each slot for
+// a page.
 const (
 	datagramCost = 512
 	pageCost     = 576
 	slotCost     = 8
 )
 
-// reassemble adds a fragment, which d.packet was made from. It reports whether there is a packet
-// now, and makes it d.packet.
+// reassemble adds the fragment that d.packet was made from. If that completes a packet, it makes it
+// d.packet and returns true.
 func (d *Decoder) reassemble(f *fragment) bool {
 	p := &d.packet
 	if d.missing > 0 {
 		d.weirdPacket("incompletely_captured_fragment", p.Src, p.Dst)
-		return f.offset == 0 // has the header that matters
+		return f.offset == 0 // only this one has the transport header
 	}
-	if f.key.v6 && f.offset == 0 && !f.more { // the whole, and a part only by name
+	if f.key.v6 && f.offset == 0 && !f.more { // an atomic fragment: the whole packet
 		p.IPLength = f.header + len(f.payload)
 		return true
 	}
@@ -106,7 +107,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	if end > largeFragment {
 		d.weirdPacket("excessively_large_fragment", p.Src, p.Dst)
 	}
-	most := 0xffff - f.header // of a packet of IPv4
+	most := 0xffff - f.header // for IPv4
 	if f.key.v6 {
 		most += 40
 	}
@@ -138,7 +139,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	case f.more && f.total < smallFragment:
 		d.weirdPacket("excessively_small_fragment", p.Src, p.Dst)
 	}
-	if f.more { // only the end may be an odd piece, says Linux of IPv4
+	if f.more { // like Linux for IPv4: only the last may have a length that is no multiple of eight
 		f.payload = f.payload[:len(f.payload)&^(unit-1)]
 		end = f.offset + len(f.payload)
 		if g.size != 0 && end > g.size {
@@ -155,7 +156,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	case overlap:
 		d.weirdPacket("fragment_overlap", p.Src, p.Dst)
 	}
-	if f.key.v6 && overlap && added { // what overlaps, but is no copy, ends it all: RFC 8200, section 4.5
+	if f.key.v6 && overlap && added { // an overlap that is no copy discards the datagram: RFC 8200, section 4.5
 		g.dead, g.pages = true, nil
 		d.fragments.account(g)
 		return false
@@ -165,7 +166,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 		d.fragments.account(g)
 		return false
 	}
-	if n != g.size || g.end > n { // what is behind the end belongs to another datagram, or to an attack
+	if n != g.size || g.end > n { // bytes beyond the end belong to another datagram, or to an attack
 		d.weirdPacket("fragment_size_inconsistency", p.Src, p.Dst)
 	}
 	p.Proto, p.Payload, p.Length, p.IPLength = g.next, g.bytes(n), n, g.header+n
@@ -173,7 +174,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	return true
 }
 
-// find returns the datagram that f is a part of, a new one if need be.
+// find returns the datagram that f belongs to, a new one if necessary.
 func (fs *fragments) find(f *fragment, now time.Time) *datagram {
 	g := fs.datagrams[f.key]
 	if g == nil {
@@ -185,7 +186,8 @@ func (fs *fragments) find(f *fragment, now time.Time) *datagram {
 	return g
 }
 
-// account counts what g takes now, and removes the oldest datagrams if that is too much.
+// account updates the memory that g takes, and removes the oldest datagrams if that exceeds the
+// limit.
 func (fs *fragments) account(g *datagram) {
 	cost := datagramCost + len(g.pages)*pageCost + cap(g.pages)*slotCost
 	fs.size += cost - g.cost
@@ -201,15 +203,15 @@ func (fs *fragments) remove(g *datagram) {
 	fs.size -= g.cost
 }
 
-// expire removes the datagrams that were not completed in time.
+// expire removes datagrams that were not completed in time.
 func (fs *fragments) expire(now time.Time) {
 	for e := fs.order.Front(); e != nil && now.Sub(e.Value.(*datagram).born) >= fragmentTimeout; e = fs.order.Front() {
 		fs.remove(e.Value.(*datagram))
 	}
 }
 
-// insert adds bytes. What is there already stays: overlap reports whether there was some, same
-// whether all of it was the same, and added whether there was anything else.
+// insert adds bytes. Bytes that have arrived before stay: overlap reports whether there were any,
+// same whether all of those were equal, and added whether any bytes were new.
 func (g *datagram) insert(offset int, data []byte) (overlap, same, added bool) {
 	g.end = max(g.end, offset+len(data))
 	same = true
@@ -232,7 +234,7 @@ func (g *datagram) insert(offset int, data []byte) (overlap, same, added bool) {
 	return overlap, same, added
 }
 
-// page returns the page that begins at an offset, a new one if need be.
+// page returns the page at an offset, a new one if necessary.
 func (g *datagram) page(at int) *page {
 	i, ok := slices.BinarySearchFunc(g.pages, at, func(pg *page, at int) int { return pg.at - at })
 	if !ok {
@@ -241,7 +243,7 @@ func (g *datagram) page(at int) *page {
 	return g.pages[i]
 }
 
-// merge adds bytes to a page that has some of them, and reports whether these are the same.
+// merge adds bytes to a page that already has some of them, and reports whether those are equal.
 func (pg *page) merge(at int, data []byte) (same bool) {
 	same = true
 	for len(data) > 0 {
@@ -256,7 +258,7 @@ func (pg *page) merge(at int, data []byte) (same bool) {
 	return same
 }
 
-// contiguous returns how many bytes are there from the start on.
+// contiguous returns the number of bytes that have arrived without a gap from the start.
 func (g *datagram) contiguous() int {
 	n := 0
 	for i, pg := range g.pages {

@@ -6,8 +6,8 @@ import (
 	"example.com/conn/analyzer/checksum"
 )
 
-// ipInIP opens IP in IP, IPv6 in IPv4 and so on. As in Zeek, the outer packet is no connection's,
-// and d.packet is of it.
+// ipInIP opens IP in IP, IPv6 in IPv4 and so on. d.packet is the outer packet, which, as in Zeek,
+// belongs to no connection.
 func (d *Decoder) ipInIP(data []byte) (kind, []byte) {
 	version := byte(4)
 	if d.packet.Proto == 41 {
@@ -16,13 +16,13 @@ func (d *Decoder) ipInIP(data []byte) (kind, []byte) {
 	if data[0]>>4 != version {
 		return d.badPacket("invalid_inner_IP_version", d.packet.Src, d.packet.Dst)
 	}
-	if length(data) < len(data)+d.missing { // Zeek leaves it at that; hosts do not
+	if length(data) < len(data)+d.missing { // Zeek ignores it; hosts do not
 		d.weirdPacket("inner_IP_payload_length_mismatch", d.packet.Src, d.packet.Dst)
 	}
 	return d.enterIP("Tunnel::IP", ip, data)
 }
 
-// enterIP says that data is inside the tunnel that d.packet is of.
+// enterIP notes that data is inside the tunnel between the addresses of d.packet.
 func (d *Decoder) enterIP(typ string, next kind, data []byte) (kind, []byte) {
 	p := &d.packet
 	if !d.enter(d.outer(netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), p.Proto), typ) {
@@ -31,7 +31,7 @@ func (d *Decoder) enterIP(typ string, next kind, data []byte) (kind, []byte) {
 	return next, data
 }
 
-// Bits of GRE's first two bytes.
+// Bits in the first two bytes of GRE.
 const (
 	greChecksum = 0x8000
 	greRouting  = 0x4000
@@ -42,8 +42,8 @@ const (
 	greVersion  = 0x0007
 )
 
-// gre opens GRE. In version 0 there is an EtherType, or one of some vendors' that say how frames
-// are wrapped; version 1 is PPTP's.
+// gre opens GRE. Version 0 has an EtherType, which may be a vendor's for wrapped frames; version 1
+// is PPTP's.
 func (d *Decoder) gre(data []byte) (kind, []byte) {
 	p := &d.packet
 	flags, typ := be16(data), be16(data[2:])
@@ -69,11 +69,11 @@ func (d *Decoder) gre(data []byte) (kind, []byte) {
 	next, inner := done, data[header:]
 	switch {
 	case version == 1 && typ == 0x880b:
-		if len(inner) == 0 { // only acknowledges
+		if len(inner) == 0 { // an acknowledgment
 			return done, nil
 		}
 		next = ppp
-	case version == 1 && typ == 0x6400: // MikroTik's EoIP: where the key would be is a length
+	case version == 1 && typ == 0x6400: // MikroTik's EoIP, which has a length in place of the key
 		next, inner = ethernet, d.limit(inner, be16(data[4:]))
 	case version == 1:
 		return d.badPacket("egre_protocol_type", p.Src, p.Dst)
@@ -81,13 +81,13 @@ func (d *Decoder) gre(data []byte) (kind, []byte) {
 		next = ethernet
 	case typ == 0x88be: // II
 		next, inner = ethernet, inner[min(8, len(inner)):]
-	case typ == 0x22eb: // III, which may have a header of its platform
+	case typ == 0x22eb: // III, which may have a platform-specific header
 		n := 12
 		if len(inner) >= 12 && inner[11]&1 != 0 {
 			n += 8
 		}
 		next, inner = ethernet, inner[min(n, len(inner)):]
-	case typ&0x8200 == 0x8200 && typ&0xf == 0, typ == 0x9000: // Aruba's: frames of 802.11
+	case typ&0x8200 == 0x8200 && typ&0xf == 0, typ == 0x9000: // Aruba's 802.11 frames
 		next = wlan
 	default:
 		if next = d.etherType(typ); next == done {

@@ -12,7 +12,7 @@ import (
 	"example.com/conn/analyzer/checksum"
 )
 
-// ip opens an IP packet, in the order in which Zeek finds fault.
+// ip opens an IP packet. Its checks come in Zeek's order.
 func (d *Decoder) ip(data []byte) (kind, []byte) {
 	switch data[0] >> 4 {
 	case 4:
@@ -32,7 +32,7 @@ func (d *Decoder) ip4(data []byte) (kind, []byte) {
 	}
 	header, total := int(data[0]&0xf)*4, be16(data[2:])
 	if total == 0 {
-		// A network card will divide it into segments. Then the checksum is missing, too.
+		// A network card will segment the packet and only then fill in the checksum.
 		if !d.IgnoreChecksums {
 			return d.badPacket("ip_hdr_len_zero", p.Src, p.Dst)
 		}
@@ -71,7 +71,7 @@ func (d *Decoder) ip4(data []byte) (kind, []byte) {
 	return d.transport()
 }
 
-// Headers that may stand between IPv6 and the transport's.
+// Headers that may stand between the IPv6 header and the transport's.
 const (
 	hopByHop    = conn.Proto(layers.IPProtocolIPv6HopByHop)
 	routing     = conn.Proto(layers.IPProtocolIPv6Routing)
@@ -103,7 +103,7 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 	case isJumbo:
 		total = 40 + jumbo
 	case total == 40 && next != nothing && d.IgnoreChecksums && len(data) > 40+ethernetPadding:
-		// As in ip4, a network card will divide it, or has put it together.
+		// A network card will segment the packet, as in ip4, or has merged segments.
 		d.weirdPacket("ip_hdr_len_zero", p.Src, p.Dst)
 		total = len(data)
 	}
@@ -116,7 +116,7 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 		header := next
 		n := extensionLength(header, data[at:])
 		if n == 0 || n > len(data)-at {
-			break // the transport's, or cut off
+			break // the transport's, or truncated
 		}
 		extension := data[at : at+n]
 		next, at = conn.Proto(extension[0]), at+n
@@ -180,8 +180,8 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 	return d.transport()
 }
 
-// extensionLength returns how long a header is that data begins with, and 0 if it is not an
-// extension of IPv6.
+// extensionLength returns the length of the extension header at the start of data, or 0 if header
+// is not an IPv6 extension.
 func extensionLength(header conn.Proto, data []byte) int {
 	if len(data) < 2 {
 		return 0
@@ -197,10 +197,10 @@ func extensionLength(header conn.Proto, data []byte) int {
 	return 0
 }
 
-// extensions is what was seen in the headers of a packet.
+// extensions tells which addresses the headers of a packet have set so far.
 type extensions struct{ home, final bool }
 
-// routing takes the final destination from a routing header. It reports whether a host accepts the
+// routing reads the final destination from a routing header. It reports whether a host accepts the
 // header.
 func (d *Decoder) routing(header []byte, seen *extensions) bool {
 	p := &d.packet
@@ -223,17 +223,16 @@ func (d *Decoder) routing(header []byte, seen *extensions) bool {
 	if header[2] == 0 { // deprecated
 		d.weirdPacket("routing0_hdr", p.Src, p.Dst)
 	}
-	// The first is believed as in Zeek; the others are of Mobile IPv6, RPL and segment routing.
+	// Type 0 is believed, as in Zeek; 2 to 4 belong to Mobile IPv6, RPL and segment routing.
 	return !left || header[2] == 0 || header[2] >= 2 && header[2] <= 4
 }
 
-// requiredOptions are those of IANA's "Destination Options and Hop-by-Hop Options" that whoever
-// does not know them has to drop the packet for, but for the home address.
+// requiredOptions lists the options of IANA's "Destination Options and Hop-by-Hop Options" for
+// which a host that does not know them must drop the packet, except the home address.
 var requiredOptions = []byte{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xc2, 0xee}
 
-// options takes the home address of a mobile node from the options in a header for the destination
-// or for each hop. It reports whether a host accepts the options; malformed ones are believed as in
-// Zeek.
+// options reads a mobile node's home address from the options in a destination or hop-by-hop
+// header. It reports whether a host accepts the options; malformed ones are believed, as in Zeek.
 func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) bool {
 	const homeAddress = 201
 	p := &d.packet
@@ -268,11 +267,11 @@ func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) b
 	return true
 }
 
-// ethernetPadding is how many bytes may follow an empty packet of IPv6 in the shortest frame.
+// ethernetPadding is the number of bytes after an empty IPv6 packet in the shortest frame.
 const ethernetPadding = 60 - 14 - 40
 
-// jumboLength returns the length in the jumbo payload option of a hop-by-hop header, and whether
-// there is such an option: RFC 2675.
+// jumboLength returns the length in the jumbo payload option of a hop-by-hop header (RFC 2675), and
+// whether there is one.
 func jumboLength(header []byte) (length int, ok bool) {
 	const jumboPayload = 0xc2
 	n := extensionLength(hopByHop, header)
@@ -288,15 +287,14 @@ func jumboLength(header []byte) (length int, ok bool) {
 			return 0, false
 		}
 		if options[0] == jumboPayload && options[1] == 4 {
-			return int(min(binary.BigEndian.Uint32(options[2:]), math.MaxInt32/2)), true // no frame is as long
+			return int(min(binary.BigEndian.Uint32(options[2:]), math.MaxInt32/2)), true // longer than any frame
 		}
 		options = options[2+int(options[1]):]
 	}
 	return 0, false
 }
 
-// mobility checks a message of Mobile IPv6, and reports whether a host accepts it. There is nothing
-// behind it.
+// mobility checks a Mobile IPv6 message, and reports whether a host accepts it. Nothing follows it.
 func (d *Decoder) mobility(header []byte, next conn.Proto) bool {
 	p := &d.packet
 	if !d.IgnoreChecksums && !checksum.ValidWithPseudoHeader(p.Src, p.Dst, mobility, header) {
@@ -309,9 +307,9 @@ func (d *Decoder) mobility(header []byte, next conn.Proto) bool {
 	return true
 }
 
-// transport hands on d.packet: to the decoder of what it carries, or to the sink.
+// transport passes d.packet to the decoder of the protocol it carries, or to the sink.
 func (d *Decoder) transport() (kind, []byte) {
-	if d.packet.Proto == conn.TCP { // the usual one, without a look into the map
+	if d.packet.Proto == conn.TCP { // the most common one skips the map
 		return d.emit()
 	}
 	if k, ok := ipProtocols[d.packet.Proto]; ok {

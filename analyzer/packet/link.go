@@ -8,10 +8,10 @@ import (
 
 func be16(data []byte) int { return int(binary.BigEndian.Uint16(data)) }
 
-// etherType returns which kind an EtherType is.
+// etherType returns the kind of an EtherType.
 func (d *Decoder) etherType(n int) kind {
 	if n == int(layers.EthernetTypeIPv4) {
-		return ip // the usual one, without a look into the map
+		return ip // the most common one skips the map
 	}
 	k, ok := etherTypes[layers.EthernetType(n)]
 	if !ok {
@@ -20,8 +20,7 @@ func (d *Decoder) etherType(n int) kind {
 	return k
 }
 
-// typeOrLength decides what follows a field that is either an EtherType or the length of what
-// follows.
+// typeOrLength returns the kind of what follows a field that is either an EtherType or a length.
 func (d *Decoder) typeOrLength(n int, data []byte, undefined string) (kind, []byte) {
 	switch {
 	case n >= 1536:
@@ -44,13 +43,13 @@ func (d *Decoder) vlan(data []byte) (kind, []byte) {
 	return d.typeOrLength(be16(data[2:]), data[4:], "undefined_vlan_protocol")
 }
 
-// pbb opens 802.1ah: behind the service's tag is the customer's frame.
+// pbb opens 802.1ah: the customer's frame follows the service tag.
 func (d *Decoder) pbb(data []byte) (kind, []byte) { return ethernet, data[4:] }
 
 func (d *Decoder) vntag(data []byte) (kind, []byte) { return d.etherType(be16(data[4:])), data[6:] }
 
-// mpls skips the labels. What they lead to is not said: IP, or a pseudo-wire, which is a frame with
-// a control word before it or without.
+// mpls skips the labels. They do not tell what follows: IP, or a pseudowire, which is a frame with
+// or without a control word before it.
 func (d *Decoder) mpls(data []byte) (kind, []byte) {
 	for bottom := false; !bottom; data = data[4:] {
 		if len(data) <= 4 {
@@ -72,12 +71,12 @@ func (d *Decoder) mpls(data []byte) (kind, []byte) {
 func (d *Decoder) pppoe(data []byte) (kind, []byte) { return ppp, d.limit(data[6:], be16(data[4:])) }
 
 func (d *Decoder) ppp(data []byte) (kind, []byte) {
-	if data[0] == 0xff && data[1] == 0x03 { // framed as in HDLC
+	if data[0] == 0xff && data[1] == 0x03 { // HDLC-like framing
 		if data = data[2:]; len(data) < 3 {
 			return d.bad("truncated_ppp_hdlc_header")
 		}
 	}
-	if data[0]&1 != 0 { // a number of one byte
+	if data[0]&1 != 0 { // protocol number of one byte
 		return d.pppType(int(data[0])), data[1:]
 	}
 	return d.pppType(be16(data)), data[2:]
@@ -94,7 +93,7 @@ func (d *Decoder) pppType(n int) kind {
 	return d.unknown("PPP protocol", n)
 }
 
-// hdlc opens frames of serial lines: PPP's, or Cisco's, which have an EtherType.
+// hdlc opens frames of serial lines: PPP, or Cisco HDLC, which has an EtherType.
 func (d *Decoder) hdlc(data []byte) (kind, []byte) {
 	if data[0] == 0x0f || data[0] == 0x8f {
 		return d.etherType(be16(data[2:])), data[4:]
@@ -102,16 +101,16 @@ func (d *Decoder) hdlc(data []byte) (kind, []byte) {
 	return d.pppType(be16(data[2:])), data[4:]
 }
 
-// llc opens 802.2. What has an EtherType is in SNAP.
+// llc opens 802.2, with SNAP for EtherTypes.
 func (d *Decoder) llc(data []byte) (kind, []byte) {
 	header := 3
 	if data[2]&3 != 3 {
 		header = 4 // with sequence numbers
 	}
 	switch data[0] {
-	case 0x06: // IP, as RFC 948 has it
+	case 0x06: // IP: RFC 948
 		return ip, data[header:]
-	case 0x42, 0xff: // a bridge's, Novell's
+	case 0x42, 0xff: // spanning tree, Novell
 		return done, nil
 	case 0xaa:
 	default:
@@ -120,7 +119,7 @@ func (d *Decoder) llc(data []byte) (kind, []byte) {
 	if len(data) < header+5 {
 		return d.bad("truncated_snap_header")
 	}
-	if oui := data[header:]; oui[0] != 0 || oui[1] != 0 || oui[2] != 0 && oui[2] != 0xf8 { // some vendor's
+	if oui := data[header:]; oui[0] != 0 || oui[1] != 0 || oui[2] != 0 && oui[2] != 0xf8 { // vendor-specific
 		return done, nil
 	}
 	return d.etherType(be16(data[header+3:])), data[header+5:]
@@ -128,14 +127,14 @@ func (d *Decoder) llc(data []byte) (kind, []byte) {
 
 func (d *Decoder) fddi(data []byte) (kind, []byte) { return llc, data[13:] }
 
-// sll opens Linux' cooked frames. The lowest numbers are not EtherTypes.
+// sll opens Linux cooked frames. The lowest protocol numbers are not EtherTypes.
 func (d *Decoder) sll(data []byte) (kind, []byte) { return d.cooked(be16(data[14:]), data[16:]) }
 
 func (d *Decoder) sll2(data []byte) (kind, []byte) { return d.cooked(be16(data), data[20:]) }
 
 func (d *Decoder) cooked(n int, data []byte) (kind, []byte) {
 	switch n {
-	case 1: // Novell's
+	case 1: // Novell
 		return done, nil
 	case 4:
 		return llc, data
@@ -143,7 +142,7 @@ func (d *Decoder) cooked(n int, data []byte) (kind, []byte) {
 	return d.etherType(n), data
 }
 
-// loopback opens frames that begin with the address family, in the byte order of the machine.
+// loopback opens frames that begin with an address family, in the byte order of the capturing host.
 func (d *Decoder) loopback(data []byte) (kind, []byte) {
 	family := binary.LittleEndian.Uint32(data)
 	if family > 0xffff {
@@ -152,8 +151,8 @@ func (d *Decoder) loopback(data []byte) (kind, []byte) {
 	return d.family(int(family)), data[4:]
 }
 
-// nflog opens what Linux' netfilter logs. Its values are in the byte order of the machine; today's
-// are little-endian.
+// nflog opens packets logged by Linux netfilter. Values are in the byte order of the capturing
+// host, which is assumed to be little-endian.
 func (d *Decoder) nflog(data []byte) (kind, []byte) {
 	k := d.family(int(data[0]))
 	if data[1] != 0 {
@@ -173,7 +172,7 @@ func (d *Decoder) nflog(data []byte) (kind, []byte) {
 	return d.bad("nflog_no_pcap_payload")
 }
 
-// family returns which kind an address family is. Systems have different numbers for IPv6.
+// family returns the kind of an address family. Systems number IPv6 differently.
 func (d *Decoder) family(n int) kind {
 	switch n {
 	case 2, 10, 23, 24, 28, 30:

@@ -1,8 +1,8 @@
-// Package packet finds the IP packets in frames: it decodes what stands before IP, opens tunnels,
-// and puts fragments together.
+// Package packet finds the IP packets in frames: it decodes link layers, opens tunnels, and
+// reassembles fragments.
 //
-// The files: decode.go has the table of decoders, link.go, wireless.go, ip.go, gre.go and udp.go
-// those that are in it, tunnel.go remembers the tunnels, and fragment.go the fragments.
+// decode.go holds the table of decoders; link.go, wireless.go, ip.go, gre.go and udp.go hold the
+// decoders themselves. tunnel.go tracks tunnels, fragment.go tracks fragments.
 package packet
 
 import (
@@ -15,45 +15,44 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// A Frame is what was captured of one frame.
+// A Frame is one captured frame.
 type Frame struct {
 	Data []byte
 	Time time.Time
 	Now  time.Time // by the capture's clock, for timeouts; Time if it is zero
 	Link layers.LinkType
-	Wire int // how long the frame was
+	Wire int // length of the frame on the wire; Data may be cut off
 }
 
-// A Packet is an IP packet, whole if it had been fragmented.
+// A Packet is an IP packet, reassembled if it was fragmented.
 type Packet struct {
 	Time     time.Time
-	Src, Dst netip.Addr // of IPv6, the home address and the final destination if the packet has them
+	Src, Dst netip.Addr // for IPv6, the home address and the final destination if the packet names them
 	Proto    conn.Proto
-	Payload  []byte    // what was captured of the transport's header and what follows it
-	Length   int       // how long that was on the wire
-	IPLength int       // how long its header says that it is, which may be 0 before a network card divides it
-	Tunnels  []Tunnel  // that it came through, the outermost first; shared by packets, so not to be changed
-	Start    time.Time // of its connection, if that may be a tunnel over UDP; else zero
+	Payload  []byte    // transport header and data, as far as they were captured
+	Length   int       // length of Payload on the wire
+	IPLength int       // length according to the IP header; 0 if a network card will segment the packet
+	Tunnels  []Tunnel  // outermost first; shared between packets, so do not modify
+	Start    time.Time // of its connection if that may be a UDP tunnel, otherwise zero
 }
 
-// A Tunnel is what a packet came through.
+// A Tunnel is the outer connection that carried a packet.
 type Tunnel struct {
-	Type  string    // Zeek's name, such as "Tunnel::VXLAN"
-	ID    conn.ID   // the outer connection; ports are 0 for tunnels without
-	UID   string    // of the outer connection; all workers have the same
-	Start time.Time // of the outer connection
+	Type  string  // Zeek's name, such as "Tunnel::VXLAN"
+	ID    conn.ID // ports are 0 if the tunnel has none
+	UID   string  // the same in all workers
+	Start time.Time
 }
 
-// A Sink takes what a Decoder finds in a frame, while it decodes it.
+// A Sink receives what a Decoder finds in a frame, during Decode.
 type Sink interface {
-	// Packet takes an IP packet, which is only good until it returns. A packet that is a tunnel's
+	// Packet receives an IP packet, which is valid only until Packet returns. A tunnel's packet
 	// comes before the packet inside it.
 	Packet(p *Packet)
 
-	// Weird notes something in a frame that should not be and that is of no connection. Names are
-	// Zeek's.
+	// Weird reports an anomaly that belongs to no connection. Names are Zeek's.
 	Weird(at time.Time, name, addl string)
 
-	// Log takes a row of the log tunnel.
+	// Log receives a row of tunnel.log.
 	Log(row logs.Row)
 }

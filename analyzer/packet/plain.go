@@ -11,10 +11,10 @@ import (
 )
 
 // Plain returns the addresses of the packet in a plain frame, without decoding it. A frame is plain
-// if another Decoder will find exactly one packet in it and nothing weird, whatever other frames
-// there are: it has no tunnel, fragment, extension header or unusual link. Such a frame may be
-// decoded by anyone who wants to, such as the worker that has the connections of the two addresses;
-// the Decoder that sees all frames has to be asked for the others.
+// if any Decoder finds exactly one packet in it and nothing weird, whatever it has seen before:
+// there is no tunnel, fragment, extension header or unusual link. So any Decoder may decode it,
+// such as that of the worker that owns the connections between the two addresses. All other frames
+// are for the Decoder that sees the whole capture.
 func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 	d.advance(f)
 	data := f.Data

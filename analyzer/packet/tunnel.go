@@ -15,42 +15,41 @@ import (
 // Bounds for tunnels.
 const (
 	maxDepth   = 8       // tunnels in tunnels; Zeek's Tunnel::max_depth is 4
-	maxTunnels = 1 << 15 // that are remembered: at most 2 KiB each
+	maxTunnels = 1 << 15 // tracked at once, at most 2 KiB each
 	ipTimeout  = time.Hour
 	udpTimeout = time.Minute // Zeek's udp_inactivity_timeout
 )
 
-// A tunnel is an outer connection: one over UDP to or from a port of tunnels, even before anything
-// was found inside; or, with ports of 0, a pair of hosts that have IP in IP, or GRE, between them.
+// A tunnel is an outer connection: UDP to or from a tunnel's port, even before a packet was found
+// inside; or, with ports of 0, two hosts that exchange IP in IP or GRE.
 type tunnel struct {
-	Tunnel   // its Type and its UID are empty until something was found inside
+	Tunnel   // Type and UID are empty until a packet was found inside
 	key      identity.Key
-	last     time.Time     // of its latest packet, by the Decoder's clock
-	seen     time.Time     // the timestamp of that packet
-	elem     *list.Element // in the list of its protocol
-	violated bool          // it was found not to be a tunnel
-	noted    bool          // its beginning is in tunnel.log
+	last     time.Time     // Decoder.now at its latest packet
+	seen     time.Time     // timestamp of that packet
+	elem     *list.Element // in tunnels.udp or tunnels.ip
+	violated bool          // a packet was not the tunnel's protocol
+	noted    bool          // tunnel.log has its Tunnel::DISCOVER
 
-	path   []Tunnel // of a packet inside it, and
-	number uint64   // a number for that path, and
-	within uint64   // that of the path that it is in itself, 0 if it is in none
+	path   []Tunnel // Packet.Tunnels of packets inside
+	number uint64   // identifies path
+	within uint64   // number of the enclosing tunnel's path, 0 if there is none
 }
 
-// tunnels has the outer connections. A tunnel over UDP is forgotten as the flow table forgets its
-// connection. That its start agrees with that of conn.log has two exceptions: when there are more
-// than maxTunnels at once, and when a connection to a port that is not one of tunnels turns into a
-// tunnel only after its first packet.
+// tunnels tracks the outer connections. A tunnel over UDP expires when the flow table's connection
+// does, so both have the same start, with two exceptions: when there are more than maxTunnels at
+// once, and when a connection on other ports turns into a tunnel after its first packet.
 type tunnels struct {
 	known   map[identity.Key]*tunnel
-	udp, ip *list.List // each by latest packet
-	numbers uint64     // how many paths were given one
+	udp, ip *list.List // in the order of their latest packets
+	numbers uint64     // the last tunnel.number
 }
 
 func newTunnels() tunnels {
 	return tunnels{known: make(map[identity.Key]*tunnel), udp: list.New(), ip: list.New()}
 }
 
-// outer returns the outer connection that a packet is of, a new one if need be.
+// outer returns the outer connection of a packet, a new one if necessary.
 func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 	key := identity.KeyOf(src, dst, proto, false)
 	order := d.tunnels.order(proto)
@@ -73,7 +72,7 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 	return t
 }
 
-// via returns the innermost tunnel that what is decoded came through, nil if there is none.
+// via returns the innermost tunnel entered so far, nil if there is none.
 func (d *Decoder) via() *tunnel {
 	if len(d.chain) == 0 {
 		return nil
@@ -81,8 +80,8 @@ func (d *Decoder) via() *tunnel {
 	return d.chain[len(d.chain)-1]
 }
 
-// enter says that what follows is inside t, a tunnel of the given type. It returns false if that is
-// too deep.
+// enter notes that the following data is inside t, a tunnel of the given type. It returns false if
+// tunnels are nested too deep.
 func (d *Decoder) enter(t *tunnel, typ string) bool {
 	if len(d.chain) >= maxDepth {
 		d.badPacket("exceeded_tunnel_max_depth", t.ID.Orig.Addr(), t.ID.Resp.Addr())
@@ -105,7 +104,7 @@ func (d *Decoder) enter(t *tunnel, typ string) bool {
 	return true
 }
 
-// discover logs the tunnels around a packet that are not in tunnel.log yet.
+// discover logs the tunnels around a packet that tunnel.log does not have yet.
 func (d *Decoder) discover() {
 	if d.via().noted {
 		return
@@ -123,7 +122,7 @@ func (d *Decoder) logTunnel(t *tunnel, action string, at time.Time) {
 	d.sink.Log(&logs.Tunnel{Header: logs.NewHeader("tunnel", &c, at), Type: t.Type, Action: action})
 }
 
-// endTunnel forgets t, with an action of tunnel.log.
+// endTunnel forgets t, and logs it with the given action.
 func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
 	delete(d.tunnels.known, t.key)
 	d.tunnels.order(t.ID.Proto).Remove(t.elem)
@@ -132,7 +131,7 @@ func (d *Decoder) endTunnel(t *tunnel, action string, at time.Time) {
 	}
 }
 
-// expire forgets the tunnels and the fragments whose time is over.
+// expire forgets tunnels and fragments that have timed out.
 func (d *Decoder) expire() {
 	timeout := cmp.Or(d.UDPTimeout, udpTimeout)
 	for t := first(d.tunnels.udp); t != nil && d.now.Sub(t.last) >= timeout; t = first(d.tunnels.udp) {
@@ -144,7 +143,7 @@ func (d *Decoder) expire() {
 	d.fragments.expire(d.now)
 }
 
-// order returns the list of tunnels that one of the given protocol is in.
+// order returns the list for tunnels of the given protocol.
 func (ts *tunnels) order(proto conn.Proto) *list.List {
 	if proto == conn.UDP {
 		return ts.udp
@@ -152,7 +151,7 @@ func (ts *tunnels) order(proto conn.Proto) *list.List {
 	return ts.ip
 }
 
-// first returns the first tunnel in a list, nil if there is none.
+// first returns the first tunnel of a list, nil if it is empty.
 func first(l *list.List) *tunnel {
 	e := l.Front()
 	if e == nil {
@@ -161,7 +160,7 @@ func first(l *list.List) *tunnel {
 	return e.Value.(*tunnel)
 }
 
-// idlest returns the tunnel that had no packets for longest.
+// idlest returns the tunnel whose latest packet is the oldest.
 func (ts *tunnels) idlest() *tunnel {
 	u, i := first(ts.udp), first(ts.ip)
 	if u == nil || i != nil && i.last.Before(u.last) {

@@ -8,22 +8,22 @@ import (
 	"example.com/conn/analyzer/checksum"
 )
 
-// A udpTunnel is a protocol that puts packets into UDP.
+// A udpTunnel is a protocol that carries packets over UDP.
 type udpTunnel struct {
-	name  string // Zeek's Tunnel::Type; empty for GRE, which is a tunnel of its own
-	empty string // the weird if there is nothing inside
+	name  string // Zeek's Tunnel::Type; empty for GRE, which is a tunnel in its own right
+	empty string // weird for a packet with nothing inside
 
-	// open takes the header off the payload of a packet.
+	// open strips the tunnel's header from a UDP payload.
 	open func(d *Decoder, data []byte) (next kind, inner []byte, found finding)
 }
 
-// A finding is what opening a packet of UDP came to.
+// A finding is the result of opening a UDP packet.
 type finding int
 
 const (
-	violation finding = iota // it is not the protocol's; nor is any later one of the connection, as in Zeek
-	opaque                   // it is, but there is no packet inside
-	inside                   // there is
+	violation finding = iota // not the tunnel's protocol; as in Zeek, neither is any later packet of the connection
+	opaque                   // the tunnel's protocol, without a packet inside
+	inside                   // with a packet inside
 )
 
 const (
@@ -37,7 +37,7 @@ var (
 	openedGTP    = &udpTunnel{gtpv1, "", (*Decoder).gtp}
 )
 
-// udpTunnels has the ports of responders that tunnels have.
+// udpTunnels maps a responder's port to its tunnel.
 var udpTunnels = map[uint16]*udpTunnel{
 	2123: openedGTP,
 	2152: openedGTP,
@@ -48,7 +48,7 @@ var udpTunnels = map[uint16]*udpTunnel{
 	6081: {"Tunnel::GENEVE", "geneve_empty_packet", (*Decoder).geneve},
 }
 
-// udp hands on d.packet, which is UDP, and opens the tunnel that it may be.
+// udp emits d.packet, and opens the tunnel if it is one.
 func (d *Decoder) udp(data []byte) (kind, []byte) {
 	if !mayBeTunnel(data) {
 		return d.emit()
@@ -61,7 +61,7 @@ func (d *Decoder) udp(data []byte) (kind, []byte) {
 	switch {
 	case u == nil:
 		return done, nil
-	case next == gre: // which is between the hosts, whatever the ports are
+	case next == gre: // a tunnel between the hosts, whatever the ports
 		d.packet.Proto = protoGRE
 		return gre, inner
 	case !d.enter(t, u.name):
@@ -70,8 +70,8 @@ func (d *Decoder) udp(data []byte) (kind, []byte) {
 	return next, inner
 }
 
-// mayBeTunnel reports whether a packet of UDP needs a closer look: because of its ports, or as it
-// begins as Teredo or AYIYA do, which have none between peers.
+// mayBeTunnel reports whether a UDP packet needs a closer look: because of its ports, or because it
+// begins like Teredo or AYIYA, which use any port between peers.
 func mayBeTunnel(data []byte) bool {
 	if len(data) < 8 {
 		return false
@@ -79,8 +79,8 @@ func mayBeTunnel(data []byte) bool {
 	return isTunnelPort(be16(data)) || isTunnelPort(be16(data[2:])) || detect(data[8:]) != nil
 }
 
-// isTunnelPort reports whether port is in udpTunnels; it is asked for every packet of UDP, and a
-// map takes longer.
+// isTunnelPort reports whether port is in udpTunnels. It runs for every UDP packet, and is faster
+// than the map.
 func isTunnelPort(port int) bool {
 	switch port {
 	case 2123, 2152, 3544, 4754, 4789, 5072, 6081:
@@ -89,7 +89,7 @@ func isTunnelPort(port int) bool {
 	return false
 }
 
-// detect returns the tunnel that a packet's first bytes are of, nil if they are of none.
+// detect recognizes a tunnel by a packet's first bytes. It returns nil if there is none.
 func detect(data []byte) *udpTunnel {
 	prefix := []byte{0x20, 0x01, 0, 0} // Teredo's addresses
 	switch {
@@ -99,7 +99,7 @@ func detect(data []byte) *udpTunnel {
 		return nil
 	case data[0]>>4 == 6 && (bytes.HasPrefix(data[8:], prefix) || bytes.HasPrefix(data[24:], prefix)):
 		return openedTeredo
-	case data[0] == 0 && data[1] <= 1: // an authentication, an origin, or both
+	case data[0] == 0 && data[1] <= 1: // authentication, origin indication, or both
 		if data[1] == 1 {
 			if data = data[min(13+int(data[2])+int(data[3]), len(data)):]; len(data) < 2 || be16(data) != 0 {
 				return nil
@@ -112,8 +112,8 @@ func detect(data []byte) *udpTunnel {
 	return nil
 }
 
-// openUDP opens a packet. t is the outer connection, nil if it is that of no tunnel; u is nil if
-// there is nothing inside.
+// openUDP opens a packet. t is the outer connection, nil if the packet belongs to no tunnel; u is
+// nil if there is nothing inside.
 func (d *Decoder) openUDP(data []byte) (next kind, inner []byte, t *tunnel, u *udpTunnel) {
 	p := &d.packet
 	src, dst := netip.AddrPortFrom(p.Src, uint16(be16(data))), netip.AddrPortFrom(p.Dst, uint16(be16(data[2:])))
@@ -149,17 +149,18 @@ func (d *Decoder) openUDP(data []byte) (next kind, inner []byte, t *tunnel, u *u
 	return next, inner, t, u
 }
 
-// dropsUDP reports whether a host drops d.packet for its checksum, as far as that can be known.
+// dropsUDP reports whether a host drops d.packet because of its checksum. It is false if too little
+// was captured to tell.
 func (d *Decoder) dropsUDP(data []byte) bool {
 	return !d.IgnoreChecksums && d.missing == 0 && be16(data[6:]) != 0 &&
 		!checksum.ValidWithPseudoHeader(d.packet.Src, d.packet.Dst, conn.UDP, data)
 }
 
-// greInUDP opens GRE as RFC 8086 has it: nothing is put before it.
+// greInUDP opens GRE-in-UDP (RFC 8086), which has no header of its own.
 func (d *Decoder) greInUDP(data []byte) (kind, []byte, finding) { return gre, data, inside }
 
 func (d *Decoder) vxlan(data []byte) (kind, []byte, finding) {
-	if len(data) < 8 || data[0]&8 == 0 { // says that there is a network identifier
+	if len(data) < 8 || data[0]&8 == 0 { // the flag for a network identifier
 		return done, nil, violation
 	}
 	return ethernet, data[8:], inside
@@ -183,8 +184,7 @@ func (d *Decoder) geneve(data []byte) (kind, []byte, finding) {
 	return d.etherType(be16(data[2:])), data[header:], inside
 }
 
-// gtp opens GTPv1-U, and passes by messages about tunnels, which have the same ports, and what is
-// malformed.
+// gtp opens GTPv1-U. Control messages, which use the same ports, and malformed ones are opaque.
 func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	if len(data) < 8 || data[0]>>5 != 1 {
 		return done, nil, opaque
@@ -192,7 +192,7 @@ func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	if t := d.via(); t != nil && t.Type == gtpv1 { // GTP is never in GTP
 		return done, nil, opaque
 	}
-	const payload = 255 // the message's type
+	const payload = 255 // message type
 	if data[0]&0x10 == 0 || data[1] != payload {
 		return done, nil, opaque
 	}
@@ -202,7 +202,7 @@ func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 		if len(data) < header {
 			return done, nil, opaque
 		}
-		// Extension headers have their length first, and the type of the next at their end.
+		// An extension header begins with its length and ends with the type of the next.
 		for more := data[0]&4 != 0 && data[11] != 0; more; more = data[header-1] != 0 {
 			if len(data) <= header || data[header] == 0 || len(data) < header+int(data[header])*4 {
 				return done, nil, opaque
@@ -217,8 +217,7 @@ func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	return ip, inner, inside
 }
 
-// length returns how long the IP packet says it is that data begins with, -1 if it does not begin
-// with one.
+// length returns the length that the IP header at the start of data gives, or -1 if there is none.
 func length(data []byte) int {
 	switch {
 	case len(data) >= 20 && data[0]>>4 == 4:
@@ -229,7 +228,7 @@ func length(data []byte) int {
 	return -1
 }
 
-// teredo opens Teredo: an authentication and an origin may stand before the packet.
+// teredo opens Teredo. An authentication and an origin indication may precede the packet.
 func (d *Decoder) teredo(data []byte) (kind, []byte, finding) {
 	if len(data) >= 4 && be16(data) == 1 {
 		data = data[min(13+int(data[2])+int(data[3]), len(data)):]
@@ -242,7 +241,7 @@ func (d *Decoder) teredo(data []byte) (kind, []byte, finding) {
 	}
 	switch n := length(data); {
 	case n == len(data)+d.missing:
-	case n == 40 && data[6] == byte(nothing): // a bubble opens the way through address translation
+	case n == 40 && data[6] == byte(nothing): // a bubble opens a path through NAT
 		d.weirdPacket("Teredo_bubble_with_payload", d.packet.Src, d.packet.Dst)
 	default:
 		return done, nil, violation

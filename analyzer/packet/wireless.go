@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 )
 
-// radiotap skips what a card says of its radio.
+// radiotap skips the radio information that a card adds.
 func (d *Decoder) radiotap(data []byte) (kind, []byte) {
 	n := int(binary.LittleEndian.Uint16(data[2:]))
 	if n >= len(data) {
@@ -13,7 +13,7 @@ func (d *Decoder) radiotap(data []byte) (kind, []byte) {
 	return wlan, data[n:]
 }
 
-// Bits of the two bytes of frame control in 802.11.
+// Bits of 802.11's frame control field.
 const (
 	wlanData    = 0x08
 	wlanNoData  = 0x40
@@ -24,7 +24,7 @@ const (
 	wlanOrder   = 0x80
 )
 
-// wlan opens frames of 802.11 that have data, if it is not encrypted.
+// wlan opens 802.11 data frames that are not encrypted.
 func (d *Decoder) wlan(data []byte) (kind, []byte) {
 	kindBits, flags := data[0], data[1]
 	if kindBits&0x0c != wlanData || kindBits&wlanNoData != 0 || flags&wlanCrypted != 0 {
@@ -32,7 +32,7 @@ func (d *Decoder) wlan(data []byte) (kind, []byte) {
 	}
 	header := 24
 	if flags&wlanToDS != 0 && flags&wlanFromDS != 0 {
-		header += 6 // a fourth address
+		header += 6 // fourth address
 	}
 	next := llc
 	if kindBits&wlanQoS != 0 {
@@ -50,7 +50,7 @@ func (d *Decoder) wlan(data []byte) (kind, []byte) {
 	return next, data[header:]
 }
 
-// amsdu takes the first of several packets in a frame, and puts off the others.
+// amsdu opens the first of several packets in a frame, and leaves the others pending.
 func (d *Decoder) amsdu(data []byte) (kind, []byte) {
 	n := be16(data[12:])
 	if len(data)-14 < n {

@@ -1,4 +1,4 @@
-// Package panics reports panics that were recovered, so that one packet does not end a run.
+// Package panics reports recovered panics, so that one packet cannot end a run unnoticed.
 package panics
 
 import (
@@ -12,15 +12,14 @@ import (
 
 // A Reporter reports the panics of one goroutine.
 type Reporter struct {
-	// Frame is the number of the frame that the goroutine is working on, counted from 1, or 0 if it
-	// is working on none.
+	// Frame is the number of the frame that the goroutine is processing, counted from 1, or 0 if
+	// there is none.
 	Frame int
 
 	places *places
 }
 
-// places are the places in the source that panicked. There are no more of them than the program has
-// lines.
+// places holds the source lines that have panicked, so it is no larger than the program.
 type places struct {
 	mu   sync.Mutex
 	w    io.Writer
@@ -32,14 +31,14 @@ func NewReporter(w io.Writer) *Reporter {
 	return &Reporter{places: &places{w: w, seen: make(map[string]struct{})}}
 }
 
-// Share returns a Reporter for another goroutine. What one of the two has reported, the other does
-// not report again.
+// Share returns a Reporter for another goroutine. A place reported by either is not reported again
+// by the other.
 func (r *Reporter) Share() *Reporter { return &Reporter{places: r.places} }
 
-// Report reports panicked, a value that recover returned and is not nil, with the stack. The
-// deferred function that has called recover must call it before it returns. Of the panics at one
-// place in the source, only the first is reported. During is what panicked, such as a connection;
-// it may be empty.
+// Report writes panicked, a non-nil value returned by recover, with the stack. The deferred
+// function that called recover must call Report itself, before it returns. Only the first panic at
+// each source line is written. During names what was being processed, such as a connection; it may
+// be empty.
 func (r *Reporter) Report(panicked any, during string) {
 	place := site()
 	r.places.mu.Lock()
@@ -55,11 +54,11 @@ func (r *Reporter) Report(panicked any, during string) {
 	if during != "" {
 		text += during + ": "
 	}
-	fmt.Fprintf(r.places.w, "%spanic: %v\nat %s, from where no other will be reported\n%s", text, panicked, place, debug.Stack())
+	fmt.Fprintf(r.places.w, "%spanic: %v\nat %s; further panics there are not reported\n%s", text, panicked, place, debug.Stack())
 }
 
-// site returns the file and the line that panicked: the first outside of package runtime below the
-// latest panic.
+// site returns the file and line that panicked: the first frame below the latest panic that is not
+// in package runtime.
 func site() string {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])

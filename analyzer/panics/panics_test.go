@@ -24,7 +24,7 @@ func TestReportNamesFrameConnectionAndPlace(t *testing.T) {
 	r.Frame = 17
 	recovered(r, "connection C1", func() { panic("trouble") })
 	assert.True(t, strings.HasPrefix(b.String(), "analyzer: frame 17: connection C1: panic: trouble\nat "), b.String())
-	assert.Regexp(t, `\nat .*/panics_test\.go:\d+, `, b.String())
+	assert.Regexp(t, `\nat .*/panics_test\.go:\d+; `, b.String())
 	assert.Contains(t, b.String(), "TestReportNamesFrameConnectionAndPlace", "the stack")
 
 	b.Reset()
@@ -46,7 +46,7 @@ func TestEachPlaceIsReportedOnce(t *testing.T) {
 			recovered(r, "", index)
 			recovered(r, "", nilPointer)
 			recovered(r, "", twice)
-			recovered(r, "", func() { // that a deferred function panics, too, is another place
+			recovered(r, "", func() { // a panic in a deferred function is at another place
 				defer func() { panic("inner") }()
 				twice()
 			})
