@@ -60,14 +60,17 @@ func TestThroughput(t *testing.T) {
 					best = low
 				}
 				require.NotZero(t, best.packets)
-				fmt.Printf("| %s | %d | %.0f,000 | %.2f |%s\n", traffic.name, workers, best.packets/1e3, best.bits/1e9, limit)
+				fmt.Printf("| %s | %d | %.0f,000%s | %.2f | %.2f |\n", traffic.name, workers, best.packets/1e3, limit, best.bits/1e9, best.cpu*1e6)
 			})
 		}
 	}
 }
 
-// sent is what is sent in a second.
-type sent struct{ packets, bits float64 }
+// sent is what was sent per second, and what it cost the analyzer.
+type sent struct {
+	packets, bits float64
+	cpu           float64 // seconds of a core per packet
+}
 
 // try sends at some rate to an analyzer that writes into a folder, and reports whether it has missed
 // anything: packets were dropped, or were still waiting a second after the last one was sent.
@@ -87,7 +90,8 @@ func (g *rig) try(workers int, rate ...string) (s sent, missed bool) {
 	bytes, _ := strconv.ParseFloat(m[1], 64)
 	packets, _ := strconv.ParseFloat(m[2], 64)
 	g.Logf("%.0f packets/s: %.0f received, %.0f analyzed, %.0f dropped", packets, received, now.packets, now.dropped)
-	return sent{packets, 8 * bytes}, now.packets < received
+	cpu := p.ProcessState.UserTime() + p.ProcessState.SystemTime()
+	return sent{packets, 8 * bytes, cpu.Seconds() / now.packets}, now.packets < received
 }
 
 // downloads writes a capture of 100 HTTP downloads at once, in segments that make frames of the
