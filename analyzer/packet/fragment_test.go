@@ -17,7 +17,7 @@ import (
 	"example.com/conn"
 )
 
-// piece makes a fragment of an IPv4 packet.
+// piece returns a fragment of an IPv4 packet.
 func piece(id, offset int, more bool, data []byte) []byte {
 	flags := offset / 8
 	if more {
@@ -26,7 +26,7 @@ func piece(id, offset int, more bool, data []byte) []byte {
 	return changed(ip4(layers.IPProtocolTCP, a4, b4, data), 4, byte(id>>8), byte(id), byte(flags>>8), byte(flags))
 }
 
-// piece6 makes a fragment of an IPv6 packet, as piece does.
+// piece6 is piece for IPv6.
 func piece6(id, offset int, more bool, data []byte) []byte {
 	bits := offset
 	if more {
@@ -37,7 +37,7 @@ func piece6(id, offset int, more bool, data []byte) []byte {
 
 var pieces = map[string]func(id, offset int, more bool, data []byte) []byte{"IPv4": piece, "IPv6": piece6}
 
-// text is what is cut into pieces here; no two places have the same bytes.
+// text is the datagram that tests fragment; no two parts of it are equal.
 var text = func() []byte {
 	b := make([]byte, 65_536)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -97,14 +97,14 @@ func TestFragmentsOfDifferentPackets(t *testing.T) {
 		assert.Equal(t, text[100:170], r.packets[0].Payload)
 		assert.Equal(t, text[:70], r.packets[1].Payload)
 	}
-	// Of IPv4, the protocol is one more difference.
+	// In IPv4, the protocol also distinguishes datagrams.
 	other := changed(piece(1, 64, false, text[:8]), 9, 99)
 	r, err := decode(NewDecoder(), 101, piece(1, 0, true, text[:64]), other)
 	require.NoError(t, err)
 	assert.Empty(t, r.packets)
 }
 
-func TestFragmentThatIsTheWhole(t *testing.T) {
+func TestAtomicFragment(t *testing.T) {
 	r, err := decode(NewDecoder(), 101, piece6(1, 0, false, payload))
 	require.NoError(t, err)
 	require.Len(t, r.packets, 1)
@@ -112,8 +112,8 @@ func TestFragmentThatIsTheWhole(t *testing.T) {
 	assert.Equal(t, 40+len(payload), r.packets[0].IPLength)
 }
 
-// The first header says what a datagram has, which may be one more header, and an address in it.
-func TestExtensionBehindFragment(t *testing.T) {
+// The datagram may begin with another extension header, which may change an address.
+func TestExtensionAfterFragmentHeader(t *testing.T) {
 	data := cat(6, 2, 0, 0, 0, 0, 201, 16, []byte(home), payload)
 	first := piece6(1, 0, true, data[:64])
 	first[40] = 60
@@ -137,7 +137,7 @@ func TestExtensionBehindFragment(t *testing.T) {
 	require.Len(t, r.packets, 1)
 	assert.Equal(t, conn.TCP, r.packets[0].Proto)
 
-	// A fragment in a fragment is not put together.
+	// A fragment inside a fragment is not reassembled.
 	data = cat(6, 0, 0, 1, 0, 0, 0, 9, payload)
 	first, last = piece6(1, 0, true, data[:64]), piece6(1, 64, false, data[64:])
 	first[40], last[40] = 44, 44
@@ -147,9 +147,9 @@ func TestExtensionBehindFragment(t *testing.T) {
 	assert.Equal(t, payload, r.packets[0].Payload)
 }
 
-func TestFragmentsThatAreWeird(t *testing.T) {
+func TestWeirdFragments(t *testing.T) {
 	x := bytes.Repeat([]byte("x"), 64)
-	small := map[string]int{"IPv4": 64 - 20, "IPv6": 64 - 48} // the headers count
+	small := map[string]int{"IPv4": 64 - 20, "IPv6": 64 - 48} // including headers
 	for version, piece := range pieces {
 		for name, c := range map[string]struct {
 			frames [][]byte
@@ -225,7 +225,7 @@ func TestFragmentsThatAreWeird(t *testing.T) {
 	assert.Equal(t, 92, r.packets[0].IPLength)
 }
 
-// An IPv6 datagram whose fragments overlap is dropped whole, with what comes of it later.
+// An IPv6 datagram with overlapping fragments is dropped as a whole, including later fragments.
 func TestOverlapEndsIPv6Datagram(t *testing.T) {
 	d := NewDecoder()
 	r, err := decode(d, 101, piece6(1, 0, true, text[:64]), piece6(1, 56, true, text[56:128]), piece6(1, 0, true, text[:64]),
@@ -237,8 +237,8 @@ func TestOverlapEndsIPv6Datagram(t *testing.T) {
 	assert.Equal(t, datagramCost, d.fragments.size)
 }
 
-// Of a fragment that was cut, only the first is worth something.
-func TestFragmentThatWasCut(t *testing.T) {
+// Of truncated fragments, only a first one is used.
+func TestTruncatedFragment(t *testing.T) {
 	for _, piece := range pieces {
 		d := NewDecoder()
 		var r recorder
@@ -255,7 +255,7 @@ func TestFragmentThatWasCut(t *testing.T) {
 	}
 }
 
-func TestFragmentsAreForgotten(t *testing.T) {
+func TestFragmentsExpire(t *testing.T) {
 	d := NewDecoder()
 	var r recorder
 	at := func(frame []byte, after time.Duration) {
@@ -267,7 +267,7 @@ func TestFragmentsAreForgotten(t *testing.T) {
 	assert.Len(t, d.fragments.datagrams, 2)
 	at(inner, 30*time.Second)
 	assert.Len(t, d.fragments.datagrams, 1)
-	at(piece(1, 128, false, text[128:150]), 0) // captures may step back; time does not
+	at(piece(1, 128, false, text[128:150]), 0) // timestamps may go back, the Decoder's time does not
 	at(piece(2, 64, false, text[64:70]), 0)
 	require.Len(t, r.packets, 2, "the one with all its parts, and inner")
 	assert.Equal(t, text[:70], r.packets[1].Payload)
@@ -289,7 +289,7 @@ func TestFragmentsInTunnels(t *testing.T) {
 	assertInner(t, r.packets[0])
 }
 
-// What is behind a fragment in its frame is not part of it.
+// Padding after a fragment is not part of it.
 func TestFragmentsWithPadding(t *testing.T) {
 	for version, piece := range pieces {
 		r, err := decode(NewDecoder(), 101, cat(piece(1, 0, true, text[:64]), "padding"), cat(piece(1, 64, false, text[64:70]), "padding"))
@@ -300,7 +300,7 @@ func TestFragmentsWithPadding(t *testing.T) {
 	}
 }
 
-func TestLongestPacketOfFragments(t *testing.T) {
+func TestLongestReassembledPacket(t *testing.T) {
 	for length, packets := range map[int]int{65_535: 1, 65_536: 0} {
 		var frames [][]byte
 		for at := 0; at < length; at += 1024 {
@@ -316,19 +316,19 @@ func TestLongestPacketOfFragments(t *testing.T) {
 	}
 }
 
-// The packet that gives way to others is the one that began first.
-func TestOldestFragmentsGiveWay(t *testing.T) {
+// The oldest datagram is removed to make room.
+func TestOldestDatagramIsEvicted(t *testing.T) {
 	d := NewDecoder()
 	var c counter
 	decode := func(f []byte) { require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &c)) }
-	f := piece(1, 64, false, nil) // takes 512 bytes, as it has none
+	f := piece(1, 64, false, nil) // takes 512 bytes, without a page
 	const room = 32 << 20 / 512
 	for i := range room {
 		from(f, i)
 		decode(f)
 	}
 	assert.Len(t, d.fragments.datagrams, room)
-	for i, packets := range []int{0, 0, 1} { // the room for the new pages is that of the first two
+	for i, packets := range []int{0, 0, 1} { // the new pages need the memory of the first two
 		f := piece(1, 0, true, text[:64])
 		from(f, []int{room, 0, room - 1}[i])
 		decode(f)
@@ -338,8 +338,8 @@ func TestOldestFragmentsGiveWay(t *testing.T) {
 	assert.Greater(t, d.fragments.size, 32<<20-4096)
 }
 
-// What is counted are a packet, its pages and the room for those.
-func TestFragmentsAreCounted(t *testing.T) {
+// The memory of a datagram, its pages and their slots is counted.
+func TestFragmentMemoryIsCounted(t *testing.T) {
 	for _, c := range []struct {
 		frames [][]byte
 		size   int
@@ -356,7 +356,8 @@ func TestFragmentsAreCounted(t *testing.T) {
 	}
 }
 
-// floods has fragments of packets that are never completed, and makes the i-th of them.
+// floods lists attacks of fragments whose datagrams are never completed: each returns the i-th
+// frame.
 var floods = map[string]struct {
 	frame []byte
 	next  func(frame []byte, i int)
@@ -383,8 +384,8 @@ func from(f []byte, i int) {
 	}
 }
 
-// What is kept is measured: it is never more than is counted, and that never more than the bound.
-func TestFragmentsAreBounded(t *testing.T) {
+// Measured memory never exceeds counted memory, which never exceeds the bound.
+func TestFragmentMemoryIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -415,8 +416,8 @@ func TestFragmentsAreBounded(t *testing.T) {
 	}
 }
 
-// A part at the end of the longest datagram takes what one at its beginning takes.
-func TestFragmentsCostTheSameAnywhere(t *testing.T) {
+// Adding a fragment takes the same time at the end of the longest datagram as at its beginning.
+func TestFragmentCostDoesNotDependOnOffset(t *testing.T) {
 	cost := func(offset int) uint64 {
 		d := NewDecoder()
 		var before, after runtime.MemStats
@@ -434,8 +435,8 @@ func TestFragmentsCostTheSameAnywhere(t *testing.T) {
 	assert.InDelta(t, near, far, float64(near/10))
 }
 
-// A packet of IPv4 has at most 65,535 bytes with its header, one of IPv6 without.
-func TestLongestDatagrams(t *testing.T) {
+// The limit of 65,535 bytes includes the header in IPv4, but not in IPv6.
+func TestLengthLimits(t *testing.T) {
 	for version, c := range map[string]struct{ offset, most int }{"IPv4": {65_504, 11}, "IPv6": {65_528, 7}} {
 		for more, want := range []int{1, 0} {
 			d := NewDecoder()

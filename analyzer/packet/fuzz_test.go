@@ -15,8 +15,8 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// FuzzDecode decodes any bytes, as any link type: first as one frame, then as many. Whatever they
-// are, time and memory are in proportion to them, and each packet is part of what there was.
+// FuzzDecode decodes arbitrary bytes as any link type, first as one frame, then as several. Time
+// and memory must be in proportion to them, and every packet must lie within them.
 func FuzzDecode(f *testing.F) {
 	for _, c := range links {
 		f.Add(uint16(c.link), c.frame, true)
@@ -36,7 +36,7 @@ func FuzzDecode(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		var c counter
 		_ = d.Decode(Frame{Data: data, Time: now, Link: layers.LinkType(link), Wire: len(data)}, &c)
-		for cut := data; len(cut) > 0; { // as frames of as many bytes as the first says, each later than the one before
+		for cut := data; len(cut) > 0; { // the first byte is the length of a frame; each is later than the one before
 			n := min(int(cut[0])+1, len(cut))
 			_ = d.Decode(Frame{Data: cut[:n], Time: now.Add(time.Duration(len(data)-len(cut)) * time.Second), Link: layers.LinkType(link), Wire: n + n%3}, &c)
 			cut = cut[n:]
@@ -71,7 +71,8 @@ func (c *counter) Log(row logs.Row) {
 	}
 }
 
-// Plain frames are the most, and cost no memory; nor do those in a tunnel that is known.
+// Plain frames are by far the most common; they must not allocate, nor must frames in a known
+// tunnel.
 func TestDecodeAllocatesNothing(t *testing.T) {
 	d := NewDecoder()
 	var c counter
@@ -88,7 +89,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkDecode decodes a frame of each kind, beside asking whether it is plain.
+// BenchmarkDecode decodes one frame of each kind, and compares that with Plain.
 func BenchmarkDecode(b *testing.B) {
 	frames := map[string][]byte{"plain": inner, "plain udp": udp4(1, 53, payload), "plain ip6": inner6}
 	for _, name := range []string{"GRE", "VXLAN", "GTP", "all"} {

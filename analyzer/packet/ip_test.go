@@ -15,8 +15,8 @@ import (
 	"example.com/conn"
 )
 
-// changed returns a copy of an IPv4 packet with bytes from at on replaced, and its checksum made
-// right again.
+// changed returns a copy of an IPv4 packet with the bytes from at on replaced, and its checksum
+// corrected.
 func changed(b []byte, at int, with ...byte) []byte {
 	b = slices.Clone(b)
 	copy(b[at:], with)
@@ -25,7 +25,7 @@ func changed(b []byte, at int, with ...byte) []byte {
 	return b
 }
 
-func TestIPThatIsMalformed(t *testing.T) {
+func TestMalformedIP(t *testing.T) {
 	for _, c := range []struct {
 		packet []byte
 		weird  string
@@ -67,7 +67,7 @@ func TestIPChecksum(t *testing.T) {
 	assert.Len(t, r.packets, 1)
 }
 
-// A packet that is to be divided by the network card may have no length, and no checksum then.
+// A packet that the network card will segment may have neither a length nor a checksum.
 func TestIPWithoutLength(t *testing.T) {
 	d := NewDecoder()
 	d.IgnoreChecksums = true
@@ -80,7 +80,7 @@ func TestIPWithoutLength(t *testing.T) {
 	assertInner(t, r.packets[0])
 }
 
-func TestPacketThatWasCut(t *testing.T) {
+func TestTruncatedPacket(t *testing.T) {
 	for _, whole := range [][]byte{inner, inner6} {
 		var r recorder
 		err := NewDecoder().Decode(Frame{Data: whole[:len(whole)-10], Link: layers.LinkTypeRaw, Wire: len(whole)}, &r)
@@ -91,8 +91,8 @@ func TestPacketThatWasCut(t *testing.T) {
 		assert.Equal(t, len(payload), p.Length)
 		assert.Equal(t, len(whole), p.IPLength)
 	}
-	// Also inside tunnels, whose own length says nothing of what was captured, and with padding
-	// behind.
+	// The same inside tunnels, whose own length does not tell how much was captured, and with
+	// padding.
 	for name, c := range tunnelled {
 		var r recorder
 		err := NewDecoder().Decode(Frame{Data: c.packet[:len(c.packet)-10], Time: now, Link: 101, Wire: len(c.packet) + 5}, &r)
@@ -104,7 +104,7 @@ func TestPacketThatWasCut(t *testing.T) {
 }
 
 func TestOptionsOfIPv4AreSkipped(t *testing.T) {
-	frame := cat(inner[:20], 7, 99, 99, 99, payload) // an option that is longer than there is room
+	frame := cat(inner[:20], 7, 99, 99, 99, payload) // an option longer than its header
 	frame[0], frame[3] = 0x46, byte(len(frame))
 	r, err := decode(NewDecoder(), layers.LinkTypeRaw, changed(frame, 1, 0))
 	require.NoError(t, err)
@@ -112,15 +112,15 @@ func TestOptionsOfIPv4AreSkipped(t *testing.T) {
 	assert.Equal(t, payload, r.packets[0].Payload)
 }
 
-// extended is an IPv6 packet of UDP, which no one looks into, behind extension headers.
+// extended is an IPv6 packet with extension headers and UDP, which is not opened.
 func extended(first layers.IPProtocol, headers ...any) []byte {
 	return ip6(first, a6, b6, cat(cat(headers...), payload))
 }
 
 var home, final = net.ParseIP("2001:db8::a"), net.ParseIP("2001:db8::b")
 
-// What no host accepts is no packet.
-func TestExtensionsThatHostsRefuse(t *testing.T) {
+// Extensions that no host accepts yield no packet.
+func TestRejectedExtensions(t *testing.T) {
 	padding := []byte{1, 4, 0, 0, 0, 0}
 	for name, c := range map[string]struct {
 		packet []byte
@@ -150,7 +150,7 @@ func TestExtensionsThatHostsRefuse(t *testing.T) {
 
 func TestExtensionsOfIPv6(t *testing.T) {
 	option := func(typ int, value []byte) []byte { return cat(typ, len(value), value) }
-	homeAddress := cat(6, 2, 0, 0, 0, 0, option(201, home)) // padding before
+	homeAddress := cat(6, 2, 0, 0, 0, 0, option(201, home)) // after padding
 	for name, c := range map[string]struct {
 		packet   []byte
 		src, dst net.IP
@@ -205,7 +205,7 @@ func TestExtensionsOfIPv6(t *testing.T) {
 	}
 }
 
-// A header holds options of any length that fits into a byte, and takes up to 2048 bytes itself.
+// An option may have any length that fits in a byte, and a header up to 2048 bytes.
 func TestOptionsOfEveryLength(t *testing.T) {
 	fragments := func(header layers.IPProtocol, data []byte) [][]byte {
 		half := len(data) / 16 * 8
@@ -228,7 +228,7 @@ func TestOptionsOfEveryLength(t *testing.T) {
 				"in a long header":  {extended(header, 6, 255, 5, n, make([]byte, n), make([]byte, 2044-n))},
 				"in a short header": {extended(header, 6, 0, 1, 0, 5, n, 0, 0)},
 			}
-			if header == 60 { // the other one is not accepted after the fragment header
+			if header == 60 { // hop-by-hop is not accepted after the fragment header
 				frames["in fragments"] = fragments(header, whole[40:])
 			}
 			for name, frames := range frames {
@@ -242,8 +242,8 @@ func TestOptionsOfEveryLength(t *testing.T) {
 	}
 }
 
-// The numbers say what a host does that does not know them, or they are in use.
-func TestWhatHostsKnowOfIPv6(t *testing.T) {
+// Hosts accept an option or routing header whose number lets them skip it, or is assigned by IANA.
+func TestAcceptedIPv6OptionsAndRouting(t *testing.T) {
 	var options, headers []int
 	for n := range 256 {
 		if r, _ := decode(NewDecoder(), 101, extended(0, 6, 0, n, 4, 0, 0, 0, 0)); len(r.packets) == 1 && n >= 0x40 {
@@ -259,7 +259,7 @@ func TestWhatHostsKnowOfIPv6(t *testing.T) {
 	assert.Equal(t, []int{0, 2, 3, 4}, headers)
 }
 
-// Headers may be all that a packet has.
+// A packet may consist of headers only.
 func TestPacketsWithoutPayload(t *testing.T) {
 	for name, packet := range map[string][]byte{
 		"IPv4": ip4(6, a4, b4, nil), "IPv6": ip6(6, a6, b6, nil), "extension": ip6(60, a6, b6, cat(6, 0, 1, 4, 0, 0, 0, 0)),
@@ -278,14 +278,14 @@ func TestPacketsWithoutPayload(t *testing.T) {
 	}
 }
 
-func TestExtensionsThatAreMalformed(t *testing.T) {
+func TestMalformedExtensions(t *testing.T) {
 	long := ip6(60, a6, b6, cat(6, 1, make([]byte, 6)))
 	r, err := decode(NewDecoder(), layers.LinkTypeRaw, cat(long, make([]byte, 20)))
 	assert.Equal(t, ErrMalformed, err)
 	assert.Equal(t, []string{"invalid_IP_header_size 2001:db8::1 > 2001:db8::2"}, r.weirds)
 	assert.Empty(t, r.packets)
 
-	r, err = decode(NewDecoder(), layers.LinkTypeRaw, long) // cut off: it is not known what the packet is
+	r, err = decode(NewDecoder(), layers.LinkTypeRaw, long) // truncated: the transport is unknown
 	assert.NoError(t, err)
 	require.Len(t, r.packets, 1)
 	assert.Equal(t, destination, r.packets[0].Proto)
@@ -340,8 +340,8 @@ func TestMobility(t *testing.T) {
 	assert.Len(t, r.packets, 1)
 }
 
-// A frame has room for thousands of headers and options that are not right.
-func TestWeirdAgainAllocatesNothing(t *testing.T) {
+// A frame may contain thousands of bad headers and options.
+func TestRepeatedWeirdDoesNotAllocate(t *testing.T) {
 	for name, header := range map[string][]byte{
 		"routing":          cat(43, 0, 4, 0, 0, 0, 0, 0),
 		"deprecated":       cat(43, 0, 0, 0, 0, 0, 0, 0),
@@ -355,22 +355,22 @@ func TestWeirdAgainAllocatesNothing(t *testing.T) {
 	}
 }
 
-// The first bad home address is the last that is looked at.
-func TestBadHomeAddressesTakeNoTime(t *testing.T) {
+// Parsing options stops at the first bad home address.
+func TestManyBadHomeAddresses(t *testing.T) {
 	r, err := decode(NewDecoder(), layers.LinkTypeRaw, extended(60, 6, 2, 201, 0, 201, 16, home, 1, 0))
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"bad_home_addr_len 2001:db8::1 > 2001:db8::2"}, r.weirds)
 	assert.Equal(t, net.IP(a6).String(), r.packets[0].Src.String())
 }
 
-// What follows IP may be encrypted, or unknown: the packet is one of two hosts that talk all the
-// same. Extension headers of IPv6 are no protocols, and after 59 there is nothing.
-func TestProtocolsThatNobodyReads(t *testing.T) {
+// An encrypted or unknown transport still makes a packet between two hosts. IPv6 extension headers
+// are no transports, and nothing follows 59.
+func TestUnreadTransports(t *testing.T) {
 	for n := range 256 {
 		proto := conn.Proto(n)
 		switch proto {
 		case 4, conn.UDP, 41, protoGRE:
-			continue // are opened
+			continue // these are opened
 		}
 		t.Run(proto.String(), func(t *testing.T) {
 			r, err := decode(NewDecoder(), 101, ip4(layers.IPProtocol(n), a4, b4, payload))
@@ -404,7 +404,7 @@ func TestProtocolsThatNobodyReads(t *testing.T) {
 	}
 }
 
-// jumbogram is a packet of TCP with a jumbo payload option, and length in its header.
+// jumbogram is a TCP packet with a jumbo payload option, and length in its IPv6 header.
 func jumbogram(length, option int, data []byte) []byte {
 	b := ip6(0, a6, b6, cat(6, 0, 0xc2, 4, option>>24, option>>16, option>>8, option))
 	binary.BigEndian.PutUint16(b[4:], uint16(length))
@@ -436,7 +436,7 @@ func TestJumbograms(t *testing.T) {
 			assert.GreaterOrEqual(t, r.packets[0].IPLength, 40+n, name)
 		}
 	}
-	// Cut off by the capture.
+	// Truncated by the capture.
 	var r recorder
 	f := Frame{Data: jumbogram(0, 70_008, payload), Link: layers.LinkTypeRaw, Wire: 48 + 70_000}
 	require.NoError(t, NewDecoder().Decode(f, &r))
@@ -445,7 +445,7 @@ func TestJumbograms(t *testing.T) {
 	assert.Equal(t, payload, r.packets[0].Payload)
 }
 
-// Of UDP, too, whose own length is 0 then: RFC 2675, section 4.
+// The UDP length of a jumbogram is 0: RFC 2675, section 4.
 func TestJumbogramOfUDP(t *testing.T) {
 	for name, port := range map[string]int{"port of no tunnel": 0x09, "port of VXLAN": 0xb5} {
 		t.Run(name, func(t *testing.T) {
@@ -463,7 +463,7 @@ func TestJumbogramOfUDP(t *testing.T) {
 	}
 }
 
-func TestJumbogramsThatHostsRefuse(t *testing.T) {
+func TestRejectedJumbograms(t *testing.T) {
 	data := make([]byte, 70_000)
 	for name, c := range map[string]struct {
 		packet []byte
@@ -485,8 +485,9 @@ func TestJumbogramsThatHostsRefuse(t *testing.T) {
 	}
 }
 
-// Without checksums to ignore there is no network card to divide what has no length: it is empty.
-func TestPacketOfIPv6WithoutLength(t *testing.T) {
+// Only with IgnoreChecksums may a packet without a length be one that a network card will segment.
+// Otherwise it is empty.
+func TestIPv6WithoutLength(t *testing.T) {
 	for name, c := range map[string]struct {
 		behind int
 		ignore bool

@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A builder nests headers as a fuzzer's bytes say, from the inside out. Lengths in the headers are
-// right: mutating bytes of a packet alone hardly ever makes a long header that is.
+// A builder nests headers from the inside out, as a fuzzer's bytes direct it. The headers' lengths
+// are right; mutating a packet's bytes hardly ever produces a valid long header.
 type builder struct{ script []byte }
 
-// next returns the next byte of the script, and 0 behind its end.
+// next returns the next byte of the script, and 0 after its end.
 func (b *builder) next() int {
 	if len(b.script) == 0 {
 		return 0
@@ -21,13 +21,13 @@ func (b *builder) next() int {
 	return int(n)
 }
 
-// option is an option of IPv6 of any type and length.
+// option returns an IPv6 option of any type and length.
 func (b *builder) option() []byte {
 	typ, n := b.next(), b.next()
 	return cat(typ, n, make([]byte, n))
 }
 
-// extension puts a header of IPv6 before data, which is of the protocol next.
+// extension prepends an IPv6 extension header to data, whose protocol is next.
 func (b *builder) extension(next int, data []byte) (int, []byte) {
 	kind := [...]int{0, 43, 44, 51, 60, 60, 60, 135}[b.next()%8]
 	switch kind {
@@ -51,7 +51,7 @@ func (b *builder) extension(next int, data []byte) (int, []byte) {
 	return kind, append(header, data...)
 }
 
-// packet returns a packet of IP in up to four tunnels.
+// packet returns an IP packet in up to four tunnels.
 func (b *builder) packet() []byte {
 	next, data := 6, payload
 	for range 1 + b.next()%5 {
@@ -99,7 +99,7 @@ func (b *builder) packet() []byte {
 	return ip6(layers.IPProtocol(next), a6, b6, data)
 }
 
-// FuzzNested decodes headers inside one another, with right lengths, whole and cut off.
+// FuzzNested decodes nested headers with right lengths, whole and truncated.
 func FuzzNested(f *testing.F) {
 	for kind := range 8 { // each header, with the shortest and the longest option, in each tunnel
 		for tunnel := range 8 {

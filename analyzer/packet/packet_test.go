@@ -30,11 +30,11 @@ var (
 	payload = bytes.Repeat([]byte("0123456789abcdef"), 6)
 )
 
-// A recorder is a Sink that remembers.
+// A recorder is a Sink that records what it receives.
 type recorder struct {
 	packets []Packet
 	weirds  []string
-	tunnels []string // the rows of tunnel.log
+	tunnels []string // rows of tunnel.log
 	ended   []time.Time
 }
 
@@ -51,7 +51,7 @@ func (r *recorder) Log(row logs.Row) {
 	r.ended = append(r.ended, time.UnixMicro(int64(t.TS)).UTC())
 }
 
-// names returns the names of the weirds without what is added to them.
+// names returns the names of the weirds, without details.
 func (r *recorder) names() (names []string) {
 	for _, w := range r.weirds {
 		names = append(names, strings.Fields(w)[0])
@@ -59,10 +59,10 @@ func (r *recorder) names() (names []string) {
 	return names
 }
 
-// decode gives frames of a link type to d, and returns what it found and the last error.
+// decode decodes frames of a link type with d, and returns what it found and the last error.
 func decode(d *Decoder, link layers.LinkType, frames ...[]byte) (r recorder, err error) {
 	for _, f := range frames {
-		f = slices.Clip(bytes.Clone(f)) // what is behind it is not part of it
+		f = slices.Clip(bytes.Clone(f)) // so that reading past the end panics
 		err = d.Decode(Frame{Data: f, Time: now, Link: link, Wire: len(f)}, &r)
 	}
 	return r, err
@@ -94,7 +94,7 @@ func ip6(next layers.IPProtocol, src, dst net.IP, data []byte) []byte {
 	return serialize(&layers.IPv6{Version: 6, SrcIP: src, DstIP: dst, NextHeader: next, HopLimit: 1}, gopacket.Payload(data))
 }
 
-// udp4 is a packet of UDP from c4 to d4.
+// udp4 is a UDP packet from c4 to d4.
 func udp4(src, dst uint16, data []byte) []byte {
 	return serialize(&layers.IPv4{Version: 4, SrcIP: c4, DstIP: d4, Protocol: layers.IPProtocolUDP, TTL: 1},
 		&layers.UDP{SrcPort: layers.UDPPort(src), DstPort: layers.UDPPort(dst)}, gopacket.Payload(data))
@@ -118,7 +118,7 @@ func cat(parts ...any) (b []byte) {
 	return b
 }
 
-// inner is the packet that is inside all others: TCP, as far as the Decoder is concerned.
+// inner is the innermost packet: TCP, as far as the Decoder is concerned.
 var (
 	inner  = ip4(layers.IPProtocolTCP, a4, b4, payload)
 	inner6 = ip6(layers.IPProtocolTCP, a6, b6, payload)
@@ -126,7 +126,7 @@ var (
 
 func snap(typ uint16) []byte { return cat(0xaa, 0xaa, 3, 0, 0, 0, int(typ>>8), int(typ&0xff)) }
 
-// links has a frame with inner for every way in which links wrap it.
+// links lists a frame with inner for every link layer.
 var links = map[string]struct {
 	link  layers.LinkType
 	frame []byte
@@ -185,8 +185,7 @@ var links = map[string]struct {
 	"radiotap":                  {127, cat(0, 0, 10, 0, make([]byte, 6), 0x08, 2, make([]byte, 22), snap(0x0800), inner)},
 }
 
-// tunnelled has packets with inner for every way in which IP wraps it, and what the wrapping is
-// called.
+// tunnelled lists a packet with inner for every tunnel, and the tunnel's type.
 var tunnelled = map[string]struct {
 	packet []byte
 	types  string
@@ -238,7 +237,7 @@ var tunnelled = map[string]struct {
 		"Tunnel::IP Tunnel::GRE Tunnel::VXLAN Tunnel::IP"},
 }
 
-// gre4 is a packet of GRE from c4 to d4. If the flags say that there is a checksum, it is made.
+// gre4 is a GRE packet from c4 to d4, with a valid checksum if the flags ask for one.
 func gre4(flags, typ uint16, parts ...any) []byte {
 	b := cat(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, flags), typ), cat(parts...))
 	if flags&greChecksum != 0 {
@@ -247,7 +246,7 @@ func gre4(flags, typ uint16, parts ...any) []byte {
 	return ip4(47, c4, d4, b)
 }
 
-// A host does not open a tunnel's packet whose checksum is wrong.
+// A host drops a tunnel's packet with a wrong checksum.
 func TestGREChecksum(t *testing.T) {
 	f := gre4(0x8000, 0x0800, make([]byte, 4), inner)
 	f[len(f)-1] ^= 1
@@ -331,7 +330,7 @@ func TestTunnels(t *testing.T) {
 			}
 			assert.Equal(t, c.types, strings.Join(types, " "))
 
-			// The outer packets of tunnels over UDP are connections of their own.
+			// The outer packets of UDP tunnels also form connections.
 			outer := slices.DeleteFunc(slices.Clone(p.Tunnels), func(t Tunnel) bool { return t.ID.Proto != conn.UDP })
 			require.Len(t, r.packets, len(outer)+1)
 			for i, tunnel := range outer {
@@ -345,7 +344,7 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
-// GRE is a tunnel between hosts also if it comes in UDP, whose packets are a connection.
+// GRE over UDP is a tunnel between hosts, and its UDP packets form a connection.
 func TestGREInUDP(t *testing.T) {
 	wrapped := udp4(50000, 4754, cat(0, 0, 0x08, 0x00, inner))
 	r, err := decode(NewDecoder(), layers.LinkTypeRaw, wrapped, reverse(wrapped), gre4(0, 0x0800, inner))
@@ -396,7 +395,7 @@ func TestSeveralPacketsInFrame(t *testing.T) {
 	assert.Equal(t, "2001:db8::1", r.packets[3].Src.String())
 	assertInner(t, r.packets[4])
 
-	// Each of them is inside the tunnel that the frame is in, and not in one that another was in.
+	// Each packet is in the frame's tunnel, but not in the tunnel of another packet in the frame.
 	frame = cat(0x88, 1, make([]byte, 22), 0x80, 0, sub(cat(snap(0x0800), ip4(4, c4, d4, inner))), sub(one))
 	r, err = decode(NewDecoder(), layers.LinkTypeRaw, gre4(0, 0x8200, frame))
 	require.NoError(t, err)
@@ -413,8 +412,8 @@ func TestSeveralPacketsInFrame(t *testing.T) {
 	assert.Equal(t, []string{"truncated_802_11_amsdu_packet"}, r.weirds)
 }
 
-// What is missing at the end of a frame is not missing in the packets before.
-func TestCutFrameWithSeveralPackets(t *testing.T) {
+// Bytes missing at the end of a frame are not missing from earlier packets in it.
+func TestTruncatedFrameWithSeveralPackets(t *testing.T) {
 	long := cat(snap(0x0800), changed(inner, 3, byte(len(inner)+9)))
 	frame := cat(0x88, 1, make([]byte, 22), 0x80, 0, make([]byte, 13), len(long), long, 0, 0, make([]byte, 13), 200)
 	var r recorder
@@ -424,7 +423,7 @@ func TestCutFrameWithSeveralPackets(t *testing.T) {
 	assert.Empty(t, r.packets)
 }
 
-// A nervousSink panics at the packet with a number, counted from 1.
+// A nervousSink panics at packet number at, counted from 1.
 type nervousSink struct {
 	recorder
 	at int
@@ -459,7 +458,7 @@ func TestPanicInFrameWithSeveralPackets(t *testing.T) {
 	}
 }
 
-// Systems number the address family of IPv6 as they like.
+// Systems number IPv6's address family differently.
 func TestAddressFamilies(t *testing.T) {
 	var known, plain []int
 	for n := range 256 {
@@ -475,8 +474,8 @@ func TestAddressFamilies(t *testing.T) {
 	assert.Equal(t, []int{10, 24, 28, 30}, plain)
 }
 
-// Between two frames, a Decoder keeps alive neither the first nor its sink.
-func TestDecoderLetsGoOfFrames(t *testing.T) {
+// Between frames, a Decoder keeps neither the last frame nor its sink alive.
+func TestDecoderDoesNotRetainFrames(t *testing.T) {
 	d := NewDecoder()
 	var r counter
 	frame, sink := func() (weak.Pointer[byte], weak.Pointer[counter]) {
@@ -493,7 +492,7 @@ func TestDecoderLetsGoOfFrames(t *testing.T) {
 	runtime.KeepAlive(d)
 }
 
-// Frames that have nothing to be read are no trouble.
+// Frames without IP are no error.
 func TestFramesWithoutPacket(t *testing.T) {
 	for name, c := range map[string]struct {
 		link  layers.LinkType
@@ -543,7 +542,7 @@ func TestUnknownFrames(t *testing.T) {
 		"EtherType 0x88b5":      {1, eth(0x88b5, make([]byte, 28))},
 		"EtherType 0x600":       {1, eth(0x0600, make([]byte, 28))}, // the first
 		"PPP protocol 0x3d":     {9, cat(0, 0x3d, make([]byte, 28))},
-		"PPP protocol 0x3":      {9, cat(0, 3, 0, 0x21, inner)}, // not as in HDLC
+		"PPP protocol 0x3":      {9, cat(0, 3, 0, 0x21, inner)}, // without HDLC framing
 		"PPP protocol 0xff":     {9, cat(0xff, 4, 0, 0x21, inner)},
 		"LLC SAP 0xfe":          {1, eth(20, cat(0xfe, 0xfe, 3, make([]byte, 28)))},
 		"address family 0xffff": {0, cat(0xff, 0xff, 0, 0, make([]byte, 28))},
@@ -558,7 +557,7 @@ func TestUnknownFrames(t *testing.T) {
 	}
 }
 
-// Every decoder says with a weird that a frame is too short for it, however short it is.
+// Every decoder reports a weird for a frame that is too short for it, whatever the length.
 func TestShortFrames(t *testing.T) {
 	shorts := make(map[string]bool)
 	note := func(link layers.LinkType, frame []byte) {
@@ -589,7 +588,7 @@ func TestShortFrames(t *testing.T) {
 	}
 }
 
-// The lengths at which a header is too short, or is not any more.
+// The longest length that is too short for a header, and the shortest that is not.
 func TestShortHeaders(t *testing.T) {
 	for _, c := range []struct {
 		link  layers.LinkType
@@ -673,7 +672,7 @@ func TestWeirdsAreBounded(t *testing.T) {
 	assert.Less(t, len(d.weirds), 1000)
 }
 
-// What is behind the length of PPPoE is padding, of which no host makes anything.
+// Bytes beyond the PPPoE length are padding, which hosts ignore.
 func TestLengthOfPPPoE(t *testing.T) {
 	for length, want := range map[int]string{len(inner) + 2: "", len(inner) + 1: "truncated_IP_len", 1: "truncated_ppp_header", 0: "truncated_ppp_header"} {
 		f := eth(0x8864, cat(0x11, 0, 0, 1, 0, length, 0, 0x21, inner, "padding"))

@@ -67,13 +67,13 @@ func TestPlainFrames(t *testing.T) {
 			f.Data = f.Data[:len(f.Data)-1]
 			assert.False(t, checkPlain(t, f, false), name)
 		} else {
-			f.Data = f.Data[:len(f.Data)-80] // cut
+			f.Data = f.Data[:len(f.Data)-80] // truncated
 			assert.True(t, checkPlain(t, f, false), name)
 		}
 	}
 }
 
-func TestFramesThatAreNotPlain(t *testing.T) {
+func TestNonPlainFrames(t *testing.T) {
 	for name, c := range tunnelled {
 		assert.False(t, checkPlain(t, Frame{Data: eth(0x0800, c.packet), Link: 1}, true), name)
 	}
@@ -106,7 +106,7 @@ func TestFramesThatAreNotPlain(t *testing.T) {
 	} {
 		assert.False(t, checkPlain(t, Frame{Data: c.frame, Link: c.link}, true), name)
 	}
-	for _, c := range links { // however short
+	for _, c := range links { // at every length
 		for n := range c.frame {
 			checkPlain(t, Frame{Data: c.frame[:n], Link: c.link, Wire: len(c.frame)}, true)
 			checkPlain(t, Frame{Data: c.frame[:n], Link: c.link, Wire: n}, true)

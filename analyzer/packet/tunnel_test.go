@@ -25,7 +25,7 @@ func reverse(p []byte) []byte {
 	return changed(p, 12, append(append([]byte{}, p[16:20]...), p[12:16]...)...)
 }
 
-func TestTunnelsHaveOneNameInBothDirections(t *testing.T) {
+func TestTunnelHasSameUIDInBothDirections(t *testing.T) {
 	d := NewDecoder()
 	there, back := vxlan(50000, 4789, inner), reverse(vxlan(4789, 50000, inner))
 	r, err := decode(d, 101, there, back)
@@ -41,7 +41,7 @@ func TestTunnelsHaveOneNameInBothDirections(t *testing.T) {
 	row := "tunnel " + one[0].UID + " 198.51.100.1:50000 198.51.100.2:4789 Tunnel::VXLAN Tunnel::"
 	assert.Equal(t, []string{row + "DISCOVER"}, r.tunnels)
 
-	// The same if what is seen first is an answer: the port tells.
+	// The same if a reply is seen first: the port tells.
 	r, err = decode(NewDecoder(), 101, back, there)
 	require.NoError(t, err)
 	assert.Equal(t, one, r.packets[1].Tunnels)
@@ -55,8 +55,8 @@ func TestTunnelsHaveOneNameInBothDirections(t *testing.T) {
 	assert.Empty(t, end.tunnels)
 }
 
-// Tunnels without ports are no connections, and do not end when the capture does; but they are
-// forgotten.
+// Tunnels without ports are no connections: the end of the capture does not log their end, but
+// forgets them.
 func TestCloseForgetsTunnels(t *testing.T) {
 	d := NewDecoder()
 	for range 2 {
@@ -92,7 +92,7 @@ func TestResponderOfTunnel(t *testing.T) {
 			assert.Equal(t, c.resp, known.ID.Resp.String())
 		}
 	}
-	// What is sent to all has no answer.
+	// A broadcast has no reply.
 	r, err := decode(NewDecoder(), 101, serialize(
 		&layers.IPv4{Version: 4, SrcIP: c4, DstIP: net.IP{255, 255, 255, 255}, Protocol: layers.IPProtocolUDP, TTL: 1},
 		&layers.UDP{SrcPort: 4789, DstPort: 50000}))
@@ -101,8 +101,8 @@ func TestResponderOfTunnel(t *testing.T) {
 	assert.Empty(t, r.weirds, "it is not VXLAN, which would be violated")
 }
 
-// A connection begins with its first packet, whatever is inside.
-func TestTunnelBeginsBeforeWhatIsInside(t *testing.T) {
+// A tunnel's connection starts at its first packet, even if nothing is inside.
+func TestTunnelStartsAtFirstPacket(t *testing.T) {
 	d := NewDecoder()
 	var r recorder
 	at := func(frame []byte, after time.Duration) {
@@ -120,7 +120,7 @@ func TestTunnelBeginsBeforeWhatIsInside(t *testing.T) {
 	assert.Equal(t, []time.Time{now.Add(time.Second)}, r.ended, "when it was discovered")
 }
 
-func TestTunnelsAreForgotten(t *testing.T) {
+func TestTunnelsExpire(t *testing.T) {
 	for _, c := range []struct {
 		frame   []byte
 		timeout time.Duration // of the Decoder
@@ -140,14 +140,14 @@ func TestTunnelsAreForgotten(t *testing.T) {
 			require.NoError(t, d.Decode(Frame{Data: frame, Time: now.Add(after), Link: 101, Wire: len(frame)}, &r))
 		}
 		at(c.frame, 0)
-		at(c.frame, time.Second) // keeps it
+		at(c.frame, time.Second) // keeps it alive
 		at(inner, time.Second+c.after-1)
 		require.Len(t, r.tunnels, 1)
 		at(inner, time.Second+c.after+c.late)
 		require.Len(t, r.tunnels, 2)
 		assert.Contains(t, r.tunnels[1], "Tunnel::"+c.action)
 		assert.Equal(t, now.Add(time.Second+c.after), r.ended[1], "when it was over, whenever that is noticed")
-		at(c.frame, 0) // captures may step back; time does not
+		at(c.frame, 0) // timestamps may go back, the Decoder's time does not
 		first, last := r.packets[0], r.packets[len(r.packets)-1]
 		if first.Proto == conn.TCP {
 			assert.NotEqual(t, first.Tunnels[0].UID, identity.UID(first.Tunnels[0].ID, now.Add(1)))
@@ -158,8 +158,8 @@ func TestTunnelsAreForgotten(t *testing.T) {
 	}
 }
 
-// A tunnel in use does not keep those that began after it.
-func TestTunnelsAreForgottenByLatestPacket(t *testing.T) {
+// A tunnel in use does not keep later ones alive.
+func TestTunnelsExpireByLatestPacket(t *testing.T) {
 	used, idle := vxlan(50000, 4789, inner), vxlan(50001, 4789, inner)
 	d := NewDecoder()
 	var r recorder
@@ -174,7 +174,7 @@ func TestTunnelsAreForgottenByLatestPacket(t *testing.T) {
 	assert.Contains(t, r.tunnels[2], "198.51.100.1:50001")
 }
 
-// The one that gives way to another is that which was idle for longest, of whatever kind it is.
+// A full Decoder removes the tunnel that has been idle longest, of either kind.
 func TestIdlestTunnel(t *testing.T) {
 	d := NewDecoder()
 	assert.Nil(t, d.tunnels.idlest())
@@ -193,8 +193,8 @@ func TestIdlestTunnel(t *testing.T) {
 	assert.Equal(t, "Tunnel::VXLAN", d.tunnels.idlest().Type)
 }
 
-// What nothing was found in is in no log.
-func TestConnectionThatIsNoTunnelEnds(t *testing.T) {
+// A connection in which no packet was found is not in tunnel.log.
+func TestConnectionWithoutTunnelIsNotLogged(t *testing.T) {
 	d := NewDecoder()
 	r, err := decode(d, 101, udp4(2152, 2152, cat(0x30, 1, 0, 0, 0, 0, 0, 0)))
 	require.NoError(t, err)
@@ -203,8 +203,8 @@ func TestConnectionThatIsNoTunnelEnds(t *testing.T) {
 	assert.Empty(t, r.tunnels)
 }
 
-// Peers may have one protocol after the other on the same ports.
-func TestTunnelThatChanges(t *testing.T) {
+// Peers may change the protocol on the same ports.
+func TestTunnelChangesType(t *testing.T) {
 	teredo := udp4(50000, 50001, ip6(6, net.ParseIP("2001::1"), b6, payload))
 	ayiya := tunnelled["AYIYA between peers"].packet
 	r, err := decode(NewDecoder(), 101, teredo, ayiya, teredo)
@@ -217,7 +217,7 @@ func TestTunnelThatChanges(t *testing.T) {
 	}
 }
 
-// A bubble has no payload, and begins the connection that will be Teredo's.
+// A bubble has no payload, and starts a Teredo connection.
 func TestBubbleBetweenPeers(t *testing.T) {
 	bubble := ip6(59, net.ParseIP("2001::1"), b6, nil)
 	for name, data := range map[string][]byte{
@@ -231,15 +231,15 @@ func TestBubbleBetweenPeers(t *testing.T) {
 	}
 }
 
-// The ports that are looked for are those that there is something for.
+// isTunnelPort agrees with udpTunnels.
 func TestTunnelPorts(t *testing.T) {
 	for port := range 1 << 16 {
 		assert.Equal(t, udpTunnels[uint16(port)] != nil, isTunnelPort(port), "%d", port)
 	}
 }
 
-// A plain frame tells the time too.
-func TestPlainFramesTellTheTime(t *testing.T) {
+// A plain frame also moves the Decoder's time.
+func TestPlainFramesAdvanceTime(t *testing.T) {
 	d := NewDecoder()
 	r, err := decode(d, 101, vxlan(50000, 4789, inner))
 	require.NoError(t, err)
@@ -270,7 +270,7 @@ func TestTunnelsAreBounded(t *testing.T) {
 	for i := range 2 * maxTunnels {
 		for _, f := range [][]byte{frame, plain} {
 			from(f, i)
-			binary.BigEndian.PutUint16(frame[26:], 0) // the checksum of UDP
+			binary.BigEndian.PutUint16(frame[26:], 0) // UDP checksum
 			if err := d.Decode(Frame{Data: f, Time: now.Add(time.Duration(i)), Link: 101, Wire: len(f)}, &c); err != nil ||
 				len(d.tunnels.known) > maxTunnels {
 				t.Fatalf("%d tunnels, %v", len(d.tunnels.known), err)
@@ -304,7 +304,7 @@ func TestTunnelsInTunnels(t *testing.T) {
 	assert.Empty(t, r.packets)
 	assert.Empty(t, r.tunnels)
 
-	// A tunnel in itself, and then again.
+	// A tunnel inside itself, twice.
 	self := ip4(4, c4, d4, ip4(4, c4, d4, inner))
 	r, err = decode(NewDecoder(), 101, self, self, ip4(4, c4, d4, inner))
 	require.NoError(t, err)
@@ -314,7 +314,7 @@ func TestTunnelsInTunnels(t *testing.T) {
 	assert.Len(t, r.packets[2].Tunnels, 1)
 	assert.Len(t, r.tunnels, 1)
 
-	// The same tunnel inside of others, by turns: each packet has what it came through.
+	// The same tunnel, inside different ones in turn: each packet has its own path.
 	wrapped := vxlan(50000, 4789, inner)
 	d := NewDecoder()
 	for range 2 {
@@ -331,7 +331,7 @@ func TestTunnelsInTunnels(t *testing.T) {
 	}
 }
 
-func TestUDPThatIsNoTunnel(t *testing.T) {
+func TestUDPWithoutTunnel(t *testing.T) {
 	gtp := func(flags, typ int, rest ...any) []byte {
 		return udp4(2152, 2152, cat(flags, typ, 0, 0, 0, 0, 0, 1, cat(rest...)))
 	}
@@ -401,8 +401,8 @@ func TestUDPThatIsNoTunnel(t *testing.T) {
 	}
 }
 
-// One packet that is not of the protocol, and no later one of the connection is taken for it.
-func TestTunnelThatIsViolated(t *testing.T) {
+// After one packet of another protocol, no later packet of the connection is opened.
+func TestTunnelViolation(t *testing.T) {
 	good, bad := vxlan(50000, 4789, inner), udp4(50000, 4789, make([]byte, 60))
 	other := vxlan(50001, 4789, inner)
 	r, err := decode(NewDecoder(), 101, good, bad, good, other)
@@ -410,7 +410,7 @@ func TestTunnelThatIsViolated(t *testing.T) {
 	assert.Len(t, r.packets, 6, "the first and the last have one inside")
 	assert.Equal(t, []string{"tunnel_protocol_violation 198.51.100.1 > 198.51.100.2"}, r.weirds)
 
-	// GTP has messages of many kinds.
+	// GTP has many types of messages.
 	gtp := udp4(2152, 2152, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner))
 	r, err = decode(NewDecoder(), 101, udp4(2152, 2152, make([]byte, 60)), gtp)
 	require.NoError(t, err)
@@ -424,9 +424,9 @@ func TestGTPIsNeverInGTP(t *testing.T) {
 	assert.Len(t, r.packets, 2)
 }
 
-// A host drops a packet with a wrong checksum, and what is inside with it; Zeek accepts what has
-// none.
-func TestChecksumOfTunnel(t *testing.T) {
+// A host drops a packet with a wrong checksum, and with it the packet inside. Zeek accepts packets
+// without a checksum.
+func TestTunnelChecksum(t *testing.T) {
 	for _, c := range []struct {
 		sum    int
 		ignore bool
@@ -458,8 +458,8 @@ func TestChecksumOfTunnel(t *testing.T) {
 	assert.Len(t, r.packets, 3, "it cannot be known")
 }
 
-// What is behind UDP's own length is not part of it.
-func TestLengthOfUDP(t *testing.T) {
+// Bytes beyond the UDP length are not part of the datagram.
+func TestUDPLength(t *testing.T) {
 	gtp := udp4(2152, 2152, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner))
 	longer := changed(cat(gtp, 1, 2, 3), 3, gtp[3]+3)
 	r, err := decode(NewDecoder(), 101, longer)
@@ -467,7 +467,7 @@ func TestLengthOfUDP(t *testing.T) {
 	require.Len(t, r.packets, 2)
 	assertInner(t, r.packets[1])
 
-	for length, opened := range map[byte]bool{8: false, 0: true, 7: true} { // less than 8 says nothing
+	for length, opened := range map[byte]bool{8: false, 0: true, 7: true} { // a length below 8 is ignored
 		f := vxlan(50000, 4789, inner)
 		f[25], f[26], f[27] = length, 0, 0
 		r, err = decode(NewDecoder(), 101, f)
@@ -476,7 +476,7 @@ func TestLengthOfUDP(t *testing.T) {
 	}
 }
 
-func TestGREThatIsMalformed(t *testing.T) {
+func TestMalformedGRE(t *testing.T) {
 	for _, c := range []struct {
 		packet []byte
 		weird  string
@@ -509,7 +509,7 @@ func TestGREThatIsMalformed(t *testing.T) {
 	r, err = decode(NewDecoder(), 101, gre4(0, 0x1234, inner))
 	assert.Equal(t, ErrUnknown, err)
 	assert.Equal(t, []string{"no_suitable_analyzer_found EtherType 0x1234"}, r.weirds)
-	// EoIP says how long a frame is.
+	// EoIP has the length of the frame.
 	r, err = decode(NewDecoder(), 101, gre4(0x2001, 0x6400, 0, 14+len(inner), 1, 0, eth(0x0800, cat(inner, 1, 2, 3))))
 	require.NoError(t, err)
 	assertInner(t, r.packets[0])
