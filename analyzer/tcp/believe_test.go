@@ -130,6 +130,14 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			> SA 500 101
 			> S 9000                  | active_connection_reuse begins
 		`,
+		"after FINs far away that fit": `
+			> S 100
+			< SA 500 101
+			> FA 3000000101 501
+			< FA 2000000501 3000000102
+			end                       | closed
+			> S 9000                  | premature_connection_reuse begins
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}

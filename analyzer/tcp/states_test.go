@@ -216,6 +216,12 @@ func TestStates(t *testing.T) {
 		"nothing": `
 			= OTH  0/0
 		`,
+		"SYN after its SYN-ACK and a RST": `
+			< SA 500 101
+			< R 501                   | closed
+			> S 100
+			= REJ hrS 0/0
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}
