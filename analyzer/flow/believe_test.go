@@ -294,189 +294,6 @@ func TestSYNAfterDoubtfulEnd(t *testing.T) {
 	}
 }
 
-// A side of which nothing but the SYN and the FIN was captured tells by the FIN how much it has
-// sent, unless the other side's segments tell how much it may have been.
-func TestFarFINAfterSYN(t *testing.T) {
-	h := newHarness(t, nil)
-	h.tcp(client, server, "S", 100, 0, "")
-	h.tcp(server, client, "SA", 500, 101, "")
-	h.tcp(client, server, "FA", 3_000_000_101, 501, "")
-	assert.Empty(t, h.weirds())
-	assert.Equal(t, []string{"40000>7000 S2 ShF 3000000000/0"}, h.close())
-
-	h = newHarness(t, nil)
-	h.handshake()
-	h.tcp(server, client, "A", 501, 101, "hello")
-	h.tcp(client, server, "FA", 3_000_000_101, 501, "")
-	assert.Equal(t, []string{"TCP_seq_underflow_or_misorder", "segment_outside_window"}, h.weirds())
-	h.close()
-}
-
-// What lies before the window acknowledges nothing, or the bytes that are still missing would be
-// given up.
-func TestACKOfOldSegment(t *testing.T) {
-	p := &fake{name: "hello"}
-	h := newHarness(t, nil, p)
-	h.handshake()
-	h.tcp(client, server, "A", 101, 501, "hello")
-	seq := uint32(501)
-	for range 70 { // the server goes on beyond the slack
-		h.tcp(server, client, "A", seq, 106, strings.Repeat("x", 1000))
-		seq += 1000
-		h.tcp(client, server, "A", 106, seq, "")
-	}
-	p.got.Reset()
-	h.tcp(server, client, "A", 501, 206, "") // the client has not sent so much
-	h.tcp(client, server, "A", 106, seq, "again")
-	assert.Equal(t, ">again", p.got.String())
-	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
-	h.close()
-}
-
-// A stream whose ACKs were not captured goes on beyond the window that was seen.
-func TestWindowOfUnseenACKs(t *testing.T) {
-	p := &fake{name: "hello"}
-	h := newHarness(t, nil, p)
-	h.handshake()
-	h.tcp(client, server, "A", 101, 501, "hello")
-	seq := uint32(106)
-	for range 200 {
-		h.tcp(client, server, "A", seq, 501, strings.Repeat("x", 1400))
-		seq += 1400
-	}
-	assert.Empty(t, h.weirds())
-	assert.Equal(t, []string{"40000>7000 S1 ShAD 280005/0 hello"}, h.close())
-}
-
-func TestWindowIsScaled(t *testing.T) {
-	scale := byte(7)
-	scaled := func(h *harness, src, dst netip.AddrPort, flags string, seq, ack uint32, window uint16, data string) {
-		l := layers.TCP{
-			SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: seq, Ack: ack, Window: window,
-			SYN: strings.Contains(flags, "S"), ACK: strings.Contains(flags, "A"),
-		}
-		if l.SYN {
-			l.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{scale}}}
-		}
-		h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &l, data))
-	}
-	p := &fake{name: "hello"}
-	h := newHarness(t, nil, p)
-	scaled(h, client, server, "S", 100, 0, 60000, "")
-	scaled(h, server, client, "SA", 500, 101, 60000, "")
-	scaled(h, client, server, "A", 101, 501, 10000, "hello") // 1,280,000 bytes
-	scaled(h, server, client, "A", 501, 106, 10000, "")
-	scaled(h, client, server, "A", 106+1_280_000, 501, 10000, "in the window")
-	assert.Empty(t, h.weirds())
-	scaled(h, client, server, "A", 106+1_280_000+13+70_000, 501, 10000, "out of it")
-	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
-	scaled(h, server, client, "A", 501, 106, 9999, "")
-	assert.Equal(t, []string{"segment_outside_window", "window_recision"}, h.weirds())
-	h.close()
-
-	for beyond, want := range map[uint32][]string{0: nil, 1: {"segment_outside_window"}} {
-		h = newHarness(t, nil) // without the option, a window is what it says
-		h.handshake()
-		h.tcp(client, server, "A", 101+1000+64<<10+beyond, 501, "x") // perhaps before an ACK that opens it
-		assert.Equal(t, want, h.weirds())
-		h.close()
-	}
-
-	scale = 20 // is taken for 14: RFC 7323, section 2.3
-	h = newHarness(t, nil)
-	scaled(h, client, server, "S", 100, 0, 60000, "")
-	scaled(h, server, client, "SA", 500, 101, 60000, "")
-	scaled(h, client, server, "A", 101, 501, 1000, "")
-	scaled(h, server, client, "A", 501, 101, 1000, "") // 16,384,000 bytes
-	scaled(h, client, server, "A", 101+16_384_000, 501, 1000, "in the window")
-	assert.Empty(t, h.weirds())
-	scaled(h, client, server, "A", 101+16_384_000+13+70_000, 501, 1000, "out of it")
-	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
-	h.close()
-}
-
-func TestDifferentRetransmissionLeavesWeird(t *testing.T) {
-	for name, c := range map[string]struct {
-		second string
-		weirds []string
-	}{
-		"the same":  {"worldwide", nil},
-		"different": {"wOrldwide", []string{"rexmit_inconsistency"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &fake{name: "hello"}
-			h := newHarness(t, nil, p)
-			h.handshake()
-			h.tcp(client, server, "A", 107, 501, "world")
-			h.tcp(client, server, "A", 107, 501, c.second)
-			h.tcp(client, server, "A", 101, 501, "hello ")
-			assert.Equal(t, c.weirds, h.weirds())
-			assert.Equal(t, "hello worldwide", strings.ReplaceAll(p.got.String(), ">", ""), "the first wins")
-			h.close()
-		})
-	}
-}
-
-// Of two segments with the same numbers, one is perhaps a decoy. Which of them the host got cannot
-// be known: the first is taken, and it is said.
-func TestDeliveredBytesThatDiffer(t *testing.T) {
-	long := strings.Repeat("x", 1000)
-	for name, c := range map[string]struct {
-		first  string
-		seq    uint32
-		second string
-		weird  bool
-	}{
-		"the same":              {"GET /a", 101, "GET /a", false},
-		"others":                {"GET /a", 101, "GET /b", true},
-		"the same and more":     {"GET /a", 101, "GET /a HTTP", false},
-		"others and more":       {"GET /a", 101, "GET /b HTTP", true},
-		"long":                  {long, 101, long, false},
-		"long, other beginning": {long, 101, "y" + long[1:], true},
-		"long, other end":       {long, 101, long[1:] + "y", true},
-		"only a part of it":     {"GET /a", 103, "T", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &fake{name: c.first[:1]}
-			h := newHarness(t, nil, p)
-			h.handshake()
-			h.tcp(client, server, "A", 101, 501, c.first)
-			h.tcp(client, server, "A", c.seq, 501, c.second)
-			if c.weird {
-				assert.Equal(t, []string{"rexmit_inconsistency"}, h.weirds())
-			} else {
-				assert.Empty(t, h.weirds())
-			}
-			assert.True(t, strings.HasPrefix(p.got.String(), ">"+c.first), p.got.String())
-			h.close()
-		})
-	}
-}
-
-// Windows keeps connections alive with a byte of garbage where one was acknowledged.
-// Of bytes that came after others that they were waiting for, nothing is known later.
-func TestBytesOutOfOrderAreNotInconsistent(t *testing.T) {
-	h := newHarness(t, nil, &fake{name: "hello"})
-	h.handshake()
-	h.tcp(client, server, "A", 101, 501, "hello")
-	h.tcp(client, server, "A", 107, 501, "+")
-	h.tcp(client, server, "A", 106, 501, "-")
-	h.tcp(client, server, "A", 107, 501, "+")
-	assert.Empty(t, h.weirds())
-	h.close()
-}
-
-func TestKeepAliveIsNotInconsistent(t *testing.T) {
-	h := newHarness(t, nil, &fake{name: "hello"})
-	h.handshake()
-	h.tcp(client, server, "A", 101, 501, "hello")
-	h.tcp(client, server, "A", 106, 501, "x")
-	h.tcp(server, client, "A", 501, 107, "")
-	h.tcp(client, server, "A", 106, 501, "\x00")
-	assert.Empty(t, h.weirds())
-	h.close()
-}
-
 // What nobody listens to is not looked at.
 func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
@@ -487,22 +304,6 @@ func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
 	h.tcp(client, server, "A", 106, 501, "again and again")
 	h.tcp(client, server, "A", 106, 501, "again and again")
 	assert.Empty(t, h.weirds())
-	h.close()
-}
-
-// Once established, hosts drop what has no ACK.
-func TestDataWithoutACK(t *testing.T) {
-	p := &fake{name: "hello"}
-	h := newHarness(t, nil, p)
-	h.handshake()
-	h.tcp(client, server, "A", 101, 501, "hello")
-	h.tcp(client, server, "", 106, 0, "")
-	assert.Empty(t, h.weirds(), "nothing was said")
-	h.tcp(client, server, "", 106, 0, "decoy")
-	h.tcp(client, server, "F", 106, 0, "decoy")
-	h.tcp(client, server, "A", 106, 501, "truth")
-	assert.Equal(t, ">hello>truth", p.got.String())
-	assert.Equal(t, []string{"data_without_ACK"}, h.weirds())
 	h.close()
 }
 
@@ -530,19 +331,6 @@ func TestStreamGoesOnAfterHoleInCapture(t *testing.T) {
 	h.tcp(server, client, "A", 10_000_511, 106, "more")
 	h.tcp(client, server, "A", 106, 10_000_515, "")
 	assert.Equal(t, ">hello<reply<[10000005]<more", p.got.String())
-	h.close()
-}
-
-// A RST that acknowledges something else than the SYN is no refusal.
-func TestRSTBeforeSYNACK(t *testing.T) {
-	p := &fake{name: "hello"}
-	h := newHarness(t, nil, p)
-	h.tcp(client, server, "S", 100, 0, "")
-	h.tcp(server, client, "RA", 0, 9999, "")
-	h.tcp(server, client, "SA", 500, 101, "")
-	h.tcp(client, server, "A", 101, 501, "hello")
-	assert.Equal(t, ">hello", p.got.String())
-	assert.Equal(t, []string{"segment_outside_window"}, h.weirds())
 	h.close()
 }
 
@@ -618,89 +406,6 @@ func TestForgedSegments(t *testing.T) {
 	}
 }
 
-// The same before either side has said anything.
-func TestForgedSegmentsAtFirst(t *testing.T) {
-	for name, forged := range map[string]step{
-		"FIN without ACK":     {"o", "F", 101, 0, ""},
-		"FIN before":          {"o", "FA", 100, 501, ""},
-		"FIN long before":     {"o", "FA", 1<<32 - 899, 501, ""},
-		"FIN far away":        {"o", "FA", 101 + 1<<31, 501, ""},
-		"FIN ahead":           {"o", "FA", 102, 501, ""},
-		"reply's FIN before":  {"r", "FA", 1<<32 - 499, 101, ""},
-		"early ACK":           {"o", "A", 101, 502, ""},
-		"data with early ACK": {"o", "A", 101, 502, "decoy"},
-		"SYN of the server":   {"r", "S", 500, 0, ""},
-		"RST ahead":           {"o", "R", 102, 0, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &fake{name: "hello"}
-			h := newHarness(t, nil, p)
-			h.handshake()
-			h.play(forged)
-			h.now = h.now.Add(time.Minute)
-			h.play(step{"o", "A", 101, 501, "hello there"}, step{"r", "A", 501, 112, "reply"})
-			h.play(step{"o", "FA", 112, 506, ""}, step{"r", "FA", 506, 113, ""}, step{"o", "A", 113, 507, ""})
-			assert.Equal(t, ">hello there<reply>.<.", p.got.String())
-			rows := h.close()
-			assert.Len(t, rows, 1)
-			if strings.HasPrefix(name, "FIN") {
-				assert.Regexp(t, ` SF .* 11/5 hello$`, rows[0])
-			}
-		})
-	}
-}
-
-// An end that is ahead of what was sent is none when that goes on.
-func TestPartialConnectionGoesOnAfterFINAhead(t *testing.T) {
-	h := newHarness(t, nil)
-	h.play(step{"o", "A", 100, 500, "x"}, step{"o", "FA", 102, 500, ""}, step{"o", "A", 101, 500, "more"})
-	h.now = h.now.Add(time.Minute)
-	h.play(step{"o", "A", 105, 500, "and more"})
-	assert.Len(t, h.close(), 1)
-}
-
-// Who does not know the number of a SYN cannot answer it.
-func TestForgedAnswers(t *testing.T) {
-	for name, c := range map[string]struct {
-		forged step
-		weird  []string
-	}{
-		"SYN-ACK of something before":  {step{"r", "SA", 900, 90, ""}, []string{"bad_SYN_ack"}},
-		"SYN-ACK of what is before it": {step{"r", "SA", 900, 100, ""}, []string{"bad_SYN_ack"}},
-		"SYN-ACK of what is after it":  {step{"r", "SA", 900, 102, ""}, []string{"bad_SYN_ack"}},
-		"RST of something else":        {step{"r", "RA", 0, 100, ""}, []string{"segment_outside_window"}},
-		"RST":                          {step{"r", "R", 900, 0, ""}, []string{"segment_outside_window"}},
-		"FIN":                          {step{"r", "F", 900, 0, ""}, []string{"segment_outside_window"}},
-		"FIN of something else":        {step{"r", "FA", 900, 700, ""}, []string{"segment_outside_window"}},
-		"data":                         {step{"r", "", 900, 0, "decoy"}, []string{"segment_outside_window"}},
-		"data of something else":       {step{"r", "A", 900, 700, "decoy"}, []string{"segment_outside_window"}},
-		"ACK of something else":        {step{"r", "A", 900, 700, ""}, nil},
-		"the client's FIN":             {step{"o", "F", 101, 0, ""}, []string{"inappropriate_FIN"}},
-		"the client's FIN far away":    {step{"o", "F", 9_000_000, 0, ""}, []string{"segment_outside_window"}},
-		"FIN and ACK far away":         {step{"o", "FA", 9_000_000, 7, ""}, []string{"segment_outside_window"}},
-		"SYN-ACK of the client":        {step{"o", "SA", 9_000_000, 7, ""}, []string{"SYN_seq_jump"}},
-		"all flags":                    {step{"o", "SFRA", 9_000_000, 7, ""}, []string{"SYN_seq_jump"}},
-		"SYN of the server":            {step{"r", "S", 900, 0, ""}, []string{"simultaneous_open"}},
-		"SYN and FIN":                  {step{"r", "SF", 900, 0, ""}, []string{"bad_SYN_ack"}},
-		"SYN and RST":                  {step{"r", "SR", 900, 0, ""}, []string{"bad_SYN_ack"}},
-		"FIN that fits":                {step{"r", "FA", 900, 101, ""}, []string{"segment_outside_window"}},
-		"data that fits":               {step{"r", "A", 900, 101, "decoy"}, []string{"segment_outside_window"}},
-		"the client's data":            {step{"o", "", 101, 0, "decoy"}, []string{"data_before_established"}},
-		"another SYN":                  {step{"o", "S", 9_000_000, 0, ""}, []string{"SYN_seq_jump"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &fake{name: "hello"}
-			h := newHarness(t, nil, p)
-			h.tcp(client, server, "S", 100, 0, "")
-			h.play(c.forged)
-			assert.Equal(t, c.weird, h.weirds())
-			h.play(step{"r", "SA", 500, 101, ""}, step{"o", "A", 101, 501, "hello"}, step{"r", "A", 501, 106, "reply"})
-			assert.Equal(t, ">hello<reply", p.got.String())
-			assert.Regexp(t, `^40000>7000 S1 .*/5 hello$`, h.close()[0])
-		})
-	}
-}
-
 // An ACK of what was not captured says so when its sender's other side goes on from there, and what
 // was sent with it comes after that.
 func TestACKOfWhatWasNotCaptured(t *testing.T) {
@@ -751,18 +456,6 @@ func TestHoleIsGivenUp(t *testing.T) {
 		assert.Contains(t, p.got.String(), ">hello>[10]>xxx")
 		h.close()
 	}
-}
-
-// One that nothing bears out keeps no other waiting.
-func TestForgedACKBeforeLostSegment(t *testing.T) {
-	p := &fake{name: "hello"}
-	h := newHarness(t, nil, p)
-	h.handshake()
-	h.play(step{"o", "A", 101, 501, "hello"}, step{"o", "A", 106, 1501, "decoy"})
-	h.play(step{"o", "A", 106, 506, "again"}, step{"r", "A", 506, 111, "reply"})
-	assert.Equal(t, ">hello<[5]>again<reply", p.got.String())
-	h.close()
-	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
 }
 
 // What waits for the other side is bounded, and goes when that does not bear it out.

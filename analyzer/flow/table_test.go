@@ -549,36 +549,6 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
 
-// windowless is tcp with a window of zero.
-func (h *harness) windowless(src, dst netip.AddrPort, flags string, seq, ack uint32) {
-	tcp := layers.TCP{
-		SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Seq: seq, Ack: ack,
-		ACK: strings.Contains(flags, "A"), RST: strings.Contains(flags, "R"),
-	}
-	h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &tcp, ""))
-}
-
-// The letters of conn.log's history that tell of what is rare.
-func TestRareHistory(t *testing.T) {
-	for want, packets := range map[string]func(h *harness){
-		"ShAW":  func(h *harness) { h.handshake(); h.windowless(client, server, "A", 101, 501) },
-		"ShAaw": func(h *harness) { h.handshake(); h.windowless(server, client, "A", 501, 101) },
-		"ShAf": func(h *harness) { // nobody sends into that window any more
-			h.handshake()
-			h.tcp(server, client, "FA", 501, 101, "")
-			h.windowless(client, server, "A", 101, 502)
-		},
-		"ShAR": func(h *harness) { h.handshake(); h.windowless(client, server, "RA", 101, 501) },
-		"SQ":   func(h *harness) { h.tcp(client, server, "S", 100, 0, ""); h.tcp(client, server, "SF", 100, 0, "") },
-		"Q":    func(h *harness) { h.tcp(client, server, "SR", 100, 0, "") },
-		"I":    func(h *harness) { h.tcp(client, server, "FR", 100, 0, "") },
-	} {
-		h := newHarness(t, nil)
-		packets(h)
-		assert.Equal(t, want, strings.Fields(h.close()[0])[2])
-	}
-}
-
 func TestSYNThatIsOfNoOtherConnection(t *testing.T) {
 	for name, c := range map[string]struct {
 		packets func(h *harness)
@@ -651,35 +621,6 @@ func TestFlipAfterBadChecksumsOfTCP(t *testing.T) {
 		h.damaged(server, client, "A", 7, 7, "x")
 	}
 	assert.Equal(t, "CHs^c", strings.Fields(h.close()[0])[2])
-}
-
-// Bytes are missing only between sides that were established: after a RST, nobody sends them.
-func TestGapsAfterRSTDoNotCount(t *testing.T) {
-	for reset, want := range map[bool]string{false: "ShADaG", true: "ShADra"} {
-		h := newHarness(t, nil)
-		h.handshake()
-		h.tcp(client, server, "A", 101, 501, "hello")
-		h.tcp(client, server, "A", 111, 501, "after a gap")
-		if reset {
-			h.tcp(server, client, "R", 501, 0, "")
-		}
-		h.tcp(server, client, "A", 501, 122, "")
-		assert.Equal(t, want, strings.Fields(h.close()[0])[2])
-	}
-}
-
-// Letters of what is repeated come at the first, 10th and 100th time.
-func TestCountedHistory(t *testing.T) {
-	h := newHarness(t, nil)
-	h.handshake()
-	for range 112 {
-		h.tcp(client, server, "A", 101, 501, "x")
-		h.tcp(client, server, "A", 102, 501, "") // has nothing to repeat
-	}
-	for range 5 {
-		h.tcp(client, server, "FA", 102, 501, "")
-	}
-	assert.Equal(t, []string{"40000>7000 S2 ShADTTTF 1/0"}, h.close())
 }
 
 // A SYN may have data, which comes after it.

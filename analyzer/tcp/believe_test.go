@@ -763,6 +763,13 @@ func TestWindow(t *testing.T) {
 			> A 106 120501            |
 			< A 501 106               |
 		`,
+		"ACK of 0 that is near": `
+			> S 4294967200
+			< SA 500 4294967201
+			> A 4294967201 501
+			< A 501 0
+			= S1 ShAaG 95/0
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}

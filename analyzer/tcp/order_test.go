@@ -185,6 +185,24 @@ func TestOrder(t *testing.T) {
 			> - 101 - hello           | possible_split_routing <reply >hello
 			= OTH hdD 5/5
 		`,
+		"one direction alone for too long, and the other elsewhere": `
+			> S 100
+			> A 101 501 hello
+			wait 61s
+			> A 106 501 more          | possible_split_routing data_before_established >hello data_before_established >more
+			< A 9000000 110 decoy     | segment_outside_window
+			< FA 9000000 110          | segment_outside_window
+			< A 9000000 110
+			= OTH SDdfa 9/0
+		`,
+		"one direction alone for too long, and the other where it is": `
+			> S 100
+			> A 101 501 hello
+			wait 61s
+			> A 106 501 more          | possible_split_routing data_before_established >hello data_before_established >more
+			< A 501 110 reply         | <reply
+			= OTH SDd 9/5
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}
