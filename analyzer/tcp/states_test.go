@@ -299,6 +299,12 @@ func TestHistory(t *testing.T) {
 			> FA 106 501              | >[5] >.
 			= S2 ShAaGF 9/0
 		`,
+		"gap before the end": handshake + `
+			> A 101 501 hello         | >hello
+			> FA 111 501
+			< A 501 112               | >[5] >.
+			= S2 ShADFaG 10/0
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}
