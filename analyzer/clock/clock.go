@@ -54,13 +54,22 @@ func (c *Clock) Last() time.Time { return c.last }
 // order of Add: none while a jump waits, and several when it is decided. They are valid until the
 // next call.
 func (c *Clock) Add(t time.Time) []Reading {
-	t = clamp(t)
 	c.decided = c.decided[:0]
+	if d := t.Sub(c.now); len(c.waiting) == 0 && c.offset == 0 && near(d) {
+		// Nearly every packet. The general case below does the same, in four times the time.
+		if d > 0 {
+			c.now = t
+		}
+		c.last, c.newFile, c.flushed = t, false, time.Time{}
+		c.decided = append(c.decided, Reading{t, c.now})
+		return c.decided
+	}
+	t = clamp(t)
 	if c.now.IsZero() {
 		c.begin(t)
 		return c.decided
 	}
-	if len(c.waiting) == 0 && near(c.ahead(t)) { // nearly all of them
+	if len(c.waiting) == 0 && near(c.ahead(t)) {
 		c.believe(t)
 		return c.decided
 	}
