@@ -69,11 +69,11 @@ func TestPendingIsBounded(t *testing.T) {
 			assert.Equal(t, []string{"dns_unmatched_msg_quantity"}, o.Weirds)
 			for i := range 1000 {
 				Play(t, p, c, tt.turn(i+tt.pending+1))
-				require.Less(t, p.Held(c), maxHeld+8000)
+				require.Less(t, p.MemoryUsed(c), maxHeld+8000)
 			}
 			conn.StateRemove(c)
 			assert.Len(t, o.Rows, tt.pending+1001, "all are logged")
-			assert.Less(t, p.Held(c), 200)
+			assert.Less(t, p.MemoryUsed(c), 200)
 		})
 	}
 }
@@ -125,13 +125,13 @@ func TestFaultsAreKeptOncePerName(t *testing.T) {
 func TestFlush(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := udp(o)
-	p.Flush(c)
-	assert.Zero(t, p.Held(c))
+	p.FreeMemory(c)
+	assert.Zero(t, p.MemoryUsed(c))
 	Play(t, p, c, query(1, "a"), answer(2, "b"))
-	assert.Greater(t, p.Held(c), 2*384)
-	p.Flush(c)
+	assert.Greater(t, p.MemoryUsed(c), 2*384)
+	p.FreeMemory(c)
 	assert.Len(t, o.Rows, 2)
-	assert.Less(t, p.Held(c), 200)
+	assert.Less(t, p.MemoryUsed(c), 200)
 	Play(t, p, c, query(3, "c"), answer(3, "c"))
 	assert.Len(t, o.Rows, 3)
 	conn.StateRemove(c)
@@ -155,7 +155,7 @@ func reachable(t *testing.T, n int, turns ...Turn) (real, held int) {
 	before := heap()
 	for i := range conns {
 		Play(t, p, &conns[i], turns...)
-		held += p.Held(&conns[i])
+		held += p.MemoryUsed(&conns[i])
 	}
 	real = heap() - before
 	runtime.KeepAlive(conns)
@@ -166,7 +166,7 @@ func TestHeldCountsTexts(t *testing.T) {
 	held := func(turns ...Turn) int {
 		p, c := udp(&Recorder{}), Conn()
 		Play(t, p, c, turns...)
-		return p.Held(c)
+		return p.MemoryUsed(c)
 	}
 	assert.Equal(t, 192+384+40+1, held(query(1, "a")))
 	assert.Equal(t, 192, held(query(1, "a"), answer(1, "a")), "nothing is left of what is logged")
@@ -294,7 +294,7 @@ func BenchmarkMessage(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				p.message(c, protocol.Packet{Time: Start}, m)
-				p.Flush(c)
+				p.FreeMemory(c)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(m)), "ns/byte")
 		})
@@ -354,10 +354,10 @@ func FuzzMessage(f *testing.F) {
 		}
 		assert.Equal(t, sum(&s.queries), s.queries.size)
 		assert.Equal(t, sum(&s.replies), s.replies.size)
-		assert.LessOrEqual(t, p.Held(c), maxAlloc(len(data))*2)
+		assert.LessOrEqual(t, p.MemoryUsed(c), maxAlloc(len(data))*2)
 		assert.Equal(t, len(s.queries.queues)+len(s.replies.queues) > 0, conn.Registered(c, finalize))
-		p.Flush(c)
-		assert.Less(t, p.Held(c), 200)
+		p.FreeMemory(c)
+		assert.Less(t, p.MemoryUsed(c), 200)
 	})
 }
 

@@ -70,8 +70,8 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
 
-// Held implements protocol.Parser.
-func (p *Parser) Held(c *conn.Connection) int {
+// MemoryUsed implements protocol.Parser.
+func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	const stateSize = 192 // bytes, with its place in c
 	s := session.Get(c)
 	if s == nil {
@@ -80,8 +80,8 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return stateSize + s.queries.held() + s.replies.held()
 }
 
-// Flush implements protocol.Parser.
-func (p *Parser) Flush(c *conn.Connection) {
+// FreeMemory implements protocol.Parser.
+func (p *Parser) FreeMemory(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		s.flush()
 		conn.Unregister(c, finalize)

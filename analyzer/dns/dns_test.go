@@ -387,7 +387,7 @@ func TestHookOnlyWhileSomethingIsPending(t *testing.T) {
 		Play(t, p, c, tt.turn)
 		assert.Equal(t, tt.pending, conn.Registered(c, finalize))
 	}
-	p.Flush(c)
+	p.FreeMemory(c)
 	assert.False(t, conn.Registered(c, finalize))
 }
 

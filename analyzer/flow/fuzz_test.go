@@ -76,14 +76,14 @@ func (g *glutton) Data(c *conn.Connection, p protocol.Packet, data []byte) (int,
 	return len(data), protocol.More
 }
 
-func (g *glutton) Held(c *conn.Connection) int {
+func (g *glutton) MemoryUsed(c *conn.Connection) int {
 	if kept := g.kept.Get(c); kept != nil {
 		return cap(*kept)
 	}
 	return 0
 }
 
-func (g *glutton) Flush(c *conn.Connection) {
+func (g *glutton) FreeMemory(c *conn.Connection) {
 	if kept := g.kept.Get(c); kept != nil && len(*kept)%3 > 0 { // not always
 		*kept = nil
 	}

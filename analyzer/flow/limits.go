@@ -98,7 +98,7 @@ func (t *Table) relieve(f *flow) {
 // flush has the parsers of f let go of what they keep.
 func (t *Table) flush(f *flow) {
 	outer := t.enter(f)
-	f.session.Flush(t.parsers, &f.Connection)
+	f.session.FreeMemory(t.parsers, &f.Connection)
 	t.leave(f, outer)
 }
 

@@ -194,7 +194,7 @@ type fake struct {
 	hook    conn.RemovalHook
 	unsure  bool
 	half    bool // Match is sure of one side only
-	flushed int  // how often Flush was called
+	flushed int  // how often FreeMemory was called
 	flush   func(c *conn.Connection)
 	gap     protocol.Next // what Gap returns
 }
@@ -245,20 +245,20 @@ func (f *fake) Gap(_ *conn.Connection, p protocol.Packet, n int) protocol.Next {
 	return f.gap
 }
 
-// hold sets what Held returns.
+// hold sets what MemoryUsed returns.
 func (f *fake) hold(c *conn.Connection, n int) {
 	held, _ := f.state.GetOrNew(c)
 	*held = n
 }
 
-func (f *fake) Held(c *conn.Connection) int {
+func (f *fake) MemoryUsed(c *conn.Connection) int {
 	if n := f.state.Get(c); n != nil {
 		return *n
 	}
 	return 0
 }
 
-func (f *fake) Flush(c *conn.Connection) {
+func (f *fake) FreeMemory(c *conn.Connection) {
 	f.flushed++
 	if f.flush != nil {
 		f.flush(c)

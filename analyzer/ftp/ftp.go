@@ -57,8 +57,8 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { ftp: Info &optional; };
 
-// Held implements protocol.Parser.
-func (p *Parser) Held(c *conn.Connection) int {
+// MemoryUsed implements protocol.Parser.
+func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
 		return 0
@@ -66,8 +66,8 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + s.log.held() + cap(s.channels)*channelSize
 }
 
-// Flush implements protocol.Parser. Replies still to come will match no command.
-func (p *Parser) Flush(c *conn.Connection) {
+// FreeMemory implements protocol.Parser. Replies still to come will match no command.
+func (p *Parser) FreeMemory(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		s.logAll(c)
 	}

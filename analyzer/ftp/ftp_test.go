@@ -397,7 +397,7 @@ func TestStateIsBounded(t *testing.T) {
 	s := session.Get(c)
 	assert.Len(t, s.pending, maxPending)
 	assert.Len(t, s.user, maxName)
-	assert.LessOrEqual(t, p.Held(c), 128<<10)
+	assert.LessOrEqual(t, p.MemoryUsed(c), 128<<10)
 	conn.StateRemove(c)
 	require.Len(t, o.Rows, maxPending-1)
 	assert.Len(t, o.Rows[0].(*Row).Arg, maxText)
@@ -422,13 +422,13 @@ func TestFlush(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, Orig("DELE "+strings.Repeat("x", 4000)+"\r\n"))
-	p.Flush(c)
+	p.FreeMemory(c)
 	assert.Len(t, o.Rows, 1)
-	assert.Less(t, p.Held(c), 1000)
+	assert.Less(t, p.MemoryUsed(c), 1000)
 	assert.False(t, conn.Registered(c, finalize))
 
-	New(nil).Flush(Conn()) // of a connection that it does not know
-	assert.Zero(t, New(nil).Held(Conn()))
+	New(nil).FreeMemory(Conn()) // of a connection that it does not know
+	assert.Zero(t, New(nil).MemoryUsed(Conn()))
 }
 
 func TestWeirds(t *testing.T) {
@@ -559,13 +559,13 @@ func TestReplyCodes(t *testing.T) {
 	assert.Equal(t, []uint16{21, 2811}, New(nil).Ports())
 }
 
-// Held counts the connection's own texts.
+// MemoryUsed counts the connection's own texts.
 func TestHeldCountsTexts(t *testing.T) {
 	held := func(turns ...Turn) int {
 		c := Conn()
 		p := New(&Recorder{})
 		Play(t, p, c, append([]Turn{Resp("220 hi\r\n")}, turns...)...)
-		return p.Held(c)
+		return p.MemoryUsed(c)
 	}
 	long := strings.Repeat("x", 100)
 	for _, format := range []string{"USER %s\r\n", "PASS %s\r\n", "CWD /%s\r\n"} {
@@ -608,7 +608,7 @@ func FuzzParser(f *testing.F) {
 		rows := account.Check(t, turns, 3, func(int) bool { return false })
 		account.Check(t, turns, 3, func(n int) bool { return n == int(flush) })
 		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
-		require.GreaterOrEqual(t, len(flushed), len(rows), "rows with Flush in between")
+		require.GreaterOrEqual(t, len(flushed), len(rows), "rows with FreeMemory in between")
 
 		// Data connections come up for all announcements, and go before and after the control
 		// connection.

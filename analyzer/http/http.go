@@ -51,8 +51,8 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { http_state: State &optional; };
 
-// Held implements protocol.Parser.
-func (p *Parser) Held(c *conn.Connection) int {
+// MemoryUsed implements protocol.Parser.
+func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
 		return 0
@@ -60,9 +60,9 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + s.transactions.held() + s.sides[0].header.Held() + s.sides[1].header.Held()
 }
 
-// Flush implements protocol.Parser. Replies to the logged requests are still matched with them, but
+// FreeMemory implements protocol.Parser. Replies to the logged requests are still matched with them, but
 // not logged.
-func (p *Parser) Flush(c *conn.Connection) {
+func (p *Parser) FreeMemory(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {
 		return

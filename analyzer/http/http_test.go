@@ -632,7 +632,7 @@ func TestTooManyPendingRequestsAreLogged(t *testing.T) {
 				Play(t, p, c, Orig(request))
 				s := session.Get(c)
 				require.LessOrEqual(t, len(s.pending), maxPending+1)
-				require.LessOrEqual(t, p.Held(c), maxHeld+20<<10)
+				require.LessOrEqual(t, p.MemoryUsed(c), maxHeld+20<<10)
 			}
 			assert.Equal(t, []string{"HTTP_excessive_pipelining"}, o.Weirds)
 			Play(t, p, c, Resp(ok))
@@ -674,7 +674,7 @@ func TestFlush(t *testing.T) {
 		if at > n {
 			break
 		}
-		// Each request has one row, whenever Flush is called, and later requests have their own.
+		// Each request has one row, whenever FreeMemory is called, and later requests have their own.
 		require.Len(t, rows, 5, "%d", at)
 		for i, row := range rows {
 			require.Equal(t, i+1, row.(*Row).TransDepth)
@@ -686,15 +686,15 @@ func TestFlush(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, Orig(get))
-	p.Flush(c)
+	p.FreeMemory(c)
 	assert.Len(t, o.Rows, 1)
 	assert.False(t, conn.Registered(c, finalize), "nothing is pending")
 	Play(t, p, c, Orig("GET / HTTP/1.1\r\nHost: h\r\n"))
-	p.Flush(c)
+	p.FreeMemory(c)
 	assert.Equal(t, "h", *o.Rows[1].(*Row).Host, "the field that might have gone on is in the row")
 
-	New(nil).Flush(Conn()) // of a connection that it does not know
-	assert.Zero(t, New(nil).Held(Conn()))
+	New(nil).FreeMemory(Conn()) // of a connection that it does not know
+	assert.Zero(t, New(nil).MemoryUsed(Conn()))
 }
 
 func TestWeirds(t *testing.T) {
@@ -1072,13 +1072,13 @@ func TestProxiesOfARowAreBounded(t *testing.T) {
 	}
 }
 
-// Held counts all that can grow: rows with the targets of their pointers, texts, and fields that
+// MemoryUsed counts all that can grow: rows with the targets of their pointers, texts, and fields that
 // may be continued.
 func TestHeldCounts(t *testing.T) {
 	held := func(turns []Turn) int {
 		p, c := New(&Recorder{}), Conn()
 		Play(t, p, c, turns...)
-		return p.Held(c)
+		return p.MemoryUsed(c)
 	}
 	request := func(fields ...string) []Turn { // whose last field is not kept
 		return []Turn{Orig("GET / HTTP/1.1\r\n" + strings.Join(append(fields, "X:"), "\r\n") + "\r\n")}
@@ -1130,7 +1130,7 @@ func FuzzParser(f *testing.F) {
 		rows := account.Check(t, turns, 3, func(int) bool { return false })
 		account.Check(t, turns, 3, func(n int) bool { return n == int(flush) })
 		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
-		require.Len(t, flushed, len(rows), "rows with Flush in between")
+		require.Len(t, flushed, len(rows), "rows with FreeMemory in between")
 	})
 }
 

@@ -60,15 +60,15 @@ type Parser interface {
 	// A parser that is sure of its protocol calls Owner.Confirm.
 	Data(c *conn.Connection, p Packet, data []byte) (n int, next Next)
 
-	// Held returns about how many bytes of memory the state of c takes: the capacity, not the
+	// MemoryUsed returns about how many bytes of memory the state of c takes: the capacity, not the
 	// length, of all that the parser keeps for c, including pending rows. It is called after every
 	// other method, so it must take constant time.
-	Held(c *conn.Connection) int
+	MemoryUsed(c *conn.Connection) int
 
-	// Flush releases memory because c, or all connections together, hold too much: the parser logs
-	// pending rows as they are and drops incomplete messages. Afterwards Held is small. The parser
+	// FreeMemory releases memory because c, or all connections together, hold too much: the parser logs
+	// pending rows as they are and drops incomplete messages. Afterwards MemoryUsed is small. The parser
 	// goes on where it can.
-	Flush(c *conn.Connection)
+	FreeMemory(c *conn.Connection)
 }
 
 // A StreamParser is a Parser of a protocol over TCP.

@@ -154,7 +154,7 @@ func (s *Session) call(ps *Parsers, c *conn.Connection, method func(protocol.Par
 	v := &s.services[s.service]
 	s.contain(ps, c, func() {
 		method(v.parser)
-		v.held = v.parser.Held(c)
+		v.held = v.parser.MemoryUsed(c)
 	})
 }
 
@@ -290,14 +290,14 @@ func (s *Session) Searching() int {
 	return s.search.size()
 }
 
-// Flush makes the parsers let go of what they hold.
-func (s *Session) Flush(ps *Parsers, c *conn.Connection) {
+// FreeMemory makes the parsers let go of what they hold.
+func (s *Session) FreeMemory(ps *Parsers, c *conn.Connection) {
 	for i := range s.services {
 		v := &s.services[i]
 		if v.parser != nil && v.held > 0 {
 			s.contain(ps, c, func() {
-				v.parser.Flush(c)
-				v.held = v.parser.Held(c)
+				v.parser.FreeMemory(c)
+				v.held = v.parser.MemoryUsed(c)
 			})
 		}
 	}
@@ -308,7 +308,7 @@ func (s *Session) Count(ps *Parsers, c *conn.Connection) {
 	for i := range s.services {
 		v := &s.services[i]
 		if v.parser != nil {
-			s.contain(ps, c, func() { v.held = v.parser.Held(c) })
+			s.contain(ps, c, func() { v.held = v.parser.MemoryUsed(c) })
 		}
 	}
 }

@@ -91,8 +91,8 @@ func (p *parser) Gap(_ *conn.Connection, e protocol.Packet, n int) protocol.Next
 }
 
 func (p *parser) End(_ *conn.Connection, e protocol.Packet) { p.note(e, ".") }
-func (p *parser) Held(*conn.Connection) int                 { return p.held }
-func (p *parser) Flush(*conn.Connection)                    { p.held = 1 }
+func (p *parser) MemoryUsed(*conn.Connection) int                 { return p.held }
+func (p *parser) FreeMemory(*conn.Connection)                    { p.held = 1 }
 
 // A harness feeds one session.
 type harness struct {
@@ -440,7 +440,7 @@ func TestMemoryOfParsers(t *testing.T) {
 	assert.Zero(t, h.s.ParsersHold())
 	h.feed(">http")
 	assert.Equal(t, 1000, h.s.ParsersHold())
-	h.s.Flush(h.parsers, &h.c)
+	h.s.FreeMemory(h.parsers, &h.c)
 	assert.Equal(t, 1, h.s.ParsersHold())
 	p.held = 0
 	h.s.Count(h.parsers, &h.c)

@@ -60,8 +60,8 @@ const (
 
 var session conn.Field[state] // Zeek: redef record connection += { smtp_state: State &optional; };
 
-// Held implements protocol.Parser.
-func (p *Parser) Held(c *conn.Connection) int {
+// MemoryUsed implements protocol.Parser.
+func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
 		return 0
@@ -69,9 +69,9 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + cap(s.waiting) + s.mails.held()
 }
 
-// Flush implements protocol.Parser. It logs all mails as they are; what else comes of them is not
+// FreeMemory implements protocol.Parser. It logs all mails as they are; what else comes of them is not
 // logged.
-func (p *Parser) Flush(c *conn.Connection) {
+func (p *Parser) FreeMemory(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {
 		return

@@ -530,7 +530,7 @@ func TestPipelinedMailsAreBounded(t *testing.T) {
 				fmt.Fprintf(&recipients, "RCPT TO:<%s@%d.%d>\r\n", strings.Repeat("x", 500), i, j)
 			}
 			Play(t, p, c, Orig("MAIL FROM:<a@b>\r\n"+recipients.String()+"BDAT 0 LAST\r\n"))
-			assert.LessOrEqual(t, p.Held(c), 2*maxRow+64<<10)
+			assert.LessOrEqual(t, p.MemoryUsed(c), 2*maxRow+64<<10)
 		}
 		assert.NotEmpty(t, o.Rows)
 		conn.StateRemove(c)
@@ -553,7 +553,7 @@ func TestFlushOfPipelinedMails(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\nBDAT 0 LAST\r\nMAIL FROM:<c@d>\r\n")})...)
-	p.Flush(c)
+	p.FreeMemory(c)
 	require.Len(t, o.Rows, 2)
 	Play(t, p, c, Orig("BDAT 0 LAST\r\nMAIL FROM:<e@f>\r\n"), Resp("250 ok\r\n250 queued 1\r\n250 ok\r\n250 queued 2\r\n250 ok 3\r\n"))
 	assert.Len(t, o.Rows, 2, "no row is logged twice")
@@ -870,22 +870,22 @@ func TestStateIsBounded(t *testing.T) {
 	s := session.Get(c)
 	assert.LessOrEqual(t, len(s.waiting), maxWaiting)
 	assert.Len(t, s.pending[0].row.RcptTo[0], maxAddr)
-	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
+	assert.LessOrEqual(t, p.MemoryUsed(c), maxRow+64<<10)
 	assert.LessOrEqual(t, len(strings.Join(s.pending[0].row.RcptTo, "")), maxList+maxAddr)
 	header := "Date: " + long + "\r\nTo: " + strings.Repeat("a@b,", 1000) + "\r\nReceived: " + long + "\r\n"
 	Play(t, p, c, Orig("DATA\r\n"+strings.Repeat(header, 100)))
-	assert.LessOrEqual(t, p.Held(c), maxRow+64<<10)
+	assert.LessOrEqual(t, p.MemoryUsed(c), maxRow+64<<10)
 	conn.StateRemove(c)
 	assert.Len(t, o.Rows, 1)
 }
 
-// Held counts all that can grow: a text once, an address with its place in a list and in the set of
+// MemoryUsed counts all that can grow: a text once, an address with its place in a list and in the set of
 // members.
 func TestHeldCounts(t *testing.T) {
 	held := func(turns []Turn) int {
 		p, c := New(&Recorder{}), Conn()
 		Play(t, p, c, join(hello, envelope, turns)...)
-		return p.Held(c)
+		return p.MemoryUsed(c)
 	}
 	mail := func(fields ...string) []Turn { // whose last field is not kept
 		return []Turn{Orig("DATA\r\n" + strings.Join(append(fields, "X:"), "\r\n") + "\r\n")}
@@ -922,16 +922,16 @@ func TestHeldAfterLog(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, join(hello, envelope)...)
-	p.Flush(c)
+	p.FreeMemory(c)
 	assert.Len(t, o.Rows, 1)
 	Play(t, p, c, Orig("DATA\r\nX:\r\n"))
-	before := p.Held(c)
+	before := p.MemoryUsed(c)
 	var fields strings.Builder
 	for i := range 100 {
 		fmt.Fprintf(&fields, "Received: [192.0.2.%d]\r\nSubject: s\r\nTo: %d@b\r\nX-Originating-IP: 192.0.2.1\r\n", i, i)
 	}
 	Play(t, p, c, Orig(fields.String()+"X:\r\n"))
-	assert.Equal(t, before, p.Held(c))
+	assert.Equal(t, before, p.MemoryUsed(c))
 	Play(t, p, c, Orig(".\r\nMAIL FROM:<n@c.test>\r\n"))
 	conn.StateRemove(c)
 	require.Len(t, o.Rows, 2)
@@ -943,7 +943,7 @@ func TestWaitingCommandsTakeOneByte(t *testing.T) {
 	c, p := Conn(), New(&Recorder{})
 	Play(t, p, c, Orig(strings.Repeat("NOOP "+strings.Repeat("x", 16000)+"\r\n", 900)))
 	assert.Len(t, session.Get(c).waiting, 901)
-	assert.LessOrEqual(t, p.Held(c), 4096)
+	assert.LessOrEqual(t, p.MemoryUsed(c), 4096)
 }
 
 // A mail without a sender is not logged, but its header's fields are held until it has one.
@@ -953,9 +953,9 @@ func TestFlushOfUnloggedMail(t *testing.T) {
 	text := strings.Repeat("\x97", logs.MaxText)
 	turns := []Turn{Orig("EHLO " + text + "\r\nDATA\r\nSubject: " + text + "\r\nDate: " + text + "\r\n"), Resp("250 " + text + "\r\n")}
 	Play(t, p, c, turns...)
-	assert.Greater(t, p.Held(c), 16*logs.MaxText)
-	p.Flush(c)
-	assert.Less(t, p.Held(c), MaxFlushed)
+	assert.Greater(t, p.MemoryUsed(c), 16*logs.MaxText)
+	p.FreeMemory(c)
+	assert.Less(t, p.MemoryUsed(c), MaxFlushed)
 	Play(t, p, c, Orig(".\r\nMAIL FROM:<a@b>\r\n"))
 	conn.StateRemove(c)
 	require.Len(t, o.Rows, 1)
@@ -982,8 +982,8 @@ func TestFlush(t *testing.T) {
 		}
 	}
 	require.Len(t, account.Check(t, turns, 3, func(int) bool { return true }), want)
-	New(nil).Flush(Conn()) // of a connection that it does not know
-	assert.Zero(t, New(nil).Held(Conn()))
+	New(nil).FreeMemory(Conn()) // of a connection that it does not know
+	assert.Zero(t, New(nil).MemoryUsed(Conn()))
 }
 
 var account = linestest.Account{
@@ -1008,7 +1008,7 @@ func FuzzParser(f *testing.F) {
 		rows := account.Check(t, turns, 3, func(int) bool { return false })
 		account.Check(t, turns, 3, func(n int) bool { return n == int(flush) })
 		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
-		require.LessOrEqual(t, len(flushed), len(rows), "rows with Flush in between")
+		require.LessOrEqual(t, len(flushed), len(rows), "rows with FreeMemory in between")
 	})
 }
 

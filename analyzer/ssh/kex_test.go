@@ -153,21 +153,21 @@ func TestWeirds(t *testing.T) {
 func TestFlush(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
-	p.Flush(c)
-	assert.Zero(t, p.Held(c))
+	p.FreeMemory(c)
+	assert.Zero(t, p.MemoryUsed(c))
 	Play(t, p, c, clientVersion)
-	assert.Equal(t, 208+320+len("SSH-2.0-client"), p.Held(c))
+	assert.Equal(t, 208+320+len("SSH-2.0-client"), p.MemoryUsed(c))
 	Play(t, p, c, clientInit)
-	assert.Greater(t, p.Held(c), 600)
-	p.Flush(c)
+	assert.Greater(t, p.MemoryUsed(c), 600)
+	p.FreeMemory(c)
 	require.Len(t, o.Rows, 1)
 	assert.Equal(t, "SSH-2.0-client", o.Rows[0].(*Row).Client)
-	assert.Less(t, p.Held(c), 300)
+	assert.Less(t, p.MemoryUsed(c), 300)
 	assert.False(t, conn.Registered(c, finalize))
 	for _, turn := range []Turn{serverVersion, newKeys, Resp("more lines\n" + serverVersion.Data)} {
 		assert.Equal(t, protocol.Stop, Play(t, p, c, turn).Next)
 	}
-	p.Flush(c)
+	p.FreeMemory(c)
 	conn.StateRemove(c)
 	assert.Len(t, o.Rows, 1)
 }
@@ -190,7 +190,7 @@ func TestHeldCountsTexts(t *testing.T) {
 			texts += len(text)
 		})
 	}
-	assert.Equal(t, 208+320+texts, p.Held(c))
+	assert.Equal(t, 208+320+texts, p.MemoryUsed(c))
 }
 
 func TestHeldIsWhatIsReachable(t *testing.T) {
@@ -221,7 +221,7 @@ func TestHeldIsWhatIsReachable(t *testing.T) {
 			before, held := heap(), 0
 			for i := range conns {
 				Play(t, p, &conns[i], turns...)
-				held += p.Held(&conns[i])
+				held += p.MemoryUsed(&conns[i])
 			}
 			real := (heap() - before) / n
 			runtime.KeepAlive(conns)
@@ -283,7 +283,7 @@ func TestAllocationIsBounded(t *testing.T) {
 			n := say(p, c, turns)
 			runtime.ReadMemStats(&after)
 			assert.LessOrEqual(t, int(after.TotalAlloc-before.TotalAlloc), maxAlloc(n), name)
-			assert.Less(t, p.Held(c), 100<<10)
+			assert.Less(t, p.MemoryUsed(c), 100<<10)
 		})
 	}
 }

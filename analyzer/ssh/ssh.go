@@ -55,8 +55,8 @@ const (
 
 var session conn.Field[state] // Zeek: redef record connection += { ssh: Info &optional; };
 
-// Held implements protocol.Parser.
-func (p *Parser) Held(c *conn.Connection) int {
+// MemoryUsed implements protocol.Parser.
+func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	const stateSize = 208 // bytes, with its place in c
 	s := session.Get(c)
 	if s == nil {
@@ -69,8 +69,8 @@ func (p *Parser) Held(c *conn.Connection) int {
 	return n
 }
 
-// Flush implements protocol.Parser. It gives up the connection.
-func (p *Parser) Flush(c *conn.Connection) {
+// FreeMemory implements protocol.Parser. It gives up the connection.
+func (p *Parser) FreeMemory(c *conn.Connection) {
 	if s := session.Get(c); s != nil && s.row != nil {
 		s.finish(c)
 	}

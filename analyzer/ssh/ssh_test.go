@@ -398,9 +398,9 @@ func FuzzParser(f *testing.F) {
 		n := say(p, c, turns)
 		runtime.ReadMemStats(&after)
 		assert.LessOrEqual(t, int(after.TotalAlloc-before.TotalAlloc), maxAlloc(n)+8192)
-		assert.LessOrEqual(t, p.Held(c), maxAlloc(n))
-		p.Flush(c)
-		assert.Less(t, p.Held(c), 300)
+		assert.LessOrEqual(t, p.MemoryUsed(c), maxAlloc(n))
+		p.FreeMemory(c)
+		assert.Less(t, p.MemoryUsed(c), 300)
 	})
 }
 

@@ -79,16 +79,16 @@ const stateSize = 128 // bytes
 
 var session conn.Field[state] // in Zeek, a part of the analyzers
 
-// Held implements protocol.Parser.
-func (p *Parser) Held(c *conn.Connection) int {
+// MemoryUsed implements protocol.Parser.
+func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	if s := session.Get(c); s != nil {
 		return stateSize + len(s.tag)
 	}
 	return 0
 }
 
-// Flush does nothing: a state is small.
-func (p *Parser) Flush(*conn.Connection) {}
+// FreeMemory does nothing: a state is small.
+func (p *Parser) FreeMemory(*conn.Connection) {}
 
 // Data takes whole messages or lines.
 func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {

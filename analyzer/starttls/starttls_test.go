@@ -229,9 +229,9 @@ func TestConversations(t *testing.T) {
 				assert.Equal(t, []string{tt.weird}, o.Weirds)
 			}
 			if tt.next == protocol.More {
-				assert.LessOrEqual(t, p.Held(c), stateSize+maxTag)
+				assert.LessOrEqual(t, p.MemoryUsed(c), stateSize+maxTag)
 			} else {
-				assert.Zero(t, p.Held(c), "nothing is left")
+				assert.Zero(t, p.MemoryUsed(c), "nothing is left")
 			}
 			rows := Rows
 			if testing.Short() || len(Encode(turns...)) > 2000 { // cuts at any byte take long
@@ -394,14 +394,14 @@ func TestGapEnds(t *testing.T) {
 	turn := Orig("a STARTTLS\r\n")
 	turn.Lost = 1
 	assert.Equal(t, protocol.Stop, Play(t, p, c, turn).Next)
-	assert.Zero(t, p.Held(c))
+	assert.Zero(t, p.MemoryUsed(c))
 }
 
 func TestHeldCountsTheTag(t *testing.T) {
 	c := Conn()
 	p := New(&Recorder{}, IMAP)
 	Play(t, p, c, Orig("tag STARTTLS\r\n"))
-	assert.Equal(t, stateSize+len("tag"), p.Held(c))
+	assert.Equal(t, stateSize+len("tag"), p.MemoryUsed(c))
 }
 
 // TestClientsDoNotWaitForever plays a client that goes on before it is answered.
@@ -414,8 +414,8 @@ func TestClientsDoNotWaitForever(t *testing.T) {
 			c := Conn()
 			p := New(&Recorder{}, tt.p)
 			assert.Equal(t, protocol.More, Play(t, p, c, Orig(tt.start+strings.Repeat("x", maxWaiting))).Next)
-			p.Flush(c)
-			assert.Equal(t, tt.start != "", p.Held(c) > 0 && tt.start != "")
+			p.FreeMemory(c)
+			assert.Equal(t, tt.start != "", p.MemoryUsed(c) > 0 && tt.start != "")
 			assert.NotEqual(t, protocol.More, Play(t, p, Conn(), Orig(tt.start+strings.Repeat("x", maxWaiting+1))).Next)
 		})
 	}
@@ -463,7 +463,7 @@ func FuzzParsers(f *testing.F) {
 				if _, next := p.Data(c, protocol.Packet{Side: side}, []byte(turn.Data)); next != protocol.More {
 					break
 				}
-				require.LessOrEqual(t, p.Held(c), stateSize+maxTag)
+				require.LessOrEqual(t, p.MemoryUsed(c), stateSize+maxTag)
 			}
 		})
 		assert.LessOrEqual(t, cost, uint64(64<<10+64*len(input)))

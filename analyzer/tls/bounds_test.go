@@ -221,38 +221,38 @@ func TestLongMessages(t *testing.T) {
 	assert.Equal(t, "K", s.row.History)
 }
 
-// TestHeld compares Held with what is kept.
-func TestHeld(t *testing.T) {
+// TestMemoryUsed compares MemoryUsed with what is kept.
+func TestMemoryUsed(t *testing.T) {
 	p, c := New(&Recorder{}), Conn()
-	assert.Zero(t, p.Held(c))
-	p.Flush(c)
+	assert.Zero(t, p.MemoryUsed(c))
+	p.FreeMemory(c)
 	name := strings.Repeat("n", 200)
 	id := strings.Repeat("i", 32)
 	const alpn = "\x00\x03\x02h2"
 	Play(t, p, c, Orig(inRecords(hello(clientHello, 0x0303, id, serverNameExt(name)))))
-	assert.Equal(t, stateSize+200+32+1, p.Held(c))
+	assert.Equal(t, stateSize+200+32+1, p.MemoryUsed(c))
 	Play(t, p, c, Resp(inRecords(hello(serverHello, 0x0303, "", ext(extALPN, alpn))+chain("one", "two"))))
-	assert.Equal(t, stateSize+200+32+3+2+2*2*(64+16), p.Held(c))
-	before := p.Held(c)
+	assert.Equal(t, stateSize+200+32+3+2+2*2*(64+16), p.MemoryUsed(c))
+	before := p.MemoryUsed(c)
 
 	// A message that is not whole is held by capacity.
 	part := inRecords(chain(strings.Repeat("x", 50000))[:40000])
 	Play(t, p, c, Resp(part))
-	assert.GreaterOrEqual(t, p.Held(c)-before, 40000)
-	assert.Equal(t, before+cap(session.Get(c).sides[protocol.Resp].message.body), p.Held(c))
-	p.Flush(c)
-	assert.Equal(t, before, p.Held(c))
+	assert.GreaterOrEqual(t, p.MemoryUsed(c)-before, 40000)
+	assert.Equal(t, before+cap(session.Get(c).sides[protocol.Resp].message.body), p.MemoryUsed(c))
+	p.FreeMemory(c)
+	assert.Equal(t, before, p.MemoryUsed(c))
 	res := Play(t, p, c, Resp(inRecords(chain(strings.Repeat("x", 50000))[40000:]+msg(14, ""))))
 	assert.Equal(t, protocol.More, res.Next)
 	assert.Equal(t, "Csxxn", session.Get(c).row.History, "it goes on after the message that was dropped")
 	assert.Len(t, session.Get(c).row.CertChain, 2)
-	assert.Equal(t, before+2, p.Held(c))
+	assert.Equal(t, before+2, p.MemoryUsed(c))
 
 	// A dropped hello does not count.
 	c = Conn()
 	all := inRecords(hello(clientHello, 0x0303, "", serverNameExt(name)))
 	Play(t, p, c, Orig(all[:100]))
-	p.Flush(c)
+	p.FreeMemory(c)
 	Play(t, p, c, Orig(all[100:]))
 	assert.Equal(t, "C", session.Get(c).row.History)
 	assert.Empty(t, session.Get(c).row.ServerName)
@@ -272,7 +272,7 @@ func TestPiecesLeaveNothing(t *testing.T) {
 		longest = max(longest, len(held))
 	}
 	assert.Less(t, longest, recordHeader, "only headers are left to the flow table")
-	assert.Less(t, p.Held(c), stateSize+200)
+	assert.Less(t, p.MemoryUsed(c), stateSize+200)
 	assert.Nil(t, session.Get(c).sides[protocol.Orig].message.body)
 }
 

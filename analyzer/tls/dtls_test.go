@@ -89,7 +89,7 @@ func datagrams(t *testing.T, turns ...Turn) (*Row, Result, *Recorder) {
 	p := NewDTLS(o)
 	res := Play(t, p, c, turns...)
 	if res.Next != protocol.More {
-		assert.Zero(t, p.Held(c), "nothing is left")
+		assert.Zero(t, p.MemoryUsed(c), "nothing is left")
 		assert.False(t, conn.Registered(c, finalize))
 	}
 	conn.StateRemove(c)
@@ -357,20 +357,20 @@ func TestPiecesAreAccountedFor(t *testing.T) {
 	m := msg(certificate, strings.Repeat("x", maxMessage))
 	o, c := &Recorder{}, Conn()
 	p := NewDTLS(o)
-	assert.Zero(t, p.Held(c))
-	p.Flush(c)
+	assert.Zero(t, p.MemoryUsed(c))
+	p.FreeMemory(c)
 	Play(t, p, c, Orig(whole(datagramHello(0xfefd, ""), 0, 0)))
-	empty := p.Held(c)
+	empty := p.MemoryUsed(c)
 	for i := range 3 {
 		res := Play(t, p, c, Resp(datagram(handshake, 0, uint64(i), fragment(m, 0, 1+i, 30001+i))))
 		require.Equal(t, protocol.More, res.Next)
-		assert.InDelta(t, empty+30000*(i+1), p.Held(c), 8000*float64(i+1))
+		assert.InDelta(t, empty+30000*(i+1), p.MemoryUsed(c), 8000*float64(i+1))
 	}
-	p.Flush(c)
-	assert.Equal(t, empty, p.Held(c))
+	p.FreeMemory(c)
+	assert.Equal(t, empty, p.MemoryUsed(c))
 	var res Result
 	for i := 0; res.Next == protocol.More; i++ {
-		require.LessOrEqual(t, p.Held(c), empty+3*maxMessage)
+		require.LessOrEqual(t, p.MemoryUsed(c), empty+3*maxMessage)
 		res = Play(t, p, c, Resp(datagram(handshake, 0, uint64(i), fragment(m, 0, 1+i, 60001+i))))
 	}
 	assert.Equal(t, protocol.Violation, res.Next, "pieces on pieces")
@@ -395,7 +395,7 @@ func FuzzDTLS(f *testing.F) {
 				input = input[2+n:]
 				took, next := p.Data(c, protocol.Packet{Side: side}, data)
 				require.Equal(t, len(data), took)
-				require.LessOrEqual(t, p.Held(c), maxHeld(total))
+				require.LessOrEqual(t, p.MemoryUsed(c), maxHeld(total))
 				if next != protocol.More {
 					break
 				}

@@ -71,8 +71,8 @@ func (a account) state(c *conn.Connection) *state {
 	return s
 }
 
-// Held implements protocol.Parser.
-func (a account) Held(c *conn.Connection) int {
+// MemoryUsed implements protocol.Parser.
+func (a account) MemoryUsed(c *conn.Connection) int {
 	s := session.Get(c)
 	if s == nil {
 		return 0
@@ -85,9 +85,9 @@ func (a account) Held(c *conn.Connection) int {
 	return n
 }
 
-// Flush implements protocol.Parser. It drops the incomplete messages. The row stays: it has at most
+// FreeMemory implements protocol.Parser. It drops the incomplete messages. The row stays: it has at most
 // a few kilobytes.
-func (a account) Flush(c *conn.Connection) {
+func (a account) FreeMemory(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		for i := range s.sides {
 			s.sides[i].message.drop()

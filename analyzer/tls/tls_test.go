@@ -256,7 +256,7 @@ func TestEstablishedConnectionsHaveNoHook(t *testing.T) {
 	assert.Len(t, o.Rows, 1)
 	assert.False(t, conn.Registered(c, finalize))
 	assert.True(t, o.Confirmed)
-	assert.Zero(t, p.Held(c))
+	assert.Zero(t, p.MemoryUsed(c))
 }
 
 // rec makes a record.
@@ -512,7 +512,7 @@ func FuzzParser(f *testing.F) {
 					return
 				}
 				left[side] = left[side][n:]
-				require.LessOrEqual(t, p.Held(c), maxHeld(len(input)))
+				require.LessOrEqual(t, p.MemoryUsed(c), maxHeld(len(input)))
 			}
 		})
 		assert.LessOrEqual(t, cost, maxAllocated(len(input)))

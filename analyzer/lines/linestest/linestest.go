@@ -33,15 +33,15 @@ func (a Account) Check(t testing.TB, turns []protocoltest.Turn, size int, flush 
 	p := a.New(o)
 	n := 0
 	a.play(p, c, turns, size, func() {
-		held := p.Held(c)
+		held := p.MemoryUsed(c)
 		if state := a.State(c); !reflect.ValueOf(state).IsNil() {
 			real := Size(state)
 			require.GreaterOrEqual(t, 5*held, 4*real, "holds %d", real)
 			require.LessOrEqual(t, held, 2*real+1024, "holds %d", real)
 		}
 		if n++; flush(n) {
-			p.Flush(c)
-			require.LessOrEqual(t, p.Held(c), a.Flushed, "after Flush")
+			p.FreeMemory(c)
+			require.LessOrEqual(t, p.MemoryUsed(c), a.Flushed, "after FreeMemory")
 		}
 	})
 	require.True(t, conn.StateRemove(c))

@@ -19,8 +19,8 @@ import (
 // MaxHeld is how many bytes of one side a parser may leave to the flow table, waiting for more.
 const MaxHeld = 64 << 10
 
-// What Parser.Held may be: heldPerByte for each byte that was offered and heldAlways, and
-// MaxFlushed after Flush: a text that outlives the rows, such as a working directory, whose bytes
+// What Parser.MemoryUsed may be: heldPerByte for each byte that was offered and heldAlways, and
+// MaxFlushed after FreeMemory: a text that outlives the rows, such as a working directory, whose bytes
 // may each have become \xNN, and the state.
 const (
 	heldPerByte = 64
@@ -148,7 +148,7 @@ type Result struct {
 // Play plays turns to p on c. It does what the analyzer does, except for removing c, and fails t
 // where p breaks its promises.
 func Play(t testing.TB, p protocol.Parser, c *conn.Connection, turns ...Turn) Result {
-	pl := &player{t: t, p: p, c: c, fill: '?', held: p.Held(c)}
+	pl := &player{t: t, p: p, c: c, fill: '?', held: p.MemoryUsed(c)}
 	return pl.play(turns, whole)
 }
 
@@ -239,12 +239,12 @@ func (pl *player) data(packet protocol.Packet, part string) {
 
 // check checks what the parser says it holds, and flushes it if that is to be tried.
 func (pl *player) check() {
-	held := pl.p.Held(pl.c)
+	held := pl.p.MemoryUsed(pl.c)
 	require.GreaterOrEqual(pl.t, held, 0, "bytes held")
 	require.LessOrEqual(pl.t, held, pl.held+heldPerByte*pl.offered+heldAlways, "bytes held after %d", pl.offered)
 	if pl.flush {
-		pl.p.Flush(pl.c)
-		require.LessOrEqual(pl.t, pl.p.Held(pl.c), MaxFlushed, "bytes held after Flush")
+		pl.p.FreeMemory(pl.c)
+		require.LessOrEqual(pl.t, pl.p.MemoryUsed(pl.c), MaxFlushed, "bytes held after FreeMemory")
 	}
 }
 

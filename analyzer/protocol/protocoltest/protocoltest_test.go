@@ -72,7 +72,7 @@ func (p *echo) Data(c *conn.Connection, _ protocol.Packet, data []byte) (n int, 
 func (p *echo) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.Stop }
 func (p *echo) End(*conn.Connection, protocol.Packet)                    {}
 
-func (p *echo) Held(c *conn.Connection) int {
+func (p *echo) MemoryUsed(c *conn.Connection) int {
 	switch {
 	case p.negative:
 		return -1
@@ -84,7 +84,7 @@ func (p *echo) Held(c *conn.Connection) int {
 	return 0
 }
 
-func (p *echo) Flush(*conn.Connection) {}
+func (p *echo) FreeMemory(*conn.Connection) {}
 
 // A failing is a testing.TB that notes failures.
 type failing struct {
@@ -122,7 +122,7 @@ func TestRowsNoticesBrokenPromises(t *testing.T) {
 		"keeps data":               {echo{keeps: true}, true},
 		"holds less than nothing":  {echo{negative: true}, true},
 		"holds more than it got":   {echo{holds: true}, true},
-		"holds much after Flush":   {echo{clings: true}, true},
+		"holds much after FreeMemory":   {echo{clings: true}, true},
 		"is sure of some cuts":     {echo{unsure: true}, false},
 		"a hook does not complete": {echo{leaves: true}, true},
 	} {
