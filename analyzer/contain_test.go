@@ -79,8 +79,8 @@ func (p *trap) Data(c *conn.Connection, _ protocol.Packet, data []byte) (int, pr
 
 func (p *trap) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.More }
 func (p *trap) End(*conn.Connection, protocol.Packet)                    {}
-func (p *trap) MemoryUsed(*conn.Connection) int                                { return 0 }
-func (p *trap) FreeMemory(*conn.Connection)                                   {}
+func (p *trap) MemoryUsed(*conn.Connection) int                          { return 0 }
+func (p *trap) FreeMemory(*conn.Connection)                              {}
 
 // A tape is a capture that is made frame by frame.
 type tape struct {

@@ -65,9 +65,9 @@ type Parser interface {
 	// other method, so it must take constant time.
 	MemoryUsed(c *conn.Connection) int
 
-	// FreeMemory releases memory because c, or all connections together, hold too much: the parser logs
-	// pending rows as they are and drops incomplete messages. Afterwards MemoryUsed is small. The parser
-	// goes on where it can.
+	// FreeMemory releases memory because c, or all connections together, hold too much: the
+	// parser logs pending rows as they are and drops incomplete messages. Afterwards MemoryUsed is
+	// small. The parser goes on where it can.
 	FreeMemory(c *conn.Connection)
 }
 

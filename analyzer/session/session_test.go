@@ -91,8 +91,8 @@ func (p *parser) Gap(_ *conn.Connection, e protocol.Packet, n int) protocol.Next
 }
 
 func (p *parser) End(_ *conn.Connection, e protocol.Packet) { p.note(e, ".") }
-func (p *parser) MemoryUsed(*conn.Connection) int                 { return p.held }
-func (p *parser) FreeMemory(*conn.Connection)                    { p.held = 1 }
+func (p *parser) MemoryUsed(*conn.Connection) int           { return p.held }
+func (p *parser) FreeMemory(*conn.Connection)               { p.held = 1 }
 
 // A harness feeds one session.
 type harness struct {

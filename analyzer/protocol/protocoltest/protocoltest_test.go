@@ -116,15 +116,15 @@ func TestRowsNoticesBrokenPromises(t *testing.T) {
 		parser echo
 		want   bool
 	}{
-		"none":                     {echo{}, false},
-		"depends on cuts":          {echo{impatient: true}, true},
-		"takes more than there is": {echo{tooMuch: true}, true},
-		"keeps data":               {echo{keeps: true}, true},
-		"holds less than nothing":  {echo{negative: true}, true},
-		"holds more than it got":   {echo{holds: true}, true},
-		"holds much after FreeMemory":   {echo{clings: true}, true},
-		"is sure of some cuts":     {echo{unsure: true}, false},
-		"a hook does not complete": {echo{leaves: true}, true},
+		"none":                        {echo{}, false},
+		"depends on cuts":             {echo{impatient: true}, true},
+		"takes more than there is":    {echo{tooMuch: true}, true},
+		"keeps data":                  {echo{keeps: true}, true},
+		"holds less than nothing":     {echo{negative: true}, true},
+		"holds more than it got":      {echo{holds: true}, true},
+		"holds much after FreeMemory": {echo{clings: true}, true},
+		"is sure of some cuts":        {echo{unsure: true}, false},
+		"a hook does not complete":    {echo{leaves: true}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, transport := range []conn.Proto{conn.TCP, conn.UDP} {
