@@ -165,15 +165,15 @@ func TestConversations(t *testing.T) {
 		},
 		"a range that is longer than the length": {
 			[]Turn{
+				get, Resp("HTTP/1.1 200 P\r\nContent-Length: 1\r\nContent-Range: bytes 0-4/*\r\n\r\nh"), // no range
 				get, Resp("HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/99\r\nContent-Length: 2\r\n\r\nhello"),
 				get, Resp("HTTP/1.1 206 P\r\nContent-Length: 7\r\nContent-Range: bytes 10-14/*\r\n\r\nhello!!"),
 				get, Resp("HTTP/1.1 206 P\r\nContent-Length: 1\r\nContent-Range: bytes 14-10/*\r\n\r\nh"),
 				get, Resp("HTTP/1.1 206 P\r\nContent-Length: 1\r\nContent-Range: bytes 0-9223372036854775807/*\r\n\r\nh"),
-				get, Resp("HTTP/1.1 200 P\r\nContent-Length: 1\r\nContent-Range: bytes 0-4/*\r\n\r\nh"),
 			},
 			[]string{
-				"1 GET h /a 1.1 0 5 206 P", "2 GET h /a 1.1 0 7 206 P", "3 GET h /a 1.1 0 1 206 P",
-				"4 GET h /a 1.1 0 1 206 P", "5 GET h /a 1.1 0 1 200 P",
+				"1 GET h /a 1.1 0 1 200 P", "2 GET h /a 1.1 0 5 206 P", "3 GET h /a 1.1 0 7 206 P",
+				"4 GET h /a 1.1 0 1 206 P", "5 GET h /a 1.1 0 1 206 P",
 			},
 		},
 		"HTTP/0.9": {
@@ -440,6 +440,19 @@ func TestConnectHandsOver(t *testing.T) {
 	res := Play(t, New(&Recorder{}), c, turns...)
 	assert.Equal(t, Result{Next: protocol.HandOver, Rest: [2]string{"EHLO", "220 hi\r\n"}}, res)
 	assert.False(t, conn.Registered(c, finalize), "nothing is pending")
+}
+
+// A request that is sent before the reply to CONNECT does not take the CONNECT back.
+func TestRequestPipelinedAfterConnect(t *testing.T) {
+	res := Play(t, New(&Recorder{}), Conn(), Orig("CONNECT h:25 HTTP/1.1\r\n\r\n"+get), Resp("HTTP/1.1 200 OK\r\n\r\n"))
+	assert.Equal(t, protocol.HandOver, res.Next)
+}
+
+// As in Zeek, a line that begins with a zero byte ends a header.
+func TestZeroByteEndsHeader(t *testing.T) {
+	assert.Equal(t, []string{"1 GET h /a 1.1 0 5 200 OK", "2 GET - / 1.1 0 5 200 OK"}, play(t,
+		Orig("GET /a HTTP/1.1\r\nHost: h\r\n\x00\r\n"+get), Resp(ok+ok),
+	))
 }
 
 // As in Zeek, only 200 accepts a CONNECT.
@@ -875,6 +888,7 @@ func TestTransferEncoding(t *testing.T) {
 		"Transfer-Encoding: gzip, deflate\r\nTransfer-Encoding: br, chunked":    "3",
 		"Transfer-Encoding: x;q=\"a, \\\"b\", chunked":                          "3",
 		"Transfer-Encoding: identity, chunked":                                  "3",
+		"Transfer-Encoding: x\\, chunked":                                       "3",
 		"Transfer-Encoding: chunked, identity":                                  "3",
 		"Content-Length: 5\r\nTransfer-Encoding: gzip, chunked":                 "3",
 		"Transfer-Encoding: gzip, chunked\r\nContent-Length: 5":                 "3",
