@@ -91,7 +91,12 @@ func (c *Conn) more() *rare {
 }
 
 // ends returns the half of a side and that of the other.
-func (c *Conn) ends(side Side) (e, peer *half) { return &c.half[side], &c.half[side.Other()] }
+func (c *Conn) ends(side Side) (e, peer *half) {
+	if side == Orig { // faster than computing either address from side
+		return &c.half[Orig], &c.half[Resp]
+	}
+	return &c.half[Resp], &c.half[Orig]
+}
 
 // established reports whether both sides are, so that what hosts check in that state is checked.
 func (c *Conn) established() bool { return c.half[Orig].established && c.half[Resp].established }
