@@ -222,6 +222,11 @@ func TestStates(t *testing.T) {
 			> S 100
 			= REJ hrS 0/0
 		`,
+		"FIN and RST of the originator": handshake + `
+			> FA 101 501              | >.
+			> R 102                   | closed
+			= RSTO ShAFR 0/0
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}
