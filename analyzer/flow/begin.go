@@ -35,7 +35,7 @@ func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort)
 	if t.spare = nil; f == nil {
 		f = new(flow)
 	}
-	f.oneWay, f.tcp.Last = k.OneWay, p.Time
+	f.oneWay, f.tcp.Last, f.lag = k.OneWay, p.Time, t.now.Sub(p.Time)
 	if f.Start = p.Start; f.Start.IsZero() {
 		f.Start = p.Time
 	}

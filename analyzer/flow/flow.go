@@ -20,8 +20,9 @@ type flow struct {
 	ranked  node // in Table.ranks
 	timer   timer
 	rank    rank
-	oneWay  bool      // see identity.KeyOf
-	since   time.Time // when it began to wait for timer
+	oneWay  bool          // see identity.KeyOf
+	since   time.Time     // when it began to wait for timer, by the table's clock
+	lag     time.Duration // of the timestamp of its first packet behind that clock
 
 	packets [2]uint64
 	ipBytes [2]uint64 // of the same packets, with headers

@@ -95,7 +95,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	src, dst := netip.AddrPortFrom(p.Src, uint16(udp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(udp.DstPort))
 	k := identity.KeyOf(src, dst, conn.UDP, false)
 	f := t.flows[k]
-	if f != nil && t.expired(f, p.Time) {
+	if f != nil && t.expired(f) {
 		t.remove(f, Timeout)
 		f = nil
 	}
@@ -128,10 +128,11 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	t.limit(f)
 }
 
-// expired reports whether the parser of f says that it is over.
-func (t *Table) expired(f *flow, now time.Time) (over bool) {
+// expired reports whether the parser of f says that it is over. The times are the table's, seen from
+// the start of f: its two sides may have been captured with clocks that differ.
+func (t *Table) expired(f *flow) (over bool) {
 	outer := t.enter(f)
-	over = f.session.Expired(t.parsers, &f.Connection, f.tcp.Last, now)
+	over = f.session.Expired(t.parsers, &f.Connection, f.since.Add(-f.lag), t.now.Add(-f.lag))
 	t.leave(f, outer)
 	return over
 }
