@@ -19,7 +19,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// establish makes a connection from a port of the client.
+// establish opens a connection from a port of the client.
 func (h *harness) establish(port uint16) netip.AddrPort {
 	h.t.Helper()
 	from := netip.AddrPortFrom(client.Addr(), port)
@@ -29,8 +29,7 @@ func (h *harness) establish(port uint16) netip.AddrPort {
 	return from
 }
 
-// A table that is full of what took two hosts some packets to bring about keeps that, whatever
-// comes.
+// A table full of established connections keeps them in any flood.
 func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 	const size, old, flood = 800, 100, 3000
 	for name, packets := range map[string]func(h *harness, from netip.AddrPort){
@@ -118,9 +117,8 @@ func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 	}
 }
 
-// Those that come up in a full table have time to show what they are, as long as not too many
-// others come up too.
-func TestNewcomersHaveTimeInFullTable(t *testing.T) {
+// New connections in a full table have time to send something, unless too many others begin.
+func TestNewcomersInFullTable(t *testing.T) {
 	const size = 2560
 	p := &fake{name: "hello"}
 	h := newHarness(t, func(c *flow.Config) { c.MaxConnections = size }, p)
@@ -183,9 +181,9 @@ func TestEvictionOrder(t *testing.T) {
 	h.close()
 }
 
-// Connections that wait for a missing byte with much behind it give that up, and those that hold
-// nothing stay.
-func TestWhoHoldsMostGivesUp(t *testing.T) {
+// When too much is held, connections that hold a lot behind a missing byte stop waiting for it, and
+// those that hold nothing stay.
+func TestMemoryLimitAppliesToLargest(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, func(c *flow.Config) { c.MaxTotal = 100_000 }, p)
 	for i := range uint16(100) {
@@ -205,8 +203,8 @@ func TestWhoHoldsMostGivesUp(t *testing.T) {
 	assert.Zero(t, h.table.Held())
 }
 
-// What waits for a parser, and what a parser does not take, also counts.
-func TestAllThatIsHeldCounts(t *testing.T) {
+// Bytes that wait for a parser, and bytes that a parser does not consume, count too.
+func TestHeldBytesCount(t *testing.T) {
 	for name, c := range map[string]struct {
 		seq  uint32
 		data string
@@ -234,8 +232,8 @@ func TestAllThatIsHeldCounts(t *testing.T) {
 	}
 }
 
-// What a parser has left before a gap has nothing to do with what comes behind it.
-func TestUntakenIsDroppedAtGap(t *testing.T) {
+// Bytes that a parser left before a gap do not continue after it.
+func TestUnconsumedDroppedAtGap(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 		p.note(pkt, string(data))
@@ -261,8 +259,8 @@ func TestParserStopsAtGap(t *testing.T) {
 	h.close()
 }
 
-// What nobody wants is not held, on either side.
-func TestNothingIsHeldForNobody(t *testing.T) {
+// Ignored bytes are not held, on either side.
+func TestIgnoredBytesNotHeld(t *testing.T) {
 	for _, from := range []string{"o", "r"} {
 		p := &fake{name: "hello"}
 		p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 5, protocol.Stop }
@@ -280,8 +278,8 @@ func TestNothingIsHeldForNobody(t *testing.T) {
 	}
 }
 
-// While a protocol is searched, each packet that is kept apart counts.
-func TestPiecesOfSearchCount(t *testing.T) {
+// During the search for a protocol, each packet that is kept separately counts.
+func TestSearchSegmentsCount(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 60)})
 	h.handshake()
 	for i := range uint32(100) {
@@ -291,8 +289,8 @@ func TestPiecesOfSearchCount(t *testing.T) {
 	h.close()
 }
 
-// After a side's last byte, its parser will not take what it has left.
-func TestUntakenIsDroppedAtTheEnd(t *testing.T) {
+// After the end of a side, its unconsumed bytes are dropped.
+func TestUnconsumedDroppedAtEnd(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 0, protocol.More }
 	h := newHarness(t, nil, p)
@@ -351,9 +349,9 @@ func TestParserStateCounts(t *testing.T) {
 	}
 }
 
-// A parser that lets go of what it holds only at the end comes to it early, when all hold too much;
-// its connection stays.
-func TestParserThatHoldsOnIsDismissed(t *testing.T) {
+// When too much is held, a parser that releases memory only in its hooks is stopped early. Its
+// connection stays.
+func TestParserReleasingOnlyInHooksIsStopped(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		p.hold(c, 900)
@@ -371,9 +369,8 @@ func TestParserThatHoldsOnIsDismissed(t *testing.T) {
 	assert.Equal(t, 20, p.ran)
 }
 
-// A parser that neither flushes nor lets go at the end loses its connection, when all hold too
-// much.
-func TestConnectionThatHoldsOnIsRemoved(t *testing.T) {
+// When too much is held, the connection of a parser that never releases memory is removed.
+func TestParserNeverReleasingLosesConnection(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		p.hold(c, 900)
@@ -399,8 +396,7 @@ func measure(f func()) int {
 	return int(after.TotalAlloc - before.TotalAlloc)
 }
 
-// sender returns a function that sends segments of a byte, without checksums, and allocates
-// nothing.
+// sender returns a function that sends one-byte segments without checksums. It does not allocate.
 func (h *harness) sender() func(seq uint32, b byte) {
 	p := serialize(h.t, client, server, &layers.TCP{
 		SrcPort: layers.TCPPort(client.Port()), DstPort: layers.TCPPort(server.Port()), ACK: true, Ack: 501, Window: 65535}, "x")
@@ -411,8 +407,8 @@ func (h *harness) sender() func(seq uint32, b byte) {
 	}
 }
 
-// Bytes that come one by one are not looked at again and again.
-func TestSearchTakesTimeInProportionToBytes(t *testing.T) {
+// Bytes that arrive one by one are not searched again for each of them.
+func TestSearchTakesLinearTime(t *testing.T) {
 	p := &counting{fake: &fake{name: strings.Repeat("x", 10_000)}}
 	h := newHarness(t, func(cfg *flow.Config) {
 		cfg.IgnoreChecksums = true
@@ -425,13 +421,13 @@ func TestSearchTakesTimeInProportionToBytes(t *testing.T) {
 			send(101+i, 'x')
 		}
 	})
-	assert.Less(t, p.asked, 150, "times that Match was called")
-	assert.Less(t, p.bytes, 20*4096, "bytes that it was called with")
+	assert.Less(t, p.asked, 150, "calls of Match")
+	assert.Less(t, p.bytes, 20*4096, "bytes passed to Match")
 	assert.Less(t, allocated, 20*20_000)
 	h.close()
 }
 
-// A counting fake counts what Match is called with.
+// A counting fake counts calls of Match and the bytes passed to it.
 type counting struct {
 	*fake
 	bytes int
@@ -442,7 +438,7 @@ func (c *counting) Match(orig, resp []byte) protocol.Verdict {
 	return c.fake.Match(orig, resp)
 }
 
-func TestUntakenBytesAreNotCopiedAgainAndAgain(t *testing.T) {
+func TestUnconsumedBytesTakeLinearTime(t *testing.T) {
 	const size = 60_000
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
@@ -486,8 +482,7 @@ func TestBufferIsSmallAfterBurst(t *testing.T) {
 	h.close()
 }
 
-// Segments of a byte in any order: none takes long, whatever was there, and the parser gets all
-// there is room for.
+// One-byte segments in any order: each takes constant time, and the parser gets all that fit.
 func TestManySmallSegmentsOutOfOrder(t *testing.T) {
 	for _, order := range []string{"reverse", "random", "every other"} {
 		t.Run(order, func(t *testing.T) {
@@ -528,12 +523,12 @@ func TestParserFlipsConnectionOnce(t *testing.T) {
 	h := newHarness(t, nil, p)
 	h.udp(client, server, "hello")
 	h.udp(client, server, "hello")
-	assert.Equal(t, ">hello<hello", p.got.String(), "the second time, nobody listens any more")
+	assert.Equal(t, ">hello<hello", p.got.String(), "ignored after the second flip")
 	assert.Equal(t, []string{"7000>40000 SHR D^ 0/10 hello"}, h.close())
 	assert.Contains(t, h.rows.String(), `"orig_pkts":0,"orig_ip_bytes":0,"resp_pkts":2,"resp_ip_bytes":66`)
 }
 
-// What was counted of bad checksums goes with its side.
+// Counts of bad checksums move with their side.
 func TestFlipAfterBadChecksums(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 0, protocol.Flip }
@@ -547,7 +542,7 @@ func TestFlipAfterBadChecksums(t *testing.T) {
 	assert.Equal(t, []string{"7000>40000 SHR D^ccC - hello"}, h.close())
 }
 
-func TestParserDoesNotFlipWhatThePortHasFlipped(t *testing.T) {
+func TestParserDoesNotFlipAfterPort(t *testing.T) {
 	p := &fake{name: "hello", udp: true, ports: []uint16{53}}
 	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 		p.note(pkt, string(data))
@@ -606,8 +601,8 @@ func TestAnnouncementsInFlood(t *testing.T) {
 	h.close()
 }
 
-// An announcement like an earlier one that came true is another.
-func TestAnnouncedAgain(t *testing.T) {
+// An announcement equal to an earlier, fulfilled one is a new announcement.
+func TestRepeatedAnnouncement(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.udp(client, server, "x") // time is that of packets
@@ -640,14 +635,14 @@ func TestDroppedAnnouncementLeavesWeird(t *testing.T) {
 	h.close()
 }
 
-// A connection takes less than a kilobyte besides what is held for it.
+// A connection takes less than a kilobyte besides the bytes held for it.
 func TestFlowsAreSmall(t *testing.T) {
 	assert.LessOrEqual(t, int(flow.FlowSize), 704, "a size class of the allocator")
 }
 
-// When too much is held, a flood of connections that hold little pays for it, not those before it,
-// whether they hold more than each of the flood or as much.
-func TestFloodThatHoldsLittlePaysForIt(t *testing.T) {
+// When a flood of connections that hold little each exceeds the limit, the flood gives up its
+// bytes, not earlier connections that hold as much or more each.
+func TestMemoryLimitAppliesToFlood(t *testing.T) {
 	for _, size := range []int{1100, 3000} {
 		p := &fake{name: "hello"}
 		flushed := map[uint16]bool{}

@@ -10,19 +10,19 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// find returns the connection that a packet belongs to, a new one if need be, and the side that
-// sent it.
+// find returns the connection that a packet belongs to, adding it if it is new, and the side that
+// sent the packet.
 func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (*flow, protocol.Side) {
 	k := identity.KeyOf(src, dst, p.Proto, oneWay)
 	return t.join(t.flows[k], p, k, src, dst)
 }
 
-// join is find after f was looked up, which is nil if there is none.
+// join is find once f has been looked up; f is nil if the connection is new.
 func (t *Table) join(f *flow, p *packet.Packet, k identity.Key, src, dst netip.AddrPort) (*flow, protocol.Side) {
 	if f == nil {
 		f = t.begin(p, k, src, dst)
 	}
-	f.through(p.Tunnels)
+	f.addTunnel(p.Tunnels)
 	return f, f.sideOf(src)
 }
 
@@ -42,7 +42,7 @@ func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort)
 	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
 	var syn, ack bool
 	if p.Proto == conn.TCP {
-		h := tcp.Header(p.Payload) // which was parsed before
+		h := tcp.Header(p.Payload) // already checked by tcp.Parse
 		syn, ack = h.SYN(), h.ACK()
 	}
 	if t.servers.FromResponder(p.Proto, src, dst, syn, ack) {

@@ -19,7 +19,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-func TestBadChecksumsAreNotBelieved(t *testing.T) {
+func TestBadChecksumsIgnored(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.handshake()
@@ -30,7 +30,7 @@ func TestBadChecksumsAreNotBelieved(t *testing.T) {
 	h.damaged(client, server, "S", 9000, 0, "")
 	h.tcp(client, server, "A", 106, 501, "truth")
 	assert.Equal(t, ">hello>truth", p.got.String())
-	assert.Equal(t, []string{"bad_TCP_checksum"}, h.weirds(), "once a connection")
+	assert.Equal(t, []string{"bad_TCP_checksum"}, h.weirds(), "once per connection")
 	assert.Equal(t, []string{"40000>7000 S1 ShADCc 10/0 hello"}, h.close())
 	assert.Equal(t, 4, h.table.Stats.BadChecksums)
 }
@@ -66,7 +66,7 @@ func TestBadChecksumsOfOtherTransports(t *testing.T) {
 	h.close()
 }
 
-func TestChecksumsThatCannotBeChecked(t *testing.T) {
+func TestUncheckableChecksumsAccepted(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*flow.Config)
 		packet func(h *harness)
@@ -110,13 +110,13 @@ func TestChecksumsThatCannotBeChecked(t *testing.T) {
 	b := serialize(h.t, v6client, v6server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
 	b[6], b[7] = 0, 0
 	h.packet(v6client, v6server, conn.UDP, b)
-	assert.Empty(t, p.got.String(), "it is not optional in IPv6")
+	assert.Empty(t, p.got.String(), "the checksum is mandatory in IPv6")
 	h.close()
 }
 
-// No host takes a datagram that is said to be longer than the packet, or to have no length. What is
-// behind the datagram is no part of it.
-func TestLengthOfUDP(t *testing.T) {
+// Hosts drop a datagram whose length field exceeds the packet or is 0. Bytes after the
+// datagram are not part of it.
+func TestUDPLength(t *testing.T) {
 	for length, c := range map[uint16]struct{ got, size string }{
 		0: {"", "10/0"}, 13: {">hello>hello", "10/0"}, 14: {"", "12/0"}, 12: {">hell>hell", "8/0"},
 	} {
@@ -132,7 +132,7 @@ func TestLengthOfUDP(t *testing.T) {
 	}
 }
 
-func TestOffloadingIsSaidOnce(t *testing.T) {
+func TestOffloadingWarningOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		bad, good int
 		udp       bool
@@ -202,7 +202,7 @@ func TestOffloadingIsSaidOnce(t *testing.T) {
 	}
 }
 
-// What no host accepts since it is outside of the window changes nothing, and what follows is seen.
+// A segment outside the window changes nothing, and later segments are followed.
 func TestSegmentsOutsideWindow(t *testing.T) {
 	for name, c := range map[string]struct {
 		flags    string
@@ -239,8 +239,8 @@ func TestSegmentsOutsideWindow(t *testing.T) {
 	}
 }
 
-// Of a RST in the window the host may think as it likes: if the connection goes on, it is followed.
-func TestConnectionThatGoesOnAfterRST(t *testing.T) {
+// A host may ignore a RST in the window: if the connection continues, so does its analysis.
+func TestConnectionContinuesAfterRST(t *testing.T) {
 	for name, seq := range map[string]uint32{"exact": 106, "in window": 300} {
 		t.Run(name, func(t *testing.T) {
 			p := &fake{name: "hello"}
@@ -262,11 +262,11 @@ func TestConnectionThatGoesOnAfterRST(t *testing.T) {
 	h.handshake()
 	h.tcp(client, server, "R", 101, 0, "")
 	h.table.Advance(h.now.Add(5 * time.Second))
-	assert.Equal(t, 1, h.table.Stats.Removed, "which ends the connection otherwise")
+	assert.Equal(t, 1, h.table.Stats.Removed, "the RST ends a connection that does not continue")
 }
 
-// What ends a connection is taken only from where the next byte is due, or when the other side
-// acknowledges it: otherwise a SYN would have the next request begin a connection of its own.
+// A FIN or RST ends a connection only at the next expected byte, or once the other side
+// acknowledges it. Otherwise, after a SYN, the next request would begin a connection of its own.
 func TestSYNAfterDoubtfulEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		end      func(h *harness)
@@ -294,7 +294,7 @@ func TestSYNAfterDoubtfulEnd(t *testing.T) {
 	}
 }
 
-// What nobody listens to is not looked at.
+// Ignored bytes are not compared.
 func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		return len(data), protocol.Stop
@@ -307,7 +307,7 @@ func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
 	h.close()
 }
 
-// An ACK of what was never sent would have everything pass by that comes until then.
+// If an ACK of bytes that were never sent were believed, the bytes up to it would be skipped.
 func TestACKOutsideWindow(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -320,7 +320,7 @@ func TestACKOutsideWindow(t *testing.T) {
 	assert.Regexp(t, ` 5/5 hello$`, h.close()[0])
 }
 
-func TestStreamGoesOnAfterHoleInCapture(t *testing.T) {
+func TestStreamContinuesAfterGap(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.handshake()
@@ -334,7 +334,7 @@ func TestStreamGoesOnAfterHoleInCapture(t *testing.T) {
 	h.close()
 }
 
-// A step is a segment of a test: o is from the client, r from the server.
+// A step is one segment: o from the client, r from the server.
 type step struct {
 	from, flags string
 	seq, ack    uint32
@@ -351,8 +351,7 @@ func (h *harness) play(steps ...step) {
 	}
 }
 
-// What no host takes changes nothing of what the parser is given, and neither does what a host
-// takes for something that is to come.
+// Segments that every host drops, or holds back as future data, do not change what the parser gets.
 func TestForgedSegments(t *testing.T) {
 	for name, forged := range map[string][]step{
 		"nothing":                   nil,
@@ -406,9 +405,9 @@ func TestForgedSegments(t *testing.T) {
 	}
 }
 
-// An ACK of what was not captured says so when its sender's other side goes on from there, and what
-// was sent with it comes after that.
-func TestACKOfWhatWasNotCaptured(t *testing.T) {
+// An ACK of bytes that were not captured is believed once their sender continues after them, and
+// the data sent with the ACK is delivered after the gap.
+func TestACKOfUncapturedData(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.handshake()
@@ -433,8 +432,8 @@ func TestACKOfWhatWasNotCaptured(t *testing.T) {
 	assert.Equal(t, ">hello<[5]", p.got.String())
 }
 
-// Without the SYN-ACK, the beginning of what a server says may be missing.
-func TestAnswerThatWasNotCaptured(t *testing.T) {
+// Without the SYN-ACK, the beginning of the server's stream may be missing.
+func TestUncapturedSYNACK(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.play(step{"o", "S", 100, 0, ""}, step{"o", "A", 101, 501, ""}, step{"r", "A", 501, 101, "welcome"}, step{"o", "A", 101, 508, "hello"})
@@ -442,8 +441,8 @@ func TestAnswerThatWasNotCaptured(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 OTH SAdD 5/7"}, h.close())
 }
 
-// What waits behind a hole for too long is given up, under the name that Zeek has for it.
-func TestHoleIsGivenUp(t *testing.T) {
+// A hole that stays open too long is given up, with Zeek's weird.
+func TestHoleGivenUp(t *testing.T) {
 	for ack, want := range map[uint32]string{101: "above_hole_data_without_any_acks", 106: "excessive_data_without_further_acks"} {
 		p := &fake{name: "hello"}
 		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
@@ -458,7 +457,7 @@ func TestHoleIsGivenUp(t *testing.T) {
 	}
 }
 
-// What waits for the other side is bounded, and goes when that does not bear it out.
+// Segments that wait for confirmation are bounded, and dropped when the other side refutes them.
 func TestUnconfirmedSegmentsAreBounded(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
@@ -488,8 +487,8 @@ func TestUnconfirmedSegmentsAreBounded(t *testing.T) {
 	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())
 }
 
-// Where nothing but SYNs and FINs is captured, FINs that fit one another end the connection.
-func TestFINsThatFit(t *testing.T) {
+// If only SYNs and FINs were captured, matching FINs end the connection.
+func TestMatchingFINs(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps   []step
 		timeout time.Duration

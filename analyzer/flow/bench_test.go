@@ -27,8 +27,8 @@ func benchTable() *flow.Table {
 	})
 }
 
-// BenchmarkSYN gives the time of a SYN in a flood, from its own address, which makes a connection
-// and removes another.
+// BenchmarkSYN measures a SYN in a flood: each comes from another address, adds a connection, and
+// evicts one.
 func BenchmarkSYN(b *testing.B) {
 	table := benchTable()
 	src, dst := netip.MustParseAddrPort("10.0.0.0:1024"), netip.MustParseAddrPort("198.51.100.1:80")
@@ -54,7 +54,7 @@ func BenchmarkSYN(b *testing.B) {
 	}
 }
 
-// BenchmarkBulk gives the time of a packet of a large download over HTTP.
+// BenchmarkBulk measures a packet of a large HTTP download.
 func BenchmarkBulk(b *testing.B) {
 	table := benchTable()
 	cl, web := client, netip.AddrPortFrom(server.Addr(), 80)

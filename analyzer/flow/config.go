@@ -11,30 +11,30 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A Config is how a Table is set up. Its timeouts are measured in the time of packets.
+// A Config configures a Table. Timeouts are measured in packet time.
 type Config struct {
-	// MaxConnections is how many there may be at once, at least 1. Before one more, that which is
-	// worth least is removed: see Table.evict.
+	// MaxConnections is the size of the table, at least 1. When it is full, the least valuable
+	// connection is evicted; see Table.evict.
 	MaxConnections int
 
-	// MaxBuffered is how many bytes may be held for one side of a connection, with what its parsers
-	// keep. Beyond it, the connection gives up what it waits for; see Table.limit.
+	// MaxBuffered bounds the bytes held for one side of a connection, including those that its
+	// parsers keep. Beyond it, the connection stops waiting for missing bytes; see Table.limit.
 	MaxBuffered int
 
-	// MaxTotal is how many bytes may be held for all connections. Beyond it, that which holds most
-	// gives up what it waits for.
+	// MaxTotal bounds the bytes held for all connections. Beyond it, the connections that hold most
+	// stop waiting for missing bytes.
 	MaxTotal int
 
 	TCPTimeout     time.Duration
-	UDPTimeout     time.Duration // also ICMP, and TCP before anything was established
-	AttemptTimeout time.Duration // a SYN that stays without an answer, from the SYN on
+	UDPTimeout     time.Duration // also for ICMP, and for TCP handshakes
+	AttemptTimeout time.Duration // for an unanswered SYN, from the SYN on
 	CloseTimeout   time.Duration // after the end, for late packets
 
-	IgnoreChecksums bool           // believe TCP, UDP and ICMP without looking at their checksums; Zeek's flag -C
-	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; nil stands for PrivateNetworks
+	IgnoreChecksums bool           // accept TCP, UDP and ICMP whatever their checksums; Zeek's flag -C
+	Local           []netip.Prefix // the local networks: conn.log's local_orig and local_resp; nil means PrivateNetworks
 	Parsers         []func(protocol.Owner) protocol.Parser
-	Log             interface{ Write(logs.Row) } // takes the rows of all logs, such as a *logs.Writer
-	Errors          io.Writer                    // where the user is told of what concerns the whole capture
-	Panics          *panics.Reporter             // of panics of parsers and hooks; nil for one that writes to Errors
-	Once            *sync.Once                   // of what is said once for all tables that share it; nil if there is one table
+	Log             interface{ Write(logs.Row) } // receives the rows of all logs, such as a *logs.Writer
+	Errors          io.Writer                    // for messages that concern the whole capture
+	Panics          *panics.Reporter             // for panics of parsers and hooks; nil means one that writes to Errors
+	Once            *sync.Once                   // for the offloading warning of all tables that share it; nil if there is one table
 }

@@ -10,9 +10,9 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// believes reports whether the checksum of a TCP, UDP or ICMP packet is right, or cannot be checked
-// since not all of the packet was captured.
-func (t *Table) believes(p *packet.Packet) bool {
+// checksumValid reports whether the checksum of a TCP, UDP or ICMP packet is right, or cannot be
+// checked because the packet was not captured whole.
+func (t *Table) checksumValid(p *packet.Packet) bool {
 	if t.cfg.IgnoreChecksums || len(p.Payload) < p.Length {
 		return true
 	}
@@ -22,7 +22,7 @@ func (t *Table) believes(p *packet.Packet) bool {
 		return checksum.Valid(data)
 	case conn.UDP:
 		if t.udp.Checksum == 0 && p.Src.Is4() {
-			return true // there is none
+			return true // sent without a checksum
 		}
 		if n := int(t.udp.Length); n >= 8 {
 			data = data[:min(n, len(data))]
@@ -31,7 +31,7 @@ func (t *Table) believes(p *packet.Packet) bool {
 	return checksum.ValidWithPseudoHeader(p.Src, p.Dst, p.Proto, data)
 }
 
-// badHeader notes that the transport's header, which takes at least size bytes, cannot be read.
+// badHeader counts and logs a packet whose transport header, of at least size bytes, is malformed.
 func (t *Table) badHeader(p *packet.Packet, size int) {
 	t.Stats.DecodeErrors++
 	name := "internally_truncated_header"
@@ -46,15 +46,15 @@ func (t *Table) badHeader(p *packet.Packet, size int) {
 	t.packetWeird(p, name)
 }
 
-// corrupt notes that a packet of f has a wrong checksum: the host did not take it, so nothing else
-// comes of it.
+// corrupt counts and logs a packet of f with a wrong checksum. The host dropped it, so it has no
+// other effect.
 func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 	t.Stats.BadChecksums++
 	if f.more().corrupt[side].Add() {
 		f.tcp.History.Add(tcp.Side(side), 'C')
 	}
 	t.weird(f, name, "", source)
-	if f.timer == noTimer { // it is all there was so far
+	if f.timer == noTimer { // f's first packet
 		t.timers.start(f, briefTimer, t.now)
 		t.ranks.update(f)
 	}
@@ -75,14 +75,14 @@ func (t *Table) checkOffloading() {
 
 func (t *Table) warnOfOffloading() {
 	o := &t.offload
-	const share = 20 // one in these
+	const share = 20 // warn above one in share
 	if o.done || o.tcp <= o.packets/share && o.udp <= o.packets/share {
 		return
 	}
 	o.done = true
 	t.cfg.Once.Do(func() {
-		fmt.Fprintf(t.cfg.Errors, "analyzer: %d of %d packets have wrong TCP or UDP checksums and were not believed; "+
-			"if they were captured on the host that sent them, its network card makes the checksums: use -C to ignore them\n",
+		fmt.Fprintf(t.cfg.Errors, "analyzer: ignored %d of %d packets because of wrong TCP or UDP checksums; "+
+			"if they were captured on the host that sent them, its network card computes the checksums: use -C to accept them\n",
 			o.tcp+o.udp, o.packets)
 	})
 }

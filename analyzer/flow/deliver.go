@@ -7,8 +7,7 @@ import (
 	"example.com/conn/analyzer/session"
 )
 
-// enter says that a method of f's session is about to be called, and returns what leave takes after
-// it.
+// enter must be called before a method of f's session, and leave after it with the result of enter.
 func (t *Table) enter(f *flow) (outer *flow) {
 	outer, t.current = t.current, f
 	f.session.Partial = f.tcp.Partial()
@@ -22,7 +21,7 @@ func (t *Table) leave(f, outer *flow) {
 	}
 }
 
-// feed brings an event to the parser of f.
+// feed passes an event to f's parser.
 func (t *Table) feed(f *flow, e session.Event) {
 	if f.session.IsIgnored() {
 		return
@@ -32,14 +31,14 @@ func (t *Table) feed(f *flow, e session.Event) {
 	t.leave(f, outer)
 }
 
-// ignore makes f a connection whose bytes nobody wants.
+// ignore discards the bytes of f from now on.
 func (t *Table) ignore(f *flow) {
 	f.session.Ignore()
 	t.leave(f, t.current)
 }
 
-// contain calls a hook of f, or what may call one. If it panics, that is reported, and f goes on
-// without parsers.
+// contain calls call, which may run hooks of f. A panic is reported, and f continues without
+// parsers.
 func (t *Table) contain(f *flow, call func()) {
 	outer := t.current
 	t.current = f

@@ -17,7 +17,7 @@ func (t *Table) Expect(orig netip.Addr, resp netip.AddrPort, service string, att
 	t.expected.add(&expectation{endpoints: endpoints{orig, resp}, service: service, attach: attach, since: t.now})
 }
 
-// attachExpected gives f, which is new, to the parser that has announced it.
+// attachExpected attaches f, which is new, to the parser that announced it, if any.
 func (t *Table) attachExpected(f *flow) {
 	xs := &t.expected
 	if xs.len == 0 || f.ID.Proto != conn.TCP {
@@ -33,7 +33,7 @@ func (t *Table) attachExpected(f *flow) {
 	if x == nil {
 		return
 	}
-	f.session.Announce(x.service) // which says what it is: no parser is wanted
+	f.session.Announce(x.service) // the service is known, so f needs no parser
 	f.tcp.Ignore()
 	t.contain(f, func() { x.attach(&f.Connection) })
 }

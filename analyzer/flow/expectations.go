@@ -7,22 +7,21 @@ import (
 	"example.com/conn"
 )
 
-// Bounds of the announcements of one worker.
+// Bounds on the announcements of one worker.
 const (
 	maxExpected    = 1000
 	expectedExpiry = 5 * time.Minute
 )
 
-// An expectation is an announced connection. Its originator is not valid if it may come from
-// anywhere.
+// An expectation is an announced connection. Its orig is the zero Addr if any host may open it.
 type expectation struct {
 	endpoints
 	service string
 	attach  func(*conn.Connection)
 	since   time.Time
 
-	older, newer *expectation // of all
-	next         *expectation // of those with the same endpoints, newer
+	older, newer *expectation // among all
+	next         *expectation // the next newer one with the same endpoints
 }
 
 type endpoints struct {
@@ -30,11 +29,11 @@ type endpoints struct {
 	resp netip.AddrPort
 }
 
-// expectations are announced connections, at most maxExpected: one for each FTP transfer that has
-// not begun. Finding one and dropping the oldest take the same time however many there are.
+// expectations holds up to maxExpected announced connections: one per FTP transfer that has not
+// begun. Finding one and dropping the oldest both take constant time.
 type expectations struct {
-	first          map[endpoints]*expectation // the oldest of each
-	last           map[endpoints]*expectation // the newest
+	first          map[endpoints]*expectation // the oldest with these endpoints
+	last           map[endpoints]*expectation // the newest with these endpoints
 	oldest, newest *expectation
 	len            int
 }
@@ -59,7 +58,7 @@ func (xs *expectations) add(x *expectation) {
 	xs.len++
 }
 
-// take removes and returns the oldest of those with the same endpoints, nil if there is none.
+// take removes and returns the oldest expectation with the given endpoints, or nil.
 func (xs *expectations) take(e endpoints) *expectation {
 	x := xs.first[e]
 	if x == nil {

@@ -8,13 +8,13 @@ import (
 	"example.com/conn/analyzer/identity"
 )
 
-// FlowSize is what a connection takes besides what is held for it.
+// FlowSize is the size of a connection without the bytes held for it.
 const FlowSize = unsafe.Sizeof(flow{})
 
-// Expected returns how many connections are announced.
+// Expected returns the number of announced connections.
 func (t *Table) Expected() int { return t.expected.len }
 
-// Invariants returns what is wrong with the table between two packets: nil if nothing is.
+// Invariants checks the table between two packets. It returns an error for what is wrong, or nil.
 func (t *Table) Invariants() error {
 	held, queued, inRanks, holders := 0, 0, 0, 0
 	var heldBy [numSizes]int
@@ -73,7 +73,7 @@ func (t *Table) Invariants() error {
 	return nil
 }
 
-// count returns how many flows the list has, -1 if its links do not agree.
+// count returns the number of flows in the list, or -1 if its links are inconsistent.
 func (l *list) count(at func(*flow) *node) (n int) {
 	var last *flow
 	for f := l.first; f != nil; f = at(f).next {

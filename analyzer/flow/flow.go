@@ -12,8 +12,8 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// A flow is a connection with what its owner, the table, knows of it. Arrays of two have something
-// for each [protocol.Side]. In a flood there is a flow for every packet, so it is kept small.
+// A flow is a connection together with the table's state for it. Arrays of two are indexed by
+// [protocol.Side]. In a flood every packet begins a flow, so flows must be small.
 type flow struct {
 	conn.Connection
 	waiting node // in Table.timers
@@ -21,31 +21,31 @@ type flow struct {
 	timer   timer
 	rank    rank
 	oneWay  bool          // see identity.KeyOf
-	since   time.Time     // when it began to wait for timer, by the table's clock
-	lag     time.Duration // of the timestamp of its first packet behind that clock
+	since   time.Time     // when timer was started, by the table's clock
+	lag     time.Duration // of the first packet's timestamp behind that clock
 
 	packets [2]uint64
-	ipBytes [2]uint64 // of the same packets, with headers
-	bytes   [2]int64  // payload; of TCP, tcp tells
-	held    int       // bytes, as Table.ledger has it
-	rare    *rare     // nil for most; its methods take nil, and more makes it for writing
-	tcp     tcp.Conn  // of other transports it has the time of the last packet and the history alone
+	ipBytes [2]uint64 // of the same packets, including headers
+	bytes   [2]int64  // payload; not used for TCP, see tcp.Conn.Bytes
+	held    int       // bytes, as recorded in Table.ledger
+	rare    *rare     // nil for most; read through methods that accept nil, written through more
+	tcp     tcp.Conn  // for other transports, only the time of the last packet and the history
 	session session.Session
 }
 
-// rare is the part of a flow that few need.
+// rare is the state that few flows need.
 type rare struct {
 	holding node           // in Table.ledger
-	size    uint8          // which of its sizes
+	size    uint8          // index of the flow's list in ledger.sizes
 	corrupt [2]tcp.Counter // packets with a bad checksum
-	weirds  []string       // names that were logged, at most maxWeirds
-	syn     *packet.Packet // that is doubted, with its header only; nil if there is none
-	parents []string       // UIDs of tunnels that packets came through, at most maxParents
-	prior   *flow          // that this one displaced, or nil
-	by      *flow          // that displaced this one, or nil
+	weirds  []string       // names already logged, at most maxWeirds
+	syn     *packet.Packet // an unconfirmed SYN, header only, or nil
+	parents []string       // UIDs of the tunnels that packets came through, at most maxParents
+	prior   *flow          // the flow that this one displaced, or nil
+	by      *flow          // the flow that displaced this one, or nil
 }
 
-// displaced returns the connection that this one displaced, nil if there is none.
+// displaced returns the connection that this one displaced, or nil.
 func (r *rare) displaced() *flow {
 	if r == nil {
 		return nil
@@ -53,8 +53,8 @@ func (r *rare) displaced() *flow {
 	return r.prior
 }
 
-// noted returns the names of the weirds that were logged.
-func (r *rare) noted() []string {
+// weirdNames returns the names of the weirds already logged.
+func (r *rare) weirdNames() []string {
 	if r == nil {
 		return nil
 	}
@@ -77,36 +77,36 @@ func (f *flow) more() *rare {
 	return f.rare
 }
 
-// A timer is one of the timeouts that a connection may wait for.
+// A timer selects one of the timeouts of Config.
 type timer uint8
 
 const (
 	noTimer      timer = iota
-	attemptTimer       // TCP whose SYN nothing has answered: Config.AttemptTimeout
+	attemptTimer       // TCP with an unanswered SYN: Config.AttemptTimeout
 	briefTimer         // UDP, ICMP and TCP handshakes: Config.UDPTimeout
-	longTimer          // TCP that is established or partial: Config.TCPTimeout
-	closeTimer         // TCP that is over, kept for late packets: Config.CloseTimeout
+	longTimer          // TCP, established or partial: Config.TCPTimeout
+	closeTimer         // TCP, closed, kept for late packets: Config.CloseTimeout
 	numTimers
 )
 
-// A rank is what a connection is worth when the table is full. Whatever an attacker can make many
-// of for a packet or two each is worth less than what took two hosts some packets to bring about.
+// A rank is the value of a connection when the table is full. Connections that an attacker can
+// create with a packet or two each rank below those that took two hosts several packets.
 type rank uint8
 
 const (
 	noRank      rank = iota
-	unanswered       // TCP that nothing has answered: an attempt
-	ended            // TCP that is over, kept for late packets
-	oneSided         // UDP, ICMP and the like, and TCP without a handshake, of which one side was seen
-	answered         // the same, of which both were
-	newQuiet         // TCP with a handshake, but no protocol was found in it
-	quiet            // the same, from before those in newQuiet
-	newSpeaking      // TCP with a handshake, and a protocol was found in it
-	speaking         // the same, from before those in newSpeaking
+	unanswered       // TCP, an unanswered attempt
+	ended            // TCP, closed, kept for late packets
+	oneSided         // TCP without a handshake and other transports, only one side seen
+	answered         // the same, both sides seen
+	newQuiet         // TCP with a handshake, no protocol identified
+	quiet            // the same, older than those in newQuiet
+	newSpeaking      // TCP with a handshake, protocol identified
+	speaking         // the same, older than those in newSpeaking
 	numRanks
 )
 
-// newcomer returns the rank in which connections that deserve r begin.
+// newcomer returns the rank in which connections of rank r start.
 func (r rank) newcomer() rank {
 	switch r {
 	case quiet:
@@ -117,7 +117,7 @@ func (r rank) newcomer() rank {
 	return r
 }
 
-// A node is the place of a flow in a list.
+// A node links a flow into a list.
 type node struct{ prev, next *flow }
 
 // sideOf returns the side of f that sends from src.
@@ -134,11 +134,11 @@ func (f *flow) count(p *packet.Packet, side protocol.Side) {
 	f.ipBytes[side] += uint64(p.IPLength)
 }
 
-// maxParents bounds the tunnels that are named in a row of conn.log.
+// maxParents bounds the tunnels listed in a row of conn.log.
 const maxParents = 8
 
-// through notes the innermost of the tunnels that a packet came through.
-func (f *flow) through(tunnels []packet.Tunnel) {
+// addTunnel records the innermost tunnel that a packet of f came through.
+func (f *flow) addTunnel(tunnels []packet.Tunnel) {
 	if len(tunnels) == 0 {
 		return
 	}
@@ -148,14 +148,14 @@ func (f *flow) through(tunnels []packet.Tunnel) {
 	}
 }
 
-// flip exchanges originator and responder, of whom nothing but the first packet was seen.
+// flip swaps originator and responder. Only the first packet may have been seen.
 func (f *flow) flip() {
 	f.tcp.Flip()
-	f.exchange()
+	f.swapSides()
 }
 
-// exchange is flip for what f itself has of the two.
-func (f *flow) exchange() {
+// swapSides is flip without f.tcp.
+func (f *flow) swapSides() {
 	f.ID.Orig, f.ID.Resp = f.ID.Resp, f.ID.Orig
 	f.packets[0], f.packets[1] = f.packets[1], f.packets[0]
 	f.bytes[0], f.bytes[1] = f.bytes[1], f.bytes[0]

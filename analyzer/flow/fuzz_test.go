@@ -18,8 +18,8 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A glutton is a parser that does what the bytes say: keep memory, leave bytes, announce
-// connections, give way to another, panic, register and unregister hooks.
+// A glutton is a parser whose input tells it to keep memory, leave bytes, announce connections,
+// hand over to another parser, panic, or register and unregister hooks.
 type glutton struct {
 	*fake
 	kept conn.Field[[]byte]
@@ -89,8 +89,8 @@ func (g *glutton) FreeMemory(c *conn.Connection) {
 	}
 }
 
-// FuzzTable follows any packets of a few connections, most of them with right checksums. Nothing
-// panics, what is counted is what is there, and nothing is left in the end.
+// FuzzTable follows arbitrary packets of a few connections, most of them with valid checksums. It
+// must not panic, its counters must match its contents, and nothing may be left at the end.
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\x00\x02\x00\x00\x00\x01\x12\x00\x00\x00\x00\x10\x00\x00\x05hello\x01\x10\x00\x05\x03ab\x00"))
 	f.Add([]byte("\x00\x02\x00\x00\x00\x00\x10\x00\x40\x07hkkkkkk\x00\x10\x00\x80\x07hkkkkkl\x00\x10\x00\x01\x03hol"))

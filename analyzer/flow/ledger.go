@@ -2,23 +2,23 @@ package flow
 
 import "math/bits"
 
-// A ledger knows how many bytes are held for each connection of a table besides the connection
-// itself: bytes that came too early, that a parser has not taken, that wait for a parser to be
-// found, and what parsers say they keep. Connections that hold nothing are in none of its lists.
+// A ledger records how many bytes each connection of a table holds besides its own state: segments
+// that arrived out of order, bytes that no parser has consumed yet, and the parsers' own state.
+// Connections that hold nothing are in none of its lists.
 type ledger struct {
 	total int // bytes; the sum of flow.held
 	sizes [numSizes]struct {
-		list      // of connections that hold at least 2^i bytes, and less than twice that
-		bytes int // that they hold
+		list      // connections that hold at least 2^i bytes, and less than twice that
+		bytes int // held by all of them
 	}
 }
 
-// numSizes is more than there are powers of two that can be held.
+// numSizes bounds the powers of two: nothing holds 2^48 bytes.
 const numSizes = 48
 
 func holding(f *flow) *node { return &f.rare.holding }
 
-// set notes that f holds n bytes.
+// set records that f holds n bytes.
 func (l *ledger) set(f *flow, n int) {
 	if n == f.held {
 		return
@@ -38,10 +38,9 @@ func (l *ledger) set(f *flow, n int) {
 	}
 }
 
-// biggest returns the latest of those connections that together hold most: of similar ones, which
-// hold up to twice of what another of them does. It finds a flood of many that hold little as well
-// as a few that hold much, and spares what was there before the flood and holds more than each of
-// it. It returns nil if nothing is held.
+// biggest returns the latest connection of the size class that holds most in total, or nil if
+// nothing is held. That finds a flood of connections that hold little each as well as a few that
+// hold much, and spares older, larger connections from a flood of small ones.
 func (l *ledger) biggest() *flow {
 	most := &l.sizes[0]
 	for i := range l.sizes {

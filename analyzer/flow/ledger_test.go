@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestLedgerFindsTheLatestOfThoseThatHoldMost(t *testing.T) {
+func TestLedgerFindsLatestOfLargestClass(t *testing.T) {
 	var l ledger
 	big, small := flows(1, true)[0], flows(40, true)
 	assert.Nil(t, l.biggest())

@@ -6,7 +6,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// evict removes the connection that is worth least.
+// evict removes the least valuable connection.
 func (t *Table) evict() {
 	f := t.ranks.least()
 	if f.rank >= answered && f.ID.Proto == conn.TCP {
@@ -26,7 +26,7 @@ func (f *flow) holds() int {
 	return f.pending(protocol.Orig) + f.pending(protocol.Resp) + f.session.ParsersHold() + f.session.Searching()
 }
 
-// limit counts what f holds after a packet, and sees to it that no more is held than may be.
+// limit updates the ledger after a packet of f, and enforces MaxBuffered and MaxTotal.
 func (t *Table) limit(f *flow) {
 	if n := f.holds(); n != f.held {
 		if n > t.cfg.MaxBuffered {
@@ -36,11 +36,11 @@ func (t *Table) limit(f *flow) {
 		t.ledger.set(f, n)
 	}
 	for t.ledger.total > t.cfg.MaxTotal {
-		t.relieve(t.ledger.biggest())
+		t.freeMemory(t.ledger.biggest())
 	}
 }
 
-// limitSides makes the sides of f hold what they may.
+// limitSides enforces MaxBuffered on each side of f.
 func (t *Table) limitSides(f *flow) {
 	for side := range protocol.Side(2) {
 		over := func() bool { return f.pending(side)+f.session.ParsersHold() > t.cfg.MaxBuffered }
@@ -48,7 +48,7 @@ func (t *Table) limitSides(f *flow) {
 			continue
 		}
 		side, sink := tcp.Side(side), t.sink(f)
-		t.settle(f, f.tcp.StopDeferring(side, sink))
+		t.updateCloseTimer(f, f.tcp.StopDeferring(side, sink))
 		for over() && !f.session.IsIgnored() && f.tcp.Pending(side) {
 			f.tcp.SkipGap(side, t.now, sink)
 		}
@@ -59,21 +59,22 @@ func (t *Table) limitSides(f *flow) {
 			t.flush(f)
 		}
 		if over() {
-			t.dismiss(f, "buffer_limit_exceeded")
+			t.stopParsing(f, "buffer_limit_exceeded")
 		}
 	}
 }
 
-// relieve makes f, which holds much while all hold too much, hold at most half of that; if nothing
-// else helps, it is removed.
-func (t *Table) relieve(f *flow) {
+// freeMemory makes f hold at most half of what it does, by the mildest means that suffices: it
+// stops waiting for missing bytes, flushes its parsers, ends the search for a parser, or stops
+// parsing. If none of these helps, it removes f.
+func (t *Table) freeMemory(f *flow) {
 	t.following = f
 	before := f.held
 	t.weird(f, "memory_limit_exceeded", "", "")
 	for _, give := range [...]func(){
 		func() {
 			sink := t.sink(f)
-			t.settle(f, f.tcp.Release(sink))
+			t.updateCloseTimer(f, f.tcp.Release(sink))
 			for side := range tcp.Side(2) {
 				for f.tcp.Pending(side) {
 					f.tcp.SkipGap(side, t.now, sink)
@@ -82,8 +83,8 @@ func (t *Table) relieve(f *flow) {
 			}
 		},
 		func() { t.flush(f) },
-		func() { t.conclude(f) },
-		func() { t.dismiss(f, "") },
+		func() { t.finish(f) },
+		func() { t.stopParsing(f, "") },
 	} {
 		give()
 		if n := f.holds(); n <= before/2 {
@@ -95,16 +96,15 @@ func (t *Table) relieve(f *flow) {
 	t.remove(f, MemoryFull)
 }
 
-// flush has the parsers of f let go of what they keep.
+// flush makes the parsers of f release what they keep.
 func (t *Table) flush(f *flow) {
 	outer := t.enter(f)
 	f.session.FreeMemory(t.parsers, &f.Connection)
 	t.leave(f, outer)
 }
 
-// dismiss ends the parsing of f: its hooks run now instead of at its end, and nobody wants its
-// bytes any more.
-func (t *Table) dismiss(f *flow, weird string) {
+// stopParsing runs the hooks of f now instead of at its end, and ignores its bytes from then on.
+func (t *Table) stopParsing(f *flow, weird string) {
 	if weird != "" {
 		t.weird(f, weird, "", "")
 	}

@@ -1,12 +1,12 @@
 package flow
 
-// A list links flows through one of their nodes, so that a flow can be in several lists.
+// A list links flows through one of their nodes, so a flow can be in several lists.
 type list struct {
 	first, last *flow
 	len         int
 }
 
-// push adds f to the end. at returns the node of a flow that the list uses.
+// push appends f. at returns the node that the list uses.
 func (l *list) push(f *flow, at func(*flow) *node) {
 	at(f).prev = l.last
 	if l.last != nil {

@@ -42,7 +42,7 @@ func (c *talk) say(from, flags, data string) *talk {
 	return c
 }
 
-// exchange adds a request and its reply.
+// exchange appends a request and its reply.
 func (c *talk) exchange(n int, acks bool) *talk {
 	c.say("o", "A", fmt.Sprintf("request %d", n))
 	if acks {
@@ -89,8 +89,8 @@ func conversations() map[string][]step {
 	return all
 }
 
-// lagged returns the steps as captured when those of one side, from its nth on, come after by more
-// segments of the other side.
+// lagged returns the steps as captured when those of one side, from its nth on, are late by the
+// given number of segments of the other side.
 func lagged(steps []step, from string, by int) (late []step) {
 	var waits []step
 	var due []int
@@ -123,8 +123,8 @@ func (h *harness) playBetween(client, server netip.AddrPort, steps []step) {
 	}
 }
 
-// A direction that is captured late as a whole, or by some segments, changes nothing of what the
-// parser is given.
+// Capturing one direction late, as a whole or by some segments, does not change what the parser
+// gets.
 func TestLateDirection(t *testing.T) {
 	for name, steps := range conversations() {
 		t.Run(name, func(t *testing.T) {
@@ -167,8 +167,8 @@ func TestLateDirection(t *testing.T) {
 	}
 }
 
-// A side whose other direction is missing is followed as it was before: at the end, or as soon as
-// what waits is too much or too old.
+// If the other direction is missing, waiting segments are delivered at the end, or as soon as they
+// are too many or too old.
 func TestOneDirectionOnly(t *testing.T) {
 	for name, from := range map[string]string{"client": "o", "server": "r"} {
 		t.Run(name, func(t *testing.T) {
@@ -209,8 +209,8 @@ func TestOneDirectionOnly(t *testing.T) {
 	}
 }
 
-// The SYN-ACK is taken as lost when the server goes on where the client's ACK says that it is.
-func TestLostSYNACKKeepsNothingWaiting(t *testing.T) {
+// The SYN-ACK is assumed lost when the server continues where the client's ACK points.
+func TestLostSYNACKDelaysNothing(t *testing.T) {
 	h := newHarness(t, nil)
 	h.play(step{"o", "S", 100, 0, ""}, step{"o", "A", 101, 501, ""}, step{"o", "A", 101, 501, "request"})
 	assert.NotZero(t, h.table.Held())

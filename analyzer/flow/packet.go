@@ -14,7 +14,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// Packet follows one packet. It keeps nothing of p.Payload.
+// Packet follows one packet. It does not retain p.Payload.
 func (t *Table) Packet(p *packet.Packet) {
 	if back := t.at.Sub(p.Time); back < 0 || back > time.Second { // else it is merely out of order
 		t.at = p.Time
@@ -49,8 +49,8 @@ func (t *Table) Packet(p *packet.Packet) {
 	}
 }
 
-// Advance removes the connections whose time is over at now, by a clock that never goes back; an
-// earlier time changes nothing. A clock.Clock makes such a time of timestamps that may be wrong.
+// Advance removes the connections that have timed out at now. Times before the latest one are
+// ignored. A [clock.Clock] turns timestamps that may be wrong into times that never go back.
 func (t *Table) Advance(now time.Time) {
 	if !now.After(t.now) {
 		return
@@ -61,8 +61,8 @@ func (t *Table) Advance(now time.Time) {
 	}
 }
 
-// Resume makes t consistent again after Packet has panicked. The connection that the packet was of
-// goes on without parsers, for what was held of its bytes may not be what t takes it for.
+// Resume makes t consistent again after Packet has panicked. The packet's connection continues
+// without parsers, because the bytes held for it may be inconsistent.
 func (t *Table) Resume() {
 	t.ending, t.current = notRemoved, nil
 	f := t.following
@@ -78,7 +78,7 @@ func (t *Table) Resume() {
 	t.ranks.update(f)
 }
 
-// Close removes all connections, those that time out first before the others.
+// Close removes all connections, the longest idle first.
 func (t *Table) Close() {
 	for f := t.timers.idlest(); f != nil; f = t.timers.idlest() {
 		t.remove(f, EndOfCapture)
@@ -100,8 +100,8 @@ func (t *Table) udpPacket(p *packet.Packet) {
 		f = nil
 	}
 	f, side := t.join(f, p, k, src, dst)
-	f.count(p, side) // Zeek counts those with a bad checksum, too
-	if !t.believes(p) {
+	f.count(p, side) // even with a bad checksum, as Zeek does
+	if !t.checksumValid(p) {
 		t.corrupt(f, side, "bad_UDP_checksum", "UDP")
 		t.offload.udp++
 		return
@@ -121,15 +121,15 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	f.bytes[side] += int64(length)
 	f.tcp.History.Data(tcp.Side(side))
 	t.timers.start(f, briefTimer, t.now)
-	if len(udp.Payload) > 0 && whole > 0 && whole <= p.Length { // else no host takes it
+	if len(udp.Payload) > 0 && whole > 0 && whole <= p.Length { // else every host drops it
 		t.feed(f, session.Event{Side: side, Time: p.Time, Data: udp.Payload})
 	}
 	t.ranks.update(f)
 	t.limit(f)
 }
 
-// expired reports whether the parser of f says that it is over. The times are the table's, seen from
-// the start of f: its two sides may have been captured with clocks that differ.
+// expired reports whether f's parser considers it over. The parser gets times of the table's clock,
+// shifted to the start of f, because the two sides may have been captured with different clocks.
 func (t *Table) expired(f *flow) (over bool) {
 	outer := t.enter(f)
 	over = f.session.Expired(t.parsers, &f.Connection, f.since.Add(-f.lag), t.now.Add(-f.lag))
@@ -137,7 +137,7 @@ func (t *Table) expired(f *flow) (over bool) {
 	return over
 }
 
-// icmp4Answers and icmp6Answers have the types of ICMP that make a conversation.
+// icmp4Answers and icmp6Answers map the ICMP types of requests to those of their replies, and back.
 var (
 	icmp4Answers = answers(8, 0, 13, 14, 15, 16, 10, 9, 17, 18)
 	icmp6Answers = answers(128, 129, 133, 134, 135, 136, 130, 131, 139, 140, 144, 145)
@@ -151,8 +151,8 @@ func answers(pairs ...uint8) map[uint8]uint8 {
 	return m
 }
 
-// icmpPacket follows ICMP as Zeek does: the type and that of the answer are the ports, or the type
-// and the code where there is no answer.
+// icmpPacket follows ICMP as Zeek does: the ports are the packet's type and the type of its
+// counterpart, or type and code if it has none.
 func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]uint8) {
 	other, ok := types[typ]
 	if !ok {
@@ -160,7 +160,7 @@ func (t *Table) icmpPacket(p *packet.Packet, typ, code uint8, types map[uint8]ui
 	}
 	f, side := t.find(p, netip.AddrPortFrom(p.Src, uint16(typ)), netip.AddrPortFrom(p.Dst, uint16(other)), !ok)
 	f.count(p, side)
-	if !t.believes(p) {
+	if !t.checksumValid(p) {
 		t.corrupt(f, side, "bad_ICMP_checksum", "ICMP")
 		return
 	}

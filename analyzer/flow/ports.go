@@ -2,8 +2,8 @@ package flow
 
 import "net/netip"
 
-// PrivateNetworks are what Config.Local is by default: Zeek's Site::private_address_space, the
-// networks that are not routed in the Internet, also as 6to4 addresses.
+// PrivateNetworks is the default of Config.Local: Zeek's Site::private_address_space, the networks
+// that are not routed on the Internet, also as 6to4 addresses.
 var PrivateNetworks = privateNetworks()
 
 func privateNetworks() (ps []netip.Prefix) {
@@ -24,7 +24,7 @@ func privateNetworks() (ps []netip.Prefix) {
 	return ps
 }
 
-// networks are the local networks, by family.
+// networks holds the local networks by address family.
 type networks struct{ v4, v6 []netip.Prefix }
 
 func newNetworks(ps []netip.Prefix) (n networks) {

@@ -2,13 +2,13 @@ package flow
 
 import "example.com/conn"
 
-// evictions lists the ranks in the order in which they go, and whether the oldest connection of a
-// rank goes first.
+// evictions lists the ranks in order of eviction, and whether the oldest connection of a rank is
+// evicted first.
 //
-// Of the established ones, the latest goes first: a flood cannot be told from other newcomers,
-// whatever it sends, but it can be told from what was there before. That would leave newcomers no
-// time to show what they are, so the latest of them, a share of the table, have a rank of their own
-// and go last of their kind.
+// Of established connections, the latest is evicted first: a flood can look like any other
+// newcomer, but not like the connections that were there before it. That alone would leave
+// newcomers no time to send anything, so a share of the table is reserved for the latest: they have
+// a rank of their own, which is evicted after the older ones of their kind.
 var evictions = [...]struct {
 	rank   rank
 	oldest bool
@@ -24,28 +24,27 @@ var evictions = [...]struct {
 }
 
 const (
-	// newcomers is the share of the table, one in so many, that newQuiet may have, and newSpeaking
-	// as well.
+	// newcomers limits newQuiet and newSpeaking to 1/newcomers of the table each.
 	newcomers = 16
 
-	// spared is the share that unanswered and newQuiet keep as long as there is anything else to
-	// evict, so that connections can come up in a full table. It is less than one in a hundred, and
-	// that is what the others lose by it.
+	// spared protects unanswered and newQuiet from eviction while they fill at most 1/spared of the
+	// table each, so that new connections can be established when it is full. That costs the other
+	// ranks less than 1 % of the table.
 	spared = 256
 )
 
-// ranks order the connections of a table by what they are worth. Each is in the list of its rank:
-// of unanswered, ended and the established ones in the order in which they got there, of the others
-// in the order of their latest packets.
+// ranks orders the connections of a table by value. Each connection is in the list of its rank.
+// The lists of oneSided and answered are in the order of the latest packets, the others in the
+// order in which connections reached the rank.
 type ranks struct {
 	lists [numRanks]list
-	max   int // connections of the table
+	max   int // Config.MaxConnections
 }
 
 func ranked(f *flow) *node { return &f.ranked }
 
-// merit returns the rank that f deserves, newcomer or not.
-func (f *flow) merit() rank {
+// fullRank returns the rank of f once it is no newcomer.
+func (f *flow) fullRank() rank {
 	switch {
 	case f.timer == attemptTimer:
 		return unanswered
@@ -62,13 +61,13 @@ func (f *flow) merit() rank {
 	return oneSided
 }
 
-// update gives f the rank that it deserves after a packet.
+// update moves f to its rank after a packet.
 func (rs *ranks) update(f *flow) {
-	to := f.merit()
+	to := f.fullRank()
 	switch to {
 	case quiet, speaking:
 		if f.rank == to || f.rank == to.newcomer() {
-			return // the order is that in which they came
+			return // ordered by arrival
 		}
 		rs.move(f, to.newcomer())
 		if latest := &rs.lists[to.newcomer()]; latest.len > rs.max/newcomers {
@@ -78,7 +77,7 @@ func (rs *ranks) update(f *flow) {
 		if f.rank != to {
 			rs.move(f, to)
 		}
-	default: // the idlest goes first
+	default: // ordered by latest packet
 		rs.move(f, to)
 	}
 }
@@ -89,7 +88,7 @@ func (rs *ranks) move(f *flow, to rank) {
 	rs.lists[to].push(f, ranked)
 }
 
-// remove takes f out of the order.
+// remove takes f out of its list.
 func (rs *ranks) remove(f *flow) {
 	if f.rank != noRank {
 		rs.lists[f.rank].remove(f, ranked)
@@ -97,8 +96,8 @@ func (rs *ranks) remove(f *flow) {
 	}
 }
 
-// least returns the connection to evict next. The two ranks that keep a share are never all there
-// is in a full table.
+// least returns the connection to evict next. A full table always has one, because the two spared
+// ranks cannot fill it.
 func (rs *ranks) least() *flow {
 	for _, e := range evictions {
 		l := &rs.lists[e.rank]

@@ -11,8 +11,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// flows returns n flows that deserve a rank below that of established connections: oneSided, or
-// answered.
+// flows returns n flows of a rank below established connections: oneSided or answered.
 func flows(n int, both bool) (fs []*flow) {
 	for i := range n {
 		f := &flow{packets: [2]uint64{1, 0}}
@@ -37,7 +36,7 @@ func newEstablished(n int) []*flow {
 	return fs
 }
 
-func TestLeastValuableRankIsEvictedFirst(t *testing.T) {
+func TestLeastValuableRankEvictedFirst(t *testing.T) {
 	rs := ranks{max: 10}
 	attempt, over := flows(1, false)[0], flows(1, true)[0]
 	attempt.timer, over.timer = attemptTimer, closeTimer
@@ -56,7 +55,7 @@ func TestLeastValuableRankIsEvictedFirst(t *testing.T) {
 	assert.Nil(t, rs.least())
 }
 
-func TestIdlestUnestablishedConnectionIsEvictedFirst(t *testing.T) {
+func TestIdlestUnestablishedEvictedFirst(t *testing.T) {
 	rs := ranks{max: 10}
 	fs := flows(3, false)
 	for _, f := range fs {
@@ -66,7 +65,7 @@ func TestIdlestUnestablishedConnectionIsEvictedFirst(t *testing.T) {
 	assert.Same(t, fs[1], rs.least())
 }
 
-func TestEstablishedConnectionsKeepTheirPlaceUntilNewcomersArePushedOut(t *testing.T) {
+func TestNewcomersEvictedFirst(t *testing.T) {
 	rs := ranks{max: 32} // of which two may be newcomers
 	fs := newEstablished(4)
 	for _, f := range fs {
@@ -82,7 +81,7 @@ func TestEstablishedConnectionsKeepTheirPlaceUntilNewcomersArePushedOut(t *testi
 	}
 }
 
-func TestAttemptsKeepAShareOfTheTable(t *testing.T) {
+func TestAttemptsKeepShare(t *testing.T) {
 	rs := ranks{max: 256} // of which one attempt is spared
 	attempts, other := flows(2, false), flows(1, true)[0]
 	for _, f := range attempts {

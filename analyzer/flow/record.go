@@ -44,7 +44,7 @@ func (f *flow) describe(row *logs.Conn, local *networks) {
 		row.Bytes = [2]int64{f.tcp.Bytes(tcp.Orig), f.tcp.Bytes(tcp.Resp)}
 		row.Missed = f.tcp.Missed()
 	case conn.ICMPv6:
-		row.Proto = conn.ICMP.String() // Zeek does not tell them apart here
+		row.Proto = conn.ICMP.String() // as Zeek does
 	case conn.UDP, conn.ICMP:
 	default:
 		row.Proto = "unknown_transport"

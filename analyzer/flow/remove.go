@@ -7,8 +7,8 @@ import (
 	"example.com/conn/analyzer/identity"
 )
 
-// remove ends a connection, and says why: its hooks run, its row is written, and the table forgets
-// it, whatever of this panics.
+// remove runs the hooks of f, writes its row, and deletes it from the table, even if any of this
+// panics. why is recorded in Stats.
 func (t *Table) remove(f *flow, why Reason) {
 	if f.timer == closeTimer {
 		why = Closed
@@ -20,7 +20,7 @@ func (t *Table) remove(f *flow, why Reason) {
 				step++ // first, so that a step that panics is not repeated
 				switch step {
 				case 1:
-					t.conclude(f)
+					t.finish(f)
 				case 2:
 					t.stateRemove(f)
 				case 3:
@@ -43,13 +43,13 @@ func (t *Table) remove(f *flow, why Reason) {
 		t.following = nil
 	}
 	if f.session.Untouched() {
-		// No parser or hook has ever had it. In a flood it is what the next packet needs.
+		// No parser or hook has seen it, so it can be reused. In a flood the next packet needs one.
 		*f = flow{}
 		t.spare = f
 	}
 }
 
-// forget takes f out of the table's map. One that it has displaced comes back.
+// forget deletes f from the table's map. A connection that f displaced takes its place again.
 func (t *Table) forget(f *flow) {
 	k := identity.KeyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay)
 	switch {
@@ -66,7 +66,7 @@ func (t *Table) forget(f *flow) {
 	}
 }
 
-// stateRemove runs the hooks of f, those behind one that panics, too.
+// stateRemove runs the hooks of f and measures their time.
 func (t *Table) stateRemove(f *flow) {
 	if hooks := f.pendingHooks(); hooks > 0 {
 		start := time.Now()
@@ -81,7 +81,7 @@ func (t *Table) stateRemove(f *flow) {
 // pendingHooks returns how many hooks the removal of f would run.
 func (f *flow) pendingHooks() (n int) {
 	if f.session.Untouched() {
-		return 0 // no parser has had it
+		return 0 // no parser has seen it
 	}
 	for range f.RemovalHooks() {
 		n++

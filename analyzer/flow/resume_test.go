@@ -12,7 +12,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A tripwire is a fake whose Name panics, which the table does not guard, when it is armed.
+// A tripwire is a fake whose Name, which the table calls unguarded, panics when armed.
 type tripwire struct {
 	*fake
 	armed bool
@@ -77,7 +77,7 @@ func TestResumeAfterPacketPanics(t *testing.T) {
 				require.Empty(t, h.conns(), "its timeout is still that of established connections")
 			}
 
-			// The connection goes on without a parser, others with theirs.
+			// The connection continues without a parser, others with theirs.
 			send := func(src netip.AddrPort, seq uint32, data string) {
 				if c.udp {
 					h.udp(src, server, data)

@@ -8,7 +8,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// sink returns the sink of f, which is good until it is called for another flow.
+// sink returns a sink for f. It is valid until the next call.
 func (t *Table) sink(f *flow) *sink {
 	t.toSession = sink{t, f}
 	return &t.toSession
@@ -28,10 +28,10 @@ func (s *sink) EOF(side tcp.Side, at time.Time) {
 
 func (s *sink) Weird(name, addl, source string) { s.table.weird(s.flow, name, addl, source) }
 
-func (s *sink) Flip() { s.flow.exchange() }
+func (s *sink) Flip() { s.flow.swapSides() }
 
-// settle does what an outcome says of the end of f.
-func (t *Table) settle(f *flow, outcome tcp.Outcome) {
+// updateCloseTimer starts or ends the wait for late packets of f, as a segment's outcome demands.
+func (t *Table) updateCloseTimer(f *flow, outcome tcp.Outcome) {
 	switch outcome {
 	case tcp.Closed:
 		t.timers.start(f, closeTimer, t.now)
@@ -40,9 +40,10 @@ func (t *Table) settle(f *flow, outcome tcp.Outcome) {
 	}
 }
 
-// conclude gives up what f waits for, bytes that an ACK alone knows of and more to find a parser by.
-func (t *Table) conclude(f *flow) {
-	t.settle(f, f.tcp.Conclude(t.sink(f)))
+// finish stops waiting on f: for bytes that were acknowledged but not captured, and for more bytes
+// to find a parser by.
+func (t *Table) finish(f *flow) {
+	t.updateCloseTimer(f, f.tcp.Conclude(t.sink(f)))
 	outer := t.enter(f)
 	f.session.Decide(t.parsers, &f.Connection)
 	t.leave(f, outer)

@@ -6,21 +6,21 @@ import (
 	"example.com/conn"
 )
 
-// Stats is what a Table has counted. Connections equals Removed once the table is closed.
+// Stats holds the counters of a Table. Connections equals Removed once the table is closed.
 type Stats struct {
 	Connections, Removed int
 	Begun, Ended         [NumTransports]int // Connections and Removed, by transport
 	RemovedFor           [NumReasons]int    // Removed, by reason
-	Evicted              int                // of Removed, those that made room for others
-	HooksRun             int                // those that were pending when their connection was removed, or its parser given up
+	Evicted              int                // of Removed, those evicted to bound the table or memory
+	HooksRun             int                // when a connection was removed, or its parsing stopped
 	DecodeErrors         int                // packets whose transport header could not be read
-	BadChecksums         int                // packets that were not believed
+	BadChecksums         int                // packets ignored because of a wrong checksum
 	Panics               int
-	HookTime             time.Duration // that hooks took, with what they log
+	HookTime             time.Duration // spent in hooks, including their logging
 }
 
-// Add adds n times the counts of o, such as 1 to sum up what several tables have counted, or -1 to
-// get what was counted since o.
+// Add adds n times the counters of o: 1 to sum the counters of several tables, -1 to get the
+// difference since o.
 func (s *Stats) Add(o *Stats, n int) {
 	s.Connections += n * o.Connections
 	s.Removed += n * o.Removed
@@ -39,13 +39,13 @@ func (s *Stats) Add(o *Stats, n int) {
 	s.HookTime += time.Duration(n) * o.HookTime
 }
 
-// Active returns how many connections of a transport have begun and not ended.
+// Active returns the number of connections of a transport that have begun but not ended.
 func (s *Stats) Active(t Transport) int { return s.Begun[t] - s.Ended[t] }
 
-// A Transport is one of the kinds of connections that [Stats] tells apart.
+// A Transport is a kind of connection that [Stats] counts separately.
 type Transport uint8
 
-// The transports. ICMP is that of IPv4 and of IPv6.
+// The transports. ICMP includes ICMPv6.
 const (
 	TCP Transport = iota
 	UDP
@@ -77,13 +77,13 @@ type Reason uint8
 // The reasons.
 const (
 	notRemoved   Reason = iota
-	Closed              // both sides have closed it, or one has reset it, and late packets were waited for
-	Timeout             // no packet came for long
+	Closed              // closed by both sides or reset by one, and CloseTimeout has passed
+	Timeout             // idle for too long
 	Reused              // its endpoints began another connection
-	Resumed             // it had displaced one that went on
-	TableFull           // it made room for another, as there were too many
-	MemoryFull          // it made room for others, as too much was held
-	EndOfCapture        // no more packets will come
+	Resumed             // the connection that it had displaced continued
+	TableFull           // evicted: Config.MaxConnections
+	MemoryFull          // evicted: Config.MaxTotal
+	EndOfCapture        // open when the capture ended
 	NumReasons
 )
 
@@ -93,8 +93,8 @@ func (r Reason) String() string {
 		notRemoved:   "",
 		Closed:       "closed",
 		Timeout:      "timeout",
-		Reused:       "endpoints in use again",
-		Resumed:      "the one before goes on",
+		Reused:       "endpoints reused",
+		Resumed:      "earlier connection continued",
 		TableFull:    "table full",
 		MemoryFull:   "memory full",
 		EndOfCapture: "end of capture",

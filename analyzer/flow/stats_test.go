@@ -27,7 +27,7 @@ func setAll(v reflect.Value, n int64) {
 	}
 }
 
-func TestStatsAddForgetsNoField(t *testing.T) {
+func TestStatsAddCoversAllFields(t *testing.T) {
 	var sum, part, want flow.Stats
 	setAll(reflect.ValueOf(&sum).Elem(), 1)
 	setAll(reflect.ValueOf(&part).Elem(), 10)
@@ -36,7 +36,7 @@ func TestStatsAddForgetsNoField(t *testing.T) {
 	assert.Equal(t, want, sum)
 }
 
-func TestStatsTellTransportsApart(t *testing.T) {
+func TestStatsByTransport(t *testing.T) {
 	h := newHarness(t, nil)
 	h.handshake()
 	h.udp(client, server, "x")

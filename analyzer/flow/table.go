@@ -14,37 +14,38 @@ import (
 	"example.com/conn/analyzer/session"
 )
 
-// A Table follows connections. It and all it refers to belong to one goroutine.
+// A Table follows connections. It is not safe for concurrent use, and neither is anything that it
+// refers to.
 type Table struct {
 	Stats Stats
 
 	cfg       Config
 	now       time.Time // of the capture's clock, for timeouts; never goes back
-	at        time.Time // the timestamp of the packet that is followed, as Zeek has it: not a little earlier than the one before
+	at        time.Time // the current packet's timestamp, for weird.log; as in Zeek, it does not go back by a second or less
 	flows     map[identity.Key]*flow
-	displaced int // that another has taken the place of in flows; see displace
+	displaced int // connections that another has replaced in flows; see displace
 	timers    *timers
 	ranks     ranks
 	ledger    ledger
-	current   *flow  // that a parser or hook was called with, or nil
-	following *flow  // the connection of the packet that is being followed, once that is known; see Resume
-	ending    Reason // why the connection whose hooks run at the moment was removed
-	spare     *flow  // that was removed, and may be used again; or nil
+	current   *flow  // whose parser or hook is running, or nil
+	following *flow  // the current packet's connection, once known; see Resume
+	ending    Reason // why the connection whose hooks are running was removed
+	spare     *flow  // removed, for reuse by the next connection; or nil
 	expected  expectations
 	weirds    logs.WeirdLimit
 	offload   offloading
 	parsers   *session.Parsers
 	servers   *identity.Servers
 	local     networks
-	toSession sink      // the one that sink returns
-	row       logs.Conn // of remove
+	toSession sink      // the result of the sink method
+	row       logs.Conn // reused by remove
 
 	udp   layers.UDP // decoded in place, so that packets allocate nothing
 	icmp4 layers.ICMPv4
 	icmp6 layers.ICMPv6
 }
 
-// A sink is the way from a TCP connection to its session and to weird.log.
+// A sink passes the events of a TCP connection on to its session and to weird.log.
 type sink struct {
 	table *Table
 	flow  *flow
@@ -80,24 +81,24 @@ func New(cfg Config) *Table {
 	return t
 }
 
-// Servers returns the ports where the table expects servers: those of its parsers, and Zeek's. They
-// do not change.
+// Servers returns the ports where the table expects servers: Zeek's, and those of its parsers. They
+// never change.
 func (t *Table) Servers() *identity.Servers { return t.servers }
 
 // Log implements protocol.Owner.
 func (t *Table) Log(row logs.Row) { t.cfg.Log.Write(row) }
 
-// Len returns how many connections there are.
+// Len returns the number of connections in the table.
 func (t *Table) Len() int { return len(t.flows) + t.displaced }
 
-// Held returns how many bytes are held for all connections, besides the connections themselves.
+// Held returns the number of bytes held for all connections, besides the connections themselves.
 func (t *Table) Held() int { return t.ledger.total }
 
-// Ending returns why the connection whose hooks run at the moment was removed, such as "timeout" or
-// "end of capture"; it is empty while none run.
+// Ending returns why the connection whose hooks are running was removed, such as "timeout" or "end
+// of capture". It is empty while no hooks run.
 func (t *Table) Ending() string { return t.ending.String() }
 
-// flowOf returns the flow that c is part of, nil if the table does not have it.
+// flowOf returns the flow that c is part of, or nil if it is not in the table.
 func (t *Table) flowOf(c *conn.Connection) *flow {
 	if t.current != nil && &t.current.Connection == c {
 		return t.current

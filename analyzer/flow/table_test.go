@@ -30,7 +30,7 @@ var (
 	start  = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// A harness has a table whose packets the test makes up.
+// A harness feeds a table with packets that the test builds.
 type harness struct {
 	t      *testing.T
 	table  *flow.Table
@@ -109,7 +109,7 @@ func serialize(t testing.TB, src, dst netip.AddrPort, l gopacket.SerializableLay
 	return b.Bytes()
 }
 
-// packet follows a packet, a millisecond after the one before.
+// packet follows a packet, one millisecond after the previous one.
 func (h *harness) packet(src, dst netip.AddrPort, proto conn.Proto, payload []byte) {
 	h.now = h.now.Add(time.Millisecond)
 	if h.damage {
@@ -127,7 +127,7 @@ func (h *harness) handshake() {
 	h.tcp(client, server, "A", 101, 501, "")
 }
 
-// conns returns the rows of conn.log so far, in short.
+// conns returns the rows of conn.log so far, abbreviated.
 func (h *harness) conns() (rows []string) {
 	h.log.Flush()
 	for line := range strings.Lines(h.rows.String()) {
@@ -170,7 +170,7 @@ func (h *harness) weirds() (names []string) {
 	return names
 }
 
-// close ends everything, checks what must always hold, and returns the rows of conn.log.
+// close closes the table, checks its invariants, and returns the rows of conn.log.
 func (h *harness) close() []string {
 	h.t.Helper()
 	h.table.Close()
@@ -179,8 +179,7 @@ func (h *harness) close() []string {
 	return h.conns()
 }
 
-// A fake parser takes connections that begin with its name, and notes what it is given. It is sure
-// of them at once.
+// A fake parser claims connections that begin with its name, at once, and records its input.
 type fake struct {
 	owner   protocol.Owner
 	udp     bool
@@ -276,7 +275,7 @@ func (f *fake) note(p protocol.Packet, s string) {
 	f.got.WriteString(s)
 }
 
-// What Zeek makes of the ways in which a connection can begin and end.
+// Zeek's states for the ways in which a connection can begin and end.
 func TestConnStates(t *testing.T) {
 	fins := func(steps []step, n uint32) []step {
 		for i := range n {
@@ -335,7 +334,7 @@ func TestConnStates(t *testing.T) {
 	}
 }
 
-func TestFirstPacketFromServerPortIsFlipped(t *testing.T) {
+func TestFirstPacketFromServerPortFlips(t *testing.T) {
 	web := netip.AddrPortFrom(server.Addr(), 80)
 	h := newHarness(t, nil, &fake{name: "web", ports: []uint16{80}}, &fake{name: "names", udp: true, ports: []uint16{53}, unsure: true})
 	h.tcp(web, client, "SA", 500, 101, "")
@@ -405,8 +404,8 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// An attempt ends five seconds after its SYN, whatever the originator goes on to send: Zeek's rule.
-func TestUnansweredAttemptEndsAlthoughItGoesOn(t *testing.T) {
+// As in Zeek, an attempt ends five seconds after its SYN, whatever the originator sends later.
+func TestUnansweredAttemptTimesOut(t *testing.T) {
 	h := newHarness(t, nil)
 	h.tcp(client, server, "S", 100, 0, "")
 	h.now = h.now.Add(3 * time.Second)
@@ -416,7 +415,7 @@ func TestUnansweredAttemptEndsAlthoughItGoesOn(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 S0 SD 3/0", "40000>7000 OTH D -"}, h.close())
 }
 
-func TestLateACKMakesNoConnection(t *testing.T) {
+func TestLateACKBeginsNoConnection(t *testing.T) {
 	h := newHarness(t, nil)
 	h.handshake()
 	h.tcp(client, server, "FA", 101, 501, "")
@@ -427,7 +426,7 @@ func TestLateACKMakesNoConnection(t *testing.T) {
 	assert.Contains(t, h.rows.String(), `"duration":0.004000`, "nor is it part of the duration")
 }
 
-func TestNewSYNOnOldEndpointsIsAnotherConnection(t *testing.T) {
+func TestNewSYNBeginsAnotherConnection(t *testing.T) {
 	h := newHarness(t, nil)
 	h.handshake()
 	h.tcp(client, server, "S", 100, 0, "") // the same again
@@ -441,9 +440,9 @@ func TestNewSYNOnOldEndpointsIsAnotherConnection(t *testing.T) {
 	assert.Contains(t, h.rows.String(), `"orig_pkts":2,"orig_ip_bytes":`)
 }
 
-// Anybody can send a SYN in another's name. Hosts do not believe it as long as a connection is
-// established, and nor does the table.
-func TestConnectionSurvivesSYNsInItsName(t *testing.T) {
+// SYNs can be forged. While a connection is established, hosts do not believe them, nor does the
+// table.
+func TestConnectionSurvivesForgedSYNs(t *testing.T) {
 	h := newHarness(t, nil)
 	h.handshake()
 	for i := uint32(1); i < 100; i++ {
@@ -458,8 +457,8 @@ func TestConnectionSurvivesSYNsInItsName(t *testing.T) {
 	assert.Equal(t, []string{"active_connection_reuse", "SYN_seq_jump"}, h.weirds())
 }
 
-// Not even both sides' SYNs end a connection that goes on, whatever comes after them.
-func TestConnectionSurvivesConnectionsInItsName(t *testing.T) {
+// Even SYNs of both sides do not end a connection that continues, whatever follows them.
+func TestConnectionSurvivesForgedHandshakes(t *testing.T) {
 	for _, most := range []int{1, 2, 1000} {
 		p := &fake{name: "hello"}
 		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = most }, p)
@@ -497,8 +496,8 @@ func TestConnectionSurvivesConnectionsInItsName(t *testing.T) {
 	}
 }
 
-// Of a connection that another took the place of, all comes to an end as of any.
-func TestDisplacedConnectionEnds(t *testing.T) {
+// A displaced connection is removed like any other.
+func TestDisplacedConnectionRemoved(t *testing.T) {
 	take := func(h *harness, seq uint32) {
 		h.tcp(client, server, "S", seq, 0, "")
 		h.tcp(server, client, "SA", seq, seq+1, "")
@@ -549,7 +548,7 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
 
-func TestSYNThatIsOfNoOtherConnection(t *testing.T) {
+func TestSYNOfSameConnection(t *testing.T) {
 	for name, c := range map[string]struct {
 		packets func(h *harness)
 		want    int // connections
@@ -595,8 +594,8 @@ func TestSYNThatIsOfNoOtherConnection(t *testing.T) {
 	}
 }
 
-// The SYN is captured after its SYN-ACK, and what they have sent is of who sent it: also where the
-// SYN-ACK alone does not tell, since its destination is a server's port.
+// When the SYN is captured after its SYN-ACK, bytes are counted for the side that sent them, even
+// if the SYN-ACK alone does not tell the sides because its destination is a server port.
 func TestSYNAfterItsSYNACK(t *testing.T) {
 	for port, want := range map[uint16]string{40000: "40000>7000 S2 ^hSDdF 4/6", 88: "88>7000 S2 Hs^DdF 4/6"} {
 		h := newHarness(t, nil)
@@ -610,7 +609,7 @@ func TestSYNAfterItsSYNACK(t *testing.T) {
 	}
 }
 
-// What was counted of bad checksums goes with its side when that is known.
+// Counts of bad checksums move with their side once it is known.
 func TestFlipAfterBadChecksumsOfTCP(t *testing.T) {
 	h := newHarness(t, nil)
 	client := netip.AddrPortFrom(client.Addr(), 88)
@@ -623,7 +622,7 @@ func TestFlipAfterBadChecksumsOfTCP(t *testing.T) {
 	assert.Equal(t, "CHs^c", strings.Fields(h.close()[0])[2])
 }
 
-// A SYN may have data, which comes after it.
+// Data in a SYN is delivered.
 func TestSYNWithData(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -634,8 +633,8 @@ func TestSYNWithData(t *testing.T) {
 	assert.Equal(t, ">hello", strings.ReplaceAll(p.got.String(), "l>", "l"))
 }
 
-// The end is told when all before it was.
-func TestEndAfterMissingByte(t *testing.T) {
+// The end is delivered after all bytes before it.
+func TestFINAfterMissingByte(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.handshake()
@@ -647,7 +646,7 @@ func TestEndAfterMissingByte(t *testing.T) {
 	h.close()
 }
 
-// The originator has nothing to say, and says so before the responder speaks.
+// The originator sends its FIN without any data before the responder sends.
 func TestSearchAfterEmptySide(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -658,8 +657,9 @@ func TestSearchAfterEmptySide(t *testing.T) {
 	h.close()
 }
 
-// A parser that says it took more than it was given, or less than nothing, took all or nothing.
-func TestParserThatMiscounts(t *testing.T) {
+// A parser that claims to have consumed more than it got, or less than nothing, has consumed all or
+// nothing.
+func TestParserMiscounts(t *testing.T) {
 	for n, want := range map[int]string{1000: ">hello>-", -5: ">hello>hello-"} {
 		p := &fake{name: "hello"}
 		p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
@@ -676,8 +676,8 @@ func TestParserThatMiscounts(t *testing.T) {
 	}
 }
 
-// Who sent what is guessed from the ports when the beginning was not captured: TCP's answers have
-// the lower one when both are a server's.
+// If the beginning was not captured, the sides are guessed from the ports. If both TCP ports are
+// server ports, the responder is the one with the lower port.
 func TestSideOfPorts(t *testing.T) {
 	for _, tt := range []struct {
 		proto    conn.Proto
@@ -704,8 +704,8 @@ func TestSideOfPorts(t *testing.T) {
 	}
 }
 
-// A connection that a parser or hook may still refer to is never used for another one.
-func TestRemovedConnectionIsNotUsedAgain(t *testing.T) {
+// A connection that a parser or hook may still refer to is never reused.
+func TestRemovedConnectionNotReused(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	var kept *conn.Connection
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
@@ -760,7 +760,7 @@ func TestAnswerOfKnownServer(t *testing.T) {
 	}
 }
 
-// A protocol is found however small the pieces are in which its beginning comes.
+// A protocol is found however small the segments are.
 func TestSearchInManyPieces(t *testing.T) {
 	p := &fake{name: strings.Repeat("hello", 60)}
 	h := newHarness(t, nil, p)
@@ -793,7 +793,7 @@ func TestSearchInManyPieces(t *testing.T) {
 	assert.Equal(t, p.name[:254]+"<<"+p.name[254:], strings.ReplaceAll(p.got.String(), ">", ""))
 }
 
-// What both sides send while a protocol is searched is bounded together.
+// The search for a protocol is bounded for both sides together.
 func TestSearchOfBothSidesIsBounded(t *testing.T) {
 	for resp, searching := range map[int]bool{2095: true, 2096: false} { // or 4096 of both sides
 		h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 1000)})
@@ -805,8 +805,8 @@ func TestSearchOfBothSidesIsBounded(t *testing.T) {
 	}
 }
 
-// Of one that only its responder has sent something, nothing came back.
-func TestOneSidedGoesBeforeAnswered(t *testing.T) {
+// A connection where only the responder sent anything is one-sided.
+func TestOneSidedEvictedBeforeAnswered(t *testing.T) {
 	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = 2 })
 	h.udp(client, server, "x")
 	h.udp(server, client, "x")
@@ -816,7 +816,7 @@ func TestOneSidedGoesBeforeAnswered(t *testing.T) {
 	h.close()
 }
 
-func TestParserGetsAgainWhatItLeft(t *testing.T) {
+func TestUnconsumedBytesDeliveredWithNext(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
 		p.note(pkt, string(data))
@@ -830,8 +830,8 @@ func TestParserGetsAgainWhatItLeft(t *testing.T) {
 	h.close()
 }
 
-// What follows a hole in order is kept as one.
-func TestSegmentsAfterHoleAreOne(t *testing.T) {
+// Consecutive segments behind a hole are merged.
+func TestSegmentsAfterHoleMerged(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: "hello"})
 	h.handshake()
 	h.tcp(client, server, "A", 201, 501, "7 bytes")
@@ -841,7 +841,7 @@ func TestSegmentsAfterHoleAreOne(t *testing.T) {
 	h.close()
 }
 
-// Hooks are told why their connection ends.
+// Hooks can ask why their connection was removed.
 func TestEnding(t *testing.T) {
 	for want, end := range map[string]func(h *harness){
 		"timeout":        func(h *harness) { h.table.Advance(h.now.Add(time.Hour)) },
@@ -875,9 +875,8 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// A connection that is thrown out leaves a trace if it was more than an attempt; of UDP, its row is
-// enough.
-func TestEvictionLeavesWeird(t *testing.T) {
+// Evicting a TCP connection logs a weird, unless it was only an attempt. Evicting UDP does not.
+func TestEvictionLogsWeird(t *testing.T) {
 	for name, c := range map[string]struct {
 		packets func(h *harness)
 		want    []string
@@ -899,7 +898,7 @@ func TestPrivateNetworksIn6to4(t *testing.T) {
 	assert.Contains(t, flow.PrivateNetworks, netip.MustParsePrefix("2002:c0a8::/32"))
 }
 
-func TestStatsCountHooksThatRan(t *testing.T) {
+func TestStatsCountHooks(t *testing.T) {
 	p := &fake{name: "hello"}
 	second := func(*conn.Connection) bool { return true }
 	taken := func(*conn.Connection) bool { return true }
@@ -917,8 +916,8 @@ func TestStatsCountHooksThatRan(t *testing.T) {
 	assert.Equal(t, 2, h.table.Stats.HooksRun)
 }
 
-// What answers what is RFC 792's, 950's and 1256's, and of ICMPv6 RFC 2710's, 4443's, 4620's,
-// 4861's and 6275's.
+// Requests and replies are paired as in RFC 792, 950 and 1256, and for ICMPv6 in RFC 2710, 4443,
+// 4620, 4861 and 6275.
 func TestICMPAnswers(t *testing.T) {
 	for _, pair := range [][2]uint8{{8, 0}, {13, 14}, {15, 16}, {10, 9}, {17, 18}} {
 		h := newHarness(t, nil)
@@ -943,16 +942,16 @@ func TestICMPAnswers(t *testing.T) {
 	}
 }
 
-func TestPortsOfParsersAreServers(t *testing.T) {
+func TestParserPortsAreServers(t *testing.T) {
 	servers := newHarness(t, nil, &fake{name: "hello", ports: []uint16{7000}}).table.Servers()
 	assert.True(t, servers.Likely(conn.TCP, 7000))
 	assert.False(t, servers.Likely(conn.UDP, 7000))
 	assert.False(t, servers.Likely(conn.TCP, 7001))
 }
 
-// Any order, any cuts, any overlaps, across the wrap of sequence numbers: the parser gets the bytes
-// as they were sent.
-func TestStreamIsPutInOrder(t *testing.T) {
+// With segments in any order, of any size, overlapping, and across the wrap of sequence numbers,
+// the parser gets the bytes as they were sent.
+func TestStreamReassembled(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		sent := []byte("hello")
@@ -986,7 +985,7 @@ func TestStreamIsPutInOrder(t *testing.T) {
 	}
 }
 
-func TestAcknowledgedBytesThatWereNotCapturedAreGap(t *testing.T) {
+func TestUncapturedAcknowledgedBytesAreGap(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.handshake()
@@ -1013,7 +1012,7 @@ func TestBufferedBytesAreBounded(t *testing.T) {
 	h.close()
 }
 
-func TestParserThatTakesNothingIsGivenUp(t *testing.T) {
+func TestParserConsumingNothingIsStopped(t *testing.T) {
 	calls := 0
 	p := &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		calls++
@@ -1033,7 +1032,7 @@ func TestParserThatTakesNothingIsGivenUp(t *testing.T) {
 	assert.Equal(t, 1, p.ran)
 }
 
-func TestBytesThatAreNotTakenComeAgain(t *testing.T) {
+func TestUnconsumedBytesRedelivered(t *testing.T) {
 	var seen []string
 	p := &fake{name: "hello", onData: func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		seen = append(seen, string(data))
@@ -1048,7 +1047,7 @@ func TestBytesThatAreNotTakenComeAgain(t *testing.T) {
 	h.close()
 }
 
-func TestProtocolIsFoundBySideAndLate(t *testing.T) {
+func TestProtocolFoundByEitherSide(t *testing.T) {
 	p, other := &fake{name: "hello"}, &fake{name: "other", ports: []uint16{7000}}
 	h := newHarness(t, nil, other, p)
 	h.handshake()
@@ -1060,7 +1059,7 @@ func TestProtocolIsFoundBySideAndLate(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 S1 ShAdD 1/5 hello"}, h.close())
 }
 
-func TestPortDecidesWhenBytesDoNot(t *testing.T) {
+func TestPortDecidesWithoutMatch(t *testing.T) {
 	p, ported := &fake{name: "hello"}, &fake{name: "other", ports: []uint16{7000}}
 	h := newHarness(t, nil, p, ported)
 	h.handshake()
@@ -1112,12 +1111,12 @@ func TestParserEndsConnection(t *testing.T) {
 	assert.Len(t, h.close(), 2)
 }
 
-// A resumer is a fake that can begin anywhere.
+// A resumer is a fake that can begin in the middle of a stream.
 type resumer struct{ *fake }
 
 func (resumer) Resumes() bool { return true }
 
-func TestPartialConnectionIsForResumers(t *testing.T) {
+func TestPartialConnectionNeedsResumer(t *testing.T) {
 	for name, ports := range map[string][]uint16{"by content": nil, "by port": {7000}} {
 		t.Run(name, func(t *testing.T) {
 			p, other := resumer{&fake{name: "hello", ports: ports}}, &fake{name: "h"}
@@ -1136,7 +1135,7 @@ func TestPartialConnectionIsForResumers(t *testing.T) {
 	}
 }
 
-func TestConnectionWithoutSYNIsParsedIfSYNACKWasSeen(t *testing.T) {
+func TestConnectionParsedFromSYNACK(t *testing.T) {
 	web := netip.AddrPortFrom(server.Addr(), 80)
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -1146,7 +1145,7 @@ func TestConnectionWithoutSYNIsParsedIfSYNACKWasSeen(t *testing.T) {
 	h.close()
 }
 
-func TestHandOverBeginsSearchAnew(t *testing.T) {
+func TestHandOverRestartsSearch(t *testing.T) {
 	p, second := &fake{name: "hello", ports: []uint16{7000}}, &fake{name: "other"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		return len("hello"), protocol.HandOver
@@ -1189,7 +1188,7 @@ func TestEmptyLinesAfterHandOverAreDropped(t *testing.T) {
 	}
 }
 
-// A parser that is sure of one side, against what the other says, gets what would be nobody's.
+// A parser that recognizes only one side gets the connection if no other parser claims it.
 func TestHalfSureParserComesLast(t *testing.T) {
 	for name, tt := range map[string]struct {
 		others []*fake
@@ -1249,8 +1248,8 @@ func TestSearchIsBounded(t *testing.T) {
 	h.close()
 }
 
-// Other protocols may come before the one that a parser is for, as STUN does before DTLS. How many
-// of their datagrams there are does not matter, only how many bytes.
+// Datagrams of another protocol may come first, such as STUN before DTLS. Their bytes are limited,
+// not their number.
 func TestDatagramsBeforeTheProtocol(t *testing.T) {
 	for n := 1; n <= 200; n++ {
 		for _, c := range []struct {
@@ -1327,7 +1326,7 @@ func TestExpectationsAreBounded(t *testing.T) {
 	h.close()
 }
 
-func TestViolationTakesServiceBack(t *testing.T) {
+func TestViolationWithdrawsService(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		if string(data) == "bad" {
@@ -1342,7 +1341,7 @@ func TestViolationTakesServiceBack(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 S1 ShAD 8/0"}, h.close())
 }
 
-func TestPanicCostsItsConnectionOnly(t *testing.T) {
+func TestPanicContained(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		if string(data) == "hello!" {
@@ -1363,18 +1362,18 @@ func TestPanicCostsItsConnectionOnly(t *testing.T) {
 	assert.Equal(t, ">hello", p.got.String())
 	assert.Len(t, h.close(), 2)
 	assert.Equal(t, 3, h.table.Stats.Panics, "the parser once, the hook of both connections")
-	for _, want := range []string{": panic: parser trouble\n", ": panic: hook trouble\n", "TestPanicCostsItsConnectionOnly.func"} {
+	for _, want := range []string{": panic: parser trouble\n", ": panic: hook trouble\n", "TestPanicContained.func"} {
 		assert.Contains(t, h.errors.String(), want)
 	}
 	assert.Regexp(t, `^analyzer: connection C[0-9A-Za-z]{17}: panic`, h.errors.String())
 }
 
-// A thrower is a fake that panics when it is asked whether bytes are its own.
+// A thrower is a fake whose Match panics.
 type thrower struct{ *fake }
 
 func (thrower) Match(_, _ []byte) protocol.Verdict { panic("match trouble") }
 
-func TestPanicOfMatchCostsItsConnectionOnly(t *testing.T) {
+func TestPanicInMatchContained(t *testing.T) {
 	h := newHarness(t, func(cfg *flow.Config) {
 		cfg.Parsers = append(cfg.Parsers, func(protocol.Owner) protocol.Parser { return thrower{&fake{name: "hello"}} })
 	})
@@ -1386,7 +1385,7 @@ func TestPanicOfMatchCostsItsConnectionOnly(t *testing.T) {
 	assert.Contains(t, h.errors.String(), ": panic: match trouble\n")
 }
 
-func TestServiceIsKnownOnceParserIsSure(t *testing.T) {
+func TestServiceConfirmed(t *testing.T) {
 	for name, c := range map[string]struct {
 		data, want string
 	}{
@@ -1410,7 +1409,7 @@ func TestServiceIsKnownOnceParserIsSure(t *testing.T) {
 	}
 }
 
-func TestHooksAreCounted(t *testing.T) {
+func TestHooksCounted(t *testing.T) {
 	ran := 0
 	a := conn.RemovalHook(func(*conn.Connection) bool { ran++; return true })
 	b := conn.RemovalHook(func(*conn.Connection) bool { ran++; return false })
@@ -1459,7 +1458,7 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 	assert.Equal(t, 1, ran)
 }
 
-func TestExpectationLapses(t *testing.T) {
+func TestExpectationExpires(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
 	h.udp(client, server, "x")

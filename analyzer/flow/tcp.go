@@ -17,7 +17,7 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 		return
 	}
 	src, dst := netip.AddrPortFrom(p.Src, h.SrcPort()), netip.AddrPortFrom(p.Dst, h.DstPort())
-	if !t.believes(p) {
+	if !t.checksumValid(p) {
 		f, side := t.find(p, src, dst, false)
 		t.corrupt(f, side, "bad_TCP_checksum", "TCP")
 		t.offload.tcp++
@@ -26,8 +26,8 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 	t.follow(p, h, payload, src, dst)
 }
 
-// follow brings a segment to the connection between its endpoints, and does with that what the
-// segment means for it. Whether the segment is believed is for [tcp.Conn] to say.
+// follow passes a segment to the connection between its endpoints, and acts on the outcome.
+// [tcp.Conn] decides whether to believe the segment.
 func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst netip.AddrPort) {
 	k := identity.KeyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
@@ -67,12 +67,12 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 		f.count(p, side)
 		return
 	}
-	f.through(p.Tunnels)
-	f.count(p, f.sideOf(src)) // which the segment may have exchanged
-	switch t.settle(f, outcome); {
+	f.addTunnel(p.Tunnels)
+	f.count(p, f.sideOf(src)) // the segment may have flipped f
+	switch t.updateCloseTimer(f, outcome); {
 	case f.timer == closeTimer:
 	case f.tcp.Attempt():
-		if f.timer != attemptTimer { // counts from the first SYN on, whatever follows
+		if f.timer != attemptTimer { // counts from the first SYN, whatever follows
 			t.timers.start(f, attemptTimer, t.now)
 		}
 	case f.tcp.Handshaking():
@@ -85,7 +85,8 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 }
 
 // displace makes room for another connection between the endpoints of f, whose key is k. Both SYNs
-// of that may be forged: an established connection is kept, for it may go on, and returned.
+// of the new connection may be forged, so an established f is kept in case it continues, and
+// returned.
 func (t *Table) displace(f *flow, k identity.Key) *flow {
 	switch {
 	case f.rare.displaced() != nil: // one is enough

@@ -2,9 +2,9 @@ package flow
 
 import "time"
 
-// timers tell which connections time out. Each connection of a table waits for one timer. As all
-// that wait for the same timer have the same timeout, a queue in the order in which they began to
-// wait is enough: the first is the next to go.
+// timers tell which connections have timed out. Each connection waits for one timer. All that wait
+// for the same timer have the same timeout, so a queue in starting order suffices: its first
+// connection is the next to time out.
 type timers struct {
 	queues [numTimers]struct {
 		list
@@ -12,7 +12,7 @@ type timers struct {
 	}
 }
 
-// newTimers returns the timers of a configuration.
+// newTimers returns timers with the timeouts of cfg.
 func newTimers(cfg *Config) *timers {
 	ts := new(timers)
 	ts.queues[attemptTimer].after = cfg.AttemptTimeout
@@ -24,14 +24,14 @@ func newTimers(cfg *Config) *timers {
 
 func waiting(f *flow) *node { return &f.waiting }
 
-// start makes f wait for a timer from now on. The clock never goes back.
+// start restarts f's wait with timer t. now never goes back.
 func (ts *timers) start(f *flow, t timer, now time.Time) {
 	ts.stop(f)
 	f.timer, f.since = t, now
 	ts.queues[t].push(f, waiting)
 }
 
-// stop makes f wait for nothing.
+// stop ends f's wait.
 func (ts *timers) stop(f *flow) {
 	if f.timer != noTimer {
 		ts.queues[f.timer].remove(f, waiting)
@@ -39,7 +39,7 @@ func (ts *timers) stop(f *flow) {
 	}
 }
 
-// due returns a connection whose timeout is over at now, nil if there is none.
+// due returns a connection that has timed out at now, or nil.
 func (ts *timers) due(now time.Time) *flow {
 	for i := range ts.queues {
 		q := &ts.queues[i]
@@ -50,7 +50,7 @@ func (ts *timers) due(now time.Time) *flow {
 	return nil
 }
 
-// idlest returns the connection that has waited longest, nil if there is none.
+// idlest returns the connection that has waited longest, or nil.
 func (ts *timers) idlest() *flow {
 	var idlest *flow
 	for i := range ts.queues {

@@ -40,7 +40,7 @@ func TestTimersAreDueAfterTheirTimeouts(t *testing.T) {
 	}
 }
 
-func TestTimersGoInTheOrderTheyWereStarted(t *testing.T) {
+func TestTimersOrderedByStart(t *testing.T) {
 	ts, a, b, c := newTestTimers(), new(flow), new(flow), new(flow)
 	for i, f := range []*flow{a, b, c} {
 		ts.start(f, briefTimer, after(time.Duration(i)*time.Second))

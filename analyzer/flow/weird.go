@@ -9,30 +9,30 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// maxWeirds bounds the names that a connection is known for.
+// maxWeirds bounds the weirds logged per connection.
 const maxWeirds = 16
 
-// Weirds counts what should not be. Its Counts may be called from any goroutine.
+// Weirds returns the counts of weirds by name. Its Counts method may be called from any goroutine.
 func (t *Table) Weirds() *logs.WeirdLimit { return &t.weirds }
 
 // Weird implements protocol.Owner.
 func (t *Table) Weird(c *conn.Connection, name, addl string) {
 	f := t.flowOf(c)
-	if f == nil || f.knownFor(name) {
-		return // a parser may find the same in every byte
+	if f == nil || f.suppresses(name) {
+		return // a parser may report the same weird for every byte
 	}
 	t.weird(f, name, addl, strings.ToUpper(f.session.Service()))
 }
 
-// knownFor reports whether no row with name is wanted any more for f.
-func (f *flow) knownFor(name string) bool {
-	names := f.rare.noted()
+// suppresses reports whether f has logged the weird before, or too many others.
+func (f *flow) suppresses(name string) bool {
+	names := f.rare.weirdNames()
 	return len(names) >= maxWeirds || slices.Contains(names, name)
 }
 
-// weird notes something in f that should not be, once for each name.
+// weird logs a weird of f, once per name.
 func (t *Table) weird(f *flow, name, addl, source string) {
-	if f.knownFor(name) {
+	if f.suppresses(name) {
 		return
 	}
 	r := f.more()
@@ -44,13 +44,13 @@ func (t *Table) weird(f *flow, name, addl, source string) {
 		case !f.tcp.Replayed().IsZero():
 			at = f.tcp.Replayed()
 		case t.ending != notRemoved:
-			at = f.tcp.Last // when it ends depends on other connections
+			at = f.tcp.Last // the time of removal depends on other connections
 		}
 		t.Log(logs.NewWeird(&f.Connection, at, name, addl, source))
 	}
 }
 
-// packetWeird notes something in a packet that belongs to no connection.
+// packetWeird logs a weird of a packet that belongs to no connection.
 func (t *Table) packetWeird(p *packet.Packet, name string) {
 	if !t.weirds.Allow(name, t.now) {
 		return

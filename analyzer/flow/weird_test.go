@@ -16,7 +16,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// What Zeek finds weird about TCP, in the order in which it is found.
+// Zeek's weirds about TCP, in order.
 func TestWeirdTCP(t *testing.T) {
 	syn, synAck, ack := step{"o", "S", 100, 0, ""}, step{"r", "SA", 500, 101, ""}, step{"o", "A", 101, 501, ""}
 	up := func(steps ...step) []step { return append([]step{syn, synAck, ack}, steps...) }
@@ -69,9 +69,9 @@ func TestWeirdTCP(t *testing.T) {
 	}
 }
 
-// What is found at a connection's end has the time of its last packet: when it ends depends on
-// other connections' packets.
-func TestWeirdAtTheEndHasTheTimeOfTheLastPacket(t *testing.T) {
+// A weird at the end of a connection has the time of its last packet, because the time of removal
+// depends on other connections' packets.
+func TestWeirdAtEndHasTimeOfLastPacket(t *testing.T) {
 	for _, after := range []time.Duration{5 * time.Minute, time.Hour} {
 		p := &fake{name: "hello"}
 		p.hook = func(c *conn.Connection) bool { p.owner.Weird(c, "unfinished", ""); return true }
@@ -86,8 +86,8 @@ func TestWeirdAtTheEndHasTheTimeOfTheLastPacket(t *testing.T) {
 	}
 }
 
-// Bad packets that belong to no connection are many in bad traffic: not each has a row.
-func TestWeirdOfPacketsIsBounded(t *testing.T) {
+// Rows about packets without a connection are limited.
+func TestPacketWeirdsBounded(t *testing.T) {
 	h := newHarness(t, nil)
 	for range 10_000 {
 		h.packet(client, server, conn.TCP, make([]byte, 19))
@@ -97,7 +97,7 @@ func TestWeirdOfPacketsIsBounded(t *testing.T) {
 	h.close()
 }
 
-func TestWeirdIsOnceAConnectionAndBounded(t *testing.T) {
+func TestConnectionWeirdsBounded(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		p.owner.Weird(c, "first", "more of it")
@@ -120,7 +120,7 @@ func TestWeirdIsOnceAConnectionAndBounded(t *testing.T) {
 	h.close()
 }
 
-func TestHeadersThatCannotBeRead(t *testing.T) {
+func TestMalformedHeaders(t *testing.T) {
 	tcp := func(offset byte) []byte {
 		b := serialize(t, client, server, &layers.TCP{SrcPort: 1, DstPort: 2, SYN: true}, "")
 		b[12] = offset << 4
@@ -157,7 +157,7 @@ func TestHeadersThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestUDPLengthThatIsNotThatOfThePacket(t *testing.T) {
+func TestUDPLengthMismatch(t *testing.T) {
 	h := newHarness(t, nil)
 	b := serialize(t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
 	h.packet(client, server, conn.UDP, append(b, "tail"...))
@@ -180,7 +180,7 @@ func TestTruncatedPayloadIsWeird(t *testing.T) {
 	assert.Contains(t, h.rows.String(), `"missed_bytes":5`)
 }
 
-func TestWeirdsOfManyConnectionsAreBounded(t *testing.T) {
+func TestWeirdsBoundedAcrossConnections(t *testing.T) {
 	h := newHarness(t, nil)
 	for i := range 6000 {
 		h.tcp(netip.AddrPortFrom(client.Addr(), uint16(i+1)), server, "S", 100, 0, "x")
@@ -239,8 +239,8 @@ func TestPrivateNetworks(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(h.rows.String(), `"local_orig":false,"local_resp":true`))
 }
 
-// What a parser may find in every byte allocates nothing but the first time.
-func TestWeirdAgainAllocatesNothing(t *testing.T) {
+// A weird that a parser reports for every byte allocates only the first time.
+func TestRepeatedWeirdAllocatesNothing(t *testing.T) {
 	p := &fake{name: "hello"}
 	allocs := -1.0
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
