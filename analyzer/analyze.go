@@ -20,34 +20,34 @@ import (
 	"example.com/conn/analyzer/panics"
 )
 
-// An analysis distributes the connections of a capture, or of an interface, over workers. Each
-// worker has a flow table of its own and shares nothing with other workers but the output.
+// An analysis distributes connections over workers. Each worker has its own flow table and shares
+// only the output with the others.
 //
-// One goroutine reads a recording and hands frames on by a hash of the addresses in them, so that
-// each connection's packets come to one worker in their order; the workers decode. On an interface
-// each worker has a ring of its own, and the kernel does what the reader does.
+// One goroutine reads capture files and passes frames on by a hash of their addresses, so that one
+// worker gets all packets of a connection, in order. Workers decode the frames. On an interface,
+// each worker has its own ring, and the kernel distributes the frames.
 type analysis struct {
 	workers []*worker
 	wait    sync.WaitGroup
 
-	// Of the reader, which also decodes what Plain does not know: tunnels and fragments, for what
-	// is in them may belong to another worker than what is around them.
+	// State of the reader. It decodes tunnels and fragments itself, because the packets inside may
+	// belong to another worker than the frame.
 	frames
-	board   *board // nil if nobody looks at it
+	board   *board // nil if metrics are off
 	clock   clock.Clock
-	now     time.Time      // the clock at the frame that is distributed
-	waiting []packet.Frame // for the clock; those that it has decided about, which have a Now, come first
-	ticked  time.Time      // when all workers were told
+	now     time.Time      // the clock at the current frame
+	waiting []packet.Frame // for the clock; frames with a Now, which the clock has decided about, come first
+	ticked  time.Time      // the latest tick of all workers
 
 	// For stats.log; see mark.
 	live   bool                 // frames come from an interface
-	every  time.Duration        // between two rows; 0 for one at the end
-	marked time.Time            // the clock when the row before was due, or at the first frame
+	every  time.Duration        // between two rows; 0 for one row at the end
+	marked time.Time            // the clock when the previous row was due, or at the first frame
 	due    atomic.Pointer[mark] // on an interface
-	before counts               // as of the row before
+	before counts               // as of the previous row
 }
 
-// frames is what is known of the frames that one goroutine reads.
+// frames is the state of a goroutine that reads frames.
 type frames struct {
 	decoder *packet.Decoder
 	log     *logs.Writer
@@ -74,8 +74,8 @@ func (f *frames) count(frame packet.Frame) {
 	}
 }
 
-// recovered reports the panic that a deferred call of it ends, if there is one. The Decoder and the
-// batches need no repair: they begin each frame as if it was the first.
+// recovered must be deferred. It recovers from a panic, if any, and reports it. The Decoder and the
+// batches keep no state between frames that a panic could corrupt.
 func (f *frames) recovered() {
 	if panicked := recover(); panicked != nil {
 		f.panics++
@@ -83,8 +83,8 @@ func (f *frames) recovered() {
 	}
 }
 
-// closeDecoder closes the Decoder. Each tunnel is forgotten before its end is logged, so whatever
-// panics, there are fewer left.
+// closeDecoder closes the Decoder, again after each panic. That terminates, because each tunnel is
+// deleted before its end is logged.
 func (f *frames) closeDecoder(sink packet.Sink) {
 	f.report.Frame = 0
 	for closed := false; !closed; {
@@ -106,7 +106,7 @@ func (f *frames) Weird(at time.Time, name, addl string) {
 // Log is part of packet.Sink.
 func (f *frames) Log(row logs.Row) { f.log.Write(row) }
 
-// decode gives sink the packets in a frame.
+// decode passes the packets in a frame to sink.
 func (f *frames) decode(frame packet.Frame, sink packet.Sink) {
 	if err := f.decoder.Decode(frame, sink); err != nil {
 		f.decodeErrors++
@@ -117,25 +117,24 @@ func (f *frames) decode(frame packet.Frame, sink packet.Sink) {
 type worker struct {
 	frames
 	table   *flow.Table
-	board   *board      // nil if nobody looks at it
-	batch   *batch      // that is being filled
+	board   *board      // nil if metrics are off
+	batch   *batch      // being filled
 	full    chan *batch // to the worker
 	drained chan *batch // and back
 }
 
-// A batch is frames on their way to a worker, with their bytes. It goes back to the reader to be
-// filled again.
+// A batch carries frames and their bytes to a worker. The worker returns it for reuse.
 type batch struct {
 	items []item
 	bytes []byte
 	clock time.Time // of the capture, when the batch was sent
 	mark  *mark     // after the frames, or nil
-	flush bool      // nothing may come for a while: rows are to be written
+	flush bool      // write all rows, because no frames may come for a while
 }
 
 // An item is a frame, or a packet that the reader has decoded.
 type item struct {
-	clock  time.Time // of the capture then: workers must not depend on what others get
+	clock  time.Time // of the capture then, so that results do not depend on the number of workers
 	number int       // of the frame, counted from 1
 	frame  packet.Frame
 	packet *packet.Packet // nil if there is a frame
@@ -177,7 +176,7 @@ func newWorker(cfg flow.Config, out *logs.Output) *worker {
 // Packet makes w a packet.Sink.
 func (w *worker) Packet(p *packet.Packet) { w.table.Packet(p) }
 
-// run follows frames until there are no more. pass is called where there is a mark between them.
+// run follows frames until there are no more. It calls pass for each mark between them.
 func (w *worker) run(pass func(*mark)) {
 	for b := range w.full {
 		w.board.begin()
@@ -202,9 +201,8 @@ func (w *worker) run(pass func(*mark)) {
 	}
 }
 
-// take follows items from number next on. It returns the number of the one behind the last that it
-// has taken, which has panicked unless it was the last of all. One deferred call for all of them
-// costs less than one for each.
+// take follows items[next:]. It returns the index after the last item that it followed, which is
+// len(items) unless an item panicked. One deferred call for all items costs less than one per item.
 func (w *worker) take(items []item, next int) (end int) {
 	end = next
 	defer w.recovered()
@@ -222,7 +220,7 @@ func (w *worker) take(items []item, next int) (end int) {
 	return end
 }
 
-// recovered is that of frames, and makes the table consistent again.
+// recovered is frames.recovered, and makes the table consistent again.
 func (w *worker) recovered() {
 	if panicked := recover(); panicked != nil {
 		w.panics++
@@ -238,7 +236,7 @@ func (w *worker) frame(f packet.Frame) {
 	w.decode(f, w)
 }
 
-// end ends all connections.
+// end removes all connections.
 func (w *worker) end() {
 	w.board.begin()
 	w.closeDecoder(w)
@@ -248,7 +246,7 @@ func (w *worker) end() {
 	w.board.wait()
 }
 
-// send sends w what was gathered for it.
+// send sends w its batch.
 func (w *worker) send(clock time.Time) {
 	w.batch.clock = clock
 	w.full <- w.batch
@@ -259,7 +257,7 @@ func (w *worker) send(clock time.Time) {
 	}
 }
 
-// start starts the workers of recordings, for read.
+// start starts the workers for read.
 func (a *analysis) start() {
 	for i, w := range a.workers {
 		a.wait.Go(func() {
@@ -269,7 +267,7 @@ func (a *analysis) start() {
 	}
 }
 
-// read takes the frames of one recording until it ends, or ctx does. tick is called every thousand
+// read distributes the frames of one capture file until it or ctx ends. It calls tick every 1024
 // frames.
 func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) error {
 	a.clock.NewFile()
@@ -281,13 +279,13 @@ func (a *analysis) read(ctx context.Context, s *capture.Source, tick func()) err
 			return err
 		}
 		if a.packets == before {
-			return errors.New("reading the capture panicked: what follows is lost")
+			return errors.New("reading the capture panicked: the rest of it is lost")
 		}
 	}
 }
 
-// takeFrom is read until a frame panics. Then it returns false, and goes on behind that frame when
-// it is called again. One deferred call for all frames costs less than one for each.
+// takeFrom is read until a frame panics. Then it returns false; called again, it continues after
+// that frame. One deferred call for all frames costs less than one per frame.
 func (a *analysis) takeFrom(ctx context.Context, s *capture.Source, tick func()) (over bool, err error) {
 	defer a.recovered()
 	for {
@@ -312,13 +310,13 @@ func (a *analysis) takeFrom(ctx context.Context, s *capture.Source, tick func())
 	}
 }
 
-// tickEvery is how much time of the capture passes before workers that get no packets are told.
+// tickEvery is the capture time between ticks, which advance the clocks of workers without packets.
 const tickEvery = time.Second
 
-// frame follows f, and the frames that have waited for its timestamp, or lets it wait.
+// frame distributes f and the frames that waited for its timestamp, or makes f wait.
 func (a *analysis) frame(f packet.Frame) {
 	readings := a.clock.Add(f.Time)
-	if len(a.waiting) == 0 && len(readings) == 1 { // as always but at a jump
+	if len(a.waiting) == 0 && len(readings) == 1 { // unless the clock jumps
 		f.Time, f.Now = readings[0].Time, readings[0].Now
 		a.distribute(f)
 		return
@@ -328,10 +326,10 @@ func (a *analysis) frame(f packet.Frame) {
 	a.decided(readings)
 }
 
-// flush follows the frames that wait, as none may come for a while.
+// flush distributes all waiting frames.
 func (a *analysis) flush() { a.decided(a.clock.Flush()) }
 
-// decided follows the frames that the clock has decided about.
+// decided distributes the frames that the clock has decided about.
 func (a *analysis) decided(readings []clock.Reading) {
 	for i, r := range readings {
 		a.waiting[i].Time, a.waiting[i].Now = r.Time, r.Now
@@ -341,7 +339,7 @@ func (a *analysis) decided(readings []clock.Reading) {
 	}
 }
 
-// release follows the first frame that has waited. That frame's panic must not stop the others.
+// release distributes the first waiting frame. Its panic must not stop the others.
 func (a *analysis) release() {
 	defer a.recovered()
 	f := a.waiting[0]
@@ -349,7 +347,7 @@ func (a *analysis) release() {
 	a.distribute(f)
 }
 
-// distribute gives f to the worker that has its connection.
+// distribute passes f to the worker of its connection.
 func (a *analysis) distribute(f packet.Frame) {
 	a.now = f.Now
 	a.count(f)
@@ -365,8 +363,8 @@ func (a *analysis) distribute(f packet.Frame) {
 	}
 }
 
-// Packet makes a a packet.Sink: it gives a packet that the reader has decoded to the worker that
-// has its connection.
+// Packet makes a a packet.Sink: it passes a packet that the reader decoded to the worker of its
+// connection.
 func (a *analysis) Packet(p *packet.Packet) {
 	b := a.batchFor(p.Src, p.Dst)
 	kept := *p
@@ -374,8 +372,7 @@ func (a *analysis) Packet(p *packet.Packet) {
 	b.items = append(b.items, item{clock: a.now, number: a.packets, packet: &kept})
 }
 
-// batchFor returns the batch of the worker that has the connections between two addresses, with
-// room for one more.
+// batchFor returns the batch of the worker for two addresses. It has room for another item.
 func (a *analysis) batchFor(src, dst netip.Addr) *batch {
 	w := a.workers[0]
 	if len(a.workers) > 1 {
@@ -394,7 +391,7 @@ func (b *batch) keep(data []byte) []byte {
 	return b.bytes[start:len(b.bytes):len(b.bytes)]
 }
 
-// tick sends all workers what there is, and the clock.
+// tick sends all workers their batches, and the clock.
 func (a *analysis) tick(flush bool) {
 	a.ticked = a.now
 	if a.board != nil {
@@ -416,16 +413,16 @@ func (a *analysis) tick(flush bool) {
 	}
 }
 
-// follow takes the frames of one ring of an interface for each worker, until ctx ends or a ring
-// fails. It returns what the first of them failed with. say is told what the first ring has to say
-// of the interface, and report of packets that the kernel has dropped, now and then.
+// follow has each worker follow one ring of an interface, until ctx ends or a ring fails. It
+// returns the error of the first ring to fail. It calls say with messages about the interface, and
+// regularly report with the number of packets that the kernel has dropped.
 func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, say func(error), report func(dropped uint64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for i, w := range a.workers {
 		a.wait.Go(func() {
 			say := say
-			if i > 0 { // all of them have the same to say
+			if i > 0 { // all rings get the same messages
 				say = func(error) {}
 			}
 			if err := w.follow(ctx, rings[i], say, report, a.passDue(w, i)); err != nil {
@@ -448,8 +445,8 @@ func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, say func(e
 // count of drops.
 const housekeeping = time.Second
 
-// follow takes the frames of a ring until ctx ends, with those that are in the ring then, or until
-// the ring fails. pass is called between them, now and then.
+// follow follows the frames of a ring until ctx ends and the ring is drained, or the ring fails. It
+// calls pass regularly between frames.
 func (w *worker) follow(ctx context.Context, r *capture.Ring, say func(error), report func(dropped uint64), pass func()) (err error) {
 	started := time.Now()
 	last := started
@@ -472,7 +469,7 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, say func(error), r
 		now := time.Now()
 		w.board.begin()
 		w.lag = 0
-		w.table.Advance(started.Add(now.Sub(started)).Round(0)) // also if the computer's clock was set back
+		w.table.Advance(started.Add(now.Sub(started)).Round(0)) // monotonic, even if the system clock was set back
 		if !idle {
 			w.lag = now.Sub(f.Time)
 		}
@@ -497,7 +494,7 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, say func(error), r
 	}
 }
 
-// finish ends all connections of a recording.
+// finish removes all connections of the capture.
 func (a *analysis) finish() {
 	a.closeDecoder(a)
 	a.log.Flush()

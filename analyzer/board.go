@@ -11,30 +11,29 @@ import (
 	"example.com/conn/analyzer/metrics"
 )
 
-// A board is where a worker publishes what it has counted, and whether it is busy, for metrics and
-// for whoever asks whether it is stuck. The worker neither waits for a reader nor allocates. The
-// methods that workers call do nothing if there is no board.
+// A board publishes a worker's counters, and whether it is busy, for metrics and health checks. The
+// worker never waits for a reader or allocates. begin and wait accept a nil board.
 type board struct {
 	mu    sync.Mutex
 	shown counts
 	since atomic.Int64 // when the worker began its current work, in Unix nanoseconds; 0 while it waits for frames
 }
 
-// begin says that the worker begins some work: a batch of frames, or removing all connections.
+// begin records that the worker starts some work: a batch of frames, or removing all connections.
 func (b *board) begin() {
 	if b != nil {
 		b.since.Store(time.Now().UnixNano())
 	}
 }
 
-// wait says that the worker waits for frames.
+// wait records that the worker waits for frames.
 func (b *board) wait() {
 	if b != nil {
 		b.since.Store(0)
 	}
 }
 
-// show publishes c. If a reader has the lock at that moment, c is left out: the next one is not far.
+// show publishes c, unless a reader holds the lock: the next call comes soon.
 func (b *board) show(c *counts) {
 	if b.mu.TryLock() {
 		b.shown = *c
@@ -42,7 +41,7 @@ func (b *board) show(c *counts) {
 	}
 }
 
-// show publishes what w has counted.
+// show publishes the counters of w.
 func (w *worker) show() {
 	if w.board != nil {
 		c := w.counted()
@@ -50,7 +49,7 @@ func (w *worker) show() {
 	}
 }
 
-// look returns what was published last.
+// look returns the counters published last.
 func (b *board) look() counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,8 +68,7 @@ func (a *analysis) observe() {
 	}
 }
 
-// health returns what is wrong with a, which writes to out: an error of writing, or a worker that
-// has been stuck for some time; or nil.
+// health returns an error if writing to out has failed or a worker is stuck.
 func (a *analysis) health(out *logs.Output) error {
 	if err := out.Stats().Err; err != nil {
 		return err
@@ -83,8 +81,8 @@ func (a *analysis) health(out *logs.Output) error {
 	return nil
 }
 
-// observed returns what the workers have published, for metrics. The reader of recordings, which
-// counts their packets, is listed among them.
+// observed returns the published counters of all workers. For capture files it includes the reader,
+// which counts the packets.
 func (a *analysis) observed() []metrics.Worker {
 	var all []metrics.Worker
 	add := func(name string, c counts) {
@@ -102,11 +100,11 @@ func (a *analysis) observed() []metrics.Worker {
 	return all
 }
 
-// maxNames bounds the names of weirds in metrics, each of which is a time series in Prometheus. The
-// program has some hundred.
+// maxNames bounds the names of weirds in metrics, each a time series in Prometheus. The program has
+// a few hundred.
 const maxNames = 1000
 
-// weirds returns how often what should not be in traffic was found, by name.
+// weirds returns the number of weirds by name.
 func (a *analysis) weirds() map[string]uint64 {
 	all := make(map[string]uint64)
 	add := func(l *logs.WeirdLimit) {

@@ -26,14 +26,14 @@ import (
 //go:embed testdata/demo.pcap
 var demo []byte
 
-// A demonstration stands in for the logs of a table and tells what its removal hooks did.
+// A demonstration collects the rows of a table and reports what its removal hooks did.
 type demonstration struct {
 	table *flow.Table
 
 	saved    map[string][]string // by log: the rows that hooks logged, described
 	services map[string]*serviceCounts
-	hooks    int // that have run up to the latest row of conn.log
-	records  int // that hooks have saved up to it
+	hooks    int // run until the latest row of conn.log
+	records  int // saved by hooks until then
 }
 
 type serviceCounts struct{ connections, hooks, records int }
@@ -85,7 +85,7 @@ func (d *demonstration) save(row logs.Row, why string) {
 	d.saved[path] = append(d.saved[path], fmt.Sprintf("%s → %s %s: %s (%s)", orig, resp, path, open(row), why))
 }
 
-// open says in words what was open when the connection of row was removed.
+// open describes what was pending when the row's connection was removed.
 func open(row logs.Row) string {
 	switch r := row.(type) {
 	case *dns.Row:
@@ -132,10 +132,10 @@ func text(field *string) string {
 	return *field
 }
 
-// perLog is how many records of a log are shown.
+// perLog is the number of records shown per log.
 const perLog = 3
 
-// report writes what was gathered. It returns the first error of writing.
+// report writes the collected records and returns the first write error.
 func (d *demonstration) report(out io.Writer, stats *statsRow) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprint(w, "Removal hooks saved these records, among others, when their connections were removed:\n\n")
@@ -159,7 +159,7 @@ func (d *demonstration) report(out io.Writer, stats *statsRow) error {
 	}
 	fmt.Fprintf(table, "all\t%d\t%d\t%d\t\n", stats.Connections, stats.HooksRun, records)
 	table.Flush()
-	fmt.Fprint(w, "\nThis was the capture that comes with the program. -json shows its logs; name a FILE to analyze another; -h has more.\n")
+	fmt.Fprint(w, "\nThis was the embedded demo capture. Use -json to see its logs, FILE to analyze your own, -h for all flags.\n")
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing what hooks saved: %w", err)
 	}

@@ -1,14 +1,14 @@
-// Analyzer reads captures or an interface, follows every connection, parses DNS, FTP, HTTP, SMTP,
-// SSH and TLS, and writes logs as Zeek does. It shows how removal hooks carry the parsers of a
-// network analyzer.
+// Analyzer follows the connections in captures or on an interface, parses DNS, FTP, HTTP, SMTP, SSH
+// and TLS, and writes logs like Zeek's. It shows how the parsers of a network analyzer use removal
+// hooks.
 //
-// Where to start reading: http/http.go is a parser, flow/table.go the owner of the connections,
-// analyze.go the way of packets to workers. protocol/protocol.go is what parsers and owner agree
-// on.
+// Start reading with http/http.go, a parser; flow/doc.go, which lists the files of the connection
+// table; and analyze.go, which distributes packets to workers. protocol/protocol.go is the contract
+// between the table and the parsers.
 //
-// A protocol is added with a package that implements protocol.Parser, keeps what it knows of a
-// connection in a conn.Field, registers its finalizer when it makes that, and unregisters it when
-// nothing is pending; and with a line in parsers.go.
+// To add a protocol, write a package that implements protocol.Parser, and add a line to parsers.go.
+// A parser keeps its state of a connection in a conn.Field, registers a hook when something becomes
+// pending, and unregisters it when nothing is.
 package main
 
 import (
@@ -37,7 +37,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)   // a second signal ends the program at once
-	signal.Ignore(syscall.SIGPIPE) // a closed pipe is an error of writing like others
+	signal.Ignore(syscall.SIGPIPE) // so that a closed pipe is a write error like any other
 	// run handles SIGHUP; before and after it, the signal must not kill the program.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
@@ -45,17 +45,17 @@ func main() {
 
 const usage = `usage: analyzer [flags] [FILE...]
 
-Analyzer follows the connections in captures and writes Zeek's logs as JSON lines: conn, dns, ftp, http, smtp, ssh, ssl,
-and stats every five minutes and at the end. FILE is a pcap or pcapng capture, gzipped or not, or "-" for standard input. Files are read in the
-given order, as parts of one capture. Without a FILE and without -i, it analyzes a small capture that is part of the program
-and shows what removal hooks saved there.
+Analyzer follows the connections in captures, or on an interface with -i, and writes logs like Zeek's as JSON lines.
+FILE is a pcap or pcapng capture, gzipped or not, or "-" for standard input. Several files are read in the given order,
+as parts of one capture. Without FILE and -i, it analyzes an embedded demo capture and shows which records its removal
+hooks saved.
 
-SIGINT and SIGTERM end it with all connections removed and all rows written, a second one at once. SIGHUP reopens the files
-under -o, after logrotate has moved them; without -o, it ends the program like SIGTERM.
+SIGINT and SIGTERM remove all connections, write all rows, and exit; a second signal exits at once. SIGHUP reopens the
+files under -o, for logrotate; without -o, it exits like SIGTERM.
 
 `
 
-// examples has one line of use for each flag, for -h.
+// examples maps each flag to an example for -h.
 var examples = map[string]string{
 	"C":               "analyzer -C capture.pcap",
 	"o":               "analyzer -o logs capture.pcap",
@@ -78,24 +78,23 @@ var examples = map[string]string{
 	"close-timeout":   "analyzer -close-timeout 1s capture.pcap",
 }
 
-// options are what the command line asks for.
+// options holds the parsed command line.
 type options struct {
 	dir     string
 	rotate  time.Duration // 0 for never
-	metrics string        // the address to serve them at; empty for none
-	stats   time.Duration // between two rows of stats.log; 0 for one at the end
+	metrics string        // address to serve metrics at; empty for none
+	stats   time.Duration // between two rows of stats.log; 0 for one row at the end
 	json    bool
-	live    capture.LiveConfig // if it has an interface
+	live    capture.LiveConfig // used if its Interface is set
 	workers int
 	flow    flow.Config
 	files   []string
 }
 
-// maxWorkers is more than there are cores anywhere: each worker takes memory and a place in all
-// that is done for each of them.
+// maxWorkers is more than any machine has cores. Each worker takes memory.
 const maxWorkers = 1024
 
-// defaults are Zeek's timeouts, and bounds that keep floods below a gigabyte.
+// defaults returns Zeek's timeouts, and limits that keep memory below 1 GiB in a flood.
 func defaults() options {
 	return options{workers: 1, stats: 5 * time.Minute, live: capture.LiveConfig{Fanout: -1, Buffer: 64 << 20}, flow: flow.Config{
 		MaxConnections: 100_000,
@@ -126,34 +125,34 @@ func parse(args []string, help io.Writer) (options, error) {
 	o := defaults()
 	set := flag.NewFlagSet("analyzer", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
-	set.StringVar(&o.dir, "o", "", "write one file per log, such as conn.log, into the folder `DIR`; put aside logs that are there")
-	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, as in captures on a host whose network card makes them")
-	set.DurationVar(&o.rotate, "rotate", 0, "put the files under -o aside every `TIME`, named by when they were begun, and begin new ones")
-	set.StringVar(&o.metrics, "metrics", "", "serve /metrics, for Prometheus, and /healthz at `ADDR`, a host and a port; without a host, on loopback")
-	set.DurationVar(&o.stats, "stats", o.stats, "write a row of stats.log every `TIME`, of the capture's clock for files, and one at the end; 0 for that alone")
-	set.BoolVar(&o.json, "json", false, "write the embedded capture's logs as JSON lines, as those of others")
-	set.StringVar(&o.live.Interface, "i", "", "analyze what passes at the interface `IFACE`, or at any, until interrupted (Linux; needs CAP_NET_RAW)")
-	set.IntVar(&o.live.Fanout, "fanout", -1, "share the interface with all processes that name the same group `ID` (0 to 65535); -1 for none")
-	set.Func("filter", "let the kernel pass on only what this `PROGRAM` accepts: what tcpdump -ddd prints", func(text string) (err error) {
+	set.StringVar(&o.dir, "o", "", "write one file per log, such as conn.log, to the folder `DIR`; logs of earlier runs there are renamed")
+	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, for captures on a host whose network card computes them")
+	set.DurationVar(&o.rotate, "rotate", 0, "begin new files under -o every `TIME`, and rename the old ones by their start time")
+	set.StringVar(&o.metrics, "metrics", "", "serve /metrics for Prometheus, and /healthz, at `ADDR`, as host:port; without a host, on loopback")
+	set.DurationVar(&o.stats, "stats", o.stats, "write a row of stats.log every `TIME` (capture time for files) and one at the end; 0 means only at the end")
+	set.BoolVar(&o.json, "json", false, "write the logs of the demo capture as JSON lines")
+	set.StringVar(&o.live.Interface, "i", "", "capture on the interface `IFACE`, or on all if any, until interrupted (Linux; needs CAP_NET_RAW)")
+	set.IntVar(&o.live.Fanout, "fanout", -1, "share the interface with all processes in the fanout group `ID` (0 to 65535); -1 means none")
+	set.Func("filter", "capture only packets that the BPF `PROGRAM` accepts, as printed by tcpdump -ddd", func(text string) (err error) {
 		o.live.Filter, err = capture.ParseFilter(text)
 		return err
 	})
-	set.IntVar(&o.live.Buffer, "buffer", o.live.Buffer, "give the kernel `BYTES` for packets that a worker has not taken yet")
-	set.Func("local", "take the networks `NETS` for local in conn.log; private ones if not given", func(text string) (err error) {
+	set.IntVar(&o.live.Buffer, "buffer", o.live.Buffer, "size of each worker's capture ring in `BYTES`")
+	set.Func("local", "treat the networks `NETS` as local in conn.log; by default, private networks", func(text string) (err error) {
 		o.flow.Local, err = parsePrefixes(text)
 		return err
 	})
-	set.IntVar(&o.workers, "workers", o.workers, "spread connections over `N` workers; rows are then in no particular order")
+	set.IntVar(&o.workers, "workers", o.workers, "distribute connections over `N` workers; with more than one, rows are in no particular order")
 	set.IntVar(&o.flow.MaxConnections, "max-connections", o.flow.MaxConnections,
-		"follow `N` connections at once; before one more, the one that is worth least is removed, attempts first")
+		"follow at most `N` connections at once; beyond that, evict the least valuable, attempts first")
 	set.IntVar(&o.flow.MaxBuffered, "max-buffered", o.flow.MaxBuffered,
-		"hold `BYTES` for a side of a connection; then what they wait for is given up")
+		"hold at most `BYTES` per side of a connection; beyond that, stop waiting for missing data")
 	set.IntVar(&o.flow.MaxTotal, "max-total", o.flow.MaxTotal,
-		"hold `BYTES` for all connections; beyond that, those that hold most give up what they wait for")
-	set.DurationVar(&o.flow.TCPTimeout, "tcp-timeout", o.flow.TCPTimeout, "remove a TCP connection after this idle `TIME`")
-	set.DurationVar(&o.flow.UDPTimeout, "udp-timeout", o.flow.UDPTimeout, "the same for UDP and ICMP, and for TCP handshakes, as `TIME`")
-	set.DurationVar(&o.flow.AttemptTimeout, "attempt-timeout", o.flow.AttemptTimeout, "remove an attempt that is unanswered after this `TIME`")
-	set.DurationVar(&o.flow.CloseTimeout, "close-timeout", o.flow.CloseTimeout, "keep a closed connection for late packets for this `TIME`")
+		"hold at most `BYTES` in all; beyond that, the connections that hold most stop waiting for missing data")
+	set.DurationVar(&o.flow.TCPTimeout, "tcp-timeout", o.flow.TCPTimeout, "remove a TCP connection after it was idle for `TIME`")
+	set.DurationVar(&o.flow.UDPTimeout, "udp-timeout", o.flow.UDPTimeout, "remove UDP, ICMP and TCP handshakes after they were idle for `TIME`")
+	set.DurationVar(&o.flow.AttemptTimeout, "attempt-timeout", o.flow.AttemptTimeout, "remove a connection attempt that is unanswered after `TIME`")
+	set.DurationVar(&o.flow.CloseTimeout, "close-timeout", o.flow.CloseTimeout, "keep a closed connection for `TIME`, for late packets")
 	err := set.Parse(args)
 	o.files = set.Args()
 	switch {
@@ -168,34 +167,34 @@ func parse(args []string, help io.Writer) (options, error) {
 		})
 	case err != nil:
 	case o.workers < 1:
-		err = fmt.Errorf("-workers %d: at least one is needed", o.workers)
+		err = fmt.Errorf("-workers %d: must be at least 1", o.workers)
 	case o.workers > maxWorkers:
-		err = fmt.Errorf("-workers %d: more than %d are of no use", o.workers, maxWorkers)
+		err = fmt.Errorf("-workers %d: must be at most %d", o.workers, maxWorkers)
 	case o.flow.MaxConnections < 1:
-		err = fmt.Errorf("-max-connections %d: at least one is needed", o.flow.MaxConnections)
+		err = fmt.Errorf("-max-connections %d: must be at least 1", o.flow.MaxConnections)
 	case o.flow.MaxBuffered < 1:
-		err = fmt.Errorf("-max-buffered %d: at least one is needed", o.flow.MaxBuffered)
+		err = fmt.Errorf("-max-buffered %d: must be at least 1", o.flow.MaxBuffered)
 	case o.flow.MaxTotal < 1:
-		err = fmt.Errorf("-max-total %d: at least one is needed", o.flow.MaxTotal)
+		err = fmt.Errorf("-max-total %d: must be at least 1", o.flow.MaxTotal)
 	case min(o.flow.TCPTimeout, o.flow.UDPTimeout, o.flow.AttemptTimeout, o.flow.CloseTimeout) <= 0:
-		err = errors.New("timeouts are longer than nothing")
+		err = errors.New("timeouts must be positive")
 	case o.live.Fanout < -1 || o.live.Fanout > 65535:
-		err = fmt.Errorf("-fanout %d: not a group", o.live.Fanout)
+		err = fmt.Errorf("-fanout %d: must be between -1 and 65535", o.live.Fanout)
 	case o.live.Buffer < 1:
-		err = fmt.Errorf("-buffer %d: at least one is needed", o.live.Buffer)
+		err = fmt.Errorf("-buffer %d: must be at least 1", o.live.Buffer)
 	case o.rotate != 0 && (o.rotate < time.Second || o.dir == ""):
-		err = errors.New("-rotate takes a second or more, and -o")
+		err = errors.New("-rotate needs -o and at least one second")
 	case o.stats != 0 && o.stats < time.Second:
-		err = fmt.Errorf("-stats %v: takes a second or more, or 0", o.stats)
+		err = fmt.Errorf("-stats %v: must be at least one second, or 0", o.stats)
 	case o.live.Interface == "any" && o.live.Filter != nil:
-		err = errors.New("-filter and -i any exclude each other: a filter is made for the frames of one kind of interface")
+		err = errors.New("-filter and -i any are mutually exclusive: a filter fits one link type only")
 	case o.live.Interface != "" && len(o.files) > 0:
-		err = errors.New("-i and files exclude each other")
+		err = errors.New("-i and FILE are mutually exclusive")
 	}
 	return o, err
 }
 
-// run is the program. It returns the exit status: 0, or 1 after trouble with a capture or the
+// run runs the program and returns its exit status: 0, or 1 after an error in a capture or the
 // output, or 2 if the command line is wrong.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var help bytes.Buffer
@@ -220,7 +219,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	writing := func(err error) { // what could not be written is lost: no use in going on
+	writing := func(err error) { // rows are lost, so stop
 		fail(err)
 		cancel()
 	}
@@ -234,7 +233,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	case o.live.Interface == "" && len(o.files) == 0 && !o.json:
 		show = newDemonstration()
-		out = logs.NewOutput(io.Discard, nil) // for rows that are of no connection
+		out = logs.NewOutput(io.Discard, nil) // for rows without a connection
 		o.workers = 1
 		o.flow.Log = show
 	}
@@ -281,7 +280,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		w.Write(stats)
 		w.Flush()
 	}
-	_ = out.Close() // was reported when it happened
+	_ = out.Close() // already reported by writing
 	if show != nil {
 		fail(show.report(stdout, stats))
 	}
@@ -291,7 +290,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// A lockedWriter keeps what several goroutines write apart.
+// A lockedWriter is a writer for several goroutines.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -361,8 +360,8 @@ func (a *analysis) runFiles(ctx context.Context, files []string, stderr io.Write
 	return opened
 }
 
-// runLive analyzes what passes at an interface, until ctx ends. It reports whether it could be
-// opened, and calls ready when it was.
+// runLive captures on an interface until ctx ends. It calls ready once the interface is open, and
+// reports whether it could be opened.
 func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr io.Writer, fail func(error), ready func()) bool {
 	if len(a.workers) > 1 && cfg.Fanout < 0 {
 		cfg.Fanout = os.Getpid() & 0xffff // a group of the workers' own
@@ -383,7 +382,7 @@ func (a *analysis) runLive(ctx context.Context, cfg capture.LiveConfig, stderr i
 	fail(a.follow(ctx, rings, say, func(dropped uint64) {
 		if dropped > 0 {
 			once.Do(func() {
-				fmt.Fprintf(stderr, "analyzer: interface %s: the kernel drops packets, %d so far: it takes more workers, "+
+				fmt.Fprintf(stderr, "analyzer: interface %s: the kernel has dropped %d packets so far: use more -workers, "+
 					"a larger -buffer, or a -filter\n", cfg.Interface, dropped)
 			})
 		}

@@ -12,8 +12,8 @@ import (
 	"example.com/conn/analyzer/tls"
 )
 
-// parsers makes one parser a worker of each protocol. The first that is sure of a connection gets
-// it.
+// parsers lists the constructors of all parsers; each worker calls them once. The first parser that
+// is sure of a connection gets it.
 var parsers = []func(protocol.Owner) protocol.Parser{
 	func(o protocol.Owner) protocol.Parser { return http.New(o) },
 	func(o protocol.Owner) protocol.Parser { return tls.New(o) },

@@ -130,9 +130,9 @@ func TestSoak(t *testing.T) {
 	last := <-slowRows
 	last.assertComplete(t)
 	require.NotZero(t, last.last.Dropped, "the slow reader was not slow")
-	assert.Contains(t, slow.stderr.String(), "the kernel drops packets")
+	assert.Contains(t, slow.stderr.String(), "the kernel has dropped")
 	if rows.last.Dropped == 0 {
-		assert.NotContains(t, main.stderr.String(), "the kernel drops packets")
+		assert.NotContains(t, main.stderr.String(), "the kernel has dropped")
 	}
 }
 

@@ -10,24 +10,24 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// counts are what one goroutine has counted since the start.
+// counts holds the counters of one goroutine since the start.
 type counts struct {
 	packets      int
 	bytes        int64
 	decodeErrors int
 	panics       int       // outside of the flow table
-	onLink       uint64    // packets that came to the goroutine's ring, with those that were dropped
-	dropped      uint64    // by the kernel, as the ring had no room
+	onLink       uint64    // packets for the goroutine's ring, including dropped ones
+	dropped      uint64    // by the kernel, because the ring was full
 	first, last  time.Time // of frames
 	flow         flow.Stats
 	active       int           // connections in the table
-	held         int           // bytes for them, now
-	lag          time.Duration // how far the latest frame was behind the clock, on an interface
+	held         int           // bytes held for them
+	lag          time.Duration // of the latest frame behind the clock, on an interface
 	down         bool          // the interface
 }
 
-// add adds n times what o has counted: 1 to sum up, -1 to get what was counted since o. What is not
-// counted, such as the times of frames, is only summed up.
+// add adds n times the counters of o: 1 to sum, -1 to get the difference since o. The fields that
+// are not counters, such as the times of frames, are left alone if n is -1.
 func (c *counts) add(o *counts, n int) {
 	c.packets += n * o.packets
 	c.bytes += int64(n) * o.bytes
@@ -53,9 +53,9 @@ func (c *counts) add(o *counts, n int) {
 	}
 }
 
-// A statsRow is a row of stats.log. Fields that are Zeek's come first. Counts are those since the row
-// before, but those that are not Zeek's count the whole run in the last row, which is the one with a
-// Duration.
+// A statsRow is a row of stats.log: Zeek's fields first, then our own. Counters cover the time
+// since the previous row, except that in the last row, the one with a Duration, our own cover the
+// whole run.
 type statsRow struct {
 	Path string      `json:"_path"`
 	TS   logs.Micros `json:"ts"`
@@ -64,9 +64,9 @@ type statsRow struct {
 
 	PktsProc    int          `json:"pkts_proc"`
 	BytesRecv   int64        `json:"bytes_recv"`
-	PktsDropped *uint64      `json:"pkts_dropped,omitempty"` // of an interface, as the next two
-	PktsLink    *uint64      `json:"pkts_link,omitempty"`    // dropped ones among them
-	PktLag      *logs.Micros `json:"pkt_lag,omitempty"`      // how far behind the clock workers are
+	PktsDropped *uint64      `json:"pkts_dropped,omitempty"` // only on an interface, like the next two
+	PktsLink    *uint64      `json:"pkts_link,omitempty"`    // including dropped ones
+	PktLag      *logs.Micros `json:"pkt_lag,omitempty"`      // how far workers are behind the clock
 	ActiveTCP   int          `json:"active_tcp_conns"`
 	ActiveUDP   int          `json:"active_udp_conns"`
 	ActiveICMP  int          `json:"active_icmp_conns"`
@@ -78,12 +78,12 @@ type statsRow struct {
 	Bytes        int64        `json:"bytes"`
 	HeldBytes    int          `json:"held_bytes"`  // now, for all connections
 	Dropped      uint64       `json:"dropped"`     // by the kernel, on an interface
-	Connections  int          `json:"connections"` // that are in the table no more
-	Removed      int          `json:"removed"`     // the same, counted where hooks run: if it differs, hooks were lost
+	Connections  int          `json:"connections"` // no longer in the table
+	Removed      int          `json:"removed"`     // the same, counted where hooks run: if they differ, hooks were lost
 	HooksRun     int          `json:"hooks_run"`
 	DecodeErrors int          `json:"decode_errors"`
-	BadChecksums int          `json:"bad_checksums"` // packets that were not believed
-	Evicted      int          `json:"evicted"`       // connections that a full table had no room for
+	BadChecksums int          `json:"bad_checksums"` // packets ignored because of a wrong checksum
+	Evicted      int          `json:"evicted"`       // connections evicted to bound the table or memory
 	Panics       int          `json:"panics"`
 	Duration     *logs.Micros `json:"duration,omitempty"` // from the first frame to the last
 }
@@ -91,8 +91,8 @@ type statsRow struct {
 // LogName implements logs.Row.
 func (r *statsRow) LogName() string { return r.Path }
 
-// newStatsRow returns a row of what was counted until at: now, and before as of the row before.
-// Of a row that is the last, the fields that are not Zeek's count from the start.
+// newStatsRow returns the row for time at. now holds the current counters, before those of the
+// previous row. In the last row, the fields that are not Zeek's cover the whole run.
 func newStatsRow(at time.Time, now, before *counts, live, last bool) *statsRow {
 	since := *now
 	since.add(before, -1)
@@ -128,23 +128,22 @@ func newStatsRow(at time.Time, now, before *counts, live, last bool) *statsRow {
 	return r
 }
 
-// memory returns how many bytes Go's runtime has from the system: the rings are not among them.
+// memory returns how many bytes Go's runtime has obtained from the system. Rings are not included.
 func memory() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)
 	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }
 
-// A mark is a place in the stream of packets at which a row of stats.log is due. Each worker that
-// comes to it adds what it has counted, and the last one writes the row, so that none waits for
-// another.
+// A mark is a place in the stream of packets where a row of stats.log is due. Each worker that
+// reaches it adds its counters, and the last one writes the row, so no worker waits for another.
 type mark struct {
 	at      time.Time
 	counts  []counts // of each worker, and of the reader
 	missing atomic.Int32
 }
 
-// newMark returns a mark that the reader has come to.
+// newMark returns a mark with the reader's counters.
 func (a *analysis) newMark(at time.Time) *mark {
 	m := &mark{at: at, counts: make([]counts, len(a.workers)+1)}
 	m.counts[len(a.workers)] = a.counts
@@ -152,9 +151,8 @@ func (a *analysis) newMark(at time.Time) *mark {
 	return m
 }
 
-// pass adds to m what w, the worker with number i, has counted. The last worker to pass a mark has
-// written its row before any of them can be the last to pass the next, so nothing guards
-// a.before.
+// pass adds the counters of w, which is worker i, to m. The last worker to pass a mark writes its
+// row before any worker can be the last to pass the next one, so a.before needs no lock.
 func (a *analysis) pass(m *mark, w *worker, i int) {
 	m.counts[i] = w.counted()
 	if m.missing.Add(-1) > 0 {
@@ -168,14 +166,14 @@ func (a *analysis) pass(m *mark, w *worker, i int) {
 	a.before = now
 }
 
-// counted returns what w has counted, and what it has.
+// counted returns the counters of w and its table.
 func (w *worker) counted() counts {
 	c := w.counts
 	c.flow, c.active, c.held = w.table.Stats, w.table.Len(), w.table.Held()
 	return c
 }
 
-// markEvery makes the marks of an interface, by the computer's clock, until ctx ends.
+// markEvery makes marks by the system clock until ctx ends, for an interface.
 func (a *analysis) markEvery(ctx context.Context) {
 	ticker := time.NewTicker(a.every)
 	defer ticker.Stop()
@@ -189,9 +187,8 @@ func (a *analysis) markEvery(ctx context.Context) {
 	}
 }
 
-// passDue returns a function for w, the worker with number i, that passes the latest mark of an
-// interface, once. One that it misses, as it is busy, is without a row: the next row counts since
-// the one before.
+// passDue returns a function for w, which is worker i, that passes the latest mark once. A mark
+// that a busy worker misses gets no row; the next row covers its time.
 func (a *analysis) passDue(w *worker, i int) func() {
 	var passed *mark
 	return func() {
@@ -202,7 +199,7 @@ func (a *analysis) passDue(w *worker, i int) func() {
 	}
 }
 
-// stats returns the last row, and the time that hooks took, after all connections have ended.
+// stats returns the last row, and the time spent in hooks, after all connections were removed.
 func (a *analysis) stats() (*statsRow, time.Duration) {
 	all := a.counts
 	for _, w := range a.workers {

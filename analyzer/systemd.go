@@ -9,17 +9,17 @@ import (
 // watchdog returns how often systemd wants to be told that the program is healthy; 0 for never.
 func watchdog() time.Duration {
 	interval, err := daemon.SdWatchdogEnabled(false)
-	if err != nil { // nobody else sets its variables
+	if err != nil { // its variables are malformed, so systemd did not set them
 		return 0
 	}
 	return interval / 2
 }
 
-// tellSystemd tells systemd, if that has started the program as a service of the type notify, that
-// it is ready, and then, as long as healthy returns nil, to keep the watchdog quiet. The function
-// that it returns tells that the program is about to end.
+// tellSystemd tells systemd that the program is ready, and then keeps the watchdog quiet as long as
+// healthy returns nil. The returned function tells systemd that the program is stopping. All of
+// this does nothing unless systemd started the program as a service of type notify.
 func tellSystemd(healthy func() error) (stop func()) {
-	notify := func(state string) { _, _ = daemon.SdNotify(false, state) } // a service manager that is gone needs no news
+	notify := func(state string) { _, _ = daemon.SdNotify(false, state) } // nothing to do if systemd is gone
 	notify(daemon.SdNotifyReady)
 	every := watchdog()
 	if every == 0 {
