@@ -1,6 +1,6 @@
 package session
 
-// A buffer holds bytes that a parser has not taken.
+// A buffer holds bytes that a parser has not consumed.
 type buffer struct {
 	data []byte
 	from int // where they begin in data
@@ -20,7 +20,7 @@ func (b *buffer) append(data []byte) []byte {
 	return b.bytes()
 }
 
-// take removes the first n bytes. It takes time in proportion to n, not to what is left.
+// take removes the first n bytes. Its time is proportional to n, not to the bytes that are left.
 func (b *buffer) take(n int) {
 	b.from += n
 	switch left := b.len(); {

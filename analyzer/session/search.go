@@ -7,8 +7,8 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A search keeps what has happened on a connection until a parser is found for it, which then gets
-// all of it. It is Zeek's dynamic protocol detection.
+// A search keeps the events of a connection until a parser is found, which then gets all of them.
+// It is Zeek's dynamic protocol detection.
 type search struct {
 	first      [2][]byte       // the bytes of each side, together at most maxSearch and those of the latest event
 	events     []kept          // in order, at most maxEvents and an end of each side
@@ -54,7 +54,7 @@ func (r *search) add(e Event) bool {
 	return r.len() < maxSearch && len(r.events) <= maxEvents
 }
 
-// skip forgets a datagram that no parser wanted: datagrams stand for themselves.
+// skip discards the datagrams that no parser claimed: each stands for itself.
 func (r *search) skip() {
 	r.skipped, r.asked = r.skipped+r.asked, 0
 	r.events = r.events[:0]
@@ -62,7 +62,7 @@ func (r *search) skip() {
 }
 
 // suits reports whether p can parse the session: only a Resumer can begin in the middle of a
-// stream. Zeek's parsers make the same difference.
+// stream. Zeek's parsers differ in the same way.
 func (s *Session) suits(p protocol.Parser) bool {
 	if !s.Partial {
 		return true
@@ -71,7 +71,7 @@ func (s *Session) suits(p protocol.Parser) bool {
 	return ok && r.Resumes()
 }
 
-// detect takes an event into the search and looks for the parser of c.
+// detect adds an event to the search, and looks for the parser of c.
 func (s *Session) detect(ps *Parsers, c *conn.Connection, e Event) {
 	r := s.search
 	if r == nil {
@@ -80,7 +80,7 @@ func (s *Session) detect(ps *Parsers, c *conn.Connection, e Event) {
 	}
 	begins := len(r.first[e.Side]) == 0
 	if r.handedOver && begins && len(e.Data) > 0 {
-		// An empty line too many, behind the reply to CONNECT, is not of the protocol inside.
+		// Extra empty lines after the reply to CONNECT are not part of the inner protocol.
 		if e.Data = bytes.TrimLeft(e.Data, "\r\n"); len(e.Data) == 0 {
 			return
 		}
@@ -116,8 +116,8 @@ func firstOf(parsers ...protocol.Parser) protocol.Parser {
 	return nil
 }
 
-// match asks the parsers about what both sides have sent. It returns the first that is sure, or
-// else whether one may become so.
+// match asks the parsers about the bytes of both sides. It returns the first parser that is sure,
+// or else whether one may become sure later.
 func (s *Session) match(ps *Parsers, c *conn.Connection) (found protocol.Parser, maybe bool) {
 	r := s.search
 	r.asked, r.half = r.len(), nil
@@ -141,7 +141,7 @@ func (s *Session) match(ps *Parsers, c *conn.Connection) (found protocol.Parser,
 	return nil, maybe
 }
 
-// byPort returns the parser that the responder's port stands for, nil if there is none.
+// byPort returns the parser for the responder's port, or nil.
 func (s *Session) byPort(ps *Parsers, c *conn.Connection) protocol.Parser {
 	p := ps.byPort[c.ID.Proto][c.ID.Resp.Port()]
 	if p == nil || s.search.handedOver || !s.suits(p) {
@@ -150,7 +150,7 @@ func (s *Session) byPort(ps *Parsers, c *conn.Connection) protocol.Parser {
 	return p
 }
 
-// Decide ends the search for a parser with what there is.
+// Decide ends the search, and picks a parser by the events so far.
 func (s *Session) Decide(ps *Parsers, c *conn.Connection) {
 	r := s.search
 	if r == nil {
@@ -165,7 +165,7 @@ func (s *Session) Decide(ps *Parsers, c *conn.Connection) {
 	}
 }
 
-// attach makes p the parser of c and gives it what has happened so far. With a nil p, c is ignored.
+// attach makes p the parser of c, and passes it all events so far. If p is nil, c is ignored.
 func (s *Session) attach(ps *Parsers, c *conn.Connection, p protocol.Parser) {
 	r := s.search
 	s.search = nil

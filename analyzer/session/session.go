@@ -1,7 +1,6 @@
-// Package session brings the bytes of a connection to the parser that they are for: it finds the
-// parser, by what both sides send first or else by the port, delivers bytes, gaps and ends in
-// order, and starts over where one protocol gives way to another. It knows parsers by package
-// protocol alone, and neither TCP nor the flow table.
+// Package session delivers the bytes of a connection to a parser. It finds the parser by the first
+// bytes of both sides, or else by the port, passes on bytes, gaps and ends in order, and starts
+// over when one protocol hands over to another. It does not depend on TCP or the flow table.
 package session
 
 import (
@@ -28,8 +27,8 @@ type Owner interface {
 	Weird(c *conn.Connection, name, addl string)
 }
 
-// Parsers are the parsers of one worker, with the owner of the connections that they parse. They
-// belong to one goroutine.
+// Parsers holds the parsers of one worker, and the owner of the connections that they parse. It is
+// not safe for concurrent use.
 type Parsers struct {
 	owner  Owner
 	all    map[conn.Proto][]protocol.Parser
@@ -54,8 +53,8 @@ func NewParsers(owner Owner, parsers []protocol.Parser) *Parsers {
 	return ps
 }
 
-// A Session is the way of one connection's bytes to its parser. The zero value is that of a
-// connection that has sent nothing. It belongs to the goroutine that owns the connection.
+// A Session delivers the bytes of one connection. The zero value is ready to use. A Session belongs
+// to the goroutine that owns the connection.
 type Session struct {
 	// Partial says that the connection was captured from the middle on, so that what looks like a
 	// beginning is none. The owner sets it before it calls Feed or Decide.
@@ -67,7 +66,7 @@ type Session struct {
 	search    *search         // for a parser; nil while there is one, before the first event, and when ignored
 	untaken   *[2]buffer      // bytes of each side that parser has not taken yet; nil until there are any
 	handOvers uint8           // how often one protocol gave way to another; at most maxHandOvers
-	ignored   bool            // nobody wants the bytes
+	ignored   bool            // bytes are discarded
 }
 
 // A service is a protocol that the connection was taken for.
@@ -95,7 +94,7 @@ func (e Event) end() bool { return e.Data == nil && e.Gap == 0 }
 
 func (e Event) packet() protocol.Packet { return protocol.Packet{Time: e.Time, Side: e.Side} }
 
-// Feed brings an event of c to its parser, or to the search for one.
+// Feed passes an event of c to its parser, or to the search for one.
 func (s *Session) Feed(ps *Parsers, c *conn.Connection, e Event) {
 	switch {
 	case s.ignored:
@@ -124,7 +123,7 @@ func (s *Session) deliver(ps *Parsers, c *conn.Connection, e Event) {
 	s.proceed(ps, c, e, next)
 }
 
-// deliverBytes gives bytes of a stream to the parser and keeps those that it does not take.
+// deliverBytes passes stream bytes to the parser, and keeps those that it does not consume.
 func (s *Session) deliverBytes(ps *Parsers, c *conn.Connection, e Event) (next protocol.Next) {
 	data := e.Data
 	kept := s.untaken != nil && s.untaken[e.Side].len() > 0
@@ -196,19 +195,19 @@ func (s *Session) proceed(ps *Parsers, c *conn.Connection, e Event, next protoco
 	}
 }
 
-// drop forgets the bytes of a side that the parser has not taken.
+// drop discards the bytes of a side that the parser has not consumed.
 func (s *Session) drop(side protocol.Side) {
 	if s.untaken != nil {
 		s.untaken[side] = buffer{}
 	}
 }
 
-// Ignore ends the delivery: nobody wants the bytes of the connection any more.
+// Ignore ends the delivery: bytes of the connection are discarded from now on.
 func (s *Session) Ignore() {
 	s.ignored, s.parser, s.search, s.untaken = true, nil, nil, nil
 }
 
-// IsIgnored reports whether nobody wants the bytes of the connection.
+// IsIgnored reports whether the bytes of the connection are discarded.
 func (s *Session) IsIgnored() bool { return s.ignored }
 
 // Announce says what the connection carries, as another one has announced. No parser gets its
@@ -225,7 +224,7 @@ func (s *Session) Confirm() {
 	}
 }
 
-// Untouched reports whether no parser has ever had the connection.
+// Untouched reports whether no parser was ever attached to the connection.
 func (s *Session) Untouched() bool { return len(s.services) == 0 }
 
 // Identified reports whether the connection has a parser, or turned out to speak a protocol.

@@ -164,7 +164,7 @@ func TestParserIsFound(t *testing.T) {
 	}
 }
 
-func TestNobodyWantsUnknownProtocol(t *testing.T) {
+func TestUnknownProtocolIgnored(t *testing.T) {
 	p := &parser{name: "http", ports: []uint16{81}}
 	h := newHarness(p)
 	h.feed(">x")
@@ -218,7 +218,7 @@ func TestDecideEndsTheSearch(t *testing.T) {
 	}
 }
 
-func TestDecideAsksAboutBytesThatNobodyWasAskedAbout(t *testing.T) {
+func TestDecideAsksAboutNewBytes(t *testing.T) {
 	p := &parser{name: strings.Repeat("h", 100)}
 	h := newHarness(p)
 	h.feed(">" + strings.Repeat("h", 95) + " >h >h >h >h >h")
@@ -264,7 +264,7 @@ func TestDatagramsBeforeTheProtocolAreSkipped(t *testing.T) {
 	}
 }
 
-func TestBytesThatAreNotTakenComeAgain(t *testing.T) {
+func TestUnconsumedBytesRedelivered(t *testing.T) {
 	p := &parser{name: "a", onData: take(4)}
 	h := newHarness(p)
 	h.feed(">ab >cde <x >fgh")
@@ -274,7 +274,7 @@ func TestBytesThatAreNotTakenComeAgain(t *testing.T) {
 	assert.Positive(t, h.s.Waiting(protocol.Resp))
 }
 
-func TestGapAndEndDropBytesThatWereNotTaken(t *testing.T) {
+func TestGapAndEndDropUnconsumedBytes(t *testing.T) {
 	p := &parser{name: "a", onData: take(4)}
 	h := newHarness(p)
 	h.feed(">ab >[3] >cdef >g >. <x")
@@ -282,7 +282,7 @@ func TestGapAndEndDropBytesThatWereNotTaken(t *testing.T) {
 	assert.Zero(t, h.s.Waiting(protocol.Orig))
 }
 
-func TestParserCannotTakeMoreThanThereIs(t *testing.T) {
+func TestParserMiscounts(t *testing.T) {
 	for name, n := range map[string]int{"more": 100, "less than nothing": -1} {
 		t.Run(name, func(t *testing.T) {
 			p := &parser{name: "a", onData: func(string) (int, protocol.Next) { return n, protocol.More }}
@@ -310,7 +310,7 @@ func TestHandOver(t *testing.T) {
 	assert.Equal(t, "http", h.s.Services())
 }
 
-func TestPortSaysNothingAfterHandOver(t *testing.T) {
+func TestPortIgnoredAfterHandOver(t *testing.T) {
 	p := &parser{name: "connect", ports: []uint16{80}, onData: func(data string) (int, protocol.Next) {
 		return len(data), protocol.HandOver
 	}}
@@ -349,7 +349,7 @@ func TestHandOversAreBounded(t *testing.T) {
 	assert.True(t, h.s.IsIgnored())
 }
 
-func TestViolationTakesTheConfirmationBack(t *testing.T) {
+func TestViolationWithdrawsConfirmation(t *testing.T) {
 	next := protocol.More
 	p := &parser{name: "http", onData: func(data string) (int, protocol.Next) { return len(data), next }}
 	h := newHarness(p)
@@ -409,7 +409,7 @@ func TestOnlyResumersBeginInTheMiddle(t *testing.T) {
 	}
 }
 
-func TestParserThatPanics(t *testing.T) {
+func TestParserPanics(t *testing.T) {
 	p := &parser{name: "http", onData: func(string) (int, protocol.Next) { panic("in Data") }}
 	h := newHarness(p)
 	h.feed(">http >x")
@@ -457,7 +457,7 @@ func TestZeroSession(t *testing.T) {
 	assert.Empty(t, s.Services())
 }
 
-func TestBufferGivesLargeMemoryBack(t *testing.T) {
+func TestBufferReleasesLargeMemory(t *testing.T) {
 	var b buffer
 	b.append(make([]byte, 10*roomy))
 	b.take(9 * roomy)
