@@ -1,5 +1,4 @@
-// Package metrics serves what the analyzer counts while it runs, in Prometheus's text format, and
-// says whether it is healthy.
+// Package metrics serves the analyzer's counters and health over HTTP, for Prometheus.
 package metrics
 
 import (
@@ -12,7 +11,7 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// A Worker is what one worker has counted since the start, and what it holds now.
+// A Worker holds the counters and gauges of one worker.
 type Worker struct {
 	Name         string
 	Packets      int
@@ -57,7 +56,7 @@ var perWorker = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Bytes) }},
 	{desc("link_packets_total", "Packets that came to the ring of an interface, with those that were dropped.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.OnLink) }},
-	{desc("dropped_packets_total", "Packets that the kernel dropped, as the ring was full.", "worker"),
+	{desc("dropped_packets_total", "Packets that the kernel dropped because the ring was full.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Dropped) }},
 	{desc("packet_lag_seconds", "How far the latest packet was behind the clock when it was analyzed.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return w.Lag.Seconds() }},
@@ -70,21 +69,21 @@ var perWorker = []metric{
 		}},
 	{desc("table_connections", "Connections in the table.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return float64(w.Active) }},
-	{desc("held_bytes", "Memory for the bytes that connections wait with and for what parsers keep.", "worker"),
+	{desc("held_bytes", "Memory for buffered bytes and the parsers' state.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return float64(w.Held) }},
 }
 
 // summed lists the metrics that all workers have together.
 var summed = []metric{
-	{desc("decode_errors_total", "Packets that could not be read."),
+	{desc("decode_errors_total", "Packets that could not be decoded."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.DecodeErrors + w.Flow.DecodeErrors) }},
-	{desc("bad_checksums_total", "Packets that were not believed, as their checksum was wrong."),
+	{desc("bad_checksums_total", "Packets ignored because of a wrong checksum."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.BadChecksums) }},
-	{desc("connections_evicted_total", "Connections that were removed to make room for others."),
+	{desc("connections_evicted_total", "Connections evicted to bound the table or memory."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.Evicted) }},
 	{desc("hooks_run_total", "Removal hooks that ran."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.HooksRun) }},
-	{desc("hook_seconds_total", "Time that removal hooks took."),
+	{desc("hook_seconds_total", "Time spent in removal hooks."),
 		prometheus.CounterValue, func(w *Worker) float64 { return w.Flow.HookTime.Seconds() }},
 	{desc("panics_total", "Panics that were contained. Each is a bug."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Panics + w.Flow.Panics) }},
@@ -95,13 +94,13 @@ var (
 	active         = desc("connections", "Connections that have begun and are not removed yet.", "transport")
 	removed        = desc("connections_removed_total", "Connections that were removed.", "reason")
 	rows           = desc("log_rows_total", "Rows that were written.", "log")
-	weirds         = desc("weirds_total", "What should not be in traffic, also where weird.log leaves it out.", "name")
-	rotations      = desc("log_rotations_total", "Files that were put aside.")
-	rotationErrors = desc("log_rotation_errors_total", "Files that could not be put aside or reopened. The first ends the run.")
+	weirds         = desc("weirds_total", "Anomalies in the traffic, including those that weird.log omits.", "name")
+	rotations      = desc("log_rotations_total", "Log files that were rotated.")
+	rotationErrors = desc("log_rotation_errors_total", "Log files that could not be rotated or reopened. The first ends the run.")
 	writeErrors    = desc("log_write_errors_total", "Writes that failed. The first ends the run.")
 	healthy        = desc("healthy", "1 if /healthz answers 200, 0 if it answers 503.")
-	maxConnections = desc("table_connections_limit", "Connections that the tables have room for. Beyond it, some are evicted.")
-	maxHeld        = desc("held_bytes_limit", "Bytes that may be held. Beyond it, connections give up what they wait for.")
+	maxConnections = desc("table_connections_limit", "Maximum of table_connections. Beyond it, connections are evicted.")
+	maxHeld        = desc("held_bytes_limit", "Maximum of held_bytes. Beyond it, connections stop waiting for missing bytes.")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
