@@ -87,7 +87,7 @@ func putLeftoverAside(name string) error {
 	return putAside(name, info.ModTime())
 }
 
-// cutTornRow removes what follows the last newline of a file of size bytes.
+// cutTornRow truncates a file of size bytes after its last newline.
 func cutTornRow(name string, size int64) error {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

@@ -133,7 +133,7 @@ type appender struct{ row }
 
 func (a appender) AppendJSON(b []byte) []byte { return append(b, a.Text...) }
 
-func TestRowsAreGathered(t *testing.T) {
+func TestRowsBuffered(t *testing.T) {
 	var got writes
 	w := logs.NewWriter(logs.NewOutput(&got, nil))
 	w.Flush()
@@ -343,7 +343,7 @@ func TestFolderHasOneOutput(t *testing.T) {
 	require.NoError(t, out.Close())
 }
 
-func TestClosedOutputStaysAsItIs(t *testing.T) {
+func TestClosedOutput(t *testing.T) {
 	dir, out, write := folder(t)
 	write("1")
 	require.NoError(t, out.Close())
@@ -380,7 +380,7 @@ func TestOutputIsClosedWhileItIsRotated(t *testing.T) {
 	assert.NoError(t, out.Close())
 }
 
-func TestReopenContinuesWhatIsStillThere(t *testing.T) {
+func TestReopenAppends(t *testing.T) {
 	dir, out, write := folder(t)
 	out.Reopen()
 	write("1")
@@ -441,7 +441,7 @@ func TestStreamIsNeitherReopenedNorRotated(t *testing.T) {
 	assert.Equal(t, writes{"x\n", "x\n"}, got)
 }
 
-func TestFilesThatCannotBeBegunAnewAreAnError(t *testing.T) {
+func TestReopenAndRotateErrors(t *testing.T) {
 	for name, call := range map[string]func(*logs.Output){"Reopen": (*logs.Output).Reopen, "Rotate": (*logs.Output).Rotate} {
 		t.Run(name, func(t *testing.T) {
 			dir, out, write := folder(t)
@@ -472,7 +472,7 @@ func TestFirstErrorIsKept(t *testing.T) {
 	assert.Equal(t, 1, f.reported)
 }
 
-func TestFolderThatCannotHaveFileIsAnError(t *testing.T) {
+func TestCreateErrors(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "x.log"), 0o777))
 	out, err := logs.NewDir(dir, nil)

@@ -104,8 +104,8 @@ func appendTo(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 }
 
-// do calls f under the lock unless there was an error, and takes note of the first, which
-// it counts in errors, a part of o.stats. It reports whether there is none.
+// do calls f under the lock, unless there was an error before. It records an error of f in o.err,
+// and counts it in errors, a field of o.stats. It reports whether there was none.
 func (o *Output) do(errors *uint64, f func() error) bool {
 	o.mu.Lock()
 	first := false
@@ -192,7 +192,7 @@ func (o *Output) Close() error {
 	return o.err
 }
 
-// OutputStats is what an [Output] has counted.
+// OutputStats holds the counters of an [Output].
 type OutputStats struct {
 	Rows                        map[string]uint64 // that were written, by log
 	Rotations                   uint64            // files that [Output.Rotate] has put aside
@@ -218,8 +218,8 @@ func (o *Output) count(f func(*OutputStats)) {
 	f(&o.stats)
 }
 
-// A Writer turns one worker's rows into lines. It gathers them, so that workers meet at the Output
-// once in some hundred rows.
+// A Writer encodes one worker's rows. It buffers them, so that workers contend for the Output only
+// once per few hundred rows.
 type Writer struct {
 	out  *Output
 	logs map[string]*pending
@@ -249,7 +249,7 @@ type Appender interface {
 	AppendJSON(b []byte) []byte
 }
 
-// flushSize is how many bytes a Writer gathers before it writes them.
+// flushSize is how many bytes a Writer buffers before it writes them.
 const flushSize = 64 << 10
 
 // Write writes row, a struct with json tags or an Appender, to the log that it names. It panics if
@@ -288,14 +288,14 @@ func (w *Writer) newLog(path string) *pending {
 	return l
 }
 
-// Flush writes what was gathered.
+// Flush writes all buffered rows.
 func (w *Writer) Flush() {
 	for _, l := range w.logs {
 		w.flush(l.buffer)
 	}
 }
 
-// flush writes what b has gathered.
+// flush writes the bytes in b.
 func (w *Writer) flush(b *buffer) {
 	if b.Len() == 0 {
 		return
