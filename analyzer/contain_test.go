@@ -139,7 +139,7 @@ func (c *tape) tunnelled(host byte) {
 
 // A panic, wherever it comes from, costs its packet or what panicked in its connection. All other
 // connections have their parser and their rows, and all hooks run.
-func TestPanicCostsNoMoreThanItsPacket(t *testing.T) {
+func TestPanicLosesOnlyItsPacket(t *testing.T) {
 	const hosts = 20
 	for name, c := range map[string]struct {
 		conns, services, rows, panics int
@@ -232,7 +232,7 @@ func TestPanicCostsNoMoreThanItsPacket(t *testing.T) {
 }
 
 // On an interface, each worker decodes all frames itself.
-func TestPanicOfLiveFrameCostsThatFrame(t *testing.T) {
+func TestLivePanicLosesOnlyItsFrame(t *testing.T) {
 	tape := newTape(t)
 	tape.say(1, "hello")
 	tape.tunnelled(2)
@@ -274,7 +274,7 @@ func (s *brokenSink) Packet(*packet.Packet)           {}
 func (s *brokenSink) Weird(time.Time, string, string) {}
 func (s *brokenSink) Log(logs.Row)                    { s.rows++; panic("trapped in Log") }
 
-func TestDecoderIsClosedWhateverPanics(t *testing.T) {
+func TestDecoderClosedAfterPanics(t *testing.T) {
 	tape := newTape(t)
 	for host := range byte(5) {
 		tape.tunnelled(host)

@@ -237,7 +237,7 @@ func TestStatsOfInterface(t *testing.T) {
 }
 
 // An interface that goes away ends the run with an error, and with all rows.
-func TestInterfaceThatGoesAwayEndsTheRun(t *testing.T) {
+func TestRemovedInterfaceEndsRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
@@ -261,7 +261,7 @@ func TestInterfaceThatGoesAwayEndsTheRun(t *testing.T) {
 }
 
 // An interface that goes down is waited for; each worker goes on when it is up again.
-func TestInterfaceThatGoesDownAndUp(t *testing.T) {
+func TestInterfaceDownAndUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}

@@ -105,7 +105,7 @@ func TestRowsShareUID(t *testing.T) {
 }
 
 // Rows do not depend on how many workers there are, but for their order.
-func TestWorkersFindTheSame(t *testing.T) {
+func TestWorkersAgree(t *testing.T) {
 	sorted := func(workers string) []string {
 		status, out, _ := runWith(t, "-json", "-workers", workers)
 		require.Equal(t, 0, status)

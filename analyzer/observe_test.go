@@ -149,7 +149,7 @@ func TestWorkersPublishWithoutAllocating(t *testing.T) {
 	assert.Equal(t, w.packets-1, w.board.look().packets, "it did not wait")
 }
 
-func TestMetricsThatCannotBeServedAreAnError(t *testing.T) {
+func TestMetricsAddressInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "localhost:0")
 	require.NoError(t, err)
 	defer l.Close()
@@ -164,7 +164,7 @@ func TestMetricsThatCannotBeServedAreAnError(t *testing.T) {
 }
 
 // systemd is told over a socket that it names.
-func TestSystemdIsTold(t *testing.T) {
+func TestSystemdNotified(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {

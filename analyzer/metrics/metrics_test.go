@@ -111,7 +111,7 @@ func TestNamesFollowConventions(t *testing.T) {
 }
 
 // Whoever documents or draws a metric that is not there sees nothing, and no error.
-func TestMetricsThatFilesNameExist(t *testing.T) {
+func TestDocumentedMetricsExist(t *testing.T) {
 	_, body := serve(t, source())("/metrics")
 	for _, file := range []string{"../README.md", "../SCALING.md", "../deploy/dashboard.json"} {
 		text, err := os.ReadFile(file)
