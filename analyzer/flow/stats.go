@@ -77,7 +77,7 @@ type Reason uint8
 // The reasons.
 const (
 	notRemoved   Reason = iota
-	Closed              // closed by both sides or reset by one, and CloseTimeout has passed
+	Closed              // closed by both sides or reset by one, whatever removed it then
 	Timeout             // idle for too long
 	Reused              // its endpoints began another connection
 	Resumed             // the connection that it had displaced continued
