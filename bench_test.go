@@ -25,16 +25,15 @@ import (
 // prints each comparison as a row. Whatever the benchmark, impl=conn is this package with a
 // Connection, and impl=hooks with a type that embeds Hooks.
 
-// payload is what every baseline's connection carries, so that it is as big as a Connection but for
-// its hooks.
+// payload makes a baseline's connection as big as a Connection, apart from its hooks.
 type payload struct {
 	ID    conn.ID
 	UID   string
 	Start time.Time
 }
 
-// The hooks are top-level functions that do nothing: the benchmarks measure how they are kept and
-// reached.
+// The hooks are top-level functions that do nothing: the benchmarks measure storing and calling
+// them.
 func hook0(*conn.Connection) bool { return true }
 func hook1(*conn.Connection) bool { return true }
 func hook2(*conn.Connection) bool { return true }
@@ -44,8 +43,8 @@ func hook5(*conn.Connection) bool { return true }
 func hook6(*conn.Connection) bool { return true }
 func hook7(*conn.Connection) bool { return true }
 
-// baselineHook is a hook of a baseline. It gets the payload, so that all baselines can have the
-// same hooks.
+// baselineHook is a hook of a baseline. It takes the payload, so that all baselines share the same
+// hooks.
 type baselineHook func(*payload) bool
 
 func plain0(*payload) bool { return true }
@@ -57,14 +56,14 @@ func plain5(*payload) bool { return true }
 func plain6(*payload) bool { return true }
 func plain7(*payload) bool { return true }
 
-// baselineIdentity tells one baselineHook from another, as conn does. The usual
-// reflect.ValueOf(hk).Pointer() costs a call, and takes all closures of one literal for the same.
+// baselineIdentity identifies a baselineHook as conn does. The usual reflect.ValueOf(hk).Pointer()
+// costs a call and cannot tell apart closures of one literal.
 func baselineIdentity(hk baselineHook) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&hk))
 }
 
-// The implementations. Each has a function parse that registers the first k of eight hooks, in the
-// way parsers do: each call names its hook. The tests of k between them cost all implementations
+// The implementations. Each has a parse function that registers the first k of eight hooks as
+// parsers do: each call names its hook. Comparing k between the calls costs every implementation
 // the same.
 
 func parseConn(c *conn.Connection, k int) {
@@ -87,7 +86,7 @@ func parseConn(c *conn.Connection, k int) {
 	conn.Register(c, hook7)
 }
 
-// hooksConn is a connection of an analyzer's own, of the size of a Connection.
+// hooksConn is an analyzer's own connection type, the size of a Connection.
 type hooksConn struct {
 	conn.Hooks[hooksConn]
 	payload
@@ -125,8 +124,8 @@ func (c *hooksConn) parse(k int) {
 	c.Register((*hooksConn).hook7)
 }
 
-// mapConn keeps its hooks in a map, made when the first one comes. It does less than conn: a map
-// has no order, and to keep one it would need a slice besides.
+// mapConn keeps its hooks in a map, made for the first one. It does less than conn: a map is
+// unordered, and keeping the order would take a slice as well.
 type mapConn struct {
 	payload
 	hooks map[unsafe.Pointer]baselineHook
@@ -175,8 +174,8 @@ func (c *mapConn) parse(k int) {
 	c.register(plain7)
 }
 
-// sliceConn keeps its hooks in a slice and looks through it for one that is there already. It does
-// less than conn: a panic in a hook loses the hooks after it, as in the other baselines.
+// sliceConn keeps its hooks in a slice, which it searches for duplicates. It does less than conn: a
+// panic in a hook loses the hooks after it, as in the other baselines.
 type sliceConn struct {
 	payload
 	hooks []baselineHook
@@ -225,8 +224,8 @@ func (c *sliceConn) parse(k int) {
 }
 
 // afterFuncConn leaves its hooks to the standard library: a context that the removal cancels. It
-// does something else than conn, since each hook runs on a goroutine of its own, in any order; the
-// removal waits for them.
+// differs from conn: each hook runs on its own goroutine, in any order, and the removal waits for
+// them all.
 type afterFuncConn struct {
 	payload
 	ctx    context.Context
@@ -270,9 +269,9 @@ func (c *afterFuncConn) parse(k int) {
 	c.register(plain7)
 }
 
-// floorConn has one bit for each hook of the program, which must all be known in advance, in
-// floorHooks. No design can do much less to register a hook and to run it. It knows neither
-// closures nor an order of registration.
+// floorConn has one bit per hook. All hooks of the program must be listed in floorHooks in advance.
+// No design can do much less to register and run a hook. It supports neither closures nor an order
+// of registration.
 type floorConn struct {
 	payload
 	hooks uint64
@@ -321,12 +320,12 @@ func (c *floorConn) parse(k int) {
 	c.register(7)
 }
 
-// ring is connections few enough to stay in the nearest cache, to be used in turn: each has time to
-// complete its stores before it is used again. They are a power of two, so that finding the next
-// costs no division.
+// A ring holds few enough connections to stay in the L1 cache. They are used in turn, so each has
+// time to complete its stores before it is used again. Their number is a power of two, so finding
+// the next takes no division.
 type ring[T any] [64]T
 
-// renew makes the i-th connection new, as an owner does that recycles the memory of connections.
+// renew resets the i-th connection, like an owner that recycles connections.
 func (r *ring[T]) renew(i int) *T {
 	c := &r[i&(len(r)-1)]
 	*c = *new(T)
@@ -335,14 +334,14 @@ func (r *ring[T]) renew(i int) *T {
 
 var hookCounts = []int{1, 2, 3, 8}
 
-// BenchmarkTeardown removes connections without hooks in a program that has the given number of
-// protocols. An operation is a ring of connections, since the removal of one takes less than a turn
-// of the benchmark loop; ns/conn is for one.
+// BenchmarkTeardown removes connections without hooks in a program with the given number of
+// protocols. An operation is a whole ring, since one removal takes less time than an iteration of
+// the benchmark loop; ns/conn is per connection.
 func BenchmarkTeardown(b *testing.B) {
 	for _, protocols := range []int{1, 10, 100, 1000} {
 		name := func(impl string) string { return fmt.Sprintf("protocols=%d/impl=%s", protocols, impl) }
 		b.Run(name("conn"), func(b *testing.B) {
-			// Other connections have every protocol's hook.
+			// Other connections have the hooks of every protocol.
 			others := make([]conn.Connection, protocols)
 			for p := range others {
 				conn.Register(&others[p], func(*conn.Connection) bool { return p < protocols })
@@ -406,7 +405,7 @@ func BenchmarkTeardown(b *testing.B) {
 	}
 }
 
-// nilTestConn is the least that lets a connection have something to do at its end.
+// nilTestConn is the cheapest way for a connection to run something at its end.
 type nilTestConn struct {
 	payload
 	finish  func(*nilTestConn) bool
@@ -421,11 +420,11 @@ func (c *nilTestConn) remove() bool {
 	return c.finish(c)
 }
 
-// broadcastConn tells its protocol, 0 if none does anything with it. Of the ways to let every
-// protocol find out whether a connection concerns it, this is the fastest: all protocols look at
-// the same member of the connection. A look-up in each protocol's own table of connections, or a
-// pointer for each protocol in the connection, would take longer. It also helps broadcast that its
-// functions are closures of one literal, so that all calls have the same target.
+// broadcastConn names its protocol, or 0 if no protocol handles it. This is the fastest way to let
+// every protocol decide whether a connection concerns it: all of them read the same field of the
+// connection. Looking it up in each protocol's own table of connections, or a pointer per protocol
+// in the connection, would take longer. It also helps broadcast that its functions are closures of
+// one literal, so all calls have the same target.
 type broadcastConn struct {
 	payload
 	protocol int
@@ -435,7 +434,7 @@ func reportPerConn(b *testing.B, conns int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(conns), "ns/conn")
 }
 
-// BenchmarkRegisterRemove makes a connection, registers hooks and removes it, in the nearest cache.
+// BenchmarkRegisterRemove makes a connection, registers hooks and removes it, all in the L1 cache.
 func BenchmarkRegisterRemove(b *testing.B) {
 	for _, k := range hookCounts {
 		name := func(impl string) string { return fmt.Sprintf("hooks=%d/impl=%s", k, impl) }
@@ -498,9 +497,9 @@ func BenchmarkRegisterRemove(b *testing.B) {
 }
 
 // BenchmarkColdRegisterRemove visits a million live connections in random order to register hooks,
-// and again to remove them, as traffic does: what a connection has was last in the cache a million
-// connections ago. An operation is all of that; ns/conn is for one connection, B/conn what it takes
-// of the heap while it has its hooks, itself included.
+// and again to remove them, as traffic does: each connection was last in the cache a million
+// connections ago. An operation is both passes; ns/conn is per connection, and B/conn is the heap
+// that a connection takes with its hooks, itself included.
 func BenchmarkColdRegisterRemove(b *testing.B) {
 	for _, k := range hookCounts {
 		name := func(impl string) string { return fmt.Sprintf("hooks=%d/impl=%s", k, impl) }
@@ -512,12 +511,12 @@ func BenchmarkColdRegisterRemove(b *testing.B) {
 	}
 }
 
-// manyConns is how many connections live at the same time where it matters that they are many.
+// manyConns is the number of live connections in benchmarks where it must be large.
 const manyConns = 1 << 20
 
-// benchmarkCold calls the functions through variables, which costs all implementations the same and
-// little beside the cache misses. Garbage of the registration is collected in the time measured,
-// that of the removal is not.
+// benchmarkCold calls the functions through variables, which costs all implementations the same,
+// and little compared with the cache misses. The time measured includes collecting the garbage of
+// registration, but not of removal.
 func benchmarkCold[T any](b *testing.B, k int, parse func(*T, int), remove func(*T) bool) {
 	b.ReportAllocs()
 	cs := make([]*T, manyConns)
@@ -559,9 +558,9 @@ func benchmarkCold[T any](b *testing.B, k int, parse func(*T, int), remove func(
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(cs)), "B/conn")
 }
 
-// BenchmarkGC forces collections while a million connections live that have three hooks each;
-// impl=none has connections without hooks. An operation is a collection; objects/conn is how many
-// objects of the heap the hooks took.
+// BenchmarkGC forces collections while a million connections with three hooks each are live; those
+// of impl=none have no hooks. An operation is a collection; objects/conn counts the heap objects
+// that the hooks take.
 func BenchmarkGC(b *testing.B) {
 	b.Run("impl=conn", func(b *testing.B) { benchmarkGC(b, parseConn) })
 	b.Run("impl=hooks", func(b *testing.B) { benchmarkGC(b, (*hooksConn).parse) })
@@ -589,8 +588,8 @@ func benchmarkGC[T any](b *testing.B, parse func(c *T, k int)) {
 	runtime.KeepAlive(cs)
 }
 
-// BenchmarkClosure registers one closure, made for the connection, and removes the connection. The
-// closure itself is one of the allocations.
+// BenchmarkClosure registers one closure, made for the connection, and removes the connection. One
+// of the allocations is the closure itself.
 func BenchmarkClosure(b *testing.B) {
 	b.Run("impl=conn", func(b *testing.B) {
 		b.ReportAllocs()
@@ -641,9 +640,9 @@ type lockedConn struct {
 
 func (c *lockedConn) hook() bool { return c.ended }
 
-// BenchmarkLock takes the lock of a connection twice: for a packet, and for the end of the
-// connection. impl=mutex does nothing else, and impl=hooks registers the given number of hooks under
-// the first lock and removes the connection under the second.
+// BenchmarkLock locks a connection twice: for a packet, and for its end. impl=mutex does nothing
+// else; impl=hooks registers the given number of hooks under the first lock and removes the
+// connection under the second.
 func BenchmarkLock(b *testing.B) {
 	b.Run("hooks=0/impl=mutex", func(b *testing.B) {
 		benchmarkLock(b, func(*lockedConn) {}, func(*lockedConn) {})
@@ -677,8 +676,8 @@ func benchmarkLock(b *testing.B, packet, end func(*lockedConn)) {
 
 var chain = conn.Chain(hook0, hook1, hook2)
 
-// BenchmarkChain registers a chain of three bodies and removes the connection; impl=func has the
-// bodies in one function written by hand, which loses the later bodies if one panics.
+// BenchmarkChain registers a chain of three bodies and removes the connection; impl=func calls the
+// bodies from one handwritten function, which loses the later bodies if one panics.
 func BenchmarkChain(b *testing.B) {
 	b.Run("impl=conn", func(b *testing.B) {
 		b.ReportAllocs()
@@ -708,16 +707,15 @@ type session struct {
 	_        [3]uintptr // and so on
 }
 
-// sessionConn has the state in a member of its own: the fastest way, for an owner that knows all
-// parsers.
+// sessionConn keeps the state in a field of the struct: the fastest way, for an owner that knows
+// all parsers.
 type sessionConn struct {
 	payload
 	session *session
 }
 
-// BenchmarkField makes and finds the state of a parser. The connections of a map are few here and
-// in the cache, which flatters it; it also is of one goroutine only, where goroutines with
-// connections of their own need a lock.
+// BenchmarkField makes and finds the state of a parser. It flatters the map, which holds few
+// connections, all in the cache, and needs no lock, as only one goroutine uses it.
 func BenchmarkField(b *testing.B) {
 	b.Run("op=GetOrNew/impl=conn", func(b *testing.B) {
 		b.ReportAllocs()
@@ -751,7 +749,7 @@ func BenchmarkField(b *testing.B) {
 				sessions[c] = s
 			}
 			s.requests++
-			delete(sessions, c) // as it must when the connection ends
+			delete(sessions, c) // required when a connection ends
 		}
 	})
 	for _, n := range []int{1, 3, 8} {
@@ -765,7 +763,7 @@ func BenchmarkField(b *testing.B) {
 					fields[j].GetOrNew(&cs[i])
 				}
 			}
-			field := &fields[0] // the one that is found last
+			field := &fields[0] // the one found last
 			for i := 0; b.Loop(); i++ {
 				field.Get(&cs[i&(len(cs)-1)]).requests++
 			}
@@ -796,11 +794,10 @@ func BenchmarkField(b *testing.B) {
 	}
 }
 
-// BenchmarkParallel lets goroutines do what BenchmarkRegisterRemove does with three hooks, each
-// with connections of its own. With two goroutines, each operation is preceded by the same work of
-// one of them alone, not measured but for the metric speedup: how many times the connections that
-// one goroutine handles in a second. impl=floor shares nothing at all, so its speedup is what the
-// machine can give.
+// BenchmarkParallel runs BenchmarkRegisterRemove with three hooks on several goroutines, each with
+// its own connections. With two goroutines, each operation first does the work of one alone,
+// untimed but for the metric speedup: connections per second, relative to one goroutine. impl=floor
+// shares nothing at all, so its speedup is the most the machine allows.
 func BenchmarkParallel(b *testing.B) {
 	for _, goroutines := range []int{1, 2} {
 		name := func(impl string) string { return fmt.Sprintf("goroutines=%d/impl=%s", goroutines, impl) }
@@ -834,8 +831,8 @@ func BenchmarkParallel(b *testing.B) {
 	}
 }
 
-// connsPerOp is how many connections each goroutine of BenchmarkParallel handles in an operation:
-// so many that starting the goroutine takes no time beside.
+// connsPerOp is the number of connections that each goroutine of BenchmarkParallel handles per
+// operation: enough to make the cost of starting the goroutine negligible.
 const connsPerOp = 1 << 20
 
 func benchmarkParallel[T any](b *testing.B, goroutines int, work func(*ring[T])) {
@@ -869,13 +866,13 @@ func benchmarkParallel[T any](b *testing.B, goroutines int, work func(*ring[T]))
 	}
 }
 
-// BenchmarkRegisterAmong registers one hook with a connection and removes it, where the connections
-// take turns with the hooks of the given number of protocols.
+// BenchmarkRegisterAmong registers one hook with each connection and removes the connection. The
+// hooks of the given number of protocols take turns.
 func BenchmarkRegisterAmong(b *testing.B) {
 	for _, protocols := range []int{1, 16, 64} {
 		name := func(impl string) string { return fmt.Sprintf("protocols=%d/impl=%s", protocols, impl) }
 		b.Run(name("conn"), func(b *testing.B) {
-			conn.ForgetSets() // or those of the other impl would be found first
+			conn.ForgetSets() // or the search finds those of the other impl first
 			b.ReportAllocs()
 			var cs ring[conn.Connection]
 			for i := 0; b.Loop(); i++ {
@@ -885,7 +882,7 @@ func BenchmarkRegisterAmong(b *testing.B) {
 			}
 		})
 		b.Run(name("hooks"), func(b *testing.B) {
-			conn.ForgetSets() // or those of the other impl would be found first
+			conn.ForgetSets() // or the search finds those of the other impl first
 			b.ReportAllocs()
 			var cs ring[hooksConn]
 			for i := 0; b.Loop(); i++ {
@@ -897,7 +894,7 @@ func BenchmarkRegisterAmong(b *testing.B) {
 	}
 }
 
-// protocolHook is a top-level function for each C and T.
+// protocolHook is a different top-level function for each C and T.
 func protocolHook[C, T any](*C) bool { return unsafe.Sizeof(*new(T)) != 0 }
 
 var protocolHooks = [64]conn.RemovalHook{

@@ -47,7 +47,7 @@ var (
 
 // A flow is a connection of an analyzer's own type.
 type flow struct {
-	ran []string // what the hooks have written down
+	ran []string // appended to by the hooks
 	decoder
 	*dissector
 	genericLayer[int]
@@ -80,8 +80,8 @@ var (
 	}
 )
 
-// ops is what one of the two ways in does to a connection of type C, with at least twenty hooks
-// that live as long as the program.
+// ops holds one of the two APIs for connections of type C, and at least twenty hooks that live as
+// long as the program.
 type ops[C any] struct {
 	register, unregister, registered func(c *C, hk func(*C) bool) bool
 
@@ -135,7 +135,7 @@ func nothingIsAllocated[C any](t *testing.T, o ops[C]) {
 	o.remove(&removed)
 	for _, test := range []struct {
 		name    string
-		private float64 // how many allocations take its place where sets are not shared
+		private float64 // the allocations it takes instead where sets are not shared
 		op      func()
 	}{
 		{"no hooks", 0, registerAndRemove()},
@@ -191,8 +191,8 @@ func nothingIsAllocated[C any](t *testing.T, o ops[C]) {
 	}
 }
 
-// sharesSets reports whether connections share sets, for which hooks must be recognized as living
-// as long as the program.
+// sharesSets reports whether connections share sets, which requires recognizing hooks that live as
+// long as the program.
 const sharesSets = runtime.GOARCH != "wasm"
 
 // closureOf returns a new hook.
@@ -215,7 +215,7 @@ func init() { initVar = func(*conn.Connection) bool { return sinkInt == nil } }
 
 func assignVar() { assignedVar = func(*conn.Connection) bool { return sinkInt == nil } }
 
-// What holds must hold with both releases of Go, whatever the compiler inlines.
+// This must hold with both supported Go releases, whatever the compiler inlines.
 func TestAllocationsOfPackageLevelVariables(t *testing.T) {
 	conn.ForgetSets() // other tests fill them
 	assignVar()
@@ -256,11 +256,11 @@ func TestFieldAllocations(t *testing.T) {
 		want float64
 		op   func()
 	}{
-		"Get":                  {0, func() { sinkInt = f.Get(&with) }},
-		"GetOrNew again":       {0, func() { sinkInt, _ = f.GetOrNew(&with) }},
-		"Delete of no value":   {0, func() { f.Delete(&c) }},
-		"GetOrNew":             {1, func() { c = conn.Connection{}; sinkInt, _ = f.GetOrNew(&c) }},
-		"GetOrNew of an array": {1, func() { c = conn.Connection{}; v, _ = big.GetOrNew(&c) }},
+		"Get":                    {0, func() { sinkInt = f.Get(&with) }},
+		"GetOrNew again":         {0, func() { sinkInt, _ = f.GetOrNew(&with) }},
+		"Delete without a value": {0, func() { f.Delete(&c) }},
+		"GetOrNew":               {1, func() { c = conn.Connection{}; sinkInt, _ = f.GetOrNew(&c) }},
+		"GetOrNew of an array":   {1, func() { c = conn.Connection{}; v, _ = big.GetOrNew(&c) }},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, testing.AllocsPerRun(100, test.op)) })
 	}
@@ -339,10 +339,10 @@ func TestInlining(t *testing.T) {
 	}
 }
 
-// bounded is how much the heap may grow by what connections share, and by chance.
+// bounded is how much shared sets and chance may let the heap grow.
 const bounded = conn.MaxSharing + 1<<20
 
-// heap returns what the heap consists of without garbage.
+// heap collects garbage and returns the memory statistics.
 func heap() (m runtime.MemStats) {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
@@ -383,7 +383,7 @@ func TestMillionClosuresOfOneConnection(t *testing.T) {
 	}
 	assert.True(t, conn.StateRemove(&c), "in order")
 	assert.Equal(t, n, next)
-	assert.Less(t, liveBytes()-before, bounded, "though the connection is still there")
+	assert.Less(t, liveBytes()-before, bounded, "although the connection is still live")
 	runtime.KeepAlive(&c)
 }
 
@@ -404,7 +404,7 @@ func permutations[T any](hooks []T, f func([]T)) {
 	permute(0)
 }
 
-// slow reports whether the race detector makes everything take ten times as long.
+// slow reports whether the race detector is on, which makes everything take ten times as long.
 func slow() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
@@ -422,7 +422,7 @@ func everyOrder[C any](t *testing.T, o ops[C]) {
 	}
 	before := liveBytes()
 	most, count := 0, 0
-	var live []*C // some stay, each with another combination
+	var live []*C // some stay live, each with a different combination
 	permutations(slices.Clone(o.functions[:n]), func(hooks []func(*C) bool) {
 		c := new(C)
 		for _, hk := range hooks {
@@ -441,12 +441,12 @@ func everyOrder[C any](t *testing.T, o ops[C]) {
 	assert.Less(t, liveBytes()-before, bounded)
 	for _, c := range live {
 		if !o.remove(c) || o.register(c, o.functions[0]) {
-			t.Fatal("a connection of a forgotten set")
+			t.Fatal("lost a hook of a connection whose set was forgotten")
 		}
 	}
 }
 
-// What is counted against the bound is what it takes: sets of every length, to the last byte.
+// The bytes counted against the bound match the heap, to the last byte, for sets of every length.
 func TestSharedBytesAreHeapBytes(t *testing.T) {
 	conn.ForgetSets()
 	before, shared := heap(), conn.SharedBytes()
@@ -476,10 +476,10 @@ func TestSharingComesBackAfterFlood(t *testing.T) {
 		})
 		return conn.SharingIsFull()
 	}
-	// A finalizer that another test has left may make room meanwhile.
+	// A finalizer left over from another test may make room meanwhile.
 	require.Eventually(t, flood, 10*time.Second, time.Millisecond)
 
-	// New combinations work while there is no room for them to be shared.
+	// New combinations work while there is no room to share them.
 	var old conn.Connection
 	for _, hk := range quietFunctions {
 		require.True(t, conn.Register(&old, hk))
@@ -500,7 +500,7 @@ func TestSharingComesBackAfterFlood(t *testing.T) {
 	assert.True(t, conn.StateRemove(&old))
 }
 
-// Nor must connections that take turns with the hooks of several protocols.
+// Connections that take turns with the hooks of several protocols need no lock either.
 func TestSharedSetIsFoundWithoutLock(t *testing.T) {
 	conn.ForgetSets()
 	combinations := [][]conn.RemovalHook{{quiet1, quiet2}, {quiet1, quiet3}, {quiet1, quietVar}}
@@ -526,7 +526,7 @@ func TestSharedSetIsFoundWithoutLock(t *testing.T) {
 	})
 }
 
-// A program may have more literals whose closures become hooks than are remembered.
+// A program may register closures of more literals than the package remembers.
 func TestHooksAreToldApartByNameAlone(t *testing.T) {
 	conn.ForgetSets()
 	conn.WhileShortLivedIsFull(func() {
@@ -607,7 +607,7 @@ func TestForgottenSetsAreGarbage(t *testing.T) {
 	assertGarbage(beside, "the set beside one that is used")
 	assertGarbage(behind, "the set behind one that is used")
 
-	// A set that was forgotten, but is used, may be followed by new ones.
+	// New sets may extend one that was forgotten but is in use.
 	again := register(quiet1, quiet2)
 	conn.ForgetSets()
 	require.True(t, conn.Register(again, quiet3))
@@ -628,7 +628,7 @@ func TestSetsAreSharedOnce(t *testing.T) {
 func TestNamesLasting(t *testing.T) {
 	for name, want := range map[string]bool{
 		"main.finalize":                             true,
-		"main.func1":                                true, // a function that has this name
+		"main.func1":                                true, // a function named func1
 		"example.com/app/http.finalize":             true,
 		"example.com/app/yaml%2ev3.finalize":        true,
 		"example.com/app/http.finalize[...]":        true, // an instance of a generic function
@@ -663,8 +663,8 @@ func TestNamesLasting(t *testing.T) {
 	}
 }
 
-// The names that the compiler gives are not promised to anybody. Should it change them, hooks would
-// still work, but cost an allocation, or be kept in memory; this test would tell.
+// The compiler promises nothing about these names. If it changes them, hooks still work, but some
+// cost an allocation or stay in memory. This test detects that.
 func TestNamesOfThisCompiler(t *testing.T) {
 	local := 0
 	made := reflect.MakeFunc(reflect.TypeOf(quietVar), func([]reflect.Value) []reflect.Value {

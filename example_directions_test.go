@@ -11,12 +11,12 @@ import (
 	"example.com/conn"
 )
 
-// A tap records a proxied connection. Each direction is copied by a goroutine of its own, and a
-// timer ends the connection when neither has read anything for a while.
+// A tap records a proxied connection. Each direction has its own goroutine, and a timer ends the
+// connection when neither has read anything for a while.
 type tap struct {
 	client, server net.Conn
 
-	mu       sync.Mutex // guards what follows; the hooks run while it is held
+	mu       sync.Mutex // guards the fields below; held while the hooks run
 	onRemove conn.Hooks[tap]
 	idle     *time.Timer
 	copying  int    // directions that have not ended
@@ -53,8 +53,8 @@ func (t *tap) copy(dst io.Writer, src io.Reader) {
 	}
 }
 
-// onLine notes a line of either direction. The timer may have removed the connection since it was
-// read. Then no hook will run, and onLine saves the line itself.
+// onLine records a line of either direction. If the timer has removed the connection since the line
+// was read, no hook will run, and onLine saves the line itself.
 func (t *tap) onLine(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,7 +74,7 @@ func (t *tap) save() bool {
 	return true
 }
 
-// end removes the connection, unless the timer or the last direction did so before.
+// end removes the connection, unless the timer or the last direction has already done so.
 func (t *tap) end(why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,8 +89,8 @@ func (t *tap) end(why string) {
 	close(t.done)
 }
 
-// A goroutine per direction and a timer: each takes the connection's mutex, and the first that
-// finds the connection at its end removes it.
+// A goroutine per direction and a timer: each takes the connection's mutex, and the first to find
+// the connection at its end removes it.
 func Example_directions() {
 	for _, silent := range []bool{false, true} {
 		client, clientSide := net.Pipe()

@@ -73,7 +73,7 @@ func Example_goroutine() {
 		for q := range queries {
 			r.onQuery(q)
 		}
-		for _, c := range r.live { // at shutdown, all that are left
+		for _, c := range r.live { // at shutdown, the remaining ones
 			r.remove(c)
 		}
 	}()

@@ -19,13 +19,13 @@ type flowTable struct {
 
 // A sharedFlow is one connection.
 type sharedFlow struct {
-	mu       sync.Mutex // guards what follows; the hooks run while it is held
+	mu       sync.Mutex // guards the fields below; held while the hooks run
 	onRemove conn.Hooks[sharedFlow]
 	lastSeen time.Time
 	pending  []string // requests without a reply
 }
 
-// get returns the flow with the given name, which is new if there is none.
+// get returns the flow with the given name, making it if necessary.
 func (t *flowTable) get(name string, now time.Time) *sharedFlow {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -59,8 +59,8 @@ func (f *sharedFlow) idle(since time.Time) bool {
 	return f.lastSeen.Before(since)
 }
 
-// onRequest is called by the readers. Between get and Lock the janitor may have removed f. Then no
-// hook will run, and onRequest delivers the request itself.
+// onRequest is called by the readers. If the janitor removed f between get and Lock, no hook will
+// run, and onRequest delivers the request itself.
 func (f *sharedFlow) onRequest(request string, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

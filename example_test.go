@@ -121,8 +121,8 @@ func ExampleUnregister_early() {
 	// removed: true
 }
 
-// A hook finds what it needs through the connection: here, a log and the reason for the removal,
-// which its parser's state points to.
+// A hook reaches everything it needs through the connection: here, a log and the reason for the
+// removal, which its parser's state points to.
 func ExampleStateRemove_reason() {
 	type teardown struct{ reason string } // kept by the owner, one per connection
 	type session struct {
@@ -175,8 +175,8 @@ func (t *tcpConn) close(why string) {
 	t.StateRemove(t)
 }
 
-// An analyzer with a connection type of its own embeds Hooks and registers method expressions,
-// which capture nothing and allocate nothing.
+// An analyzer with its own connection type embeds Hooks and registers method expressions, which
+// capture nothing and allocate nothing.
 func ExampleHooks() {
 	web, idle := newTCPConn("web"), newTCPConn("idle")
 	web.onData("HTTP/1.1 ")
@@ -242,8 +242,8 @@ func ExampleHooks_StateRemove_locked() {
 	// unlocked: true
 }
 
-// A hook must not give its connection to anyone else, since StateRemove is not finished with it. It
-// leaves a note, and the owner hands the connection over after StateRemove.
+// A hook must not hand its connection over, since StateRemove is still using it. Instead, it sets a
+// flag, and the owner hands the connection over after StateRemove.
 func ExampleHooks_StateRemove_handOver() {
 	type upload struct {
 		onRemove conn.Hooks[upload]
@@ -269,8 +269,8 @@ func ExampleHooks_StateRemove_handOver() {
 	// archive report.pdf
 }
 
-// State that is pending may move to another connection, as when a client opens a second one to
-// resume a download. Its hook moves with it, but only if it has not run.
+// Pending state may move to another connection, as when a client opens a second one to resume a
+// download. Its hook moves with it, but only if it has not run.
 func ExampleUnregister_move() {
 	move := func(from, to *conn.Connection) {
 		x, _ := exchanges.GetOrNew(to)
@@ -315,8 +315,8 @@ func (t *Transfer) deleteTemporary() bool {
 	return true
 }
 
-// Hooks as named fields: an exported type keeps its API to itself, and may end in stages, each with
-// hooks of its own.
+// Hooks as named fields: an exported type keeps its API small, and may end in stages, each with its
+// own hooks.
 func ExampleHooks_namedField() {
 	t := &Transfer{Name: "a.txt", Bytes: 1200}
 	t.onClose.Register((*Transfer).report)
@@ -363,7 +363,7 @@ func Example_workers() {
 			flows[c.ID] = c
 			order = append(order, c)
 		}
-		for len(order) > 0 { // at the end, the rest
+		for len(order) > 0 { // at the end, remove the rest
 			removeFirst()
 		}
 	}
@@ -388,7 +388,7 @@ func Example_workers() {
 	start := time.Unix(1_700_000_000, 0)
 	send("192.0.2.1:40000", "198.51.100.7:80", start)
 	send("198.51.100.7:80", "192.0.2.1:40000", start)
-	send("192.0.2.1:40001", "198.51.100.7:80", start.Add(2*timeout)) // for the other worker
+	send("192.0.2.1:40001", "198.51.100.7:80", start.Add(2*timeout)) // owned by the other worker
 	for i, w := range workers {
 		close(w)
 		for uid := range removed[i] {
@@ -499,7 +499,7 @@ func ExampleField() {
 	// service: smtp,ssl
 }
 
-// When the analyzer shuts down, it can list the parsers that were not finished with a connection.
+// At shutdown, an analyzer can list the parsers that had not finished with a connection.
 func ExampleConnection_RemovalHooks() {
 	c := new(conn.Connection)
 	conn.Register(c, finalizeExchange)
@@ -512,7 +512,7 @@ func ExampleConnection_RemovalHooks() {
 	// example.com/conn_test.logTransfer
 }
 
-// An analyzer that is to outlive a faulty parser recovers around StateRemove. The connection is
+// An analyzer that must survive a faulty parser recovers around StateRemove. The connection is
 // removed all the same.
 func ExampleStateRemove_panic() {
 	remove := func(c *conn.Connection) {

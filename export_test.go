@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// The door through which tests reach what is not exported.
+// This file gives tests access to unexported identifiers.
 
 const MaxSharing = maxSharing
 
@@ -18,7 +18,8 @@ var (
 // SetOf returns the shared set of c.
 func SetOf(c *Connection) *sharedSet { return (*sharedSet)(unsafe.Pointer(c.hooks.set)) }
 
-// SharesOnce reports whether a set that two goroutines want to share at the same time is made once.
+// SharesOnce reports whether a set is made only once if two goroutines want to share it at the same
+// time.
 func SharesOnce(first, second RemovalHook) bool {
 	var list atomic.Pointer[sharedSet]
 	before := []hook{identity(first)}
@@ -26,7 +27,7 @@ func SharesOnce(first, second RemovalHook) bool {
 	return set != nil && set == share(&list, before, identity(second))
 }
 
-// WhileFull calls f while there is no room for shared sets, and the lock is held.
+// WhileFull calls f while there is no room for shared sets, holding the lock.
 func WhileFull(f func()) {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
@@ -35,23 +36,23 @@ func WhileFull(f func()) {
 	f()
 }
 
-// SharesAfterWaiting reports whether a set is made by a goroutine that waited for the lock while
-// the last room was taken.
+// SharesAfterWaiting reports whether a goroutine makes a set if the last room was taken while it
+// waited for the lock.
 func SharesAfterWaiting(hk RemovalHook) bool {
 	var list atomic.Pointer[sharedSet]
 	shared := make(chan bool)
 	sharing.mu.Lock()
 	full := sharing.full.Load()
 	go func() { shared <- share(&list, nil, identity(hk)) != nil }()
-	time.Sleep(10 * time.Millisecond) // until it waits; if it does not, it finds no room at once
+	time.Sleep(10 * time.Millisecond) // until it waits; if it is later, it finds no room at once
 	sharing.full.Store(true)
 	sharing.mu.Unlock()
 	defer sharing.full.Store(full)
 	return <-shared
 }
 
-// WhileSharing calls f while sets are shared, though a test verifies: for a moment they are, in
-// goroutines that run when it begins.
+// WhileSharing calls f while sets are shared although a test verifies, as they briefly are in
+// goroutines that are running when the test begins to verify.
 func WhileSharing(f func()) {
 	full := sharing.full.Load()
 	defer sharing.full.Store(full)
@@ -59,7 +60,7 @@ func WhileSharing(f func()) {
 	f()
 }
 
-// SharedBytes walks all that connections share and returns how many bytes of the heap it takes.
+// SharedBytes walks everything that connections share and returns its size on the heap.
 func SharedBytes() int {
 	sharing.mu.Lock()
 	defer sharing.mu.Unlock()
@@ -72,10 +73,10 @@ func SharedBytes() int {
 	return bytes
 }
 
-// SharingIsFull reports whether no more sets are shared until the next garbage collection.
+// SharingIsFull reports whether no new sets are shared until the next garbage collection.
 func SharingIsFull() bool { return sharing.full.Load() }
 
-// WhileShortLivedIsFull calls f while shortLived has no room for another hook's code.
+// WhileShortLivedIsFull calls f while shortLived has no room for the code of another hook.
 func WhileShortLivedIsFull(f func()) {
 	var before [len(shortLived)]uintptr
 	for i := range shortLived {

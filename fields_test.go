@@ -33,7 +33,7 @@ func TestFieldGetOrNewMakesOneValue(t *testing.T) {
 func TestFieldsAreSeparatePlaces(t *testing.T) {
 	type empty struct{}
 	var c, d conn.Connection
-	var fields [3]conn.Field[int] // neighbours of one type
+	var fields [3]conn.Field[int] // adjacent, of one type
 	var text conn.Field[string]
 	var nothing, nothing2 conn.Field[empty]
 	for i := range fields {

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// journal is where the hooks of the tests write down that they ran.
+// journal records the runs of the tests' hooks.
 var journal conn.Field[[]string]
 
 func note(c *conn.Connection, what string) {
@@ -30,7 +30,7 @@ func note(c *conn.Connection, what string) {
 	*j = append(*j, what)
 }
 
-// ran returns what the hooks of c have written down.
+// ran returns what the hooks of c have recorded.
 func ran(c *conn.Connection) []string {
 	if j := journal.Get(c); j != nil {
 		return *j
@@ -54,12 +54,12 @@ func hookGoexit(c *conn.Connection) bool {
 
 var hookVar conn.RemovalHook = func(c *conn.Connection) bool { note(c, "Var"); return true }
 
-// noting returns a new hook, a closure, that writes down what.
+// noting returns a new hook, a closure that records what.
 func noting(what string) conn.RemovalHook {
 	return func(c *conn.Connection) bool { note(c, what); return true }
 }
 
-// registerAll registers hooks, which c must not have.
+// registerAll registers hooks, none of which may be registered with c already.
 func registerAll(t *testing.T, c *conn.Connection, hooks ...conn.RemovalHook) {
 	t.Helper()
 	for i, hk := range hooks {
@@ -74,8 +74,8 @@ type ending struct {
 	stack    string
 }
 
-// endingOf runs f on a goroutine of its own and returns how it ended. It ended by Goexit if it
-// neither returned nor panicked.
+// endingOf runs f on its own goroutine and returns how it ended: by Goexit if it neither returned
+// nor panicked.
 func endingOf(f func()) (o ending) {
 	done := make(chan struct{})
 	go func() {
@@ -330,7 +330,7 @@ func TestHookUnregisteredDuringRemovalDoesNotRun(t *testing.T) {
 	}
 }
 
-// The list that connections share is not where one of them puts a closure, even if it has room.
+// A connection never appends a closure to a list that it shares, even if there is room.
 func TestClosuresBehindTheSameFunctions(t *testing.T) {
 	for n := range len(quietFunctions) {
 		var c, d conn.Connection
@@ -442,7 +442,7 @@ func TestGoexitGoesOnWhenPanicIsRecovered(t *testing.T) {
 	assert.False(t, o.returned, "the goroutine ends, as the hook asked")
 }
 
-// manyPanics returns how many panics would take far too long if their time were quadratic.
+// manyPanics returns a number of panics that would take far too long in quadratic time.
 func manyPanics() int {
 	if runtime.GOARCH == "wasm" {
 		return 500 // more would overflow the stack of Node.js, which Go cannot grow
@@ -518,7 +518,7 @@ func assertCollected(t *testing.T, collected <-chan struct{}, msg ...any) {
 	runtime.GC()
 	select {
 	case <-collected:
-	case <-time.After(10 * time.Second): // the finalizer runs on a goroutine of its own
+	case <-time.After(10 * time.Second): // the finalizer runs on its own goroutine
 		assert.Fail(t, "still reachable", msg...)
 	}
 }
@@ -559,7 +559,7 @@ func TestIdentityOfHooks(t *testing.T) {
 		{"a closure and its copy", closures[0], copied, true},
 		{"two closures made by one literal", closures[0], closures[1], false},
 		{"two evaluations of a method value", s.finalize, s.finalize, false},
-		{"a method value that was kept", kept, kept, true},
+		{"a method value kept in a variable", kept, kept, true},
 		{"an instance of a generic function named twice", generic[int], generic[int], true},
 		{"two instances of a generic function", generic[int], generic[string], false},
 		{"a generic function instantiated with a type parameter, twice", instantiates[int](), instantiates[int](), false},
@@ -738,7 +738,7 @@ func TestRemovalHooksWhileChangingThem(t *testing.T) {
 	})
 }
 
-// sameHook reports whether a and b are one hook to the package.
+// sameHook reports whether the package treats a and b as one hook.
 func sameHook(a, b conn.RemovalHook) bool {
 	var c conn.Connection
 	return conn.Register(&c, a) && !conn.Register(&c, b)
@@ -843,8 +843,8 @@ func TestHookStringIsFunctionName(t *testing.T) {
 	}
 }
 
-// Run with -race: goroutines with connections of their own need no coordination, even when they all
-// make new combinations of hooks at once.
+// Run with -race: goroutines that use separate connections need no coordination, even if all of
+// them make new combinations of hooks at once.
 func TestConnectionsOfManyGoroutines(t *testing.T) {
 	functions := []conn.RemovalHook{hookA, hookB, hookC, hookVar, generic[int], generic[string], generic[bool]}
 	names := []string{"A", "B", "C", "Var", "int", "string", "bool"}
@@ -910,7 +910,8 @@ func TestConnectionHandedBetweenGoroutines(t *testing.T) {
 	assert.Equal(t, n, got)
 }
 
-// Hooks of a type of one's own. The model test in internal/model has the two ways in do the same.
+// Hooks embedded in another type. The model test in internal/model checks that both APIs do the
+// same.
 
 func (f *flow) a() bool     { f.ran = append(f.ran, "a"); return true }
 func (f *flow) b() bool     { f.ran = append(f.ran, "b"); return true }
@@ -1021,12 +1022,12 @@ func TestRemoved(t *testing.T) {
 }
 
 // keep returns a hook for connections of any type. For types that the compiler treats alike, such
-// as pointers, its results may be one func value.
+// as pointers, it may return the same func value.
 func keep[C any](*C) func(*C) bool { return func(*C) bool { return true } }
 
 func hold[C any](c *C) bool { return c != nil }
 
-// Connections of all types share sets, but none runs a hook that it does not have.
+// Connections of all types share sets, but each runs only its own hooks.
 func TestHooksOfDifferentTypes(t *testing.T) {
 	for range 2 {
 		checkHooksOf[*int](t)
@@ -1081,7 +1082,7 @@ func TestVetReportsCopies(t *testing.T) {
 	assert.Equal(t, 4, strings.Count(string(out), "return copies lock value"), "%s", out)
 }
 
-// wideFuncs are the sizes of a compiler whose func values are two pointers.
+// wideFuncs gives the sizes of a compiler whose func values are two pointers.
 type wideFuncs struct{ types.Sizes }
 
 func (s wideFuncs) Sizeof(t types.Type) int64 {
@@ -1091,8 +1092,7 @@ func (s wideFuncs) Sizeof(t types.Type) int64 {
 	return s.Sizes.Sizeof(t)
 }
 
-// noImports imports empty packages: only the declaration that refuses wide func values is of
-// interest.
+// noImports imports empty packages: only the declaration that rejects wide func values matters.
 type noImports struct{}
 
 func (noImports) Import(path string) (*types.Package, error) {

@@ -19,14 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A sample is a piece of Go in a page of the documentation.
+// A sample is a piece of Go code on a page of the documentation.
 type sample struct {
 	page string
-	line int // of its first line
+	line int // line number of its first line
 	text string
 }
 
-// sampleStubs declares what the samples use and leave to the reader.
+// sampleStubs declares the identifiers that the samples leave to the reader.
 const sampleStubs = `
 type Session struct{ pending []Request }
 func (s *Session) match(Reply) bool { return false }
@@ -59,8 +59,8 @@ var (
 )
 `
 
-// sampleImports maps the name of a package to the path that a sample which does not import it
-// means. A package of another module is replaced by what the samples use of it.
+// sampleImports maps package names to the import paths meant by samples that do not import them. A
+// package of another module is replaced by the parts that the samples use.
 var sampleImports = map[string]string{
 	"conn":       "example.com/conn",
 	"conntest":   "example.com/conn/conntest",
@@ -76,12 +76,12 @@ var sampleImports = map[string]string{
 
 const reassemblyStub = "package reassembly; type AssemblerContext any"
 
-// A sample sees what it declares itself, then what earlier samples of its page declare, then
-// sampleStubs. The compiler's errors name the page and line.
+// A sample sees its own declarations, then those of earlier samples on its page, then sampleStubs.
+// The compiler's errors name the page and line.
 func TestSamplesCompile(t *testing.T) {
 	samples := append(markdownSamples(t, "README.md"), commentSamples(t, "doc.go")...)
 	require.NotEmpty(t, samples)
-	if _, err := os.Stat("hookvet"); err == nil { // a module of its own, which the go command does not download with conn
+	if _, err := os.Stat("hookvet"); err == nil { // a separate module, which the go command does not download with conn
 		samples = append(samples, markdownSamples(t, "hookvet/README.md")...)
 	}
 
@@ -119,7 +119,7 @@ func TestSamplesCompile(t *testing.T) {
 	}
 }
 
-// markdownSamples returns the fenced code blocks of Go in a page.
+// markdownSamples returns the fenced Go code blocks of a page.
 func markdownSamples(t *testing.T, page string) (samples []sample) {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -131,7 +131,7 @@ func markdownSamples(t *testing.T, page string) (samples []sample) {
 		case in && line == fence:
 			in = false
 		case in:
-			if strings.TrimSpace(line) == "…" { // what a sample leaves out
+			if strings.TrimSpace(line) == "…" { // an ellipsis
 				line = ""
 			}
 			samples[len(samples)-1].text += line + "\n"
@@ -144,8 +144,7 @@ func markdownSamples(t *testing.T, page string) (samples []sample) {
 	return samples
 }
 
-// commentSamples returns the code blocks in the package comment of a file. Those that have no Go
-// are in Markdown.
+// commentSamples returns the code blocks in the package comment of a file, all of which are Go.
 func commentSamples(t *testing.T, page string) (samples []sample) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -165,13 +164,13 @@ func commentSamples(t *testing.T, page string) (samples []sample) {
 	return samples
 }
 
-// declares reports whether a sample consists of declarations, and not of statements.
+// declares reports whether a sample consists of declarations rather than statements.
 func declares(text string) bool {
 	_, err := parser.ParseFile(token.NewFileSet(), "", "package p; "+text, parser.SkipObjectResolution)
 	return err == nil
 }
 
-// complete returns a file with the sample, and with the imports and declarations that it needs.
+// complete returns a file with the sample and the imports and declarations it needs.
 func (s sample) complete(earlier []string) (string, error) {
 	body := fmt.Sprintf("\n//line %s:%d\n%s\n", s.page, s.line, s.text)
 	if !declares(s.text) {
@@ -208,8 +207,8 @@ func (s sample) complete(earlier []string) (string, error) {
 	return head + body, nil
 }
 
-// declarations adds the names that text declares to declared, and writes the declarations of those
-// that were not in it to w, unless that is nil. Imports are left out.
+// declarations adds the names that text declares to declared. If w is not nil, it writes the
+// declarations of names that are new to it. Imports are left out.
 func declarations(text string, declared map[string]bool, w *bytes.Buffer) error {
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, "", "package p;"+text, parser.SkipObjectResolution)
