@@ -1111,6 +1111,19 @@ func TestParserEndsConnection(t *testing.T) {
 	assert.Len(t, h.close(), 2)
 }
 
+// The two sides may have been captured with clocks an hour apart.
+func TestParserIsToldIdleTimesByTheTablesClock(t *testing.T) {
+	p := expirer{&fake{name: "hello", udp: true}}
+	h := newHarness(t, func(cfg *flow.Config) {
+		cfg.Parsers = append(cfg.Parsers, func(o protocol.Owner) protocol.Parser { p.owner = o; return p })
+	})
+	h.table.Advance(h.now.Add(time.Hour))
+	h.udp(client, server, "hello")
+	h.now = h.now.Add(time.Hour)
+	h.udp(server, client, "other")
+	assert.Equal(t, []string{"40000>7000 SF Dd 5/5 hello"}, h.close())
+}
+
 // A resumer is a fake that can begin in the middle of a stream.
 type resumer struct{ *fake }
 
