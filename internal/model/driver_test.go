@@ -13,30 +13,30 @@ import (
 	"example.com/conn"
 )
 
-// A kind is a type of connections, with what the package does to them.
+// A kind is a connection type with the package's functions for it.
 type kind[C any] struct {
 	register, unregister, registered func(c *C, hk func(*C) bool) bool
 
 	list            func(c *C) iter.Seq[func(*C) bool]
 	remove, removed func(c *C) bool
 	chain           func(bodies ...func(*C) bool) func(*C) bool
-	fields          func(c *C) *conn.Connection // what has the fields of c
+	fields          func(c *C) *conn.Connection // the connection that holds the fields of c
 
 	lasting [madeHook]func(*C) bool // hooks that live as long as the program, by number
-	driving **driver[C]             // the driver that runs; hooks that capture nothing find it there
+	driving **driver[C]             // the driver at work, for hooks that capture nothing
 }
 
-// driver does what a program says with the package.
+// driver runs a program on the package.
 type driver[C any] struct {
 	player
 	*kind[C]
 	conns   *[connections]C
 	hooks   [maxHooks]func(*C) bool
-	numbers map[unsafe.Pointer]int // of the hooks, by identity
+	numbers map[unsafe.Pointer]int // hook numbers by identity
 	values  [connections]map[any]int
-	asBody  bool // the hook that begins now is a chain's body
+	asBody  bool // the hook about to begin runs as the body of a chain
 	ledger  ledger
-	made    *atomic.Int64 // how many hooks that the program made have not been collected
+	made    *atomic.Int64 // hooks made by the program and not yet garbage-collected
 }
 
 func newDriver[C any](k *kind[C]) *driver[C] {
@@ -49,7 +49,7 @@ func newDriver[C any](k *kind[C]) *driver[C] {
 	return d
 }
 
-// number returns which hook hk is, none if it is no hook of the program.
+// number returns the number of hk, or none if hk is not one of the program's hooks.
 func (d *driver[C]) number(hk func(*C) bool) int {
 	if h, ok := d.numbers[pointer(hk)]; ok {
 		return h
@@ -57,12 +57,10 @@ func (d *driver[C]) number(hk func(*C) bool) int {
 	return none
 }
 
-// pointer returns the pointer that a func value consists of. Func values cannot be compared, but
-// this tells them apart.
+// pointer returns the pointer that a func value consists of, since func values cannot be compared.
 func pointer[C any](hk func(*C) bool) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&hk)) }
 
-// begin is called by every hook when it begins to run. It returns which connection c is, and how
-// the hook runs.
+// Every hook calls begin first. It returns the number of connection c, and how the hook runs.
 func (d *driver[C]) begin(h int, c *C) (number int, asBody bool) {
 	number = none
 	for i := range d.conns {
@@ -77,7 +75,7 @@ func (d *driver[C]) begin(h int, c *C) (number int, asBody bool) {
 	return number, asBody
 }
 
-// hook is the body of all hooks but chains.
+// hook is the body of every hook except chains.
 func (d *driver[C]) hook(h byte, c *C) bool { return d.hookOf(int(h), c) }
 
 func (d *driver[C]) hookOf(h int, c *C) bool {
@@ -92,7 +90,7 @@ func (d *driver[C]) chainBegins(h int, c *C) bool {
 	return true
 }
 
-// chainBody makes hk a body of a chain.
+// chainBody wraps hk as the body of a chain.
 func chainBody[C any](driving **driver[C], hk func(*C) bool) func(*C) bool {
 	return func(c *C) bool {
 		(*driving).asBody = true
@@ -100,18 +98,18 @@ func chainBody[C any](driving **driver[C], hk func(*C) bool) func(*C) bool {
 	}
 }
 
-// makeHook makes a hook whose code is that of every function that package reflect makes.
+// makeHook makes a hook that shares its code with every function made by package reflect.
 func makeHook[C any](hk func(*C) bool) func(*C) bool {
 	return reflect.MakeFunc(reflect.TypeOf(hk), func(args []reflect.Value) []reflect.Value {
 		return []reflect.Value{reflect.ValueOf(hk(args[0].Interface().(*C)))}
 	}).Interface().(func(*C) bool)
 }
 
-// madeState is what a hook that a program made captures.
+// madeState is captured by a hook that a program makes.
 type madeState[C any] struct {
 	*driver[C]
 	h       int
-	garbage *[16]byte // has a finalizer, which an object that reaches itself must not
+	garbage *[16]byte // carries the finalizer, which would never run on an object in a cycle
 }
 
 func (s *madeState[C]) finalize(c *C) bool { return s.hookOf(s.h, c) }
@@ -183,7 +181,7 @@ func (d *driver[C]) reuse(c int) {
 	clear(d.values[c])
 }
 
-// thrown is what hooks panic with.
+// thrown is the type of the values that hooks panic with.
 type thrown int
 
 func (d *driver[C]) throw(value int) outcome { panic(thrown(value)) }
@@ -219,7 +217,7 @@ func (d *driver[C]) spawn(f func() outcome) outcome {
 	return o
 }
 
-// misuse passes nil to the package and returns what comes of it.
+// misuse passes nil to the package and returns the outcome.
 func (d *driver[C]) misuse(c int, what byte) (result string) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -264,10 +262,10 @@ var testFields = [fieldCount]testField{
 	&fieldOf[string]{}, &fieldOf[string]{}, &fieldOf[struct{ a, b *int }]{}, &fieldOf[struct{}]{},
 }
 
-// wrongValue is the value of a field that gives a pointer it must not give.
+// wrongValue stands for the value of a field that returns a wrong pointer.
 const wrongValue = -1
 
-// get returns the number of the value that the field has. Values are told apart by their addresses.
+// get returns the number of the field's value. Values are identified by address.
 func (d *driver[C]) get(c, f int) int {
 	v := testFields[f].get(d.fields(&d.conns[c]))
 	if v == nil {
@@ -297,8 +295,8 @@ func (d *driver[C]) getOrNew(c, f, fresh int) (int, bool) {
 
 func (d *driver[C]) delete(c, f int) bool { return testFields[f].delete(d.fields(&d.conns[c])) }
 
-// A ledger follows every registration: it must end by a run, or be taken back, or be dropped with
-// its connection.
+// A ledger follows every registration until its hook runs, is unregistered, or is dropped with its
+// connection.
 type ledger struct {
 	entries [connections][maxHooks]entry
 	faults  []string
@@ -327,7 +325,7 @@ func (l *ledger) unregister(c, h int) {
 func (l *ledger) run(c, h int) { l.change(c, h, waiting, begun, "run but not waiting") }
 func (l *ledger) reuse(c int)  { clear(l.entries[c][:]) }
 
-// finish returns what went wrong, when all connections have been removed.
+// finish returns the errors found, after all connections have been removed.
 func (l *ledger) finish() []string {
 	for c := range l.entries {
 		for h, e := range l.entries[c] {

@@ -26,11 +26,11 @@ func FuzzPrograms(f *testing.F) {
 	f.Fuzz(func(t *testing.T, program []byte) { play(t, program) })
 }
 
-// maxProgram bounds the length of a program, and with it everything that the program does.
+// maxProgram bounds the length of a program, and so everything it does.
 const maxProgram = 512
 
 // play plays a program on the package, with both kinds of connections, and on the model, and
-// compares them.
+// compares the results.
 func play(t *testing.T, program []byte) *driver[conn.Connection] {
 	program = program[:min(len(program), maxProgram)]
 	playKind(t, flowKind, program)
@@ -45,12 +45,12 @@ func playKind[C any](t *testing.T, k *kind[C], program []byte) *driver[C] {
 	return d
 }
 
-// compare finishes the program and compares what it did to the package and to the model.
+// compare finishes the program and compares the traces of the package and the model.
 func compare[C any](t *testing.T, d *driver[C], m *model, program []byte) {
 	d.finish()
 	m.finish()
 	if !slices.Equal(d.trace, m.trace) {
-		require.Fail(t, "the package does something else than the model", "%T\n%s\nprogram %#v",
+		require.Fail(t, "the package differs from the model", "%T\n%s\nprogram %#v",
 			*new(C), difference(d.trace, m.trace), program)
 	}
 	if faults := d.ledger.finish(); len(faults) > 0 {
@@ -59,7 +59,7 @@ func compare[C any](t *testing.T, d *driver[C], m *model, program []byte) {
 	}
 }
 
-// difference shows what happened up to where the traces differ.
+// difference shows the traces up to the point where they differ.
 func difference(got, want []event) string {
 	n := 0
 	for n < min(len(got), len(want)) && got[n] == want[n] {
@@ -78,7 +78,7 @@ func difference(got, want []event) string {
 	return b.String()
 }
 
-func TestSeedsRunTheHooksThatTheirNamesSay(t *testing.T) {
+func TestSeedsRunExpectedHooks(t *testing.T) {
 	for _, s := range seeds {
 		t.Run(s.name, func(t *testing.T) {
 			d := play(t, s.program)
@@ -95,17 +95,16 @@ func TestClosuresOfProgramsAreCollected(t *testing.T) {
 func closuresAreCollected[C any](t *testing.T, k *kind[C]) {
 	var kept []*[connections]C
 	var made []*atomic.Int64
-	collectGarbage() // makes room for what connections share, where a closure must not get
+	collectGarbage() // makes room for shared sets, which must not hold closures
 	for _, s := range seeds {
 		d := playKind(t, k, s.program)
-		if d.plain == 0 { // with very many hooks there might be no room for others
+		if d.plain == 0 { // very many hooks might leave no room for others
 			kept = append(kept, d.conns)
 			made = append(made, d.made)
 		}
 	}
 
-	// All connections have been removed. They keep no closure alive, and neither does what
-	// connections share.
+	// All connections have been removed. Neither they nor the shared sets keep a closure alive.
 	alive := int64(0)
 	assert.Eventually(t, func() bool {
 		collectGarbage()
@@ -115,7 +114,7 @@ func closuresAreCollected[C any](t *testing.T, k *kind[C]) {
 		}
 		return alive == 0
 	}, 10*time.Second, time.Millisecond)
-	assert.Zero(t, alive, "closures that are not collected")
+	assert.Zero(t, alive, "closures not collected")
 	runtime.KeepAlive(kept)
 }
 
@@ -127,9 +126,9 @@ func collectGarbage() {
 	<-done
 }
 
-// runs returns a short form of the events that seeds are checked for: 0:top1 is a run of top1 for
-// conn0, 0:(top1) one as a chain's body, 0=true the result of removing conn0, caught=1 the first
-// panic where it is recovered, and ended a goroutine that Goexit ended.
+// runs abbreviates the events that the seeds list: 0:top1 is a run of top1 for conn0, 0:(top1) one
+// as a chain's body, 0=true the result of removing conn0, caught=1 the first panic where it is
+// recovered, and ended a goroutine ended by Goexit.
 func runs(trace []event) []string {
 	s := []string{}
 	for _, e := range trace {
@@ -167,7 +166,7 @@ func TestRandomPrograms(t *testing.T) {
 		"in a hook: register: true", "in a hook: unregister: true", "in a hook: yield", "in a hook: reuse",
 		"in a hook: removed: false", "in a hook: caught", "in a hook: run",
 	} {
-		assert.NotZero(t, seen[what], "no program came to this: %s", what)
+		assert.NotZero(t, seen[what], "no program did this: %s", what)
 	}
 }
 
@@ -179,9 +178,8 @@ func randomProgram(random *rand.Rand) []byte {
 	return program
 }
 
-// What connections share is bounded: where it is full, new combinations of hooks are not shared,
-// and the next garbage collection makes room. The programs are played in three parts, before,
-// between and after.
+// Shared state is bounded: when it is full, new combinations of hooks are not shared, and the next
+// garbage collection makes room. The programs are played in three parts: before, between and after.
 func TestRandomProgramsWhileSharedStateIsFullAndForgotten(t *testing.T) {
 	randomProgramsWhileFull(t, connectionKind)
 	randomProgramsWhileFull(t, flowKind)
@@ -221,7 +219,7 @@ func randomProgramsWhileFull[C any](t *testing.T, k *kind[C]) {
 	}
 }
 
-// look counts what happened in a program.
+// look counts the kinds of events in a program.
 func look(seen map[string]int, d *driver[conn.Connection]) {
 	waiting := [connections]int{}
 	for _, e := range d.trace[:d.finished] {

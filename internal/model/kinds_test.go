@@ -74,8 +74,8 @@ var (
 	hookLocal = literalHook()
 )
 
-// A flow is a connection type of an analyzer's own. Its Connection has its fields, which Hooks does
-// not, and passes for a flow in a chain.
+// A flow is an analyzer's own connection type. Its Connection holds its fields, which Hooks does
+// not support, and stands for the flow in a chain.
 type flow struct {
 	decoder
 	conn.Hooks[flow]
@@ -83,7 +83,7 @@ type flow struct {
 }
 
 // decoder has methods that flow gets by embedding it.
-type decoder struct{ _ int } // not empty: an address of its own
+type decoder struct{ _ int } // not empty, so it has its own address
 
 func (d *decoder) promoted() bool {
 	for i := range drivingFlow.conns {
@@ -149,7 +149,7 @@ var (
 	flowLocal = literalFlow()
 )
 
-// flowChain makes a hook of flows from a chain of their connections.
+// flowChain turns a chain of connection hooks into a hook of flows.
 func flowChain(bodies ...func(*flow) bool) func(*flow) bool {
 	var hooks []conn.RemovalHook
 	for _, hk := range bodies {

@@ -1,11 +1,11 @@
-// Package model has the tests that compare package conn with a model of what it promises, on
-// programs of hooks: written by hand, random, and fuzzed.
+// Package model tests package conn against a model of its promises, using programs of hooks that
+// are written by hand, random, or fuzzed.
 package model
 
 import "slices"
 
-// model does what the package promises, in the plainest way: a connection has a list of hooks, and
-// counts those that have begun. Panics and Goexits are outcomes that are handed up.
+// model implements the package's promises in the simplest way: a connection holds a list of hooks,
+// and counts those that have begun. Panics and Goexits are outcomes passed up to the caller.
 type model struct {
 	player
 	conns  [connections]*modelConnection
@@ -13,7 +13,7 @@ type model struct {
 }
 
 type modelConnection struct {
-	hooks   []int // that were registered and not unregistered, in order
+	hooks   []int // registered and not unregistered, in order
 	begun   int   // how many of them have begun to run
 	removed bool  // the removal has begun
 	over    bool  // and is over
@@ -33,10 +33,10 @@ func newModel() *model {
 	return m
 }
 
-// emptyChain is the chain without bodies that outerChain has as a body. Nothing shows when it runs.
+// emptyChain is the chain without bodies inside outerChain. Running it has no effect.
 const emptyChain = -1
 
-// identity returns the hook that h is.
+// identity returns the hook that h is an alias of, or h itself.
 func identity(h int) int {
 	if h == int(alias0) {
 		return int(top0)
@@ -95,8 +95,8 @@ func (m *model) remove(c int) outcome {
 	return all
 }
 
-// both is the outcome of two hooks that run one after the other, whatever the first does. The first
-// panic goes on. A Goexit ends the goroutine, with a panic or without.
+// both is the outcome of two hooks that run in turn, whatever the first does. The first panic
+// propagates. A Goexit ends the goroutine, with or without a panic.
 func both(first, second outcome) outcome {
 	all := outcome{
 		completed: first.completed && second.completed,
@@ -129,7 +129,7 @@ func (m *model) run(c, h int, asBody bool) outcome {
 	return all
 }
 
-// reuse drops the hooks that have not run: a removal in which this happens finds no more of them.
+// reuse drops the hooks that have not run: a removal under way finds no more of them.
 func (m *model) reuse(c int) {
 	old := m.conns[c]
 	old.hooks = old.hooks[:old.begun]
@@ -172,7 +172,7 @@ func (m *model) throw(value int) outcome { return outcome{ended: true, panicked:
 
 func (m *model) exit() outcome { return outcome{ended: true, exited: true} }
 
-// catch takes a panic away. It cannot keep a goroutine from ending that also called Goexit.
+// catch recovers a panic. It cannot keep alive a goroutine that also called Goexit.
 func (m *model) catch(f func() outcome) outcome {
 	o := f()
 	if o.panicked != 0 {

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// A program is a slice of bytes that says what to do with a few connections. It is played twice, on
-// the package (see driver) and on the model, and both must leave the same trace.
+// A program is a slice of bytes: instructions for a few connections. It is played twice, on the
+// package (see driver) and on the model, and both must leave the same trace.
 //
-// A program lists what happens in the order in which it happens: the instructions after a removal
-// are what the hooks do that this removal runs. So the length of a program bounds everything. Where
-// the bytes end, every hook still to run returns true.
+// Instructions are listed in the order in which they run: those after a removal belong to the hooks
+// that it runs. So the length of a program bounds everything. When the bytes run out, every
+// remaining hook returns true.
 const (
 	opRegister   byte = iota // followed by a connection and a hook, which share a byte: conn1 + madeHook
 	opUnregister             // connection, hook
@@ -34,7 +34,7 @@ const (
 	opCount
 )
 
-// frequent has the instructions that the bytes from opCount on stand for, so that random bytes make
+// frequent lists the instructions meant by the bytes from opCount on, so that random bytes make
 // useful programs.
 var frequent = [32 - opCount]byte{
 	opRegister, opRegister, opRegister, opRegister, opRegister, opRegister, opUnregister, opRemove, opRemove, opReuse,
@@ -51,9 +51,9 @@ const (
 
 const connections = 3
 
-// The hooks, as a program names them: in the lower six bits of a byte. Those that a program makes
-// are numbered from madeHook on. Plain hooks come after all others, and only opMany and opSweep
-// name them.
+// The hooks, as a program names them: in the lower six bits of a byte. Hooks made by a program are
+// numbered from madeHook on. Plain hooks come after all others, and only opMany and opSweep name
+// them.
 const (
 	top0 byte = iota
 	top1
@@ -102,8 +102,8 @@ const (
 	fieldCount
 )
 
-// A machine does what a program says: the driver with the package, the model on its own. Its
-// methods are the instructions of the same names.
+// A machine runs a program: the driver on the package, the model by itself. Its methods are the
+// instructions of the same names.
 type machine interface {
 	register(c, h int) bool
 	unregister(c, h int) bool
@@ -121,11 +121,11 @@ type machine interface {
 	exit() outcome
 
 	catch(func() outcome) outcome // runs a function and recovers its panic
-	spawn(func() outcome) outcome // runs a function as a goroutine of its own
+	spawn(func() outcome) outcome // runs a function on its own goroutine
 }
 
-// An outcome is how a hook, or something that is done in its body, ends. The driver has real panics
-// and Goexits in place of outcomes that say so.
+// An outcome is how a hook, or an instruction in its body, ends. The driver uses real panics and
+// Goexits instead.
 type outcome struct {
 	ended     bool // the hook's body ends with it
 	completed bool // it returned true
@@ -133,7 +133,7 @@ type outcome struct {
 	exited    bool // it called Goexit
 }
 
-// An event is what a program did, to which connection and which hook or field, and what came of it.
+// An event is an instruction that ran, with its connection, its hook or field, and its result.
 type event struct {
 	depth  int // how many hooks run
 	what   string
@@ -141,7 +141,7 @@ type event struct {
 	result any // nil, or a bool, the number of a value, a message
 }
 
-// none is the connection, and the hook, of events that have none. A field f is firstField + f.
+// none is the connection or hook of events without one. A field f is firstField + f.
 const (
 	none       = -1
 	firstField = maxHooks
@@ -178,23 +178,22 @@ func hookName(h int) string {
 // A player plays a program on a machine.
 type player struct {
 	machine
-	program []byte // what is left of it
+	program []byte // the part not yet played
 	trace   []event
 
-	finished int // how many events there were when finish began
+	finished int // number of events when finish began
 
-	made, plain int            // how many of these hooks there are
-	nesting     [plainHook]int // how deep chains are in chains
-	values      int            // how many values the fields have had
-	panics      int            // how many panics there were
+	made, plain int            // number of these hooks
+	nesting     [plainHook]int // how deeply chains are nested
+	values      int            // number of values the fields have had
+	panics      int            // number of panics so far
 	depth       int            // how many hooks run
 }
 
-// maxNesting bounds chains in chains: the number of bodies that run grows with its power.
+// maxNesting bounds chains in chains: the number of bodies that run grows exponentially with it.
 const maxNesting = 3
 
-// maxTrace keeps hooks from registering themselves forever in a package that takes them again and
-// again.
+// maxTrace stops hooks that register themselves forever if the package wrongly lets them.
 const maxTrace = 1 << 16
 
 // play plays a program, or a part of one.
@@ -207,7 +206,7 @@ func (p *player) play(program []byte) {
 	}
 }
 
-// finish removes all connections after the end of the program, and sees that they are over.
+// finish removes all connections at the end of the program, and checks that they are removed.
 func (p *player) finish() {
 	p.finished = len(p.trace)
 	p.spawn(func() outcome { return p.catch(p.removeAll) })
@@ -238,14 +237,14 @@ func (p *player) removeAll() outcome {
 	return outcome{}
 }
 
-// behave is what a hook does when it runs. asBody says that it runs as a chain's body.
+// behave is the body of a hook. asBody says that it runs as the body of a chain.
 func (p *player) behave(c, h int, asBody bool) outcome {
 	p.noteRun(c, h, asBody)
 	p.depth++
 	defer func() { p.depth-- }()
 	if h >= plainHook {
-		// Plain hooks need no bytes of the program, so that a connection can have very many. Some
-		// return false; some register themselves again, which is too late.
+		// Plain hooks need no bytes of the program, so a connection can have very many. Some return
+		// false; some try to register themselves again, too late.
 		if h%5 == 0 && len(p.trace) < maxTrace {
 			p.doRegister(c, h)
 		}
@@ -335,7 +334,7 @@ func (p *player) step(self int) outcome {
 		if n < 224 {
 			n %= 8
 		} else {
-			n -= 224 - 65 // more than a short list has
+			n -= 224 - 65 // more than fit in a short list
 		}
 		for ; n > 0 && plainHook+p.plain < maxHooks; n-- {
 			h := plainHook + p.plain

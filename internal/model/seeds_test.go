@@ -6,16 +6,16 @@ import (
 )
 
 // seeds are programs in which several rules meet; the tests of package conn show each rule alone.
-// The instructions follow each other in the order in which they are played: first those outside of
-// hooks, up to a removal; then those of the hooks that this removal runs, each on a line that ends
-// with the hook's name; then what comes after the removal.
+// The instructions are in the order in which they are played: first those outside of hooks, up to a
+// removal; then those of the hooks that this removal runs, each on a line that ends with the hook's
+// name; then those after the removal.
 var seeds = []struct {
 	name    string
 	program []byte
-	runs    string // what happens, worked out by hand: see runs
+	runs    string // the expected events, worked out by hand: see runs
 }{
 	// Several connections
-	{"connections that begin alike go on each for itself", []byte{
+	{"connections that begin alike diverge", []byte{
 		opRegister, conn0 + top0, opRegister, conn1 + top0, opRegister, conn2 + top0,
 		opRegister, conn0 + top1, opRegister, conn1 + top2, opRegister, conn2 + top1, opRegister, conn2 + top3,
 		opUnregister, conn2 + top0,
@@ -78,7 +78,7 @@ var seeds = []struct {
 		opRegister, own + made0, opNew, newClosure, opRegister, own + made1, opRegister, own + made0, opTrue, // made0
 		opRegister, own + made0, opTrue, // made1
 	}, "0:made0 0:made1 0=true"},
-	{"a hook registers with another connection", []byte{
+	{"a hook registers hooks with another connection", []byte{
 		opRegister, conn0 + top0, opRemove, conn0,
 		opRegister, conn1 + top0, opRegister, conn1 + top1, opUnregister, conn1 + top0, opTrue, // top0
 		opRemove, conn1,
@@ -181,7 +181,7 @@ var seeds = []struct {
 	}, "0:made0 0:(top0) 0:(top0) 0=true 0:top0 0=true"},
 
 	// Listing
-	{"the connection becomes a new one while ranging", []byte{
+	{"the connection is reused while ranging", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2,
 		opListEach, conn0,
 		opReuse, conn0,
@@ -203,8 +203,8 @@ var seeds = []struct {
 		opList, own, opTrue, // top2
 	}, "0:top0 0:top1 0:top2 ended"},
 
-	// The memory of a connection for a new one
-	{"a hook makes its connection a new one with hooks, which the old removal leaves alone", []byte{
+	// Connections whose memory is reused
+	{"a hook reuses its connection for a new one with hooks, which the old removal leaves alone", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
 		opTrue,                                                               // top0
 		opReuse, own, opRegister, own + top1, opRegister, own + top3, opTrue, // top1
@@ -212,7 +212,7 @@ var seeds = []struct {
 		opTrue, // top1
 		opTrue, // top3
 	}, "0:top0 0:top1 0=true 0:top1 0:top3 0=true"},
-	{"a hook makes its connection a new one and removes that", []byte{
+	{"a hook reuses its connection for a new one and removes that", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
 		opReuse, own, opRegister, own + top0, opRegister, own + top2, opRemove, own, // top0
 		opTrue, // top0
@@ -220,7 +220,7 @@ var seeds = []struct {
 		opRegister, own + top3, opTrue,
 		opRegister, conn0 + top4, opList, conn0,
 	}, "0:top0 0:top0 0:top2 0=true 0=true"},
-	{"hooks after a panic make their connection a new one", []byte{
+	{"hooks after a panic reuse their connection for a new one", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn0 + top2, opRemove, conn0,
 		opPanic,                                      // top0
 		opReuse, own, opRegister, own + top3, opTrue, // top1
@@ -234,7 +234,7 @@ var seeds = []struct {
 		opReuse, own, opGoexit, // top3
 		opRegister, conn0 + top4, opList, conn0,
 	}, "0:top0 0:top2 0:top3 caught=1 ended"},
-	{"a hook makes another connection a new one, whose hook is running", []byte{
+	{"a hook reuses another connection, whose hook is running", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRegister, conn1 + top2, opRegister, conn1 + top3,
 		opRemove, conn0,
 		opRemove, conn1, // top0
@@ -244,7 +244,7 @@ var seeds = []struct {
 		opList, conn0, opRemove, conn0,
 		opTrue, // top4
 	}, "0:top0 1:top2 1:top3 1=true 0=true 0:top4 0=true"},
-	{"a body makes its connection a new one, and the chain goes on", []byte{
+	{"a body reuses its connection for a new one, and the chain goes on", []byte{
 		opNew, newChain, 2, top0, top1, opRegister, conn0 + made0, opRegister, conn0 + top2, opRemove, conn0,
 		// made0
 		opReuse, own, opRegister, own + top3, opTrue, // top0
@@ -264,7 +264,7 @@ var seeds = []struct {
 	}, "0:top0 0=true"},
 
 	// Very many hooks
-	{"more hooks than a short list has", []byte{
+	{"more hooks than fit in a short list", []byte{
 		opMany, conn0, 255, opSweep, conn0 + sweepRegister, opSweep, conn0 + sweepRegistered,
 		opSweep, conn0 + sweepUnregister | everySecond, opSweep, conn0 + sweepRegistered,
 		opSweep, conn0 + sweepRegister, opSweep, conn0 + sweepRegister, opList, conn0, opRemove, conn0,
@@ -290,8 +290,7 @@ var seeds = []struct {
 	}, plainRuns(0, 65, pickAll) + "0:top0 0:top1" + plainRuns(0, 130, pickLateNotThird) + "caught=1 ended"},
 }
 
-// plainRuns is the short form of runs of the first n plain hooks, or of those of them that pick
-// picks.
+// plainRuns abbreviates the runs of those of the first n plain hooks that pick selects.
 func plainRuns(c, n int, pick func(i int) bool) string {
 	var b strings.Builder
 	for i := range n {

@@ -1,6 +1,6 @@
 // Package watch follows removal hooks from registration to their end while tests verify that none
-// is lost. Package conn reports what happens to hooks, and package conntest asks what is left.
-// While no test verifies, the package does nothing.
+// is lost. Package conn reports events, and package conntest asks for the hooks left over. While no
+// test verifies, the package does nothing.
 package watch
 
 import (
@@ -18,8 +18,7 @@ import (
 // ends. In between, package conn shares no hook sets. Package conn sets it.
 var Suspend func(bool)
 
-// A Set identifies a connection from its first hook until its removal is over or its memory is made
-// a new connection.
+// A Set identifies a connection from its first hook until its removal ends or its memory is reused.
 type Set = unsafe.Pointer
 
 // A Hook is a func value: the pointer that it consists of.
@@ -28,10 +27,10 @@ type Hook = unsafe.Pointer
 // A Registration is a call of Register.
 type Registration struct {
 	Hook  string   // the name of its function
-	Conn  string   // the UID and ID of the connection, as far as it had them then
-	Calls []Call   // the calls that led to Register, the innermost first; at most maxCalls
-	Tests []string // that verified then
-	Times int      // how often the same calls came too late; Conn is that of the first
+	Conn  string   // the UID and ID of the connection, if set then
+	Calls []Call   // the calls that led to Register, innermost first; at most maxCalls
+	Tests []string // the tests verifying then
+	Times int      // how often the same calls came too late; Conn is from the first
 
 	hook Hook
 	time int // on the clock
@@ -45,11 +44,11 @@ type Call struct {
 	Go    bool   // a go statement
 }
 
-// maxCalls is enough to see who called the helper that called Register.
+// maxCalls is enough to show the caller of a helper that calls Register.
 const maxCalls = 3
 
 var (
-	on atomic.Bool // there are watches; changed under mu
+	on atomic.Bool // there are watches; written under mu
 
 	mu      sync.Mutex
 	watches []*Watch
@@ -57,10 +56,10 @@ var (
 	clock   int                    // counts registrations
 )
 
-// On reports whether a test verifies, so that Registered is to be called.
+// On reports whether a test verifies, so that Registered must be called.
 func On() bool { return on.Load() }
 
-// Registered says that hk, a hook of the given name, was registered. conn is the name of the
+// Registered reports that hk, a hook with the given name, was registered. conn is the name of the
 // connection, if it has one. Package conn must call it on the stack of the caller of Register.
 func Registered(s Set, hk Hook, name, conn string) {
 	r := Registration{Hook: name, Conn: conn, Calls: calls(), hook: hk}
@@ -77,8 +76,8 @@ func Registered(s Set, hk Hook, name, conn string) {
 	waiting[s] = append(waiting[s], r)
 }
 
-// Late says that Register was called after the removal, and returned false. It is called like
-// Registered.
+// Late reports that Register was called after the removal and returned false. The rules for calling
+// Registered apply.
 func Late(name, conn string) {
 	r := Registration{Hook: name, Conn: conn, Calls: calls()}
 	mu.Lock()
@@ -87,7 +86,7 @@ func Late(name, conn string) {
 		i := slices.IndexFunc(w.late, func(l Registration) bool {
 			return l.Hook == r.Hook && slices.Equal(l.Calls, r.Calls)
 		})
-		if i < 0 { // there are no more than the program has places that register
+		if i < 0 { // bounded by the number of places in the program that register
 			i = len(w.late)
 			w.late = append(w.late, r)
 		}
@@ -95,7 +94,7 @@ func Late(name, conn string) {
 	}
 }
 
-// Done says that hk, which was registered, begins to run or was unregistered.
+// Done reports that hk, which was registered, begins to run or was unregistered.
 func Done(s Set, hk Hook) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -107,8 +106,8 @@ func Done(s Set, hk Hook) {
 	}
 }
 
-// connFunc is the prefix of the names of package conn's functions, under whatever path it is
-// published.
+// connFunc is the prefix of the names of package conn's functions, whatever path it is published
+// under.
 var connFunc = strings.TrimSuffix(reflect.TypeOf(Watch{}).PkgPath(), "/internal/watch") + "."
 
 // calls returns the calls that led into package conn.
@@ -120,7 +119,7 @@ func calls() (calls []Call) {
 		switch {
 		case strings.HasPrefix(f.Function, connFunc):
 		case f.Function == "testing.tRunner":
-			return calls // what follows is of no interest in a test
+			return calls // its callers are of no interest
 		case f.Function == "runtime.goexit":
 			// The goroutine began here.
 			if c, ok := goStatement(); ok {
@@ -137,7 +136,7 @@ func calls() (calls []Call) {
 	return calls
 }
 
-// goStatement returns where the current goroutine was started. Only the text of a stack trace
+// goStatement returns where the current goroutine was started, which only the text of a stack trace
 // tells.
 func goStatement() (c Call, ok bool) {
 	stack := make([]byte, 16<<10)
@@ -173,13 +172,13 @@ func Start(test string) *Watch {
 	return w
 }
 
-// End ends the watch. It returns the hooks that were registered during the watch and still wait, in
-// the order of registration, a slice for each connection, and the registrations that came after the
-// removal of their connection.
+// End ends the watch. It returns the hooks that were registered during the watch and have neither
+// begun to run nor been unregistered, in order of registration, one slice per connection, and the
+// registrations that came after the removal of their connection.
 //
-// It leaves out hooks that were registered while another watch was on that has not ended and is
-// [Beside] this one: nobody knows which test they belong to, and the other may be about to remove
-// the connection.
+// It leaves out hooks registered during another watch that is [Beside] this one and has not ended:
+// there is no telling which test they belong to, and the other may be about to remove the
+// connection.
 func (w *Watch) End() (left [][]Registration, late []Registration) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -207,7 +206,8 @@ func (w *Watch) End() (left [][]Registration, late []Registration) {
 	return left, w.late
 }
 
-// Beside reports whether two tests run side by side: neither is the other nor a subtest of it.
+// Beside reports whether two tests run side by side: neither is a subtest of the other, nor are
+// they the same.
 func Beside(test, other string) bool {
 	return test != other && !strings.HasPrefix(test, other+"/") && !strings.HasPrefix(other, test+"/")
 }
