@@ -16,9 +16,9 @@ import (
 // a stream turns out to be no target, and nobody calls StateRemove.
 //
 // When t ends, it fails for each connection on which a hook was registered during t and neither ran
-// nor was unregistered, even if the connection is garbage by then or its memory was made a new one.
-// The failure names the hooks, the last three calls that led to each registration, and the UID and
-// ID that a [conn.Connection] had then. VerifyRemoved sees every Connection and every [conn.Hooks].
+// nor was unregistered, even if the connection is garbage by then or its memory was reused. The
+// failure names the hooks, the last three calls that led to each registration, and the UID and ID
+// that a [conn.Connection] had then. VerifyRemoved sees every Connection and every [conn.Hooks].
 //
 // A registration after the removal is logged with t.Log. Register returned false and the hook will
 // not run, which is right for a program that looks at the result and easily overlooked by one that
@@ -43,9 +43,9 @@ import (
 //	}
 //
 // A test that verifies may have subtests that verify too, and may run in parallel with others that
-// do. Nobody can tell which of several parallel tests a connection belongs to, so the last of them
-// to end reports it and names them all. Connections of a parallel test that does not verify are
-// attributed to those that do.
+// do. There is no telling which of several parallel tests a connection belongs to, so the last of
+// them to end reports it and names them all. Connections of a parallel test that does not verify
+// are attributed to those that do.
 //
 // While a test verifies, connections in the whole program share no lists of hooks, and every
 // Register, Unregister and run of a hook takes a lock: leave VerifyRemoved out of benchmarks and of
@@ -84,17 +84,17 @@ func VerifyRemoved(t testing.TB) {
 	})
 }
 
-// A report is what is said once about all connections that look the same.
+// A report describes, once, all connections that look the same.
 type report struct {
 	text  string
 	count int
-	names []string // of the first few connections that have one
+	names []string // of the first few named connections
 }
 
 type reports []*report
 
-// add adds times to the count of the report with the text, and the name of a connection, if it has
-// one.
+// add adds times to the count of the report with the given text, and the name of the connection, if
+// it has one.
 func (rs *reports) add(text, name string, times int) {
 	i := slices.IndexFunc(*rs, func(r *report) bool { return r.text == text })
 	if i < 0 {
@@ -109,7 +109,7 @@ func (rs *reports) add(text, name string, times int) {
 	}
 }
 
-// String returns the text, and the connections if they have names.
+// String returns the text and any names of connections.
 func (r *report) String() string {
 	switch {
 	case len(r.names) == 0:
@@ -124,7 +124,7 @@ func (r *report) String() string {
 	return s
 }
 
-// describe returns the lines about a hook: where it was registered, and by which calls.
+// describe returns the lines that say where a hook was registered, and through which calls.
 func describe(t testing.TB, r watch.Registration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n\t%s", r.Hook)

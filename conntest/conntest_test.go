@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeT is a test that a test may let fail.
+// fakeT is a testing.TB that records failures.
 type fakeT struct {
 	testing.TB
 	name     string
@@ -40,7 +40,7 @@ func (t *fakeT) Logf(format string, args ...any) {
 	t.logs = append(t.logs, fmt.Sprintf(format, args...))
 }
 
-// end ends the test and returns how it failed.
+// end ends the test and returns its failures.
 func (t *fakeT) end() []string {
 	for i := len(t.cleanups) - 1; i >= 0; i-- {
 		t.cleanups[i]()
@@ -54,14 +54,14 @@ func begin(name string) *fakeT {
 	return t
 }
 
-// verify runs f as a test that verifies, and returns how it fails.
+// verify runs f as a test that verifies, and returns its failures.
 func verify(f func()) []string {
 	t := begin("Test")
 	f()
 	return t.end()
 }
 
-// flow is a connection type of an analyzer's own.
+// flow is an analyzer's own connection type.
 type flow struct {
 	packets int
 	conn.Hooks[flow]
@@ -128,7 +128,7 @@ func TestLostConnectionFails(t *testing.T) {
 		test, file, line+3, line+4, calls), failures[0])
 }
 
-// lineOf returns the number of the first line of this file that is code.
+// lineOf returns the number of the first line of this file that equals code.
 func lineOf(code string) string {
 	_, file, _, _ := runtime.Caller(0)
 	text, err := os.ReadFile(file)
@@ -173,7 +173,7 @@ func TestCallsLeaveOutTheRuntime(t *testing.T) {
 	failures := verify(func() {
 		defer func() { _ = recover() }()
 		defer conn.Register(new(conn.Connection), finalize)
-		panic("what the deferred call runs on top of")
+		panic("runs the deferred call")
 	})
 	require.Len(t, failures, 1)
 	assert.Contains(t, failures[0], "TestCallsLeaveOutTheRuntime.func1 at ")
@@ -277,7 +277,7 @@ func TestRegistrationAfterRemovalIsLogged(t *testing.T) {
 	assert.True(t, strings.HasSuffix(test.logs[0], "\n\tconnection: C1"), "%s", test.logs[0])
 }
 
-// Registering again what is registered, or in a removal, is no mistake.
+// Registering a registered hook again, or registering during a removal, is not a mistake.
 func TestOtherRegistrationsAreNotLogged(t *testing.T) {
 	test := begin("Test")
 	var c conn.Connection
@@ -293,7 +293,7 @@ func TestLostHooksFail(t *testing.T) {
 	failures := verify(func() {
 		f := new(flow)
 		f.Register((*flow).finish)
-		register := f.Register // a wrapper that the compiler makes
+		register := f.Register // a compiler-generated wrapper
 		register((*flow).save)
 	})
 	require.Len(t, failures, 1)
@@ -394,7 +394,7 @@ func TestHookRegisteredDuringRemovalHasRun(t *testing.T) {
 	}))
 }
 
-// What was registered before the test is not its business, but the same connection may get more.
+// Hooks registered before the test are ignored, but the same connection may get more during it.
 func TestConnectionsFromBeforeTheTest(t *testing.T) {
 	closure := func(c *conn.Connection) bool { return c == nil }
 	for _, before := range [][]conn.RemovalHook{{finalize}, {closure}, {finalize, closure}} {
@@ -428,7 +428,7 @@ func TestConnectionsFromBeforeTheTest(t *testing.T) {
 	}
 }
 
-// Also one that is in its removal when the test begins.
+// The same holds for a connection whose removal is under way when the test begins.
 func TestRemovalAcrossTheBeginning(t *testing.T) {
 	var c conn.Connection
 	var test *fakeT
@@ -457,11 +457,11 @@ func TestNestedTests(t *testing.T) {
 	assert.Contains(t, failures[1], "logIt")
 }
 
-// Nobody knows which of two tests a connection belongs to: the one that ends last looks.
+// There is no telling which of two tests a connection belongs to: the last to end reports it.
 func TestParallelTests(t *testing.T) {
 	first := begin("TestA")
 	conn.Register(new(conn.Connection), finalize)
-	second := begin("TestAB") // which is no subtest
+	second := begin("TestAB") // not a subtest
 	var c conn.Connection
 	conn.Register(&c, logIt)
 	conn.Register(new(conn.Connection), logIt)
@@ -502,7 +502,7 @@ func TestNothingIsWatchedAfterTheTest(t *testing.T) {
 	assert.True(t, conn.StateRemove(&old))
 }
 
-// Run with -race: connections live and die on many goroutines, some beyond the test.
+// Run with -race: connections live and die on many goroutines, some of which outlive the test.
 func TestManyGoroutines(t *testing.T) {
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -533,7 +533,7 @@ func TestManyGoroutines(t *testing.T) {
 	wg.Wait()
 }
 
-// The failure of a real test, as people see it.
+// The failure of a real test, as its user sees it.
 func TestRealTest(t *testing.T) {
 	if os.Getenv("CONNTEST_LOSE") != "" {
 		conntest.VerifyRemoved(t)

@@ -7,7 +7,7 @@ import (
 	"example.com/conn/conntest"
 )
 
-// table is an analyzer's flow table. When it is full, the oldest connection makes room.
+// table is an analyzer's flow table. When it is full, it evicts the oldest connection.
 type table struct {
 	conns []*conn.Connection
 }
@@ -40,9 +40,8 @@ func onRequest(c *conn.Connection) {
 //			called by example.com/app.TestTable at /src/app/table_test.go:15
 //		connection: C1
 //
-// Every connection is left with a request that waits for its reply: without one, there would be no
-// hook to lose. That connections were removed does not mean that they left the table, so the test
-// looks there too.
+// Every connection is left with an unanswered request: without one, there would be no hook to lose.
+// A removed connection may still be in the table, so the test checks that too.
 func ExampleVerifyRemoved() {
 	_ = func(t *testing.T) { // func TestTable(t *testing.T) {
 		conntest.VerifyRemoved(t)
