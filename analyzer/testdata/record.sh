@@ -4,14 +4,14 @@
 # Real servers run in one network namespace, real clients in another; a veth pair joins them, and tcpdump listens at
 # the client's end. Every address, name, key and certificate is made for the recording.
 #
-# It must run as root on Linux and installs nothing. The programs are in these Debian packages:
+# It must run as root on Linux, and installs nothing. The programs come from these Debian packages:
 #   apt-get install --no-install-recommends bind9-dnsutils curl dnsmasq-base ethtool iproute2 iputils-ping \
 #     netcat-openbsd nftables nginx-light openssh-client openssh-server openssl python3-aiosmtpd python3-websockets \
 #     swaks tcpdump tinyproxy-bin tnftp vsftpd
-# Debian starts some of those servers when they are installed; the recording does not need that.
+# Debian starts some of these servers when they are installed, which the recording does not need.
 #
-# Nothing outlives the script: it runs in namespaces of its own for mounts, processes, host name and network, so its
-# files, servers and interfaces go with it. It takes half a minute, and is ended after three minutes.
+# Nothing outlives the script: it runs in its own mount, process, host name and network namespaces, so its files, servers and
+# interfaces disappear with it. It takes half a minute, and is killed after three.
 set -eu
 trap 'echo "record.sh: line $LINENO failed" >&2' ERR
 
@@ -30,11 +30,11 @@ if [ -z "${INSIDE-}" ]; then
 		exit 1
 	fi
 	out=$(realpath "${1:-$(dirname "$0")/demo.pcap}")
-	# An empty environment, so that no proxy, agent, locale or name of this machine reaches the programs.
+	# An empty environment keeps this machine's proxy, agent, locale and name from the programs.
 	env -i INSIDE=1 PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 TZ=UTC HOME=/mnt MACHINE="$(uname -n)" \
 		unshare --mount --net --uts --pid --fork --kill-child --mount-proc bash "$(realpath "$0")" "$out" &
 	lab=$!
-	trap 'kill -KILL $lab 2>/dev/null || true' EXIT # and with it everything that it started
+	trap 'kill -KILL $lab 2>/dev/null || true' EXIT # and everything it started
 	trap 'exit 1' INT TERM
 	for ((second = 0; second < 180; second++)); do
 		kill -0 $lab 2>/dev/null || { wait $lab && exit 0 || exit 1; }
@@ -48,12 +48,12 @@ fi
 
 client=10.99.0.10 client6=fd00:99::10
 server=10.99.0.20 server6=fd00:99::20
-other=10.99.0.22  # HTTP on port 22; takes DNS queries and never answers
+other=10.99.0.22  # HTTP on port 22; receives DNS queries and never answers
 closed=10.99.0.23 # no server listens here
 silent=10.99.0.30 # every packet to it is dropped
 
 mount -t tmpfs lab /mnt # the work folder
-mount -t tmpfs run /run # where ip, sshd and others leave their marks
+mount -t tmpfs run /run # where ip, sshd and others keep runtime files
 cd /mnt
 mkdir /run/netns /run/sshd /run/vsftpd
 
@@ -77,7 +77,7 @@ set_up() { # INTERFACE ADDRESS...
 	ip link set lo up
 	ip link set "$1" addrgenmode none # no link-local address, so no router solicitations
 	ip link set "$1" up
-	# With offloading the kernel hands over packets without checksums and larger than the MTU.
+	# With offloading, the kernel hands over packets without checksums, some larger than the MTU.
 	ethtool -K "$1" tx off rx off tso off gso off gro off >/dev/null
 	local interface=$1 address
 	shift
@@ -117,7 +117,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
 
 dns_server() {
 	local texts=() i
-	for i in 1 2 3 4 5 6 7 8 9; do # together too long for a datagram of ordinary size
+	for i in 1 2 3 4 5 6 7 8 9; do # together too long for an ordinary datagram
 		texts+=(--txt-record="big.example.com,$i$(printf '%0199d' 0)")
 	done
 	on_server dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv --no-hosts \
@@ -218,7 +218,7 @@ UsePAM no
 PidFile none
 END
 
-# What no packaged server does: answer with an echo, reset the connection, never answer, speak WebSocket.
+# No packaged server does these: echo, reset the connection, never answer, speak WebSocket.
 cat >extras.py <<END
 import asyncio, socket, struct, websockets
 
@@ -277,7 +277,7 @@ sleep 3
 # A connection that is older than the capture.
 exec 9<>/dev/tcp/$server/80
 
-# Multicast listener reports are the one noise that is left: they carry a hop-by-hop header.
+# Multicast listener reports are the only noise left: they carry a hop-by-hop header.
 tcpdump -Z root -U -i client0 -w capture.pcap 'not (ip6 and ip6[6] == 0)' 2>tcpdump.log &
 tcpdump=$!
 sleep 1
@@ -410,7 +410,7 @@ login user_key -p 2222 root@$server
 login user_key -o Ciphers=aes128-ctr -o MACs=hmac-sha2-256 -o KexAlgorithms=ecdh-sha2-nistp256 root@$server6
 login wrong_key root@$server
 ssh-keyscan -t ed25519 $server >/dev/null 2>&1 || true
-lines SSH-2.0-hello | raw $server 22 # a version and nothing more
+lines SSH-2.0-hello | raw $server 22 # only a version
 
 say FTP
 get ftp://$server/hello.txt                                  # EPSV
@@ -472,14 +472,14 @@ ping -q -c 2 -i 0.3 $server6 >/dev/null
 ping -q -c 2 -i 0.3 -W 1 $silent >/dev/null || true
 nc -z -w 1 $server 8070-8089 2>/dev/null || true # twenty ports, one of them open
 
-# A connection that is still open when the capture ends, and has a request waiting.
+# A connection that is still open when the capture ends, with an unanswered request.
 exec 8<>/dev/tcp/$server/7009
 printf 'GET /open HTTP/1.1\r\nHost: www.example.com\r\n\r\n' >&8
 sleep 3
 
 kill -INT $tcpdump
 wait $tcpdump || true
-# A shorter name may be there by chance.
+# A shorter name might occur by chance.
 if [ ${#MACHINE} -gt 3 ] && grep -a -q -i -F -e "$MACHINE" capture.pcap; then
 	say "this machine's name, $MACHINE, is in the capture; not kept"
 	exit 1
