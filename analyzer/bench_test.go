@@ -40,7 +40,7 @@ func analyzeTo(t testing.TB, out *logs.Output, data []byte, workers int) (*stats
 	return stats, hooks.Seconds()
 }
 
-// decodeEager does nothing but decode packets, the way most programs use gopacket, and count them.
+// decodeEager only decodes and counts packets, the way most programs use gopacket.
 func decodeEager(t testing.TB, data []byte) (n int) {
 	r, err := pcapgo.NewReader(bytes.NewReader(data))
 	require.NoError(t, err)
@@ -50,8 +50,8 @@ func decodeEager(t testing.TB, data []byte) (n int) {
 	return n
 }
 
-// decodeInPlace is the fastest way that gopacket has: no copies, no allocation, and only the layers
-// that are asked for.
+// decodeInPlace decodes the fastest way gopacket offers: no copies, no allocation, and only the
+// requested layers.
 func decodeInPlace(t testing.TB, data []byte) (n int) {
 	r, err := pcapgo.NewReader(bytes.NewReader(data))
 	require.NoError(t, err)
@@ -80,8 +80,9 @@ func decodeInPlace(t testing.TB, data []byte) (n int) {
 	}
 }
 
-// BenchmarkAnalyzer gives the packets a second of the whole analyzer, beside decoding the same
-// packets and counting them, and the share of the time that hooks take, with what they log.
+// BenchmarkAnalyzer reports the packets per second of the whole analyzer, compared with only
+// decoding and counting the same packets, and the share of time spent in hooks, including their
+// logging.
 func BenchmarkAnalyzer(b *testing.B) {
 	var flood bytes.Buffer
 	writeFlood(b, &flood, 200_000)

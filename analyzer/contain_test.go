@@ -26,10 +26,10 @@ import (
 	"example.com/conn/conntest"
 )
 
-// A trap is a parser that panics where the data of a connection say so. Its hook logs a row.
+// A trap is a parser that panics where the data of a connection tells it to. Its hook logs a row.
 type trap struct {
 	owner   protocol.Owner
-	follow  bool // the next call of Name panics, which the flow table does not guard
+	follow  bool // the next call of Name, which the flow table does not guard, panics
 	hooked  func(*conn.Connection) bool
 	trapped func(*conn.Connection) bool
 }
@@ -82,7 +82,7 @@ func (p *trap) End(*conn.Connection, protocol.Packet)                    {}
 func (p *trap) MemoryUsed(*conn.Connection) int                          { return 0 }
 func (p *trap) FreeMemory(*conn.Connection)                              {}
 
-// A tape is a capture that is made frame by frame.
+// A tape is a capture built frame by frame.
 type tape struct {
 	t      *testing.T
 	b      bytes.Buffer
@@ -106,7 +106,7 @@ func (c *tape) frame(ls ...gopacket.SerializableLayer) {
 	c.frames++
 }
 
-// say has a host connect and say something. The data is in the third of three frames.
+// say makes a host connect and send data. The data is in the third of three frames.
 func (c *tape) say(host byte, data string) {
 	client, server := net.IP{192, 0, 2, host}, net.IP{198, 51, 100, 1}
 	tcp := func(src, dst net.IP, l *layers.TCP, data string) {
@@ -137,13 +137,13 @@ func (c *tape) tunnelled(host byte) {
 		&layers.Ethernet{SrcMAC: mac, DstMAC: mac, EthernetType: layers.EthernetTypeIPv4}, inner, udp(inner, 9))
 }
 
-// A panic, wherever it comes from, costs its packet or what panicked in its connection. All other
-// connections have their parser and their rows, and all hooks run.
+// A panic anywhere costs only its packet, or the parser or hook that panicked. All other
+// connections keep their parsers and rows, and all hooks run.
 func TestPanicLosesOnlyItsPacket(t *testing.T) {
 	const hosts = 20
 	for name, c := range map[string]struct {
 		conns, services, rows, panics int
-		noServers                     bool // the reader's decoder panics at each tunnel
+		noServers                     bool // the reader's decoder panics on every tunnel
 		text                          string
 	}{
 		"decode":  {conns: hosts, services: hosts, rows: hosts, panics: 2, noServers: true, text: "nil pointer"},
@@ -157,7 +157,7 @@ func TestPanicLosesOnlyItsPacket(t *testing.T) {
 			t.Run(fmt.Sprintf("%s with %d workers", name, workers), func(t *testing.T) {
 				conntest.VerifyRemoved(t)
 				tape := newTape(t)
-				var traps []string // the numbers of the frames that panic
+				var traps []string // numbers of the frames that cause a panic
 				for host := range byte(hosts) {
 					tape.say(host, "hello")
 					if host != 5 && host != 11 {
@@ -218,7 +218,7 @@ func TestPanicLosesOnlyItsPacket(t *testing.T) {
 				switch name {
 				case "hook": // at the end of the capture
 					assert.True(t, strings.HasPrefix(errs.String(), "analyzer: connection C"), errs.String())
-				case "timeout": // in the packet that says what time it is
+				case "timeout": // in the packet that advances the clock
 					assert.Regexp(t, `^analyzer: frame \d+: connection C`, errs.String())
 				default:
 					if workers == 1 {
@@ -262,12 +262,12 @@ func TestLivePanicLosesOnlyItsFrame(t *testing.T) {
 	assert.Equal(t, 3, stats.Connections)
 	assert.Equal(t, 3, stats.Removed)
 	assert.Equal(t, 2, strings.Count(out.String(), `"service":"trap"`))
-	assert.Equal(t, 2, strings.Count(out.String(), `"_path":"trap"`), "their hooks have run")
+	assert.Equal(t, 2, strings.Count(out.String(), `"_path":"trap"`), "rows logged by hooks")
 	assert.Contains(t, errs.String(), "analyzer: frame 4: panic: ")
 	assert.Contains(t, errs.String(), "analyzer: frame 7: panic: ")
 }
 
-// A brokenSink panics at each row.
+// A brokenSink panics on every row.
 type brokenSink struct{ rows int }
 
 func (s *brokenSink) Packet(*packet.Packet)           {}

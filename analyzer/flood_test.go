@@ -43,12 +43,12 @@ func writeFlood(t testing.TB, w io.Writer, n int) {
 	}
 }
 
-// A million SYNs, each from its own address and port: the table stays at its bound, and so does
+// A million SYNs, each from its own address and port: the table stays within its bound, and so does
 // memory.
 //
-// The bound is 100,000 connections of about 1 kB each with their places in the map, and as much
-// again until the garbage collector comes round, with some room: 300 MB. The capture itself, which
-// is in memory here, is not counted.
+// The bound is 100,000 connections of about 1 kB each, including the map, doubled by garbage not
+// yet collected, with some room: 300 MB. The capture itself, which this test keeps in memory, is
+// not counted.
 func TestMemoryIsBoundedInFlood(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

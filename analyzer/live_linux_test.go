@@ -20,11 +20,11 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// A link is two interfaces that are connected: what is replayed at "tap-in" in one network
-// namespace comes out at "tap" in another. Neither leads anywhere else.
+// A link is a pair of connected interfaces: packets replayed on "tap-in" in one network namespace
+// arrive on "tap" in another. Neither leads anywhere else.
 type link struct{ sender, receiver string }
 
-// newLink makes a link, or skips t with a word where it cannot be made.
+// newLink makes a link, or skips t with the reason why it cannot.
 func newLink(t *testing.T) link {
 	for _, program := range []string{"ip", "tcpreplay"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -34,13 +34,13 @@ func newLink(t *testing.T) link {
 	l := link{fmt.Sprintf("conn-tx-%d", os.Getpid()), fmt.Sprintf("conn-rx-%d", os.Getpid())}
 	for _, ns := range []string{l.sender, l.receiver} {
 		if out, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
-			t.Skipf("needs the right to make network namespaces: %s", out)
+			t.Skipf("needs permission to create network namespaces: %s", out)
 		}
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
 	}
 	l.ip(t, "link", "add", "tap-in", "netns", l.sender, "type", "veth", "peer", "name", "tap", "netns", l.receiver)
 	for ns, name := range map[string]string{l.sender: "tap-in", l.receiver: "tap"} {
-		l.in(t, ns, "sysctl", "-q", "-w", "net.ipv6.conf."+name+".disable_ipv6=1") // or the kernel speaks itself
+		l.in(t, ns, "sysctl", "-q", "-w", "net.ipv6.conf."+name+".disable_ipv6=1") // or the kernel sends packets of its own
 		l.in(t, ns, "ip", "link", "set", name, "mtu", "9000", "up")
 	}
 	return l
@@ -56,19 +56,19 @@ func (l link) in(t *testing.T, ns string, args ...string) {
 	l.ip(t, append([]string{"netns", "exec", ns}, args...)...)
 }
 
-// replay sends a capture, at 50 Mbit/s.
+// replay sends a capture at 50 Mbit/s.
 func (l link) replay(t *testing.T, file string) {
 	l.in(t, l.sender, "tcpreplay", "--quiet", "--mbps", "50", "--intf1", "tap-in", file)
 }
 
-// A process is an analyzer that captures at the receiving end.
+// A process is an analyzer capturing at the receiving end.
 type process struct {
 	*exec.Cmd
-	dir    string // where its logs are
+	dir    string // log folder
 	stderr bytes.Buffer
 }
 
-// capture starts an analyzer and waits until it captures: the kernel lists its packet sockets then.
+// capture starts an analyzer and waits until the kernel lists its packet sockets.
 func (l link) capture(t *testing.T, program string, rings int, args ...string) *process {
 	p := &process{dir: t.TempDir()}
 	before := l.sockets(t)
@@ -87,7 +87,7 @@ func (l link) sockets(t *testing.T) int {
 	return bytes.Count(out, []byte("\n")) - 1
 }
 
-// awaitFrames waits until the processes, started with -stats 1s, have taken n frames in all.
+// awaitFrames waits until the processes, started with -stats 1s, have received n frames in all.
 func awaitFrames(t *testing.T, n int, processes ...*process) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -103,14 +103,14 @@ func awaitFrames(t *testing.T, n int, processes ...*process) {
 	}, time.Minute, 100*time.Millisecond)
 }
 
-// Frames of the demo capture, and as many as rings of a group get of them: for those, the kernel puts
-// fragments together.
+// The number of frames in the demo capture, and the number that reaches rings in a fanout group,
+// for which the kernel reassembles fragments.
 const (
 	demoFrames      = 1811
 	demoGroupFrames = 1808
 )
 
-// stop ends the analyzer as an operator does, and returns its rows by log.
+// stop ends the analyzer as an operator would, and returns its rows by log.
 func (p *process) stop(t *testing.T, signal os.Signal) map[string][]map[string]any {
 	require.NoError(t, p.Process.Signal(signal))
 	require.NoError(t, p.Wait(), "%s", p.stderr.String())
@@ -135,14 +135,14 @@ func (p *process) rows(t *testing.T) map[string][]map[string]any {
 	return rows
 }
 
-// whole tells what a connection was, but for what depends on how fast the capture was replayed.
+// whole describes a connection, leaving out all that depends on the replay speed.
 func whole(row map[string]any) string {
 	return fmt.Sprint(row["proto"], row["id.orig_h"], row["id.orig_p"], row["id.resp_h"], row["id.resp_p"],
 		row["orig_pkts"], row["resp_pkts"], row["orig_bytes"], row["resp_bytes"], row["history"])
 }
 
-// services returns the rows with their services, but for those of FTP's data connections: the one
-// that it is announced to may be another worker's.
+// services describes the rows with their services, except ftp-data: an FTP data connection may
+// belong to a different worker from the one that saw its announcement.
 func services(rows ...map[string]any) (texts []string) {
 	for _, row := range rows {
 		text := whole(row)
@@ -155,12 +155,12 @@ func services(rows ...map[string]any) (texts []string) {
 	return texts
 }
 
-// demoFile is the demo capture as a file.
+// demoFile writes the demo capture to a file.
 func demoFile(t *testing.T) string { return write(t, demo) }
 
-// Two processes, and the workers of one, share an interface: each connection comes to one of them,
-// with all its packets. What is lost is the service ftp-data of connections that come to another
-// worker than the one that announced them.
+// Two processes, or the workers of one, share an interface: all packets of a connection reach the
+// same one. The only loss is the service ftp-data of connections that reach a different worker from
+// the one that saw their announcement.
 func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -194,7 +194,7 @@ func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 				stats := rows["stats"][len(rows["stats"])-1]
 				assert.Zero(t, stats["dropped"])
 				assert.Equal(t, stats["connections"], stats["removed"])
-				assert.NotZero(t, stats["connections"], "each has its share")
+				assert.NotZero(t, stats["connections"], "each gets a share")
 				assert.Empty(t, p.stderr.String())
 				got = append(got, rows["conn"]...)
 			}
@@ -203,7 +203,7 @@ func TestFanoutSeesEachConnectionOnce(t *testing.T) {
 	}
 }
 
-// Rows of stats.log come while it runs, by the computer's clock.
+// Rows of stats.log appear during the run, by the computer's clock.
 func TestStatsOfInterface(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -236,7 +236,7 @@ func TestStatsOfInterface(t *testing.T) {
 	assert.Equal(t, last.Connections, begun)
 }
 
-// An interface that goes away ends the run with an error, and with all rows.
+// Removing the interface ends the run with an error, after all rows are written.
 func TestRemovedInterfaceEndsRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -252,7 +252,7 @@ func TestRemovedInterfaceEndsRun(t *testing.T) {
 		require.Error(t, err)
 		assert.Equal(t, 1, p.ProcessState.ExitCode())
 	case <-time.After(10 * time.Second):
-		t.Fatal("goes on without an interface")
+		t.Fatal("still running without an interface")
 	}
 	assert.Contains(t, p.stderr.String(), "interface tap")
 	rows := p.rows(t)
@@ -260,7 +260,7 @@ func TestRemovedInterfaceEndsRun(t *testing.T) {
 	assert.Len(t, rows["stats"], 1)
 }
 
-// An interface that goes down is waited for; each worker goes on when it is up again.
+// When the interface goes down, the workers wait, and go on when it is up again.
 func TestInterfaceDownAndUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -273,7 +273,7 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	require.Eventually(t, func() bool { return l.sockets(t) == before }, 10*time.Second, 10*time.Millisecond)
 	l.in(t, l.receiver, "ip", "link", "set", "tap", "up")
 	require.Eventually(t, func() bool { return l.sockets(t) == before+2 }, 10*time.Second, 10*time.Millisecond)
-	require.Eventually(t, func() bool { // or the sender drops what it is given
+	require.Eventually(t, func() bool { // or the sender drops packets
 		out, err := exec.Command("ip", "-netns", l.sender, "-br", "link", "show", "tap-in").Output()
 		return err == nil && strings.Contains(string(out), " UP ")
 	}, 10*time.Second, 10*time.Millisecond)
@@ -286,7 +286,8 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	assert.EqualValues(t, 2*demoGroupFrames, rows["stats"][0]["pkts_link"])
 }
 
-// SIGHUP begins a new file where logrotate has moved one away, and continues one that is still there.
+// SIGHUP begins a new file where logrotate moved one away, and continues a file that is still
+// there.
 func TestHangupBeginsNewFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -309,7 +310,7 @@ func TestHangupBeginsNewFiles(t *testing.T) {
 	l.replay(t, file)
 	all := p.stop(t, syscall.SIGTERM)
 	assert.NotZero(t, rows(conn))
-	assert.Equal(t, old, rows(conn+".1"), "nothing more goes there")
+	assert.Equal(t, old, rows(conn+".1"), "no rows added after SIGHUP")
 	assert.Greater(t, rows(dns), before, "continued")
 	assert.Len(t, all["stats"], 1)
 }

@@ -35,8 +35,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/demo.golden anew")
 
-// runWith runs the program, and checks that it removes every connection that a parser has
-// registered a hook with.
+// runWith runs the program, and checks that it removes every connection on which a parser
+// registered a hook.
 func runWith(t testing.TB, args ...string) (status int, stdout, stderr string) {
 	conntest.VerifyRemoved(t)
 	var out, errs bytes.Buffer
@@ -46,14 +46,14 @@ func runWith(t testing.TB, args ...string) (status int, stdout, stderr string) {
 
 // program builds the analyzer.
 func program(t *testing.T) string {
-	name := filepath.Join(t.TempDir(), "analyzer.exe") // as Windows wants it
+	name := filepath.Join(t.TempDir(), "analyzer.exe") // Windows requires the extension
 	out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return name
 }
 
-// The logs of the embedded capture are those that were looked through when they were recorded:
-// go test ./analyzer -run Golden -update writes them.
+// The logs of the embedded capture equal the reviewed ones, which go test -run Golden -update .
+// rewrites.
 func TestGoldenLogsOfDemo(t *testing.T) {
 	status, got, stderr := runWith(t, "-json")
 	assert.Equal(t, 0, status)
@@ -71,7 +71,7 @@ func TestGoldenLogsOfDemo(t *testing.T) {
 	assert.Len(t, gotLines, len(wantLines))
 }
 
-// Rows that belong to one connection have its uid, and every connection has one row of conn.log.
+// All rows of a connection have its uid, and every connection has one row in conn.log.
 func TestRowsShareUID(t *testing.T) {
 	_, out, _ := runWith(t, "-json")
 	conns := make(map[string]string)
@@ -104,7 +104,7 @@ func TestRowsShareUID(t *testing.T) {
 	}
 }
 
-// Rows do not depend on how many workers there are, but for their order.
+// The number of workers affects only the order of rows.
 func TestWorkersAgree(t *testing.T) {
 	sorted := func(workers string) []string {
 		status, out, _ := runWith(t, "-json", "-workers", workers)
@@ -116,9 +116,9 @@ func TestWorkersAgree(t *testing.T) {
 	assert.Equal(t, want, sorted("7"))
 }
 
-// A worker that gets no packets for long knows what time it is all the same: when it gets one
-// again, and what times out meanwhile, is as with one worker. Here the capture's clock steps back
-// in between.
+// A worker that gets no packets for long still follows the clock: its timeouts, and the time when
+// it gets a packet again, are the same as with one worker. Here the capture's clock steps back in
+// between.
 func TestWorkersShareTheClock(t *testing.T) {
 	var b bytes.Buffer
 	w := pcapgo.NewWriter(&b)
@@ -137,7 +137,7 @@ func TestWorkersShareTheClock(t *testing.T) {
 	for host := range byte(50) {
 		send(0, host)
 	}
-	for host := range byte(4) { // later than all that follow, and too many to be wrong
+	for host := range byte(4) { // later than all those that follow, and too many to be wrong
 		send(50*time.Second, 100+host)
 	}
 	for host := range byte(50) {
@@ -160,8 +160,8 @@ func TestWorkersShareTheClock(t *testing.T) {
 	assert.Len(t, want, 50+4+1, "each host's three packets are one connection")
 }
 
-// Logs of captures that were analyzed on their own can be put together: a connection has the same
-// UID however the capture that it is in is analyzed.
+// Logs of captures analyzed separately can be merged: a connection has the same UID however its
+// capture is analyzed.
 func TestUIDsAgree(t *testing.T) {
 	file := write(t, demo)
 	_, alone, _ := runWith(t, file)
@@ -179,7 +179,7 @@ func TestUIDsAgree(t *testing.T) {
 	assert.Equal(t, uids(alone), uids(workers))
 }
 
-// Zeek's own logs are the judge, where they are at hand.
+// Compares the logs with Zeek's own, where those are available.
 func TestCompareWithZeek(t *testing.T) {
 	const tool, traces = "../../shared/tools/compare_zeek", "../../shared/traces"
 	if _, err := os.Stat(tool); err != nil {
@@ -205,7 +205,8 @@ func TestCompareWithZeek(t *testing.T) {
 	}
 }
 
-// Without -local, those of package flow are: more than the private networks proper.
+// Without -local, the local networks are those of package flow: more than the private networks
+// proper.
 func TestLocalNetworks(t *testing.T) {
 	assert.Nil(t, defaults().flow.Local)
 	o, err := parse([]string{"-local", "192.0.2.7/24,2001:db8::/32"}, io.Discard)
@@ -246,7 +247,7 @@ func zipped(t *testing.T, data []byte) []byte {
 	return b.Bytes()
 }
 
-// asPcapng returns the demo capture in the other format.
+// asPcapng returns the demo capture in pcapng format.
 func asPcapng(t testing.TB) []byte {
 	r, err := pcapgo.NewReader(bytes.NewReader(demo))
 	require.NoError(t, err)
@@ -287,7 +288,7 @@ func TestStandardInput(t *testing.T) {
 			old := os.Stdin
 			os.Stdin = r
 			defer func() { os.Stdin = old }()
-			go func() { // a pause is not part of the capture's time
+			go func() { // a pause does not advance the capture's clock
 				_, _ = w.Write(data[:len(data)/2])
 				time.Sleep(500 * time.Millisecond)
 				_, _ = w.Write(data[len(data)/2:])
@@ -301,7 +302,7 @@ func TestStandardInput(t *testing.T) {
 	}
 }
 
-// Trouble with the input is one line that names it, and what was readable is in the logs.
+// An input error is one line that names the input, and everything readable is logged.
 func TestBadInput(t *testing.T) {
 	random := bytes.Repeat([]byte{0x17, 0x93, 0xe2, 0x5c}, 100)
 	header := demo[:24]
@@ -324,7 +325,7 @@ func TestBadInput(t *testing.T) {
 		"packet of a gigabyte":        {append(slices.Clone(header), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64), "frame 1: ", true, false},
 		"cut gzip":                    {zipped(t, demo)[:50_000], "ends in the middle of frame", true, true},
 		"gzip of nothing":             {zipped(t, nil), "is empty", false, false},
-		"gzip that is none":           {[]byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "gzip", false, false},
+		"invalid gzip header":         {[]byte{0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, "gzip", false, false},
 		"pcapng cut in a packet":      {asPcapng(t)[:100_001], "ends in the middle of frame", true, true},
 		"pcapng without an interface": {asPcapng(t)[:28], "pcapng", false, false},
 	} {
@@ -354,18 +355,18 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// Frames that nobody can read end nothing: they are counted, and named once.
+// Frames of an unknown link type do not end the run: they are counted, and reported once.
 func TestUnknownLinkTypeIsSkipped(t *testing.T) {
 	strange := slices.Clone(demo)
 	strange[20] = 147
 	status, out, stderr := runWith(t, write(t, strange), write(t, demo))
 	assert.Equal(t, 0, status)
 	assert.Empty(t, stderr)
-	assert.Equal(t, 184, strings.Count(out, `{"_path":"conn"`), "of the other file")
+	assert.Equal(t, 184, strings.Count(out, `{"_path":"conn"`), "connections of the other file")
 	assert.Equal(t, 1, strings.Count(out, `"addl":"link type 0x93"`))
 }
 
-// Wherever a capture is cut, but for between two frames, it is noticed.
+// A cut anywhere in a capture, except between two frames, is reported.
 func TestEveryCutIsNoticed(t *testing.T) {
 	for name, data := range map[string][]byte{"pcap": demo, "pcapng": asPcapng(t)} {
 		clean := 0
@@ -411,8 +412,7 @@ func TestHelpHasExampleForEachFlag(t *testing.T) {
 	assert.Equal(t, len(examples), strings.Count(stderr, "example: "))
 }
 
-// An interrupt while the input has nothing more to say ends the program with all connections
-// removed.
+// An interrupt while the input is silent ends the program with all connections removed.
 func TestInterruptRemovesConnections(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -420,7 +420,7 @@ func TestInterruptRemovesConnections(t *testing.T) {
 	os.Stdin = r
 	defer func() { os.Stdin = old }()
 	defer w.Close()
-	_, err = w.Write(demo[:60_000]) // ends in a packet, and never goes on
+	_, err = w.Write(demo[:60_000]) // ends in the middle of a packet, and never continues
 	require.NoError(t, err)
 	ctx, interrupt := context.WithCancel(context.Background())
 	time.AfterFunc(500*time.Millisecond, interrupt)
@@ -452,7 +452,8 @@ func TestNamedPipe(t *testing.T) {
 	assert.Contains(t, out.String(), `"_path":"http"`)
 }
 
-// A pipe that nobody writes to does not keep the program from ending, with what was there before.
+// An interrupt ends the program, with all rows so far, even while it waits for a pipe without a
+// writer.
 func TestInterruptBeforePipeIsWritten(t *testing.T) {
 	capture := filepath.Join(t.TempDir(), "demo.pcapng")
 	require.NoError(t, os.WriteFile(capture, demo, 0o666))
@@ -465,7 +466,7 @@ func TestInterruptBeforePipeIsWritten(t *testing.T) {
 	assert.Contains(t, out.String(), `"_path":"stats"`)
 }
 
-// brokenWriter fails from some write on, as a full disk does.
+// brokenWriter fails from some write on, like a full disk.
 type brokenWriter struct{ left int }
 
 func (w *brokenWriter) Write(b []byte) (int, error) {
@@ -475,14 +476,14 @@ func (w *brokenWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Output that fails is reported when it happens and ends the run, with all connections removed.
+// A failing write is reported at once and ends the run, with all connections removed.
 func TestFailingOutputEndsTheRun(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	old := os.Stdin
 	os.Stdin = r
 	defer func() { os.Stdin = old }()
-	defer w.Close() // the input goes on for as long as the test
+	defer w.Close() // the input stays open during the test
 	go func() { _, _ = w.Write(demo[:len(demo)-5]) }()
 	var stderr bytes.Buffer
 	assert.Equal(t, 1, run(context.Background(), []string{"-"}, &brokenWriter{}, &stderr))
@@ -494,7 +495,7 @@ func TestFailingOutputEndsTheRun(t *testing.T) {
 	assert.ErrorContains(t, out.Close(), "no space")
 }
 
-// The program itself, not a test with its own writer: a closed pipe is an error as any other.
+// Runs the program itself, without a test's writer: a closed pipe is an error like any other.
 func TestClosedPipeIsAnError(t *testing.T) {
 	cmd := exec.Command(program(t), "-json")
 	r, w, err := os.Pipe()
@@ -536,8 +537,8 @@ func TestRotateBeginsNewFiles(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(strings.Lines(want)), got)
 }
 
-// FuzzPackets takes the bytes of frames all the way to logs. Whatever they are, no parser panics,
-// every connection is removed, every hook runs or was taken back, and every row is JSON.
+// FuzzPackets analyzes frames of arbitrary bytes, all the way to logs. No parser may panic, every
+// connection must be removed, every hook must run or be unregistered, and every row must be JSON.
 func FuzzPackets(f *testing.F) {
 	for _, seed := range conversations(f) {
 		f.Add(uint16(layers.LinkTypeEthernet), seed)
@@ -546,7 +547,7 @@ func FuzzPackets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, link uint16, data []byte) {
 		var frames []packet.Frame
 		at := time.Unix(1e9, 0)
-		for len(data) >= 2 { // two bytes of length, of which the highest five bits are a pause, then the frame
+		for len(data) >= 2 { // two bytes: the length, with a pause in the highest five bits; then the frame
 			n, pause := int(data[0]&7)<<8|int(data[1]), data[0]>>3
 			n = min(n, len(data)-2)
 			at = at.Add(time.Millisecond << pause)
@@ -562,7 +563,7 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
-// FuzzCaptures takes the bytes of a capture file all the way to logs.
+// FuzzCaptures analyzes capture files of arbitrary bytes, all the way to logs.
 func FuzzCaptures(f *testing.F) {
 	f.Add(demo[:2000])
 	f.Add(asPcapng(f)[:2000])
@@ -584,7 +585,7 @@ func FuzzCaptures(f *testing.F) {
 	})
 }
 
-// assertOrderly checks what holds after any input.
+// assertOrderly checks everything that must hold after any input.
 func assertOrderly(t *testing.T, w *worker, out, stderr string) {
 	stats := w.table.Stats
 	assert.Zero(t, stats.Panics, stderr)
@@ -599,15 +600,15 @@ func assertOrderly(t *testing.T, w *worker, out, stderr string) {
 		if row.Path == "conn" {
 			conns++
 		}
-		if row.Path != "weird" { // which may be of no connection
+		if row.Path != "weird" { // which may have no connection
 			assert.NotEmpty(t, row.UID)
 		}
 	}
 	assert.Equal(t, stats.Removed, conns)
 }
 
-// analyze takes the frames that feed gives to a worker to logs, in the caller's goroutine: fuzzing
-// wants every run of an input to be the same.
+// analyze runs a worker on the frames from feed, in the caller's goroutine: for fuzzing, every run
+// of an input must be the same.
 func analyze(t testing.TB, feed func(w *worker)) (w *worker, stdout, stderr string) {
 	conntest.VerifyRemoved(t)
 	var rows, errs bytes.Buffer
@@ -619,8 +620,7 @@ func analyze(t testing.TB, feed func(w *worker)) (w *worker, stdout, stderr stri
 	return w, rows.String(), errs.String()
 }
 
-// conversations returns the connections of the demo capture in the form that FuzzPackets takes, the
-// short ones.
+// conversations returns the short connections of the demo capture, encoded for FuzzPackets.
 func conversations(t testing.TB) [][]byte {
 	r, err := pcapgo.NewReader(bytes.NewReader(demo))
 	require.NoError(t, err)

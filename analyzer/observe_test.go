@@ -21,7 +21,7 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// freeAddress returns an address at which nobody listens.
+// freeAddress returns an address on which nothing listens.
 func freeAddress(t *testing.T) string {
 	l, err := net.Listen("tcp", "localhost:0")
 	require.NoError(t, err)
@@ -29,7 +29,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// get returns what is served at an address; 0 if nothing is.
+// get returns the status and body served at a URL; the status is 0 if nothing is served.
 func get(t *testing.T, url string) (status int, body string) {
 	r, err := http.Get(url)
 	if err != nil {
@@ -41,8 +41,8 @@ func get(t *testing.T, url string) (status int, body string) {
 	return r.StatusCode, string(text)
 }
 
-// fromPipe runs the program on standard input, to which it returns the other end, and returns
-// what waits for the exit status.
+// fromPipe runs the program on a pipe as standard input. It returns the writing end, and a function
+// that waits for the exit status.
 func fromPipe(t *testing.T, stdout, stderr io.Writer, args ...string) (w *os.File, wait func() int) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func fromPipe(t *testing.T, stdout, stderr io.Writer, args ...string) (w *os.Fil
 		case status := <-ended:
 			return status
 		case <-time.After(20 * time.Second):
-			t.Fatal("goes on")
+			t.Fatal("still running")
 			return 0
 		}
 	}
@@ -100,12 +100,12 @@ func TestMetricsWhileItRuns(t *testing.T) {
 			assert.Equal(t, 0, wait())
 			assert.Empty(t, stderr.String())
 			status, _ = get(t, "http://"+addr+"/healthz")
-			assert.Zero(t, status, "nothing is served any more")
+			assert.Zero(t, status, "still served after the end")
 		})
 	}
 }
 
-// stuckWriter fails at the first write, when it is told to.
+// stuckWriter blocks in Write until it is closed, and then fails.
 type stuckWriter chan struct{}
 
 func (w stuckWriter) Write([]byte) (int, error) { <-w; return 0, io.ErrClosedPipe }
@@ -118,12 +118,12 @@ func TestHealthOfStuckAndFailingOutput(t *testing.T) {
 	assert.NoError(t, a.health(out), "before it starts")
 	a.start()
 	a.workers[0].log.Write(logs.NewWeird(nil, time.Unix(1, 0), "x", "", ""))
-	a.tick(true) // the worker writes, and is stuck
+	a.tick(true) // the worker gets stuck in a write
 	require.Eventually(t, func() bool { return a.workers[0].board.since.Load() != 0 }, 10*time.Second, time.Millisecond)
-	assert.NoError(t, a.health(out), "for less than a moment")
+	assert.NoError(t, a.health(out), "stuck only briefly")
 	a.workers[0].board.since.Add(-int64(stallTime))
 	assert.EqualError(t, a.health(out), "worker 0 has been stuck for more than 30s")
-	assert.Len(t, a.observed(), 2, "metrics wait for nobody")
+	assert.Len(t, a.observed(), 2, "metrics do not wait for the worker")
 	close(stuck)
 	require.Eventually(t, func() bool { return a.workers[0].board.since.Load() == 0 }, 10*time.Second, time.Millisecond)
 	assert.ErrorIs(t, a.health(out), io.ErrClosedPipe)
@@ -146,7 +146,7 @@ func TestWorkersPublishWithoutAllocating(t *testing.T) {
 	w.packets++
 	w.show()
 	w.board.mu.Unlock()
-	assert.Equal(t, w.packets-1, w.board.look().packets, "it did not wait")
+	assert.Equal(t, w.packets-1, w.board.look().packets, "the worker did not wait")
 }
 
 func TestMetricsAddressInUse(t *testing.T) {
@@ -159,16 +159,16 @@ func TestMetricsAddressInUse(t *testing.T) {
 	assert.Contains(t, stderr, "analyzer: metrics: ")
 	assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
 	out, err := logs.NewDir(dir, nil)
-	require.NoError(t, err, "the folder is free")
+	require.NoError(t, err, "the folder is not locked")
 	require.NoError(t, out.Close())
 }
 
-// systemd is told over a socket that it names.
+// The program notifies systemd over the socket that systemd names.
 func TestSystemdNotified(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
-		t.Skip("no sockets of systemd's kind: ", err)
+		t.Skip("needs Unix datagram sockets: ", err)
 	}
 	defer socket.Close()
 	t.Setenv("NOTIFY_SOCKET", name)

@@ -15,13 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever the program writes to, it says so when a write fails, and ends with status 1.
+// A failing write to any output is reported, and the program ends with status 1.
 func TestFailingWritesEndWithStatusOne(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("no device that is always full: ", err)
 	}
 	program, capture := program(t), write(t, demo)
-	full := t.TempDir() // in which dns.log is full
+	full := t.TempDir() // where writing dns.log fails
 	require.NoError(t, os.Symlink("/dev/full", filepath.Join(full, "dns.log")))
 	fullStats := t.TempDir()
 	require.NoError(t, os.Symlink("/dev/full", filepath.Join(fullStats, "stats.log")))
@@ -56,8 +56,8 @@ func TestFailingWritesEndWithStatusOne(t *testing.T) {
 	}
 }
 
-// logRows returns the rows in the files in dir whose names match pattern, each of which must be
-// whole; if the process that wrote them was killed, all but the last of a file.
+// logRows returns the rows in the files in dir whose names match pattern. Every row must be whole,
+// except the last of a file if the process that wrote it was killed.
 func logRows(t *testing.T, dir, pattern string, killed bool) (rows []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -79,7 +79,7 @@ func logRows(t *testing.T, dir, pattern string, killed bool) (rows []string) {
 	return rows
 }
 
-// A process that is killed loses no row that it has written: the next one puts them aside.
+// A killed process loses no row that it has written: the next one rotates the files.
 func TestKilledRunKeepsItsRows(t *testing.T) {
 	program, dir := program(t), t.TempDir()
 	const aside, current = `^\w+\.\d{8}T\d{6}\.\d{3}Z(\.\d+)?\.log$`, `^\w+\.log$`
@@ -105,7 +105,7 @@ func TestKilledRunKeepsItsRows(t *testing.T) {
 
 		f, err := os.OpenFile(connLog, os.O_APPEND|os.O_WRONLY, 0)
 		require.NoError(t, err)
-		_, err = f.WriteString(`{"_path":"conn","ts":17`) // as when it is killed in the middle of a write
+		_, err = f.WriteString(`{"_path":"conn","ts":17`) // as if killed in the middle of a write
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
 	}
@@ -114,5 +114,5 @@ func TestKilledRunKeepsItsRows(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	assert.ElementsMatch(t, want, logRows(t, dir, aside, false))
 	_, all, _ := runWith(t, "-json")
-	assert.Equal(t, strings.Count(all, "\n"), len(logRows(t, dir, current, false)), "the last run's, and no other's")
+	assert.Equal(t, strings.Count(all, "\n"), len(logRows(t, dir, current, false)), "only the rows of the last run")
 }

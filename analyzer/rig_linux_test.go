@@ -27,20 +27,19 @@ import (
 
 const patience = time.Minute // for a process to start, to catch up, or to end
 
-// A rig is a link with analyzers at its receiving end, whose metrics are scraped every second.
+// A rig is a link with analyzers at its receiving end. Their metrics are scraped every second.
 type rig struct {
 	*testing.T
 	link
 	program string
-	file    string // the capture that is sent
+	file    string // the capture to send
 }
 
-// newRig makes a rig, or fails t where it cannot be made: these tests do not run unless they are
-// asked for.
+// newRig makes a rig, or fails t if it cannot: these tests only run on request.
 func newRig(t *testing.T) *rig {
 	t.Cleanup(func() {
 		if t.Skipped() {
-			t.Error("was asked for, and cannot run here")
+			t.Error("requested, but cannot run here")
 		}
 	})
 	g := &rig{T: t, link: newLink(t), program: program(t)}
@@ -48,8 +47,8 @@ func newRig(t *testing.T) *rig {
 	return g
 }
 
-// send sends the capture as the arguments of tcpreplay say, each time from other addresses, while it
-// calls during. It returns what tcpreplay reports.
+// send sends the capture with the given tcpreplay arguments, from different addresses each time,
+// while it calls during. It returns tcpreplay's report.
 func (g *rig) send(during func(), args ...string) string {
 	args = append([]string{"netns", "exec", g.sender, "tcpreplay", "--quiet", "--preload-pcap", "--unique-ip", "--intf1", "tap-in"}, args...)
 	var out bytes.Buffer
@@ -62,7 +61,7 @@ func (g *rig) send(during func(), args ...string) string {
 	return out.String()
 }
 
-// received returns how many packets the interface has received, by the kernel's count.
+// received returns the kernel's count of packets received on the interface.
 func (g *rig) received() float64 {
 	text, err := exec.Command("ip", "netns", "exec", g.receiver, "cat", "/sys/class/net/tap/statistics/rx_packets").Output()
 	require.NoError(g, err)
@@ -94,9 +93,9 @@ func (g *rig) dial(ctx context.Context, network, addr string) (c net.Conn, err e
 	return c, err
 }
 
-// withoutFragments writes a capture to a file without its fragments, and returns how many frames
-// are left. The kernel puts fragments together before rings of a group get them, so packets could
-// not be counted.
+// withoutFragments writes a capture to a file without its fragments, and returns the number of
+// frames left. The kernel reassembles fragments for rings in a fanout group, so packets could not
+// be counted.
 func withoutFragments(t *testing.T, data []byte) (file string, frames int) {
 	r, err := pcapgo.NewReader(bytes.NewReader(data))
 	require.NoError(t, err)
@@ -121,7 +120,7 @@ func withoutFragments(t *testing.T, data []byte) (file string, frames int) {
 	}
 }
 
-// A rigProcess is an analyzer, whose metrics are scraped every second.
+// A rigProcess is an analyzer whose metrics are scraped every second.
 type rigProcess struct {
 	*exec.Cmd
 	rig    *rig
@@ -134,8 +133,8 @@ type rigProcess struct {
 	scrapes []scrape
 }
 
-// start starts an analyzer that is to have a number of rings, with -metrics as its first argument,
-// and waits until it captures.
+// start starts an analyzer and waits until it captures with the given number of rings. The first
+// argument must be -metrics.
 func (g *rig) start(rings int, stdout *os.File, args ...string) *rigProcess {
 	before := g.sockets(g.T)
 	p := &rigProcess{rig: g, url: "http://" + args[1] + "/metrics", ended: make(chan struct{})}
@@ -167,11 +166,11 @@ func (p *rigProcess) wait() {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		p.rig.Fatal("goes on")
+		p.rig.Fatal("still running")
 	}
 }
 
-// terminate ends p as an operator does.
+// terminate ends p as an operator would.
 func (p *rigProcess) terminate() {
 	require.NoError(p.rig, p.Process.Signal(syscall.SIGTERM))
 	p.wait()
@@ -183,20 +182,20 @@ func (p *rigProcess) watch() {
 	for {
 		now, err := p.scrape()
 		if err != nil || now.healthy == 0 {
-			select { // as it must then
+			select { // expected then
 			case <-p.ended:
 			case <-time.After(patience):
 				assert.NoError(p.rig, err)
-				assert.Fail(p.rig, "is not healthy, and goes on")
+				assert.Fail(p.rig, "unhealthy, but still running")
 			}
 			return
 		}
-		assert.Equal(p.rig, now.begun-now.removed, now.active, "connections that have begun, without those that were removed")
+		assert.Equal(p.rig, now.begun-now.removed, now.active, "active connections: begun minus removed")
 		assert.Equal(p.rig, now.active, now.table, "connections in the table")
 		p.mu.Lock()
 		if n := len(p.scrapes); n > 0 {
 			since := now.since(p.scrapes[n-1])
-			assert.GreaterOrEqual(p.rig, min(since.onLink, since.packets, since.dropped), 0.0, "a count went back")
+			assert.GreaterOrEqual(p.rig, min(since.onLink, since.packets, since.dropped), 0.0, "a counter decreased")
 		}
 		p.scrapes = append(p.scrapes, now)
 		p.mu.Unlock()
@@ -208,9 +207,9 @@ func (p *rigProcess) watch() {
 	}
 }
 
-// A scrape is what metrics say at a time.
+// A scrape holds the metrics at one moment.
 type scrape struct {
-	healthy, up                    float64 // up is the number of workers whose interface is
+	healthy, up                    float64 // up is the number of workers whose interface is up
 	onLink, packets, dropped       float64
 	begun, removed, active, table  float64 // connections
 	connRows, resident, goroutines float64
@@ -253,12 +252,12 @@ func (p *rigProcess) last() scrape {
 	return p.scrapes[len(p.scrapes)-1]
 }
 
-// since returns how many packets were counted since before.
+// since returns the packets counted since before.
 func (now scrape) since(before scrape) scrape {
 	return scrape{onLink: now.onLink - before.onLink, packets: now.packets - before.packets, dropped: now.dropped - before.dropped}
 }
 
-// await waits until a scrape is as it should be.
+// await waits until a scrape meets the condition.
 func (p *rigProcess) await(ok func(now scrape) bool) {
 	require.Eventually(p.rig, func() bool {
 		now, err := p.scrape()

@@ -21,7 +21,7 @@ import (
 )
 
 // FuzzRows fills rows of every log with the fuzzer's text and with values chosen by seed, and
-// compares what a Writer makes of them with encoding/json.
+// compares a Writer's output with that of encoding/json.
 func FuzzRows(f *testing.F) {
 	f.Add(uint64(1), "GET")
 	f.Add(uint64(2), "<&>\"\\\u2028\u2029\u007f\x00\x1f\t\n\b\f")
@@ -45,7 +45,7 @@ func FuzzRows(f *testing.F) {
 	})
 }
 
-// fill sets v and all that it holds to values of their types, some of them zero.
+// fill sets v and everything in it to values of their types, some of them zero.
 func fill(t *testing.T, v reflect.Value, r *rand.Rand, text string) {
 	t.Helper()
 	if v.Type() == reflect.TypeFor[netip.Addr]() {

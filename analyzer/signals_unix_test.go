@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// SIGHUP may come at any time, also while the files are closed or are closed already.
+// SIGHUP may arrive at any time, even while or after the files are closed.
 func TestHangupsWhileTheRunEnds(t *testing.T) {
 	_, rows, _ := runWith(t, "-json")
 	signals := make(chan os.Signal, 1) // so that one between the runs does not kill the tests
@@ -46,5 +46,5 @@ func TestHangupsWhileTheRunEnds(t *testing.T) {
 	}
 	close(done)
 	assert.Greater(t, <-hangups, 100)
-	time.Sleep(10 * time.Millisecond) // until the last one was delivered
+	time.Sleep(10 * time.Millisecond) // until the last one is delivered
 }

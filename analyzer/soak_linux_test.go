@@ -30,13 +30,13 @@ const (
 	slowBytes = 64 << 10        // per second, for the slow reader
 )
 
-// TestSoak keeps two analyzers at one interface under load:
+// TestSoak keeps two analyzers on one interface under load:
 //
 //	go test -run '^TestSoak$' -soak 1h -timeout 0 .
 //
-// One writes into a folder. It is killed, its disk fills up, its files are rotated and reopened, its
-// interface goes down and up, and its metrics are scraped every second. The other one writes to a
-// pipe whose reader is so slow that the kernel has to drop packets.
+// One writes into a folder. It is killed, its disk fills up, its files are rotated and reopened,
+// its interface goes down and up, and its metrics are scraped every second. The other writes to a
+// pipe whose reader is so slow that the kernel must drop packets.
 //
 // After each burst of load, every packet that the interface received must have been analyzed or
 // reported as dropped.
@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 	g := &soaking{rig: newRig(t), dir: tmpfs(t)}
 	g.file, g.frames = withoutFragments(t, demo)
 	slowRows := make(chan *rowCounts, 1)
-	// With so short timeouts, tables and memory are steady within seconds.
+	// With timeouts this short, tables and memory reach a steady state within seconds.
 	start := func(rings int, stdout *os.File, args ...string) *rigProcess {
 		return g.start(rings, stdout, append(args, "-stats", "2s", "-tcp-timeout", "5s", "-udp-timeout", "5s")...)
 	}
@@ -57,17 +57,17 @@ func TestSoak(t *testing.T) {
 		return start(2, nil, "-metrics", "127.0.0.1:9479", "-workers", "2", "-o", g.dir, "-rotate", "10s")
 	}
 	main := startMain()
-	rows := new(rowCounts) // of main, in files that were put aside
+	rows := new(rowCounts) // of main, in rotated files
 
-	// restart has main ended amid a burst, and starts it again as a supervisor does. No row that it
-	// had counted as written may be lost.
+	// restart ends main in the middle of a burst, and starts it again as a supervisor would. No row
+	// that it counted as written may be lost.
 	restart := func(end func()) {
 		g.load(burst, func() {
 			time.Sleep(burst / 2)
 			end()
 			counted := main.last().connRows
 			main = startMain()
-			g.collect(rows) // what the new process found and put aside, too
+			g.collect(rows) // including the files that the new process rotated
 			assert.GreaterOrEqual(t, float64(rows.conn), counted, "rows of conn.log")
 			*rows = rowCounts{}
 		})
@@ -90,7 +90,7 @@ func TestSoak(t *testing.T) {
 			g.collect(rows)
 		}
 	}
-	// What is sent until the interface is up again is received by nobody.
+	// Packets sent before the interface is up again are not received.
 	flap := func() {
 		g.in(t, g.receiver, "ip", "link", "set", "tap", "down")
 		g.awaitSockets(0)
@@ -99,15 +99,15 @@ func TestSoak(t *testing.T) {
 		g.awaitSockets(3)
 		main.await(func(now scrape) bool { return now.up == 2 })
 	}
-	// account has a burst in which no packet may be missed.
+	// account sends a burst in which no packet may be missed.
 	account := func(during func()) {
 		received, inMain, inSlow := g.received(), main.settled(), slow.settled()
 		g.load(burst, during)
 		received = g.received() - received
 		assert.GreaterOrEqual(t, received, float64(g.frames))
 		for name, now := range map[string]scrape{"main": main.settled().since(inMain), "slow": slow.settled().since(inSlow)} {
-			assert.Equal(t, received, now.onLink, "%s: packets that came to its rings", name)
-			assert.Equal(t, received, now.packets+now.dropped, "%s: packets that it analyzed, and %v that the kernel dropped", name, now.dropped)
+			assert.Equal(t, received, now.onLink, "%s: packets that reached its rings", name)
+			assert.Equal(t, received, now.packets+now.dropped, "%s: packets analyzed, and %v dropped by the kernel", name, now.dropped)
 		}
 	}
 
@@ -140,7 +140,7 @@ func TestSoak(t *testing.T) {
 func tmpfs(t *testing.T) string {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(diskSize)); err != nil {
-		t.Skip("needs the right to mount: ", err)
+		t.Skip("needs permission to mount: ", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	return dir
@@ -164,12 +164,12 @@ func fillUp(t *testing.T, dir string) (free func()) {
 // soaking is a soak test.
 type soaking struct {
 	*rig
-	dir    string // the folder of logs, on a disk of its own
-	frames int    // in the capture that is sent
+	dir    string // the log folder, on its own disk
+	frames int    // in the capture to send
 	loaded atomic.Bool
 }
 
-// load sends the capture again and again for some time, while it calls during.
+// load sends the capture repeatedly for the given time, while it calls during.
 func (g *soaking) load(d time.Duration, during func()) {
 	loops := max(1, int(d.Seconds()*float64(*soakPPS))/g.frames)
 	g.loaded.Store(true)
@@ -177,7 +177,7 @@ func (g *soaking) load(d time.Duration, during func()) {
 	g.send(during, "--loop", strconv.Itoa(loops), "--pps", strconv.Itoa(*soakPPS))
 }
 
-// A rowCounts is what was found in the rows of one process.
+// A rowCounts summarizes the rows of one process.
 type rowCounts struct {
 	conn int      // rows of conn.log
 	last statsRow // of stats.log
@@ -199,7 +199,7 @@ func (c *rowCounts) count(t *testing.T, line []byte) {
 	}
 }
 
-// assertComplete checks that the process has ended in order, and that each of its connections has a
+// assertComplete checks that the process ended properly, and that each of its connections has a
 // row.
 func (c *rowCounts) assertComplete(t *testing.T) {
 	require.NotNil(t, c.last.Duration, "the last row of stats.log is missing")
@@ -207,11 +207,10 @@ func (c *rowCounts) assertComplete(t *testing.T) {
 	assert.Equal(t, c.last.Connections, c.last.Removed)
 }
 
-// collect counts the rows of the files that were put aside, and removes these, as a program does
-// that ships logs.
+// collect counts the rows of rotated files and removes the files, like a log shipper.
 func (g *soaking) collect(rows *rowCounts) { g.collectFiles(rows, `^\w+\.\d{8}T[\d.]+Z(\.\d+)?\.log$`) }
 
-// collectCurrent does so with the files of a process that has ended.
+// collectCurrent does the same with the current files of a process that has ended.
 func (g *soaking) collectCurrent(rows *rowCounts) { g.collectFiles(rows, `^\w+\.log$`) }
 
 func (g *soaking) collectFiles(rows *rowCounts, pattern string) {
@@ -232,8 +231,8 @@ func (g *soaking) collectFiles(rows *rowCounts, pattern string) {
 	}
 }
 
-// slowPipe returns a pipe whose reader is slow while there is load. When the pipe is closed, rows
-// gets what came through it.
+// slowPipe returns a pipe whose reader is slow under load. When the pipe is closed, rows receives
+// the counts of its rows.
 func (g *soaking) slowPipe(rows chan<- *rowCounts) *os.File {
 	r, w, err := os.Pipe()
 	require.NoError(g, err)
@@ -254,8 +253,8 @@ func (g *soaking) slowPipe(rows chan<- *rowCounts) *os.File {
 	return w
 }
 
-// settled returns what p has counted when no packet is left that it has not: the kernel is asked
-// for its counts every second.
+// settled waits until the counts of p no longer change and returns them. The kernel's counts are
+// read every second.
 func (p *rigProcess) settled() (now scrape) {
 	for deadline := time.Now().Add(patience); ; {
 		before := now
@@ -266,13 +265,13 @@ func (p *rigProcess) settled() (now scrape) {
 		if now.since(before) == (scrape{}) {
 			return now
 		}
-		require.True(p.rig, time.Now().Before(deadline), "packets still come")
+		require.True(p.rig, time.Now().Before(deadline), "packets still arrive")
 	}
 }
 
-// assertFlat checks that p, which has ended, took no more memory and no more goroutines in the
-// second half of its time than in the first. Memory may vary with the garbage collector, and the
-// scrape itself takes a goroutine more or less.
+// assertFlat checks that p, which has ended, used no more memory or goroutines in the second half
+// of its run than in the first. Memory may vary with the garbage collector, and scraping may take
+// one goroutine more or less.
 func (p *rigProcess) assertFlat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

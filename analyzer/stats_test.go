@@ -18,7 +18,7 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// everySecond returns a capture with one UDP packet a second, each of another host.
+// everySecond returns a capture with one UDP packet per second, each from a different host.
 func everySecond(t *testing.T, n int) []byte {
 	var b bytes.Buffer
 	w := pcapgo.NewWriter(&b)
@@ -38,7 +38,7 @@ func everySecond(t *testing.T, n int) []byte {
 	return b.Bytes()
 }
 
-// statsRows returns the rows of stats.log in out, without what depends on the machine.
+// statsRows returns the rows of stats.log in out, without machine-dependent values.
 func statsRows(t *testing.T, out string) (rows []*statsRow) {
 	for line := range strings.Lines(out) {
 		if strings.HasPrefix(line, `{"_path":"stats"`) {
@@ -80,7 +80,7 @@ func TestStatsCountFromRowToRow(t *testing.T) {
 	assert.Equal(t, logs.Interval(699*time.Second), *got[2].Duration)
 	got[2].Duration = nil
 	for _, row := range got {
-		row.HeldBytes = 0 // what a connection takes is not what this test is about
+		row.HeldBytes = 0 // the size of a connection is not tested here
 	}
 	assert.Equal(t, want, got)
 }

@@ -21,13 +21,13 @@ import (
 
 var throughput = flag.Duration("throughput", 0, "send for `TIME` at each rate that TestThroughput tries; it is skipped without it")
 
-// TestThroughput finds the highest rate at which an analyzer at an interface misses nothing, and
+// TestThroughput finds the highest rate at which an analyzer on an interface misses nothing, and
 // prints it as rows of the README's table:
 //
 //	go test -run '^TestThroughput$' -throughput 10s -timeout 0 -v .
 //
-// It tries tcpreplay's highest rate first, and then halves the difference between a rate that was too
-// high and one that was not.
+// It tries tcpreplay's highest rate first, and then bisects between a rate that was too high and
+// one that was not.
 func TestThroughput(t *testing.T) {
 	if *throughput == 0 {
 		t.Skip("takes minutes: run it with -throughput 10s")
@@ -66,14 +66,14 @@ func TestThroughput(t *testing.T) {
 	}
 }
 
-// sent is what was sent per second, and what it cost the analyzer.
+// sent is the rate that was sent, and its cost to the analyzer.
 type sent struct {
 	packets, bits float64
-	cpu           float64 // seconds of a core per packet
+	cpu           float64 // core seconds per packet
 }
 
-// try sends at some rate to an analyzer that writes into a folder, and reports whether it has missed
-// anything: packets were dropped, or were still waiting a second after the last one was sent.
+// try sends at the given rate to an analyzer that writes into a folder, and reports whether it
+// missed anything: whether packets were dropped, or still waited a second after the last was sent.
 func (g *rig) try(workers int, rate ...string) (s sent, missed bool) {
 	dir := g.TempDir()
 	defer os.RemoveAll(dir)
@@ -94,8 +94,7 @@ func (g *rig) try(workers int, rate ...string) (s sent, missed bool) {
 	return sent{packets, 8 * bytes, cpu.Seconds() / now.packets}, now.packets < received
 }
 
-// downloads writes a capture of 100 HTTP downloads at once, in segments that make frames of the
-// given size.
+// downloads writes a capture of 100 concurrent HTTP downloads, in frames of the given size.
 func downloads(t *testing.T, size int) string {
 	const connections, segments, headers = 100, 100, 14 + 20 + 20
 	payload := strings.Repeat("x", size-headers)

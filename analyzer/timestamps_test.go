@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// datagram is a frame with a datagram between a client's port and a server.
+// datagram writes a frame with a datagram between a client's port and a server.
 func (c *tape) datagram(port layers.UDPPort, reply bool) {
 	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: net.IP{192, 0, 2, 1}, DstIP: net.IP{198, 51, 100, 1}}
 	udp := &layers.UDP{SrcPort: port, DstPort: 7000}
@@ -23,8 +23,8 @@ func (c *tape) datagram(port layers.UDPPort, reply bool) {
 	c.frame(ip, udp, gopacket.Payload("x"))
 }
 
-// Wherever a wrong timestamp is, it neither joins connections nor divides them. A first one that is
-// only hours early is an exception: it looks like a silence.
+// A single wrong timestamp anywhere neither merges connections nor splits them. The one exception
+// is a first timestamp that is only hours early: it looks like silence.
 func TestOneWrongTimestamp(t *testing.T) {
 	const exchanges = 8
 	port := func(n int) layers.UDPPort { return layers.UDPPort(1000 + n) }
