@@ -29,7 +29,7 @@ func (h *harness) establish(port uint16) netip.AddrPort {
 	return from
 }
 
-// A table full of established connections keeps them in any flood.
+// A table full of established connections keeps them through any flood.
 func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 	const size, old, flood = 800, 100, 3000
 	for name, packets := range map[string]func(h *harness, from netip.AddrPort){
@@ -62,7 +62,7 @@ func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 			h.establish(from.Port())
 			h.tcp(from, server, "A", 101, 501, "h")
 		},
-		"handshakes with other bytes": func(h *harness, from netip.AddrPort) {
+		"handshakes with an unknown byte": func(h *harness, from netip.AddrPort) {
 			h.establish(from.Port())
 			h.tcp(from, server, "A", 101, 501, "?")
 		},
@@ -70,7 +70,7 @@ func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 			h.establish(from.Port())
 			h.tcp(from, server, "A", 101, 501, "hello")
 		},
-		"whole exchanges": func(h *harness, from netip.AddrPort) {
+		"complete exchanges": func(h *harness, from netip.AddrPort) {
 			h.establish(from.Port())
 			h.tcp(from, server, "A", 101, 501, "hello")
 			h.tcp(server, from, "A", 501, 106, "reply")
@@ -96,7 +96,7 @@ func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 				require.NoError(t, h.table.Invariants())
 				assert.LessOrEqual(t, h.table.Len(), size)
 				assert.Equal(t, h.table.Stats.Connections-h.table.Len(), h.table.Stats.Removed)
-				if strings.Contains(name, "request") || strings.Contains(name, "whole") {
+				if strings.Contains(name, "request") || strings.Contains(name, "complete") {
 					if silent {
 						return // connections with a known protocol are worth more than those without
 					}
@@ -165,7 +165,7 @@ func TestEvictionOrder(t *testing.T) {
 	h.udp(at(4), server, "x")
 	h.tcp(at(5), server, "A", 100, 3, "x")
 	h.tcp(at(4), server, "A", 100, 3, "x")
-	h.udp(at(4), server, "x") // not the idlest any more
+	h.udp(at(4), server, "x") // no longer the idlest
 	h.tcp(h.establish(2), server, "R", 101, 0, "")
 	h.tcp(at(1), server, "S", 100, 0, "") // the table is full from here on
 	for i := range uint16(9) {
@@ -212,7 +212,7 @@ func TestHeldBytesCount(t *testing.T) {
 	}{
 		"search":       {101, "hell", 4},
 		"out of order": {102, strings.Repeat("x", 744), 744},
-		"untaken":      {101, "hello" + strings.Repeat("x", 995), 1000},
+		"unconsumed":   {101, "hello" + strings.Repeat("x", 995), 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &fake{name: "hello"}
@@ -232,7 +232,7 @@ func TestHeldBytesCount(t *testing.T) {
 	}
 }
 
-// Bytes that a parser left before a gap do not continue after it.
+// Bytes that a parser left unconsumed before a gap are not joined with those after it.
 func TestUnconsumedDroppedAtGap(t *testing.T) {
 	p := &fake{name: "hello"}
 	p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
@@ -304,14 +304,14 @@ func TestUnconsumedDroppedAtEnd(t *testing.T) {
 
 func TestParserStateCounts(t *testing.T) {
 	for name, c := range map[string]struct {
-		flush, hook int // what is held after them
+		flush, hook int // bytes held after each
 		flushed     int
 		ran         int
 		ignored     bool
 		weirds      []string
 	}{
-		"flushed":   {flush: 10, flushed: 1},
-		"dismissed": {flush: 5000, hook: 0, flushed: 1, ran: 1, ignored: true, weirds: []string{"buffer_limit_exceeded"}},
+		"flushed": {flush: 10, flushed: 1},
+		"stopped": {flush: 5000, hook: 0, flushed: 1, ran: 1, ignored: true, weirds: []string{"buffer_limit_exceeded"}},
 	} {
 		for _, transport := range []conn.Proto{conn.TCP, conn.UDP} {
 			t.Run(fmt.Sprint(name, transport), func(t *testing.T) {
@@ -459,7 +459,7 @@ func TestUnconsumedBytesTakeLinearTime(t *testing.T) {
 	assert.Less(t, allocated, 10*size)
 	assert.Greater(t, h.table.Held(), size-100)
 	send(106+size-5-1, 'x')
-	assert.Zero(t, h.table.Held(), "capacity is given back")
+	assert.Zero(t, h.table.Held(), "capacity is released")
 	require.NoError(t, h.table.Invariants())
 	h.close()
 }
@@ -482,7 +482,8 @@ func TestBufferIsSmallAfterBurst(t *testing.T) {
 	h.close()
 }
 
-// One-byte segments in any order: each takes constant time, and the parser gets all that fit.
+// One-byte segments in any order: each takes constant time, and the parser gets all of them that
+// fit.
 func TestManySmallSegmentsOutOfOrder(t *testing.T) {
 	for _, order := range []string{"reverse", "random", "every other"} {
 		t.Run(order, func(t *testing.T) {
@@ -574,7 +575,7 @@ func TestNestedProtocolsAreBounded(t *testing.T) {
 func TestAnnouncementsInFlood(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
-	h.udp(client, server, "x") // time is that of packets
+	h.udp(client, server, "x") // sets the table's clock
 	var attached []string
 	expect := func(orig netip.Addr, port uint16, name string) {
 		p.owner.Expect(orig, netip.AddrPortFrom(server.Addr(), port), "hello-data",
@@ -605,7 +606,7 @@ func TestAnnouncementsInFlood(t *testing.T) {
 func TestRepeatedAnnouncement(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
-	h.udp(client, server, "x") // time is that of packets
+	h.udp(client, server, "x") // sets the table's clock
 	attached := 0
 	for i := range uint16(3) {
 		p.owner.Expect(client.Addr(), server, "hello-data", func(*conn.Connection) { attached++ })
@@ -640,8 +641,8 @@ func TestFlowsAreSmall(t *testing.T) {
 	assert.LessOrEqual(t, int(flow.FlowSize), 704, "a size class of the allocator")
 }
 
-// When a flood of connections that hold little each exceeds the limit, the flood gives up its
-// bytes, not earlier connections that hold as much or more each.
+// When a flood of connections, each holding little, exceeds the limit, the flood loses its bytes,
+// not earlier connections that each hold as much or more.
 func TestMemoryLimitAppliesToFlood(t *testing.T) {
 	for _, size := range []int{1100, 3000} {
 		p := &fake{name: "hello"}

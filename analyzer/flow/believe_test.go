@@ -76,7 +76,7 @@ func TestUncheckableChecksumsAccepted(t *testing.T) {
 			b[6], b[7] = 0, 0
 			h.packet(client, server, conn.UDP, b)
 		}},
-		"not captured whole": {nil, func(h *harness) {
+		"partly captured": {nil, func(h *harness) {
 			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello, this is long")
 			h.table.Packet(&packet.Packet{
 				Time: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP, Payload: b[:15], Length: len(b)})
@@ -142,7 +142,7 @@ func TestOffloadingWarningOnce(t *testing.T) {
 		"none":             {0, 100, false, 1, 0},
 		"few":              {5, 95, false, 1, 0},
 		"many":             {6, 94, false, 1, 1},
-		"many of UDP":      {6, 94, true, 1, 1},
+		"many in UDP":      {6, 94, true, 1, 1},
 		"in a few packets": {3, 3, false, 1, 1},
 		"in two tables":    {50, 50, false, 2, 1},
 	} {
@@ -180,14 +180,14 @@ func TestOffloadingWarningOnce(t *testing.T) {
 	}
 	h = newHarness(t, nil)
 	for i := range 600 {
-		h.damage = i > 300 // after it was judged
+		h.damage = i > 300 // after the check
 		h.udp(client, server, "x")
 		h.now = h.now.Add(100 * time.Millisecond)
 	}
 	h.close()
 	assert.Empty(t, h.errors.String())
 
-	for good, said := range map[int]bool{18: true, 19: false} { // with the first bad one they are 20
+	for good, said := range map[int]bool{18: true, 19: false} { // 20 with the first bad one
 		h = newHarness(t, nil)
 		for range good {
 			h.udp(client, server, "x")
@@ -210,13 +210,13 @@ func TestSegmentsOutsideWindow(t *testing.T) {
 		data     string
 		believed bool
 	}{
-		"RST before":          {"RA", 102, "", false},
-		"FIN before":          {"FA", 102, "", false},
-		"RST far beyond":      {"RA", 10_000_000, "", false},
-		"data far beyond":     {"A", 10_000_000, "junk", false},
-		"FIN far beyond":      {"FA", 10_000_000, "", false},
-		"RST where it is due": {"RA", 106, "", true},
-		"FIN where it is due": {"FA", 106, "", true},
+		"RST before":      {"RA", 102, "", false},
+		"FIN before":      {"FA", 102, "", false},
+		"RST far beyond":  {"RA", 10_000_000, "", false},
+		"data far beyond": {"A", 10_000_000, "junk", false},
+		"FIN far beyond":  {"FA", 10_000_000, "", false},
+		"RST as expected": {"RA", 106, "", true},
+		"FIN as expected": {"FA", 106, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &fake{name: "hello"}
@@ -272,15 +272,15 @@ func TestSYNAfterDoubtfulEnd(t *testing.T) {
 		end      func(h *harness)
 		believed bool
 	}{
-		"RST in window":        {func(h *harness) { h.tcp(client, server, "R", 300, 0, "") }, false},
-		"RST that is due":      {func(h *harness) { h.tcp(client, server, "R", 106, 0, "") }, true},
-		"RST, but it goes on":  {func(h *harness) { h.tcp(client, server, "R", 106, 0, ""); h.tcp(client, server, "A", 106, 501, "-") }, false},
-		"FIN of one side":      {func(h *harness) { h.tcp(client, server, "FA", 106, 501, "") }, false},
-		"FINs in window":       {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 700, 106, "") }, false},
-		"FINs, one in window":  {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 700, 107, "") }, false},
-		"FINs that are due":    {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 501, 107, "") }, true},
-		"FINs, one is ACKed":   {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 501, 301, "") }, true},
-		"FIN, and the RST due": {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "R", 501, 0, "") }, true},
+		"RST in window":       {func(h *harness) { h.tcp(client, server, "R", 300, 0, "") }, false},
+		"expected RST":        {func(h *harness) { h.tcp(client, server, "R", 106, 0, "") }, true},
+		"RST, then data":      {func(h *harness) { h.tcp(client, server, "R", 106, 0, ""); h.tcp(client, server, "A", 106, 501, "-") }, false},
+		"FIN of one side":     {func(h *harness) { h.tcp(client, server, "FA", 106, 501, "") }, false},
+		"FINs in window":      {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 700, 106, "") }, false},
+		"FINs, one in window": {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 700, 107, "") }, false},
+		"expected FINs":       {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "FA", 501, 107, "") }, true},
+		"FINs, one ACKed":     {func(h *harness) { h.tcp(client, server, "FA", 300, 501, ""); h.tcp(server, client, "FA", 501, 301, "") }, true},
+		"FIN, expected RST":   {func(h *harness) { h.tcp(client, server, "FA", 106, 501, ""); h.tcp(server, client, "R", 501, 0, "") }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil, &fake{name: "hello"})
@@ -307,7 +307,7 @@ func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
 	h.close()
 }
 
-// If an ACK of bytes that were never sent were believed, the bytes up to it would be skipped.
+// Believing an ACK of bytes that were never sent would skip the bytes up to it.
 func TestACKOutsideWindow(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -372,7 +372,7 @@ func TestForgedSegments(t *testing.T) {
 		"early ACK far ahead":       {{"o", "A", 106, 60_000_506, ""}},
 		"data with early ACK":       {{"o", "A", 106, 1506, "decoy"}},
 		"data with ACK far ahead":   {{"o", "A", 106, 60_000_506, "decoy"}},
-		"data with ACK of before":   {{"o", "A", 106, 400, "decoy"}},
+		"data with old ACK":         {{"o", "A", 106, 400, "decoy"}},
 		"data with ACK of 0":        {{"o", "A", 106, 0, "decoy"}},
 		"reply with early ACK":      {{"r", "A", 506, 1106, "decoy"}},
 		"SYN of the server":         {{"r", "S", 500, 0, ""}},
@@ -395,7 +395,7 @@ func TestForgedSegments(t *testing.T) {
 			h.play(step{"o", "A", 106, 506, "and again"}, step{"r", "A", 506, 115, "another"})
 			h.now = h.now.Add(time.Minute)
 			want := ">hello<reply>and again<another"
-			if name != "RST after data ahead, SYN" { // whose data was ahead of more
+			if name != "RST after data ahead, SYN" { // its data is delivered later
 				h.play(step{"o", "FA", 115, 513, ""}, step{"r", "FA", 513, 116, ""}, step{"o", "A", 116, 514, ""})
 				want += ">.<."
 			}
@@ -494,9 +494,9 @@ func TestMatchingFINs(t *testing.T) {
 		timeout time.Duration
 		want    string
 	}{
-		"one":    {[]step{{"o", "FA", 3_000_000_101, 501, ""}}, 5 * time.Minute, "S2 ShF 3000000000/0"},
-		"both":   {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_102, ""}}, 5 * time.Second, "SF ShFf 3000000000/2000000000"},
-		"others": {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_101, ""}}, 5 * time.Minute, "SF ShFf 3000000000/2000000000"},
+		"one FIN":         {[]step{{"o", "FA", 3_000_000_101, 501, ""}}, 5 * time.Minute, "S2 ShF 3000000000/0"},
+		"matching FINs":   {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_102, ""}}, 5 * time.Second, "SF ShFf 3000000000/2000000000"},
+		"mismatched FINs": {[]step{{"o", "FA", 3_000_000_101, 501, ""}, {"r", "FA", 2_000_000_501, 3_000_000_101, ""}}, 5 * time.Minute, "SF ShFf 3000000000/2000000000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil)

@@ -27,8 +27,8 @@ func benchTable() *flow.Table {
 	})
 }
 
-// BenchmarkSYN measures a SYN in a flood: each comes from another address, adds a connection, and
-// evicts one.
+// BenchmarkSYN measures a SYN in a flood: each has a different source address, adds a connection,
+// and evicts one.
 func BenchmarkSYN(b *testing.B) {
 	table := benchTable()
 	src, dst := netip.MustParseAddrPort("10.0.0.0:1024"), netip.MustParseAddrPort("198.51.100.1:80")

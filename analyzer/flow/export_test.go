@@ -14,7 +14,8 @@ const FlowSize = unsafe.Sizeof(flow{})
 // Expected returns the number of announced connections.
 func (t *Table) Expected() int { return t.expected.len }
 
-// Invariants checks the table between two packets. It returns an error for what is wrong, or nil.
+// Invariants checks the table between two packets. It returns an error for a violated invariant, or
+// nil.
 func (t *Table) Invariants() error {
 	held, queued, inRanks, holders := 0, 0, 0, 0
 	var heldBy [numSizes]int
@@ -22,16 +23,16 @@ func (t *Table) Invariants() error {
 	for k, f := range t.flows {
 		if f.rare.displaced() != nil {
 			if f.rare.prior.rare.by != f {
-				return fmt.Errorf("%v was displaced by something else", f.rare.prior.ID)
+				return fmt.Errorf("%v names another connection as its displacer", f.rare.prior.ID)
 			}
-			k.OneWay = true // as TCP never is
+			k.OneWay = true // never true for TCP
 			all[k] = f.rare.prior
 		}
 	}
 	for k, f := range all {
 		k.OneWay = k.OneWay && f.oneWay
 		if k != identity.KeyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay) {
-			return fmt.Errorf("%v has another key", f.ID)
+			return fmt.Errorf("%v has the wrong key", f.ID)
 		}
 		if n := f.holds(); n != f.held || n < 0 {
 			return fmt.Errorf("%v holds %d, counted %d", f.ID, n, f.held)
@@ -62,13 +63,13 @@ func (t *Table) Invariants() error {
 	case held != t.ledger.total:
 		return fmt.Errorf("%d held, counted %d", held, t.ledger.total)
 	case heldBy != bytes:
-		return fmt.Errorf("sizes hold %v, counted %v", heldBy, bytes)
+		return fmt.Errorf("by size class, %v held, counted %v", heldBy, bytes)
 	case t.ledger.total > t.cfg.MaxTotal:
-		return fmt.Errorf("%d held", t.ledger.total)
+		return fmt.Errorf("%d held, more than allowed", t.ledger.total)
 	case t.Len() != len(all) || queued != len(all) || inRanks != len(all) || holders != 0:
 		return fmt.Errorf("of %d connections, %d are queued, %d ranked, %d too many hold; %d are known", t.Len(), queued, inRanks, -holders, len(all))
 	case t.current != nil:
-		return fmt.Errorf("%v is current", t.current.ID)
+		return fmt.Errorf("%v is still current", t.current.ID)
 	}
 	return nil
 }

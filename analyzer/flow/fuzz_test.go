@@ -114,7 +114,8 @@ func FuzzTable(f *testing.F) {
 		})
 		at := start
 		for len(input) >= 5 {
-			// What, flags, place in the sequence, acknowledged, and how much data follows.
+			// The kind of packet, flags, sequence number, acknowledgment, and length of the data
+			// that follows.
 			what, bits, seq, ack, n := input[0], input[1], input[2], input[3], min(int(input[4]), len(input)-5)
 			data := string(input[5 : 5+n])
 			input = input[5+n:]
@@ -145,7 +146,7 @@ func FuzzTable(f *testing.F) {
 				p.Payload[len(p.Payload)-1]++ // a bad checksum, mostly
 			}
 			if what&0x80 != 0 && seq >= 192 {
-				p.Payload = p.Payload[:len(p.Payload)/2] // not captured whole
+				p.Payload = p.Payload[:len(p.Payload)/2] // partly captured
 			}
 			table.Packet(&p)
 			require.NoError(t, table.Invariants())

@@ -24,7 +24,7 @@ func TestLedgerFindsLatestOfLargestClass(t *testing.T) {
 	l.set(big, 16)
 	assert.Same(t, big, l.biggest(), "as much as the small ones, and later")
 	l.set(big, 15)
-	assert.Same(t, small[9], l.biggest(), "another size")
+	assert.Same(t, small[9], l.biggest(), "another size class")
 	for _, f := range append(small, big) {
 		l.set(f, 0)
 	}

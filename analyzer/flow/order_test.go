@@ -14,7 +14,7 @@ import (
 	"example.com/conn/analyzer/flow"
 )
 
-// A talk builds a conversation in its true order.
+// A talk builds a conversation in the order in which it was sent.
 type talk struct {
 	steps []step
 	seq   [2]uint32 // of the client and the server
@@ -27,7 +27,7 @@ func newTalk() *talk {
 	return c
 }
 
-// say adds a segment that acknowledges all that the other side has sent.
+// say adds a segment that acknowledges everything the other side has sent.
 func (c *talk) say(from, flags, data string) *talk {
 	i := strings.Index("or", from)
 	x := step{from, flags, c.seq[i], 0, data}
@@ -89,8 +89,8 @@ func conversations() map[string][]step {
 	return all
 }
 
-// lagged returns the steps as captured when those of one side, from its nth on, are late by the
-// given number of segments of the other side.
+// lagged returns the steps as captured if each of one side's is late by the given number of
+// segments of the other side.
 func lagged(steps []step, from string, by int) (late []step) {
 	var waits []step
 	var due []int
@@ -112,7 +112,7 @@ func lagged(steps []step, from string, by int) (late []step) {
 
 var v6client, v6server = netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
 
-// playBetween is play with other endpoints.
+// playBetween is play between the given endpoints.
 func (h *harness) playBetween(client, server netip.AddrPort, steps []step) {
 	for _, s := range steps {
 		if s.from == "o" {
@@ -123,8 +123,7 @@ func (h *harness) playBetween(client, server netip.AddrPort, steps []step) {
 	}
 }
 
-// Capturing one direction late, as a whole or by some segments, does not change what the parser
-// gets.
+// Capturing one direction late, all of it or by some segments, does not change the parser's input.
 func TestLateDirection(t *testing.T) {
 	for name, steps := range conversations() {
 		t.Run(name, func(t *testing.T) {
@@ -167,8 +166,8 @@ func TestLateDirection(t *testing.T) {
 	}
 }
 
-// If the other direction is missing, waiting segments are delivered at the end, or as soon as they
-// are too many or too old.
+// If the other direction is missing, waiting segments are delivered at the end, or when they become
+// too many or too old.
 func TestOneDirectionOnly(t *testing.T) {
 	for name, from := range map[string]string{"client": "o", "server": "r"} {
 		t.Run(name, func(t *testing.T) {

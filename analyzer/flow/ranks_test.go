@@ -66,7 +66,7 @@ func TestIdlestUnestablishedEvictedFirst(t *testing.T) {
 }
 
 func TestNewcomersEvictedFirst(t *testing.T) {
-	rs := ranks{max: 32} // of which two may be newcomers
+	rs := ranks{max: 32} // room for two newcomers
 	fs := newEstablished(4)
 	for _, f := range fs {
 		rs.update(f)
@@ -82,7 +82,7 @@ func TestNewcomersEvictedFirst(t *testing.T) {
 }
 
 func TestAttemptsKeepShare(t *testing.T) {
-	rs := ranks{max: 256} // of which one attempt is spared
+	rs := ranks{max: 256} // spares one attempt
 	attempts, other := flows(2, false), flows(1, true)[0]
 	for _, f := range attempts {
 		f.timer = attemptTimer

@@ -42,7 +42,7 @@ func TestResumeAfterPacketPanics(t *testing.T) {
 		"first segment of a connection without a SYN": {
 			packet: func(h *harness) { h.tcp(client, server, "A", 101, 501, "hello") },
 		},
-		"segment that others wait for": {
+		"segment that fills a gap": {
 			established: true,
 			before: func(h *harness) {
 				h.handshake()

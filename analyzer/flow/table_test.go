@@ -61,7 +61,7 @@ func newHarness(t *testing.T, change func(*flow.Config), parsers ...*fake) *harn
 	return h
 }
 
-// tcp follows a segment. Flags are letters of SAFR.
+// tcp feeds a segment. Flags are letters of SAFR.
 func (h *harness) tcp(src, dst netip.AddrPort, flags string, seq, ack uint32, data string) {
 	h.t.Helper()
 	tcp := layers.TCP{
@@ -85,7 +85,7 @@ func (h *harness) udp(src, dst netip.AddrPort, data string) {
 	h.packet(src, dst, conn.UDP, serialize(h.t, src, dst, &udp, data))
 }
 
-// icmp follows a message of ICMP.
+// icmp feeds an ICMP message.
 func (h *harness) icmp(src, dst netip.AddrPort, typ, code uint8, data string) {
 	h.t.Helper()
 	icmp := layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, code)}
@@ -109,7 +109,7 @@ func serialize(t testing.TB, src, dst netip.AddrPort, l gopacket.SerializableLay
 	return b.Bytes()
 }
 
-// packet follows a packet, one millisecond after the previous one.
+// packet feeds a packet, one millisecond after the previous one.
 func (h *harness) packet(src, dst netip.AddrPort, proto conn.Proto, payload []byte) {
 	h.now = h.now.Add(time.Millisecond)
 	if h.damage {
@@ -275,7 +275,7 @@ func (f *fake) note(p protocol.Packet, s string) {
 	f.got.WriteString(s)
 }
 
-// Zeek's states for the ways in which a connection can begin and end.
+// Zeek's state for each way in which a connection can begin and end.
 func TestConnStates(t *testing.T) {
 	fins := func(steps []step, n uint32) []step {
 		for i := range n {
@@ -303,23 +303,23 @@ func TestConnStates(t *testing.T) {
 		"reset by originator":             {with(step{"o", "RA", 101, 501, ""}), "RSTO ShAR 0/0"},
 		"reset by responder":              {with(step{"o", "A", 101, 501, "x"}, step{"r", "R", 501, 0, ""}), "RSTR ShADr 1/0"},
 		"reset after both FIN":            {with(step{"o", "FA", 101, 501, ""}, step{"r", "FA", 501, 102, ""}, step{"o", "R", 102, 0, ""}), "SF ShAFfR 0/0"},
-		"middle":                          {[]step{{"o", "A", 900, 70, "abcd"}, {"r", "A", 70, 904, "xy"}}, "OTH Dd 4/2"},
+		"no handshake":                    {[]step{{"o", "A", 900, 70, "abcd"}, {"r", "A", 70, 904, "xy"}}, "OTH Dd 4/2"},
 		"no SYN":                          {[]step{{"o", "A", 900, 70, "abcd"}, {"o", "FA", 904, 70, ""}}, "SH DF 4/0"},
 		"SYN-ACK first":                   {[]step{{"o", "SA", 500, 101, ""}, {"r", "A", 101, 501, ""}}, "OTH Ha 0/0"},
 		"one side only":                   {[]step{syn, ack, {"o", "A", 101, 501, "abc"}}, "S0 SAD 3/0"},
 		"retransmission":                  {with(step{"o", "A", 101, 501, "abc"}, step{"o", "A", 101, 501, "abc"}), "S1 ShADT 3/0"},
-		"acknowledged unseen":             {with(step{"r", "A", 501, 111, ""}), "S1 ShAaG 10/0"},
+		"ACK of uncaptured data":          {with(step{"r", "A", 501, 111, ""}), "S1 ShAaG 10/0"},
 		"SYN acknowledged before SYN-ACK": {[]step{syn, {"r", "A", 500, 101, ""}, synAck, ack}, "S1 SahA 0/0"},
 		"FIN, RST, FIN":                   {with(step{"o", "FA", 101, 501, ""}, step{"o", "R", 102, 0, ""}, step{"r", "FA", 501, 102, ""}), "SF ShAFRf 0/0"},
-		"RST of another":                  {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 4899/0"},
+		"RST out of sequence":             {[]step{syn, {"o", "R", 5000, 0, ""}}, "RSTOS0 SR 4899/0"},
 		"RST of half-open connection":     {[]step{syn, {"r", "A", 900, 5000, ""}, {"o", "R", 5000, 0, ""}}, "RSTOS0 SaR 0/0"},
 		"SYN and FIN only":                {[]step{syn, synAck, {"o", "FA", 3_000_000_101, 501, ""}}, "S2 ShF 3000000000/0"},
 		"RST with data":                   {with(step{"o", "R", 101, 0, "junk"}), "RSTO ShART 0/0"},
 		"RST far away":                    {[]step{syn, {"o", "R", 3_000_000, 0, ""}}, "RSTOS0 SR 0/0"},
 		"FIN again, with less data":       {with(step{"o", "FA", 101, 501, "ab"}, step{"o", "FA", 102, 501, "b"}), "S2 ShAFT 2/0"},
-		"RST in the middle":               {[]step{{"o", "A", 900, 70, "x"}, {"o", "R", 901, 0, ""}}, "OTH DR 1/0"},
-		"RST of both":                     {with(step{"o", "R", 101, 0, ""}, step{"r", "R", 501, 0, ""}), "REJ ShARr 0/0"},
-		"RST of both, after data":         {with(step{"o", "A", 101, 501, "x"}, step{"o", "R", 102, 0, ""}, step{"r", "R", 501, 0, ""}), "RSTR ShADRr 1/0"},
+		"RST without a handshake":         {[]step{{"o", "A", 900, 70, "x"}, {"o", "R", 901, 0, ""}}, "OTH DR 1/0"},
+		"RSTs of both sides":              {with(step{"o", "R", 101, 0, ""}, step{"r", "R", 501, 0, ""}), "REJ ShARr 0/0"},
+		"RSTs of both sides, after data":  {with(step{"o", "A", 101, 501, "x"}, step{"o", "R", 102, 0, ""}, step{"r", "R", 501, 0, ""}), "RSTR ShADRr 1/0"},
 		"many FINs":                       {fins(with(), 300), "S2 ShA" + strings.Repeat("F", 125) + " 299/0"},
 		"seen out of order":               {[]step{{"o", "SA", 500, 101, ""}, {"r", "S", 100, 0, ""}}, "S1 Hs^ 0/0"},
 	} {
@@ -361,30 +361,30 @@ func TestTimeouts(t *testing.T) {
 			h.tcp(client, server, "S", 100, 0, "")
 			h.tcp(server, client, "RA", 0, 101, "")
 		}, 5 * time.Second},
-		"reset where it is due": {func(h *harness) {
+		"expected RST": {func(h *harness) {
 			h.handshake()
 			h.tcp(client, server, "A", 101, 501, "hello")
 			h.tcp(client, server, "R", 106, 0, "")
 		}, 5 * time.Second},
-		"reset where more was acknowledged than captured": {func(h *harness) {
+		"expected RST after uncaptured data": {func(h *harness) {
 			h.handshake()
 			h.tcp(server, client, "A", 501, 106, "")
 			h.tcp(client, server, "A", 106, 501, "")
 			h.tcp(client, server, "R", 106, 0, "")
 		}, 5 * time.Second},
-		"reset before what was sent": {func(h *harness) {
+		"RST at start of sent data": {func(h *harness) {
 			h.handshake()
 			h.tcp(client, server, "A", 101, 501, "hello")
 			h.tcp(client, server, "R", 101, 0, "")
 		}, 5 * time.Minute},
-		"reset elsewhere in the window": {func(h *harness) {
+		"RST inside sent data": {func(h *harness) {
 			h.handshake()
 			h.tcp(client, server, "A", 101, 501, "hello")
 			h.tcp(client, server, "R", 104, 0, "")
 		}, 5 * time.Minute},
 		"FIN of the originator": {func(h *harness) { h.handshake(); h.tcp(client, server, "FA", 101, 501, "") }, 5 * time.Minute},
 		"FIN of the responder":  {func(h *harness) { h.handshake(); h.tcp(server, client, "FA", 501, 101, "") }, 5 * time.Minute},
-		"FIN of the one that was captured": {func(h *harness) {
+		"FIN of the only side captured": {func(h *harness) {
 			h.tcp(client, server, "A", 101, 501, "x")
 			h.tcp(client, server, "FA", 102, 501, "")
 		}, 5 * time.Second},
@@ -423,13 +423,13 @@ func TestLateACKBeginsNoConnection(t *testing.T) {
 	h.now = h.now.Add(4 * time.Second)
 	h.tcp(client, server, "A", 102, 502, "")
 	assert.Equal(t, []string{"40000>7000 SF ShAFf 0/0"}, h.close())
-	assert.Contains(t, h.rows.String(), `"duration":0.004000`, "nor is it part of the duration")
+	assert.Contains(t, h.rows.String(), `"duration":0.004000`, "the ACK does not extend the duration")
 }
 
 func TestNewSYNBeginsAnotherConnection(t *testing.T) {
 	h := newHarness(t, nil)
 	h.handshake()
-	h.tcp(client, server, "S", 100, 0, "") // the same again
+	h.tcp(client, server, "S", 100, 0, "") // retransmitted
 	assert.Empty(t, h.conns())
 	h.tcp(client, server, "S", 9000, 0, "")
 	assert.Empty(t, h.conns(), "the server has not accepted it")
@@ -457,7 +457,7 @@ func TestConnectionSurvivesForgedSYNs(t *testing.T) {
 	assert.Equal(t, []string{"active_connection_reuse", "SYN_seq_jump"}, h.weirds())
 }
 
-// Even SYNs of both sides do not end a connection that continues, whatever follows them.
+// Even SYNs of both sides do not end a connection that continues, whatever segments follow them.
 func TestConnectionSurvivesForgedHandshakes(t *testing.T) {
 	for _, most := range []int{1, 2, 1000} {
 		p := &fake{name: "hello"}
@@ -472,7 +472,7 @@ func TestConnectionSurvivesForgedHandshakes(t *testing.T) {
 			if i%2 == 0 {
 				h.tcp(client, server, "A", 9000*i+8, 7000*i+8, "hello, decoy")
 				h.tcp(server, client, "A", 7000*i+8, 9000*i+20, "decoy")
-				assert.Equal(t, ">hello, decoy<decoy", p.got.String(), "nobody knows better yet")
+				assert.Equal(t, ">hello, decoy<decoy", p.got.String(), "no evidence of a forgery yet")
 			}
 			require.NoError(t, h.table.Invariants())
 			require.LessOrEqual(t, h.table.Len(), most)
@@ -504,19 +504,19 @@ func TestDisplacedConnectionRemoved(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		then func(h *harness)
-		want int // connections that are left
+		want int // connections left in the table
 	}{
-		"by its timeout": {func(h *harness) {
+		"by timeout": {func(h *harness) {
 			h.now = h.now.Add(4 * time.Minute)
 			h.tcp(client, server, "A", 9001, 9001, "")
 			h.table.Advance(h.now.Add(2 * time.Minute))
 		}, 1},
-		"after the other": {func(h *harness) {
+		"after the displacing one": {func(h *harness) {
 			h.tcp(client, server, "R", 9001, 0, "")
 			h.table.Advance(h.now.Add(6 * time.Second))
 			h.tcp(client, server, "A", 106, 501, "again")
 		}, 1},
-		"by a SYN after the other": {func(h *harness) {
+		"by a SYN after the displacing one": {func(h *harness) {
 			h.tcp(client, server, "FA", 9001, 9001, "")
 			h.tcp(server, client, "FA", 9001, 9002, "")
 			h.tcp(client, server, "S", 5000, 0, "")
@@ -543,7 +543,7 @@ func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	h := newHarness(t, nil)
 	h.icmp(client, server, 8, 0, "x")
 	h.icmp(server, client, 0, 0, "x")
-	h.icmp(client, server, 3, 1, "") // no conversation: type and code
+	h.icmp(client, server, 3, 1, "") // not paired: its ports are type and code
 	h.icmp(server, client, 3, 1, "")
 	assert.ElementsMatch(t, []string{"8>0 OTH  1/1", "3>1 OTH  -", "3>1 OTH  -"}, h.close())
 }
@@ -595,7 +595,7 @@ func TestSYNOfSameConnection(t *testing.T) {
 }
 
 // When the SYN is captured after its SYN-ACK, bytes are counted for the side that sent them, even
-// if the SYN-ACK alone does not tell the sides because its destination is a server port.
+// if the SYN-ACK alone misleads because its destination is a server port.
 func TestSYNAfterItsSYNACK(t *testing.T) {
 	for port, want := range map[uint16]string{40000: "40000>7000 S2 ^hSDdF 4/6", 88: "88>7000 S2 Hs^DdF 4/6"} {
 		h := newHarness(t, nil)
@@ -657,8 +657,8 @@ func TestSearchAfterEmptySide(t *testing.T) {
 	h.close()
 }
 
-// A parser that claims to have consumed more than it got, or less than nothing, has consumed all or
-// nothing.
+// If a parser claims to have consumed more than it got, it consumed everything; if less than
+// nothing, nothing.
 func TestParserMiscounts(t *testing.T) {
 	for n, want := range map[int]string{1000: ">hello>-", -5: ">hello>hello-"} {
 		p := &fake{name: "hello"}
@@ -768,7 +768,7 @@ func TestSearchInManyPieces(t *testing.T) {
 	for i := range p.name {
 		h.tcp(client, server, "A", 101+uint32(i), 501, p.name[i:i+1])
 	}
-	h.close() // until then, there might be more
+	h.close() // until then, more might follow
 	assert.Equal(t, p.name, strings.ReplaceAll(p.got.String(), ">", ""))
 
 	p = &fake{name: p.name}
@@ -784,7 +784,7 @@ func TestSearchInManyPieces(t *testing.T) {
 	h = newHarness(t, nil, p)
 	h.handshake()
 	for i := range p.name {
-		if i == 254 { // the last two of the events that are kept apart are of both sides
+		if i == 254 { // the last two events kept separately are one from each side
 			h.tcp(server, client, "A", 501, 101, "<")
 		}
 		h.tcp(client, server, "A", 101+uint32(i), 501, p.name[i:i+1])
@@ -795,7 +795,7 @@ func TestSearchInManyPieces(t *testing.T) {
 
 // The search for a protocol is bounded for both sides together.
 func TestSearchOfBothSidesIsBounded(t *testing.T) {
-	for resp, searching := range map[int]bool{2095: true, 2096: false} { // or 4096 of both sides
+	for resp, searching := range map[int]bool{2095: true, 2096: false} { // 4096 bytes of both sides together
 		h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 1000)})
 		h.handshake()
 		h.tcp(client, server, "A", 101, 501, strings.Repeat("hello", 400))
@@ -837,11 +837,11 @@ func TestSegmentsAfterHoleMerged(t *testing.T) {
 	h.tcp(client, server, "A", 201, 501, "7 bytes")
 	held := h.table.Held()
 	h.tcp(client, server, "A", 208, 501, "+")
-	assert.Equal(t, held, h.table.Held(), "which fits where the others are")
+	assert.Equal(t, held, h.table.Held(), "it fits into the buffer of the others")
 	h.close()
 }
 
-// Hooks can ask why their connection was removed.
+// Hooks can find out why their connection was removed.
 func TestEnding(t *testing.T) {
 	for want, end := range map[string]func(h *harness){
 		"timeout":        func(h *harness) { h.table.Advance(h.now.Add(time.Hour)) },
@@ -932,7 +932,7 @@ func TestICMPAnswers(t *testing.T) {
 			icmp := layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 			h.packet(src, dst, conn.ICMPv6, serialize(t, src, dst, &icmp, "12345"))
 		}
-		// This one is shorter than the header that counts.
+		// This one is too short to count.
 		h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server,
 			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(pair[0], 0)}, ""))
 		message(v6client, v6server, pair[0])
@@ -949,8 +949,8 @@ func TestParserPortsAreServers(t *testing.T) {
 	assert.False(t, servers.Likely(conn.TCP, 7001))
 }
 
-// With segments in any order, of any size, overlapping, and across the wrap of sequence numbers,
-// the parser gets the bytes as they were sent.
+// With segments in any order and of any size, overlapping, and across the wraparound of sequence
+// numbers, the parser gets the bytes as sent.
 func TestStreamReassembled(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -962,7 +962,7 @@ func TestStreamReassembled(t *testing.T) {
 		var pieces []piece
 		for at := 0; at < len(sent); {
 			to := min(at+1+r.IntN(60), len(sent))
-			pieces = append(pieces, piece{max(at-r.IntN(30), 0), to}) // may overlap what came before
+			pieces = append(pieces, piece{max(at-r.IntN(30), 0), to}) // may overlap earlier pieces
 			at = to
 		}
 		r.Shuffle(len(pieces), func(i, j int) { pieces[i], pieces[j] = pieces[j], pieces[i] })
@@ -970,7 +970,7 @@ func TestStreamReassembled(t *testing.T) {
 			pieces = append(pieces, pieces[r.IntN(len(pieces))])
 		}
 		p := &fake{name: "hello"}
-		isn := uint32(0) - uint32(r.IntN(3000)) // the numbers wrap somewhere in it, or nearly
+		isn := uint32(0) - uint32(r.IntN(3000)) // sequence numbers wrap inside the stream, or almost
 		h := newHarness(t, nil, p)
 		h.tcp(client, server, "S", isn, 0, "")
 		h.tcp(server, client, "SA", 500, isn+1, "")
@@ -1008,7 +1008,7 @@ func TestBufferedBytesAreBounded(t *testing.T) {
 	for i := range uint32(10) {
 		h.tcp(client, server, "A", 200+i*100, 501, strings.Repeat("x", 100))
 	}
-	assert.Contains(t, p.got.String(), ">hello>[94]>xxx", "the hole is given up")
+	assert.Contains(t, p.got.String(), ">hello>[94]>xxx", "the table gives up on the hole")
 	h.close()
 }
 
@@ -1055,7 +1055,7 @@ func TestProtocolFoundByEitherSide(t *testing.T) {
 	h.tcp(client, server, "A", 101, 503, "?")
 	assert.Empty(t, p.got.String())
 	h.tcp(server, client, "A", 503, 102, "llo")
-	assert.Equal(t, "<he>?<llo", p.got.String(), "in the order in which it came, and against the port")
+	assert.Equal(t, "<he>?<llo", p.got.String(), "in order of arrival, despite the port")
 	assert.Equal(t, []string{"40000>7000 S1 ShAdD 1/5 hello"}, h.close())
 }
 
@@ -1064,7 +1064,7 @@ func TestPortDecidesWithoutMatch(t *testing.T) {
 	h := newHarness(t, nil, p, ported)
 	h.handshake()
 	h.tcp(client, server, "A", 101, 501, "hell")
-	assert.Empty(t, ported.got.String(), "it may still be hello")
+	assert.Empty(t, ported.got.String(), "the data may still become hello")
 	h.tcp(client, server, "A", 105, 501, "!")
 	assert.Equal(t, ">hell>!", ported.got.String())
 	h.close()
@@ -1089,7 +1089,7 @@ func TestPartialConnectionIsNotParsed(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 OTH Dd 5/5"}, h.close())
 }
 
-// An expirer is a fake whose connections are over after a second.
+// An expirer is a fake whose connections expire after a second.
 type expirer struct{ *fake }
 
 func (expirer) Expired(_ *conn.Connection, last, now time.Time) bool {
@@ -1174,11 +1174,11 @@ func TestHandOverRestartsSearch(t *testing.T) {
 
 func TestEmptyLinesAfterHandOverAreDropped(t *testing.T) {
 	for name, tt := range map[string]struct{ reply, more, want string }{
-		"none":                   {"hello", "", ">other<fine"},
-		"behind the reply":       {"hello\r\n", "", ">other<fine"},
-		"several":                {"hello\n\r\n\n", "", ">other<fine"},
-		"in a segment":           {"hello", "\r\n", ">other<fine"},
-		"in front of the answer": {"hello\n", "\nwelcome", "<welcome>other<fine"},
+		"none":              {"hello", "", ">other<fine"},
+		"after the reply":   {"hello\r\n", "", ">other<fine"},
+		"several":           {"hello\n\r\n\n", "", ">other<fine"},
+		"in a segment":      {"hello", "\r\n", ">other<fine"},
+		"before the answer": {"hello\n", "\nwelcome", "<welcome>other<fine"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, second := &fake{name: "hello"}, &fake{name: "other"}
@@ -1207,11 +1207,11 @@ func TestHalfSureParserComesLast(t *testing.T) {
 		others []*fake
 		want   string
 	}{
-		"alone":                      {nil, "half"},
-		"beside one that is sure":    {[]*fake{{name: "ha"}}, "ha"},
-		"beside one that was unsure": {[]*fake{{name: "half and more"}}, "half"},
-		"on the port of another":     {[]*fake{{name: "port", ports: []uint16{7000}}}, "port"},
-		"beside another":             {[]*fake{{name: "hal", half: true}}, "half"},
+		"alone":                         {nil, "half"},
+		"with a sure parser":            {[]*fake{{name: "ha"}}, "ha"},
+		"with a parser not yet sure":    {[]*fake{{name: "half and more"}}, "half"},
+		"on another parser's port":      {[]*fake{{name: "port", ports: []uint16{7000}}}, "port"},
+		"with another half-sure parser": {[]*fake{{name: "hal", half: true}}, "half"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil, append([]*fake{{name: "half", half: true}}, tt.others...)...)
@@ -1290,14 +1290,14 @@ func TestDatagramsBeforeTheProtocol(t *testing.T) {
 func TestDatagramBeyond64KB(t *testing.T) {
 	src, dst := netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:7000")
 	for name, c := range map[string]struct {
-		size, length int // of the datagram, with its header
+		size, length int // of the datagram, including its header
 		got          string
 		weirds       []string
 	}{
-		"longest without": {0xffff, 0xffff, ">true 65535", nil},
-		"shortest":        {0x10000, 0, ">true 65536", nil},
-		"long":            {200_000, 0, ">true 200000", nil},
-		"not that long":   {0xffff, 0, "", []string{"UDP_datagram_length_mismatch"}},
+		"longest non-jumbogram":      {0xffff, 0xffff, ">true 65535", nil},
+		"shortest jumbogram":         {0x10000, 0, ">true 65536", nil},
+		"long jumbogram":             {200_000, 0, ">true 200000", nil},
+		"length 0, but no jumbogram": {0xffff, 0, "", []string{"UDP_datagram_length_mismatch"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &fake{name: "hello", udp: true}
@@ -1374,7 +1374,7 @@ func TestPanicContained(t *testing.T) {
 	h.tcp(other, server, "A", 101, 501, "hello")
 	assert.Equal(t, ">hello", p.got.String())
 	assert.Len(t, h.close(), 2)
-	assert.Equal(t, 3, h.table.Stats.Panics, "the parser once, the hook of both connections")
+	assert.Equal(t, 3, h.table.Stats.Panics, "once in the parser, and in the hooks of both connections")
 	for _, want := range []string{": panic: parser trouble\n", ": panic: hook trouble\n", "TestPanicContained.func"} {
 		assert.Contains(t, h.errors.String(), want)
 	}
@@ -1402,13 +1402,13 @@ func TestServiceConfirmed(t *testing.T) {
 	for name, c := range map[string]struct {
 		data, want string
 	}{
-		"never":             {"hello", "40000>7000 S1 ShAD 5/0"},
-		"and other service": {"hello+", "40000>7000 S1 ShAD 6/0 hello"},
+		"never":               {"hello", "40000>7000 S1 ShAD 5/0"},
+		"and another service": {"hello+", "40000>7000 S1 ShAD 6/0 hello"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &fake{name: "hello", unsure: true}
 			p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
-				p.owner.Confirm(&conn.Connection{ID: c.ID}) // of which the table knows nothing
+				p.owner.Confirm(&conn.Connection{ID: c.ID}) // unknown to the table
 				if strings.HasSuffix(string(data), "+") {
 					p.owner.Confirm(c)
 				}
