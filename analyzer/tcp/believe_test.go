@@ -2,7 +2,7 @@ package tcp_test
 
 import "testing"
 
-// goesOn is how a conversation that began with greeting goes on.
+// goesOn continues a conversation that began with greeting.
 const goesOn script = `
 	> A 106 506 and           | >and
 	< A 506 109 another       | <another
@@ -11,7 +11,7 @@ const goesOn script = `
 	> A 110 514               |
 `
 
-// begins is how a conversation begins after the handshake.
+// begins begins a conversation after the handshake.
 const begins script = `
 	> A 101 501 hi            | >hi
 	< A 501 103 reply         | <reply
@@ -20,22 +20,22 @@ const begins script = `
 	> A 104 507               |
 `
 
-// answered is how a conversation begins after the SYN.
+// answered begins a conversation after the SYN.
 const answered script = `
 	< SA 500 101              |
 	> A 101 501 hello         | >hello
 	< A 501 106 reply         | <reply
 `
 
-// A SYN in a connection is not believed until the other side accepts it, unless the connection is
-// over: both sides' FINs were acknowledged, or one's RST was where the next byte is due.
+// A SYN within a connection is not believed until the other side accepts it, unless the connection
+// has ended: both FINs were acknowledged, or a RST had the next expected sequence number.
 func TestSYNOfAnotherConnection(t *testing.T) {
 	for name, s := range map[string]script{
 		"not while it is established": handshake + `
 			> S 9000                  | active_connection_reuse doubted
 			> A 101 501 hello         | >hello
 		`,
-		"not of the responder either": handshake + `
+		"not from the responder either": handshake + `
 			< S 9000 - x              | active_connection_reuse doubted
 			> A 101 501 hello         | >hello
 		`,
@@ -43,11 +43,11 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			> S 9000                  | active_connection_reuse doubted
 			< SA 7000 9001            | answers
 		`,
-		"of the responder, which the originator accepts": handshake + `
+		"from the responder, if the originator accepts it": handshake + `
 			< S 9000                  | active_connection_reuse doubted
 			> SA 7000 9001            | answers
 		`,
-		"not when who sent it accepts it": handshake + `
+		"not when its sender accepts it": handshake + `
 			> S 9000                  | active_connection_reuse doubted
 			> SA 6000 9001            | SYN_seq_jump doubted
 		`,
@@ -77,14 +77,14 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			< SA 500 101
 			< A 501 9001
 		`,
-		"the same SYN again": handshake + `
+		"retransmitted SYN": handshake + `
 			> S 100
 		`,
 		"after a RST in the window": greeting + `
 			> R 300
 			> S 9000                  | active_connection_reuse doubted
 		`,
-		"after a RST that is due": greeting + `
+		"after an expected RST": greeting + `
 			> R 106                   | closed
 			> S 9000                  | active_connection_reuse begins
 		`,
@@ -107,7 +107,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			< FA 700 107
 			> S 9000                  | active_connection_reuse doubted
 		`,
-		"after FINs that are due": greeting + `
+		"after expected FINs": greeting + `
 			> FA 106 506              | >.
 			< FA 506 107              | <. closed
 			> S 9000                  | premature_connection_reuse begins
@@ -117,7 +117,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			< FA 506 301              | >[194] >. <. closed
 			> S 9000                  | premature_connection_reuse begins
 		`,
-		"after a FIN and the RST that is due": greeting + `
+		"after a FIN and the expected RST": greeting + `
 			> FA 106 506              | >.
 			< R 506                   | closed
 			> S 9000                  | begins
@@ -130,7 +130,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			> SA 500 101
 			> S 9000                  | active_connection_reuse begins
 		`,
-		"after FINs far away that fit": `
+		"after matching FINs far away": `
 			> S 100
 			< SA 500 101
 			> FA 3000000101 501
@@ -143,8 +143,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 	}
 }
 
-// What no host takes changes nothing of what the sink gets, and neither does what a host takes for
-// something that is to come.
+// Segments that every host drops, or holds back as future data, do not change the sink's input.
 func TestForgedSegments(t *testing.T) {
 	for name, s := range map[string]script{
 		"FIN without ACK": greeting + `
@@ -232,7 +231,7 @@ func TestForgedSegments(t *testing.T) {
 		` + goesOn + `
 			end                       | ack_outside_window
 		`,
-		"data with ACK of before": greeting + `
+		"data with old ACK": greeting + `
 			> A 106 400 decoy         | TCP_ack_underflow_or_misorder
 		` + goesOn,
 		"data with ACK of 0": greeting + `
@@ -297,7 +296,7 @@ func TestForgedSegments(t *testing.T) {
 			< FA 513 110              | <. closed
 			> A 110 514
 		`,
-		"RST ahead of what was acknowledged": greeting + `
+		"RST ahead of acknowledged data": greeting + `
 			> A 1106 506
 			> R 1106
 			> S 9000000               | active_connection_reuse doubted
@@ -311,7 +310,7 @@ func TestForgedSegments(t *testing.T) {
 			> R 101                   | segment_outside_window
 			> S 9000000               | active_connection_reuse doubted
 		` + goesOn,
-		"RST where it is due, but the connection goes on": greeting + `
+		"expected RST, but the connection continues": greeting + `
 			> R 106                   | closed
 			> A 106 506 and           | data_after_reset >and reopened
 			< A 506 109 another       | <another
@@ -319,20 +318,20 @@ func TestForgedSegments(t *testing.T) {
 			< FA 513 110              | <. closed
 			> A 110 514
 		`,
-		"RST where the server acknowledged what was not captured": greeting + `
+		"RST after acknowledged data that was not captured": greeting + `
 			< A 506 116
 			> R 116
 		`,
-		"FIN before what was sent, the same as the first": greeting + `
+		"FIN below sent data, matching the first": greeting + `
 			> FA 106 506              | >.
 			> FA 106 506
 		`,
-		"FIN that is followed by data": greeting + `
+		"FIN followed by data": greeting + `
 			> FA 106 506              | >.
 			< A 506 107
 			> A 107 506 more
 		`,
-		"FIN ahead of what goes on": `
+		"FIN ahead of continuing data": `
 			> A 100 500 x             | >x
 			> FA 102 500              | closed
 			> A 101 500 more          | >more reopened
@@ -346,7 +345,7 @@ func TestForgedSegments(t *testing.T) {
 	}
 }
 
-// The same before either side has said anything.
+// The same before either side has sent data.
 func TestForgedSegmentsAtFirst(t *testing.T) {
 	for name, s := range map[string]script{
 		"FIN without ACK": handshake + `
@@ -411,8 +410,8 @@ func TestForgedSegmentsAtFirst(t *testing.T) {
 	}
 }
 
-// Who does not know the number of a SYN cannot answer it. Of several who do, the client's ACK tells
-// which one it believes.
+// Without knowing a SYN's sequence number, nobody can answer it. Of several answers, the client's
+// ACK shows which one it believes.
 func TestForgedAnswers(t *testing.T) {
 	for name, s := range map[string]script{
 		"SYN-ACK of something before": `
@@ -427,11 +426,11 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< SA 900 102              | bad_SYN_ack
 		` + answered,
-		"RST of something else": `
+		"RST with a wrong number": `
 			> S 100
 			< RA 0 100                | segment_outside_window
 		` + answered,
-		"RST of what is after it": `
+		"RST above the SYN": `
 			> S 100
 			< RA 0 102                | segment_outside_window
 		` + answered,
@@ -457,11 +456,11 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< F 900                   | segment_outside_window
 		` + answered,
-		"FIN of something else": `
+		"FIN with a wrong number": `
 			> S 100
 			< FA 900 700              | segment_outside_window
 		` + answered,
-		"FIN that fits": `
+		"FIN with the right number": `
 			> S 100
 			< FA 900 101              | segment_outside_window
 		` + answered,
@@ -469,19 +468,19 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< - 900 - decoy           | segment_outside_window
 		` + answered,
-		"data of something else": `
+		"data with a wrong number": `
 			> S 100
 			< A 900 700 decoy         | segment_outside_window
 		` + answered,
-		"data that fits": `
+		"data with the right number": `
 			> S 100
 			< A 900 101 decoy         | segment_outside_window
 		` + answered,
-		"ACK of something else": `
+		"ACK with a wrong number": `
 			> S 100
 			< A 900 700
 		` + answered,
-		"ACK that fits": `
+		"ACK with the right number": `
 			> S 100
 			< A 900 101
 		` + answered,
@@ -652,13 +651,13 @@ func TestForgedAnswers(t *testing.T) {
 			> A 101 510 hello         | <[9] >hello
 			< A 510 106 reply         | <reply
 		`,
-		"RST of the client that was forged": `
+		"forged RST of the client": `
 			> S 100
 			> R 101                   | closed
 			< SA 500 101
 			> A 101 501 hello         | >hello reopened
 		`,
-		"RST of the client that was forged, and an ACK that does not fit": `
+		"forged RST of the client, and a wrong ACK": `
 			> S 100
 			> R 101                   | closed
 			< SA 500 101
@@ -676,7 +675,7 @@ func TestForgedAnswers(t *testing.T) {
 	}
 }
 
-// Nothing is believed that begins beyond the window that the other side has granted.
+// Segments beyond the window advertised by the other side are not believed.
 func TestWindow(t *testing.T) {
 	for name, s := range map[string]script{
 		"end of the slack": handshake + `
@@ -707,7 +706,7 @@ func TestWindow(t *testing.T) {
 			> A 1350120 501 out       | segment_outside_window
 			< A 501 106 w=9999        | window_recision
 		`,
-		"scaled by more than there is": `
+		"scaled by more than allowed": `
 			> S 100 - w=60000 scale=14
 			< SA 500 101 w=60000 scale=20
 			> A 101 501
@@ -720,19 +719,19 @@ func TestWindow(t *testing.T) {
 			< A 500 101 y             | <y
 			> A 5000101 501 far
 		`,
-		"stream that goes on without ACKs": handshake + `
+		"stream that continues without ACKs": handshake + `
 			> A 101 501 x*60000       | >x*60000
 			> A 60101 501 x*60000     | >x*60000
 			> A 120101 501 x*60000    | >x*60000
 			> A 180101 501 x*60000    | >x*60000
 		`,
-		"hole that an ACK confirms": greeting + `
+		"hole confirmed by an ACK": greeting + `
 			< A 10000506 106 after    | segment_outside_window
 			> A 106 10000511          | ack_outside_window
 			< A 10000511 106 more
 			> A 106 10000515          | <[10000005] <more
 		`,
-		"hole that an ACK elsewhere does not confirm": greeting + `
+		"hole not confirmed by an ACK elsewhere": greeting + `
 			> A 106 10000511          | ack_outside_window
 			< A 20000511 106 more     | segment_outside_window
 		`,

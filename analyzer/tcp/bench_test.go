@@ -7,7 +7,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// A SYN on a connection of its own is what a flood is made of.
+// A flood consists of SYNs, each on a new connection.
 func BenchmarkSYN(b *testing.B) {
 	h := parse(b, "> S 100").header()
 	b.ReportAllocs()
@@ -17,7 +17,7 @@ func BenchmarkSYN(b *testing.B) {
 	}
 }
 
-// Data in order, each acknowledged, is what bulk traffic is made of.
+// Bulk traffic consists of data in order, each segment acknowledged.
 func BenchmarkBulk(b *testing.B) {
 	p := &player{now: start}
 	for _, line := range []string{"> S 100", "< SA 500 101", "> A 101 501"} {
@@ -36,7 +36,7 @@ func BenchmarkBulk(b *testing.B) {
 	}
 }
 
-// Segments behind a lost one are what the reassembly queue is for: 32 of them, then the lost one.
+// The reassembly queue holds segments behind a lost one: here 32 of them, then the lost one.
 func BenchmarkLoss(b *testing.B) {
 	p := &player{now: start}
 	for _, line := range []string{"> S 100", "< SA 500 101", "> A 101 501"} {

@@ -5,10 +5,10 @@ import (
 	"unsafe"
 )
 
-// Size is what a connection takes besides what it keeps of segments.
+// Size is the size of a connection without buffered segments.
 const Size = unsafe.Sizeof(Conn{})
 
-// Bounds that tests reach.
+// Bounds for tests.
 const (
 	MaxHistory   = maxHistory
 	MaxPieces    = maxPieces
@@ -22,7 +22,7 @@ const (
 	Slack        = slack
 )
 
-// Invariants returns what is wrong with c between two calls; nil if nothing is.
+// Invariants checks c between two calls. It returns an error for a violated invariant, or nil.
 func (c *Conn) Invariants() error {
 	for side := range Side(2) {
 		q := &c.half[side].queue

@@ -9,7 +9,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// choices are what the fuzzer decides, a byte each; 0 when there are none left.
+// choices are the fuzzer's decisions, one byte each; 0 when none are left.
 type choices []byte
 
 // below returns a number below n.
@@ -22,9 +22,9 @@ func (c *choices) below(n int) int {
 	return x % n
 }
 
-// conversation returns what two hosts may have sent, as captured, and the bytes of each. Nothing is
-// forged and nothing lost. Segments that are under way at the same time overlap, come again, and in
-// any order; or one direction is late as a whole.
+// conversation returns segments that two hosts may have sent, as captured, and the bytes of each.
+// Nothing is forged or lost. Segments in flight at the same time overlap, repeat, and arrive in any
+// order, or one direction is late as a whole.
 func conversation(c choices) (segments []segment, sent [2]string, ends [2]bool) {
 	var next [2]uint32
 	for side := range next {
@@ -95,8 +95,8 @@ func conversation(c choices) (segments []segment, sent [2]string, ends [2]bool) 
 	return segments, sent, ends
 }
 
-// FuzzConversation follows conversations of which nothing was forged or lost: each byte that was
-// sent is delivered, once and in order, and each end behind it.
+// FuzzConversation follows conversations in which nothing was forged or lost: every byte sent is
+// delivered, once and in order, followed by each end.
 func FuzzConversation(f *testing.F) {
 	f.Add([]byte("\xff\xff\xff\xf0\xff\xff\xff\xff\x00\x00\x08\x00\x01\x20\x05\x02\x01\x03\x01\x01\x01\x20\x07\x00\x01\x02\x00\x00\x02\x01\x01\x00"))
 	f.Add([]byte("\x00\x00\x00\x64\x00\x00\x01\xf4\x01\x03\x0f\x00\x01\x09\x04\x04\x01\x01\x09\x04\x00\x01\x10\x20\x01\x01\x10\x20\x02\x00\x01"))
@@ -135,8 +135,8 @@ func FuzzConversation(f *testing.F) {
 	})
 }
 
-// FuzzSegments follows any segments. Nothing panics, what is kept is counted and bounded, and
-// at the end nothing waits but bytes behind a gap.
+// FuzzSegments follows arbitrary segments. Nothing may panic, everything kept must be counted and
+// bounded, and at the end only bytes behind a gap may be waiting.
 func FuzzSegments(f *testing.F) {
 	f.Add([]byte("\x02\x00\x00\x00\x13\x00\x01\x00\x10\x01\x01\x05"))
 	f.Add([]byte("\x02\x00\x00\x00\x10\x01\x01\x05\x10\x06\x01\x05\x13\x00\x01\x00\x11\x01\x0b\x05"))
@@ -172,7 +172,8 @@ func FuzzSegments(f *testing.F) {
 	})
 }
 
-// place returns a sequence number near some that matter: 0, half of all, and the window's end.
+// place returns a sequence number near an interesting one: 0, half the number space, or the
+// window's end.
 func place(b byte) uint32 {
 	return [...]uint32{0, 1 << 31, 1<<32 - 8, 64 << 10, 1 << 20, 1000, 8, 100}[b>>5] + uint32(b&31)
 }

@@ -13,7 +13,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// All that is kept counts, for the side that sent it, and nothing counts when it is gone.
+// Everything kept counts for the side that sent it, until it is released.
 func TestHeld(t *testing.T) {
 	for name, c := range map[string]struct {
 		script script
@@ -61,7 +61,7 @@ func TestHeld(t *testing.T) {
 	}
 }
 
-// Whatever is sent, only so many pieces, claims, deferred segments and rivals are kept.
+// Pieces, claims, deferred segments and rivals are bounded, whatever is sent.
 func TestNumbersAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		script script
@@ -133,7 +133,7 @@ func TestReject(t *testing.T) {
 	assert.Zero(t, p.conn.Held(tcp.Orig))
 	p.step(t, "< A 501 106 x*99")
 	assert.Equal(t, strings.Repeat("x", 99), p.sink.got[tcp.Resp].String())
-	assert.Empty(t, p.sink.got[tcp.Orig].String(), "it is not believed any more")
+	assert.Empty(t, p.sink.got[tcp.Orig].String(), "no longer believed")
 	p.conn.Reject(tcp.Orig, &p.sink)
 	assert.Len(t, p.sink.weirds, 1, "there is nothing to reject")
 }
@@ -157,12 +157,12 @@ func TestRelease(t *testing.T) {
 
 	p = play(t, waiting+`
 		> FA 106 501`)
-	assert.Contains(t, p.take(p.conn.Release(&p.sink)), " >. closed", "the outcome is that of the segments")
+	assert.Contains(t, p.take(p.conn.Release(&p.sink)), " >. closed", "the segments determine the outcome")
 	assert.Empty(t, p.take(p.conn.Release(&p.sink)))
 	assert.Empty(t, p.take(p.conn.StopDeferring(tcp.Orig, &p.sink)))
 }
 
-// While deferred segments are followed, and then only, the owner knows when they were captured.
+// Only while deferred segments are followed does the owner see their capture times.
 func TestReplayed(t *testing.T) {
 	p := play(t, `
 		> S 100
@@ -174,7 +174,7 @@ func TestReplayed(t *testing.T) {
 	p.step(t, "< SA 500 101")
 	assert.Equal(t, start.Add(2*time.Millisecond), replayed)
 	assert.Zero(t, p.conn.Replayed())
-	assert.Equal(t, p.now, p.conn.Last, "it does not go back")
+	assert.Equal(t, p.now, p.conn.Last, "does not go back")
 	p.step(t, "> A 106 501 more")
 	assert.Zero(t, replayed)
 
@@ -186,7 +186,7 @@ func TestReplayed(t *testing.T) {
 	assert.Zero(t, p.conn.Replayed(), "after a panic, too")
 }
 
-// An ignored connection keeps no bytes, and its sink gets none. Its row is as it would be.
+// An ignored connection keeps no bytes and its sink gets none, but its row is the same.
 func TestIgnore(t *testing.T) {
 	lines := []string{
 		"> A 106 501 world", "> A 106 501 wOrld", "> A 101 501 hello", "> A 111 501 more", "> A 111 501 MORE", "< A 501 106 reply",
@@ -207,7 +207,7 @@ func TestIgnore(t *testing.T) {
 	assert.Equal(t, p.summary(), ignored.summary())
 	assert.Equal(t, p.conn.Missed(), ignored.conn.Missed())
 	assert.Zero(t, ignored.conn.Held(tcp.Orig))
-	assert.Zero(t, ignored.sink.at, "nothing is told of bytes")
+	assert.Zero(t, ignored.sink.at, "no bytes are reported")
 	assert.Empty(t, ignored.sink.weirds, "bytes are not compared")
 }
 
@@ -223,7 +223,7 @@ func TestDrop(t *testing.T) {
 	p.conn.Drop() // of which there is nothing
 }
 
-// Segments of a byte in any order: none takes long, whatever was there.
+// One-byte segments in any order: none takes long, whatever is already held.
 func TestManySmallSegments(t *testing.T) {
 	const n = 30_000
 	for _, order := range []string{"reverse", "random", "every other"} {

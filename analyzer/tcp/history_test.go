@@ -62,7 +62,7 @@ func TestCounter(t *testing.T) {
 	assert.Equal(t, []int{1, 10, 100, 1000, 10000}, due)
 }
 
-// Letters of what is repeated come at the first, 10th and 100th time.
+// Letters of repeated events are recorded at the 1st, 10th and 100th time.
 func TestRepeatedHistory(t *testing.T) {
 	p := play(t, handshake)
 	for range 112 {

@@ -11,7 +11,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// A direction that is captured late, or not at all.
+// One direction is captured late, or not at all.
 func TestOrder(t *testing.T) {
 	for name, s := range map[string]script{
 		"ACK before the SYN-ACK": `
@@ -102,7 +102,7 @@ func TestOrder(t *testing.T) {
 			> A 115 501 on            | data_before_established >on
 			= S0 SD 16/0
 		`,
-		"what was acknowledged was not captured": handshake + `
+		"acknowledged data was not captured": handshake + `
 			> A 101 501 hello         | >hello
 			> A 106 506 again
 			> A 111 506 +
@@ -113,27 +113,27 @@ func TestOrder(t *testing.T) {
 			> A 113 532               | <[10] <. closed
 			= SF ShADgdFaf 11/30
 		`,
-		"what was acknowledged at the end was not captured": handshake + `
+		"acknowledged data at the end was not captured": handshake + `
 			> A 101 501 hello         | >hello
 			> A 106 506
 			end                       | <[5]
 			= S1 ShADg 5/5
 		`,
-		"what was acknowledged comes late": handshake + `
+		"acknowledged data is captured late": handshake + `
 			> A 101 501 hello         | >hello
 			> A 106 506 again
 			< A 501 106 reply         | <reply
 			< A 506 111               | >again
 			= S1 ShADda 10/5
 		`,
-		"what was acknowledged comes late, at the end": handshake + `
+		"acknowledged data is captured late, at the end": handshake + `
 			> A 101 501 hello         | >hello
 			> A 106 506 again
 			< A 501 106 reply         | <reply
 			end                       | >again
 			= S1 ShADd 10/5
 		`,
-		"what was acknowledged never comes": handshake + `
+		"acknowledged data is never captured": handshake + `
 			> A 101 501 hello         | >hello
 			> A 106 1501 decoy
 			> A 106 506 again
@@ -141,14 +141,14 @@ func TestOrder(t *testing.T) {
 			end                       | ack_outside_window <[990]
 			= S1 ShADTdg 10/1000
 		`,
-		"FIN that acknowledges what was not captured": handshake + `
+		"FIN that acknowledges uncaptured data": handshake + `
 			> A 101 501 hello         | >hello
 			> FA 106 506
 			< A 501 106 reply         | <reply
 			< A 506 107               | >.
 			= S2 ShADFda 5/5
 		`,
-		"data that another segment has taken the place of": handshake + `
+		"data replaced by another segment": handshake + `
 			> A 101 501 hello         | >hello
 			> A 106 506 decoy
 			> A 106 501 truth         | >truth
@@ -195,7 +195,7 @@ func TestOrder(t *testing.T) {
 			< A 9000000 110
 			= OTH SDdfa 9/0
 		`,
-		"one direction alone for too long, and the other where it is": `
+		"one direction alone for too long, and the other as expected": `
 			> S 100
 			> A 101 501 hello
 			wait 61s
@@ -208,7 +208,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// A talk builds a conversation in its true order.
+// A talk builds a conversation in the order in which it was sent.
 type talk struct {
 	segments []segment
 	next     [2]uint32 // sequence numbers
@@ -219,7 +219,7 @@ func newTalk() *talk {
 	return c.say(tcp.Orig, "S", "").say(tcp.Resp, "SA", "")
 }
 
-// say adds a segment that acknowledges all that the other side has sent.
+// say adds a segment that acknowledges everything the other side has sent.
 func (c *talk) say(side tcp.Side, flags, data string) *talk {
 	s := segment{side: side, flags: flags, seq: c.next[side], data: data, length: len(data), window: 1000, scale: -1}
 	if strings.Contains(flags, "A") {
@@ -277,8 +277,8 @@ func conversations() map[string][]segment {
 	return all
 }
 
-// lagged returns segments as captured when those of one side, from its nth on, come after by more
-// segments of the other side.
+// lagged returns segments as captured if each of one side's is late by the given number of segments
+// of the other side.
 func lagged(segments []segment, side tcp.Side, by int) (late []segment) {
 	var waits []segment
 	var due []int
@@ -298,7 +298,7 @@ func lagged(segments []segment, side tcp.Side, by int) (late []segment) {
 	return append(late, waits...)
 }
 
-// run follows segments to their end, and returns what the sink got, without what is weird.
+// run follows segments to their end and returns the sink's input, without weirds.
 func run(t *testing.T, segments []segment) (p *player, events string) {
 	t.Helper()
 	p = &player{now: start}
@@ -315,13 +315,13 @@ func run(t *testing.T, segments []segment) (p *player, events string) {
 	return p, p.take(tcp.GoesOn)
 }
 
-// row is what conn.log says of a connection, without the history.
+// row is a connection's row in conn.log, without the history.
 func row(p *player) string {
 	return fmt.Sprint(p.conn.State(), p.conn.Bytes(tcp.Orig), p.conn.Bytes(tcp.Resp), p.conn.Missed(), p.conn.Partial())
 }
 
-// A direction that is captured late as a whole, or by some segments, changes nothing of what the
-// sink gets, nor the order in which it gets it.
+// Capturing one direction late, all of it or by some segments, changes neither the sink's input nor
+// its order.
 func TestLateDirection(t *testing.T) {
 	for name, segments := range conversations() {
 		t.Run(name, func(t *testing.T) {
@@ -339,8 +339,8 @@ func TestLateDirection(t *testing.T) {
 	}
 }
 
-// Of several SYN-ACKs the client's ACK tells which counts, whatever the numbers, and whether it
-// comes alone or with the request.
+// The client's ACK shows which of several SYN-ACKs counts, whatever their numbers, and whether the
+// ACK comes alone or with the request.
 func TestSeveralSYNACKs(t *testing.T) {
 	const far = 1 << 31
 	for numbers, rivals := range map[string][]uint32{
@@ -377,8 +377,8 @@ func TestSeveralSYNACKs(t *testing.T) {
 	}
 }
 
-// Before its SYN-ACK nothing that the server seems to send is believed, but a refusal, and that only
-// until the SYN-ACK comes.
+// Before its SYN-ACK, nothing from the server is believed except a rejection, and that only until
+// the SYN-ACK arrives.
 func TestSegmentsBeforeSYNACK(t *testing.T) {
 	forgeries := []string{
 		"< RA 0 101", "< RA 501 101", "< RA 0 101 decoy", "< RA 0 77", "< R 501",

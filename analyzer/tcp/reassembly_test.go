@@ -2,7 +2,7 @@ package tcp_test
 
 import "testing"
 
-// Bytes come in order, each once, and the first ones with a number win.
+// Bytes are delivered in order, each once, and the first ones with a sequence number win.
 func TestReassembly(t *testing.T) {
 	for name, s := range map[string]script{
 		"in order": handshake + `
@@ -86,7 +86,7 @@ func TestReassembly(t *testing.T) {
 			> A 101 501 x*1000        | >x*1000
 			> A 101 501 y*1000        | rexmit_inconsistency
 		`,
-		"what came out of order is not compared later": handshake + `
+		"bytes delivered out of a hole are not compared later": handshake + `
 			> A 101 501 hello         | >hello
 			> A 107 501 +
 			> A 106 501 -             | >- >+
@@ -99,7 +99,7 @@ func TestReassembly(t *testing.T) {
 			> A 106 501 toolate123
 			> FA 121 501              | >.
 		`,
-		"a hole that the sender goes on behind": handshake + `
+		"a hole behind which the sender continues": handshake + `
 			> A 101 501 hello         | >hello
 			< A 501 121
 			> A 116 501 after         | >[10] >after
@@ -129,7 +129,7 @@ func TestReassembly(t *testing.T) {
 			< FA 501 107 reply        | <reply <. closed
 			> A 107 507
 		`,
-		"across the wrap of sequence numbers": `
+		"across the wraparound of sequence numbers": `
 			> S 4294967293
 			< SA 4294967295 4294967294
 			> A 4294967294 0 hello    | >hello

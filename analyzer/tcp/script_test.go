@@ -13,7 +13,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// A script is a conversation that can be read at a glance, a segment a line:
+// A script is a conversation, one segment per line:
 //
 //	> S 100                   from the originator, flags, sequence number
 //	< SA 500 101              from the responder, with an acknowledgment number
@@ -22,12 +22,12 @@ import (
 //	> S 100 - scale=7         with the window scale option, and no acknowledgment number
 //	> A 106 501 hello len=9   with four bytes that were not captured
 //	wait 1m                   time passes; it is a millisecond between segments
-//	end                       no more segments come
+//	end                       no more segments follow
 //	= S1 ShAD 5/0             the connection is in this state, with this history and these bytes
 //
-// Behind a | stands what comes of it. The sink gets data as ">hello", a gap as ">[5]" and an end as
+// The expected events follow a |. The sink gets data as ">hello", a gap as ">[5]" and an end as
 // ">.", with ">" from the originator and "<" from the responder; "^" says that the sides are
-// exchanged; a weird is named. The outcome comes last, unless it is to go on.
+// exchanged; a weird is named. The outcome comes last, unless it is GoesOn.
 type script string
 
 // start is when scripts begin.
@@ -40,7 +40,7 @@ type player struct {
 	sink recorder
 }
 
-// A recorder is a sink that notes what it gets.
+// A recorder is a sink that records its input.
 type recorder struct {
 	events []string
 	got    [2]strings.Builder // data alone
@@ -86,7 +86,7 @@ var outcomes = map[tcp.Outcome]string{
 	tcp.Competes: "competes", tcp.Answers: "answers", tcp.Begins: "begins",
 }
 
-// take returns what was recorded since it was called last, and the outcome.
+// take returns the events recorded since the last call, and the outcome.
 func (p *player) take(o tcp.Outcome) string {
 	events := p.sink.events
 	p.sink.events = nil
@@ -127,7 +127,7 @@ func (s segment) header() tcp.Header {
 	return h
 }
 
-// segment gives a segment to the connection.
+// segment passes a segment to the connection.
 func (p *player) segment(s segment) tcp.Outcome {
 	p.now = p.now.Add(time.Millisecond)
 	h, data := s.header(), []byte(s.data)
@@ -177,7 +177,7 @@ func parse(t testing.TB, line string) segment {
 	return s
 }
 
-// step plays a line, and returns what comes of it.
+// step plays a line and returns the events it causes.
 func (p *player) step(t testing.TB, line string) string {
 	switch word, rest, _ := strings.Cut(line, " "); word {
 	case "wait":
@@ -193,13 +193,13 @@ func (p *player) step(t testing.TB, line string) string {
 	return p.take(p.segment(parse(t, line)))
 }
 
-// summary is what conn.log says of the connection.
+// summary is the connection's row in conn.log, abbreviated.
 func (p *player) summary() string {
 	c := &p.conn
 	return fmt.Sprintf("= %s %s %d/%d", c.State(), c.History.Letters(), c.Bytes(tcp.Orig), c.Bytes(tcp.Resp))
 }
 
-// play plays a script, and checks what comes of each line of it. It returns the connection.
+// play plays a script and checks the events of each line. It returns the connection.
 func play(t *testing.T, scripts ...script) *player {
 	t.Helper()
 	p := &player{now: start}
@@ -222,7 +222,7 @@ func play(t *testing.T, scripts ...script) *player {
 	return p
 }
 
-// handshake is how most scripts begin.
+// handshake begins most scripts.
 const handshake script = `
 	> S 100
 	< SA 500 101

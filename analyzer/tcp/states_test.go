@@ -2,7 +2,7 @@ package tcp_test
 
 import "testing"
 
-// What conn.log says of a connection: Zeek's conn_state, the history, and the bytes of both sides.
+// The conn.log row of a connection: Zeek's conn_state, the history, and the bytes of both sides.
 func TestStates(t *testing.T) {
 	for name, s := range map[string]script{
 		"attempt": `
@@ -75,27 +75,27 @@ func TestStates(t *testing.T) {
 			< R 501
 			= RSTR ShADRr 1/0
 		`,
-		"from the middle on": `
+		"no handshake": `
 			> A 900 70 abcd           | >abcd
 			< A 70 904 xy             | <xy
 			= OTH Dd 4/2
 		`,
-		"FIN from the middle on": `
+		"FIN without a handshake": `
 			> A 900 70 abcd           | >abcd
 			> FA 904 70               | >. closed
 			= SH DF 4/0
 		`,
-		"RST from the middle on": `
+		"RST without a handshake": `
 			> A 900 70 x              | >x
 			> R 901                   | closed
 			= OTH DR 1/0
 		`,
-		"RST of the responder, from the middle on": `
+		"RST of the responder without a handshake": `
 			< A 900 70 x              | <x
 			< R 901                   | closed
 			= RSTRH dr 0/1
 		`,
-		"FIN of the responder, from the middle on": `
+		"FIN of the responder without a handshake": `
 			< A 900 70 x              | <x
 			< FA 901 70               | <. closed
 			= SHR df 0/1
@@ -192,7 +192,7 @@ func TestStates(t *testing.T) {
 			end                       | closed
 			= SF ShFf 3000000000/2000000000
 		`,
-		"SYN and FIN alone, which do not fit": `
+		"SYN and FIN alone, mismatched": `
 			> S 100
 			< SA 500 101
 			> FA 3000000101 501
@@ -232,20 +232,20 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// The letters of the history that tell of what is rare.
+// Letters of the history for rare events.
 func TestHistory(t *testing.T) {
 	for name, s := range map[string]script{
-		"window of zero": handshake + `
+		"zero window": handshake + `
 			> A 101 501 w=0           | window_recision
 			< A 501 101 w=0
 			= S1 ShAWaw 0/0
 		`,
-		"window of zero after the FIN of who would fill it": handshake + `
+		"zero window after the FIN of the side it stops": handshake + `
 			< FA 501 101              | <.
 			> A 101 502 w=0           | window_recision
 			= S3 ShAf 0/0
 		`,
-		"window of zero with a RST": handshake + `
+		"zero window with a RST": handshake + `
 			> RA 101 501 w=0          | closed
 			= RSTO ShAR 0/0
 		`,
@@ -315,7 +315,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// What Zeek finds weird about TCP, in the order in which it is found.
+// Zeek's weirds about TCP, in order.
 func TestWeird(t *testing.T) {
 	for name, s := range map[string]script{
 		"data before the SYN-ACK": `
@@ -401,7 +401,7 @@ func TestWeird(t *testing.T) {
 			> A 101 501
 			< SA 500 101
 		`,
-		"another SYN after a refusal": `
+		"another SYN after a rejection": `
 			> S 100
 			< RA 0 101                | closed
 			> S 9000                  | SYN_seq_jump begins
@@ -413,7 +413,7 @@ func TestWeird(t *testing.T) {
 			> FA 101 502              | >.
 			end
 		`,
-		"SYN after the middle": `
+		"SYN after a partial connection": `
 			> A 100 1 x               | >x
 			> S 99 1                  | SYN_inside_connection SYN_after_partial
 		`,
@@ -434,23 +434,23 @@ func TestWeird(t *testing.T) {
 			> FA 101 501              | >.
 			> FA 105 501              | FIN_advanced_last_seq
 		`,
-		"ACK of what was before": handshake + `
+		"ACK below the SYN": handshake + `
 			> A 101 490               | TCP_ack_underflow_or_misorder
 		`,
-		"RST with an ACK of what was before": handshake + `
+		"RST with an ACK below the SYN": handshake + `
 			> RA 101 490              | TCP_ack_underflow_or_misorder closed
 		`,
-		"begins before it began": `
+		"segment before the SYN": `
 			> S 100
 			> A 90 501                | segment_outside_window
 			end
 		`,
-		"again after both FINs": handshake + `
+		"new SYN after both FINs": handshake + `
 			> FA 101 501              | >.
 			< FA 501 102              | <. closed
 			> S 9000                  | premature_connection_reuse begins
 		`,
-		"again after FIN and RST": handshake + `
+		"new SYN after FIN and RST": handshake + `
 			> FA 101 501              | >.
 			< R 501                   | closed
 			> S 9000                  | begins
@@ -468,7 +468,7 @@ func TestWeird(t *testing.T) {
 			< A 500 101 y             | <y
 			> S 9000                  | active_connection_reuse begins
 		`,
-		"split routing is told once there is nothing else": `
+		"split routing is not reported beside another weird": `
 			> S 100 - x               | SYN_with_data >x
 			> A 102 501
 			end
@@ -479,7 +479,7 @@ func TestWeird(t *testing.T) {
 			< A 501 101 w=900         | window_recision
 			< A 501 101 w=800         | window_recision
 		`,
-		"window that shrinks as it is filled": handshake + `
+		"window that shrinks as it fills": handshake + `
 			> A 101 501 x*100         | >x*100
 			< A 501 201 w=900
 		`,

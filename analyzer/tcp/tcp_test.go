@@ -108,7 +108,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// The last ACK, and what comes after it, is not part of the duration; nor is what no host takes.
+// Neither the last ACK, nor anything after it, nor segments that hosts drop extend the duration.
 func TestLast(t *testing.T) {
 	p := play(t, greeting)
 	at := p.now
@@ -127,7 +127,7 @@ func TestLast(t *testing.T) {
 	p = play(t, `
 		> S 100
 		> F 101                  | inappropriate_FIN`)
-	assert.Equal(t, p.now, p.conn.Last, "what was tried counts")
+	assert.Equal(t, p.now, p.conn.Last, "attempts count")
 	p = play(t, `
 		> S 100
 		< SA 500 101
@@ -135,7 +135,7 @@ func TestLast(t *testing.T) {
 	assert.Equal(t, p.now, p.conn.Last)
 }
 
-// The SYN that is doubted is kept, as the owner may come to follow it.
+// A doubted SYN is kept, as the owner may have to follow it later.
 func TestDoubted(t *testing.T) {
 	p := play(t, greeting)
 	assert.Nil(t, p.conn.Doubted())
@@ -152,7 +152,7 @@ func TestDoubted(t *testing.T) {
 	assert.Nil(t, p.conn.Doubted(), "it has been answered")
 }
 
-// A displaced connection goes on with what comes next in it, and with nothing else.
+// A displaced connection continues with the next bytes expected in it, and with nothing else.
 func TestContinues(t *testing.T) {
 	const sent = greeting + `
 		> A 106 506 again         | >again
