@@ -50,7 +50,7 @@ func TestFieldsAreSeparatePlaces(t *testing.T) {
 	assert.Equal(t, "text", *text.Get(&c))
 	assert.NotNil(t, nothing.Get(&c))
 	assert.Nil(t, nothing2.Get(&c), "a field of a type without a size")
-	assert.NotZero(t, unsafe.Sizeof(nothing), "a field needs an address of its own")
+	assert.NotZero(t, unsafe.Sizeof(nothing), "every field needs a distinct address")
 }
 
 func TestFieldValuesStayWhereTheyAre(t *testing.T) {

@@ -33,7 +33,7 @@ import (
 	"example.com/conn/conntest"
 )
 
-var update = flag.Bool("update", false, "write testdata/demo.golden anew")
+var update = flag.Bool("update", false, "rewrite testdata/demo.golden")
 
 // runWith runs the program, and checks that it removes every connection on which a parser
 // registered a hook.

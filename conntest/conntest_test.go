@@ -452,7 +452,7 @@ func TestNestedTests(t *testing.T) {
 	require.Len(t, failures, 1)
 	assert.Contains(t, failures[0], "logIt")
 	failures = outer.end()
-	require.Len(t, failures, 2, "all that is lost while it runs")
+	require.Len(t, failures, 2, "everything lost while it runs")
 	assert.Contains(t, failures[0], "finalize")
 	assert.Contains(t, failures[1], "logIt")
 }

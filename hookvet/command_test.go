@@ -44,8 +44,8 @@ func newModule(t *testing.T, files map[string]string) (dir string) {
 	return dir
 }
 
-// run runs a command in dir, a new module, and returns what it prints. Commands that it installs
-// are found.
+// run runs a command in dir, a new module, and returns its output. Commands that it installs are
+// found.
 func run(t *testing.T, dir string, command ...string) (output string, err error) {
 	t.Helper()
 	bin := t.TempDir()

@@ -581,7 +581,7 @@ func TestStandardInputWithPauses(t *testing.T) {
 	assert.EqualError(t, err, "standard input: the capture ends in the middle of frame 3")
 	_, again := s.Next()
 	assert.Equal(t, err, again, "the end is final")
-	assert.Equal(t, strings.Repeat("1", long), string(one.Data), "frames of a pipe have memory of their own")
+	assert.Equal(t, strings.Repeat("1", long), string(one.Data), "frames of a pipe do not share memory")
 	assert.Equal(t, strings.Repeat("2", long), string(two.Data))
 	assert.Zero(t, s.Progress(), "unknown")
 	assert.NoError(t, s.Close())
@@ -648,7 +648,7 @@ func TestInterruptedPipe(t *testing.T) {
 		_, err = awaited(s)
 	}
 	assert.Equal(t, io.EOF, err)
-	// Eventually runs the condition in a goroutine of its own.
+	// Eventually runs the condition in another goroutine.
 	assert.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 },
 		10*time.Second, 10*time.Millisecond)
 }

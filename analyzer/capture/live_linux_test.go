@@ -18,8 +18,8 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// isolate moves the test's thread to a network namespace of its own, with a matching /sys, or skips
-// the test without the right to do so. The thread ends with the test.
+// isolate moves the test's thread to its own network namespace, with a matching /sys, or skips the
+// test without the right to do so. The thread ends with the test.
 func isolate(t *testing.T) {
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWNS); err != nil {
@@ -29,7 +29,7 @@ func isolate(t *testing.T) {
 	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
 		t.Skip("needs the right to mount: ", err)
 	}
-	// Otherwise the kernel sends packets of its own at each interface.
+	// Otherwise the kernel sends its own packets on each interface.
 	_ = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	up(t, "lo")
 }
@@ -52,7 +52,7 @@ func setFlags(t *testing.T, name string, flags uint16) {
 func device(t *testing.T, name string, kind uint16) *os.File {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skip("needs devices of its own: ", err)
+		t.Skip("needs network devices it may create: ", err)
 	}
 	f := os.NewFile(uintptr(fd), name)
 	t.Cleanup(func() { f.Close() })

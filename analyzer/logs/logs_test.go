@@ -63,7 +63,7 @@ func TestConnLeavesUnsetFieldsOut(t *testing.T) {
 func TestTextKeepsUTF8AndEscapesOtherBytes(t *testing.T) {
 	assert.Equal(t, "grün", logs.Text([]byte("grün")))
 	assert.Equal(t, "a\\xffb\\xc3\a", logs.Text([]byte("a\xffb\xc3\x07")))
-	assert.Equal(t, "a\ufffd", logs.Text([]byte("a\ufffd")), "which is a letter of its own")
+	assert.Equal(t, "a\ufffd", logs.Text([]byte("a\ufffd")), "U+FFFD in the input is kept")
 	assert.Equal(t, "\ufffd\\xf0", logs.Text([]byte("\ufffd\xf0")), "also beside another byte")
 }
 
@@ -123,7 +123,7 @@ func TestRowsOfStreamKeepTheirOrder(t *testing.T) {
 `, b.String())
 }
 
-// writes keeps what it is given, call by call.
+// writes records the argument of each call.
 type writes []string
 
 func (w *writes) Write(b []byte) (int, error) { *w = append(*w, string(b)); return len(b), nil }

@@ -146,14 +146,14 @@ func TestTunnelsExpire(t *testing.T) {
 		at(inner, time.Second+c.after+c.late)
 		require.Len(t, r.tunnels, 2)
 		assert.Contains(t, r.tunnels[1], "Tunnel::"+c.action)
-		assert.Equal(t, now.Add(time.Second+c.after), r.ended[1], "when it was over, whenever that is noticed")
+		assert.Equal(t, now.Add(time.Second+c.after), r.ended[1], "the time of the end, not of noticing it")
 		at(c.frame, 0) // timestamps may go back, the Decoder's time does not
 		first, last := r.packets[0], r.packets[len(r.packets)-1]
 		if first.Proto == conn.TCP {
 			assert.NotEqual(t, first.Tunnels[0].UID, identity.UID(first.Tunnels[0].ID, now.Add(1)))
 		}
 		require.Len(t, last.Tunnels, 1)
-		assert.Len(t, r.tunnels, 3, "discovered anew")
+		assert.Len(t, r.tunnels, 3, "rediscovered")
 		assert.Empty(t, d.tunnels.ip.Len()+d.tunnels.udp.Len()-1)
 	}
 }

@@ -31,8 +31,8 @@ func (o *owner) Panicked(_ *conn.Connection, value any) { o.panicked = append(o.
 
 func (o *owner) Weird(_ *conn.Connection, name, _ string) { o.weirds = append(o.weirds, name) }
 
-// A parser takes connections of which a side begins with its name, and notes what it is given:
-// bytes as ">bytes" or "<bytes", gaps as ">[3]", ends as ">.".
+// A parser claims connections in which a side begins with its name, and records its input: bytes as
+// ">bytes" or "<bytes", gaps as ">[3]", ends as ">.".
 type parser struct {
 	name    string
 	ports   []uint16
@@ -363,7 +363,7 @@ func TestViolationWithdrawsConfirmation(t *testing.T) {
 	assert.Equal(t, ">http>x", p.got.String())
 	assert.Empty(t, h.s.Services())
 	assert.False(t, h.s.Identified())
-	assert.Equal(t, "http", h.s.Service(), "what it was taken for")
+	assert.Equal(t, "http", h.s.Service(), "the first guess stays")
 }
 
 func TestStopKeepsTheService(t *testing.T) {

@@ -93,10 +93,10 @@ var conversations = []struct {
 	{"grants", POP3, []Turn{Resp("+OK hi\r\n"), Orig("CAPA\r\n"), Resp("+OK\r\nSTLS\r\n.\r\n"), Orig("stls\r\n"), Resp("+OK begin\r\n")},
 		protocol.HandOver, true, ""},
 	{"refuses", POP3, []Turn{Resp("+OK\r\n"), Orig("STLS\r\n"), Resp("-ERR no\r\n"), Orig("QUIT\r\n"), Resp("+OK bye\r\n")}, protocol.More, true, ""},
-	{"is asked what it can", POP3, []Turn{Orig("CAPA\r\n"), Resp("+OK\r\n")}, protocol.More, true, ""},
+	{"capabilities", POP3, []Turn{Orig("CAPA\r\n"), Resp("+OK\r\n")}, protocol.More, true, ""},
 	{"says something before it grants", POP3, []Turn{Orig("STLS\r\n"), Resp("* wait\r\n+OK\r\n")}, protocol.HandOver, true, ""},
-	{"errs and goes on", POP3, []Turn{Orig("CAPA\r\n"), Resp("-ERR\r\n+OK\r\n")}, protocol.More, true, ""},
-	{"is asked in vain what it can", POP3, []Turn{Orig("CAPA\r\n"), Resp("-ERR\r\n"), Orig("\r\n")}, protocol.More, false, ""},
+	{"error, then success", POP3, []Turn{Orig("CAPA\r\n"), Resp("-ERR\r\n+OK\r\n")}, protocol.More, true, ""},
+	{"capabilities refused", POP3, []Turn{Orig("CAPA\r\n"), Resp("-ERR\r\n"), Orig("\r\n")}, protocol.More, false, ""},
 	{"is asked for mechanisms", POP3, []Turn{Resp("+OK\r\n"), Orig("AUTH\r\n"), Resp("+OK\r\nPLAIN\r\n.\r\n"), Orig("STLS\r\n"), Resp("+OK\r\n")},
 		protocol.HandOver, true, ""},
 	{"authenticates", POP3, []Turn{Resp("+OK\r\n"), Orig("AUTH PLAIN\r\n")}, protocol.Stop, false, ""},
@@ -115,7 +115,7 @@ var conversations = []struct {
 		Orig("<starttls xmlns='tls'/>"), Resp("<proceed xmlns='tls'/>")}, protocol.HandOver, true, ""},
 	{"refuses", XMPP, []Turn{Orig(stream + "<starttls/>"), Resp("<failure/><proceed/>")}, protocol.More, true, "XMPP: proceed without starttls"},
 	{"is the server's", XMPP, []Turn{Resp(stream + "<starttls\n/>")}, protocol.More, false, ""},
-	{"goes on without", XMPP, []Turn{Orig(stream), Resp("<success/>")}, protocol.Stop, true, ""},
+	{"continues without TLS", XMPP, []Turn{Orig(stream), Resp("<success/>")}, protocol.Stop, true, ""},
 	{"has an empty tag", XMPP, []Turn{Orig(">" + stream + "<starttls/>"), Resp("<proceed/>")}, protocol.HandOver, true, ""},
 	{"verifies a server", XMPP, []Turn{Orig(stream + "<db:verify>")}, protocol.Stop, true, ""},
 	{"has long tags", XMPP, []Turn{Orig(stream + "<" + strings.Repeat("x", maxLine))}, protocol.Stop, true, ""},
@@ -404,7 +404,7 @@ func TestHeldCountsTheTag(t *testing.T) {
 	assert.Equal(t, stateSize+len("tag"), p.MemoryUsed(c))
 }
 
-// TestClientsDoNotWaitForever plays a client that goes on before it is answered.
+// TestClientsDoNotWaitForever plays a client that continues before it is answered.
 func TestClientsDoNotWaitForever(t *testing.T) {
 	for _, tt := range []struct {
 		p     *Protocol

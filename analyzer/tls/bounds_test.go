@@ -244,7 +244,7 @@ func TestMemoryUsed(t *testing.T) {
 	assert.Equal(t, before, p.MemoryUsed(c))
 	res := Play(t, p, c, Resp(inRecords(chain(strings.Repeat("x", 50000))[40000:]+msg(14, ""))))
 	assert.Equal(t, protocol.More, res.Next)
-	assert.Equal(t, "Csxxn", session.Get(c).row.History, "it goes on after the message that was dropped")
+	assert.Equal(t, "Csxxn", session.Get(c).row.History, "parsing continues after the dropped message")
 	assert.Len(t, session.Get(c).row.CertChain, 2)
 	assert.Equal(t, before+2, p.MemoryUsed(c))
 
