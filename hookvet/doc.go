@@ -6,27 +6,27 @@
 //   - StateRemove of one connection's Hooks with another connection;
 //   - Register right after StateRemove of the same connection: the hook never runs.
 //
-// Package conn says which expressions make a new hook, under [Identity of hooks]. hookvet also
+// See [Identity of hooks] in package conn for the expressions that make a new hook. hookvet also
 // follows variables that only ever hold a new hook, functions that return a new one from each call,
-// and functions that do nothing with a hook but pass it on, including those of other packages. It
-// knows the functions on Connection and the methods of Hooks, embedded or in a named field.
+// and functions that only pass a hook on, including those of other packages. It knows the functions
+// on Connection and the methods of Hooks, embedded or in a named field.
 //
 // # What is not reported
 //
-// A report is certain; whatever may be right is not reported. In particular, hookvet is silent about
-// a loop
+// Reports are certain: code that may be right is not reported. In particular, hookvet is silent
+// about a loop
 //
-//   - that may take hooks back, or remove or replace a connection, itself or in what it calls: the
+//   - that may unregister hooks, or remove or replace a connection, itself or in what it calls: the
 //     program's functions, including those that package io, fmt, log and others like them call, as
 //     well as function values, interfaces and packages about which nothing is known;
 //   - that waits for other goroutines: it locks, sends, or receives;
-//   - that may have been written to run once;
+//   - that may be meant to run once;
 //   - whose hooks add up: each run counts, sends, receives, takes from a queue, or calls something
 //     about which nothing is known.
 //
 // So a loop may register one hook for each slot, buffer or token that a connection holds. If such a
-// loop is reported all the same, make each hook depend on its iteration, which it should for whoever
-// reads it anyway:
+// loop is reported all the same, make each hook depend on its iteration, which is clearer to read
+// anyway:
 //
 //	for _, slot := range slots {
 //		conn.Register(c, func(*conn.Connection) bool { return p.free(slot) })

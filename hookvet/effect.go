@@ -15,20 +15,20 @@ import (
 type effect uint8
 
 const (
-	disturbs effect = 1 << iota // takes hooks back, or ends or replaces a connection
-	adds                        // does more each time that it runs: counts, takes from a queue, sends
+	disturbs effect = 1 << iota // unregisters hooks, or ends or replaces a connection
+	adds                        // accumulates with each run: counts, takes from a queue, sends
 	anything = disturbs | adds
 )
 
-// effectsOf returns what the functions of the package may do, together with all that they call. The
-// nil function stands for all methods that a package in quiet may call.
+// effectsOf returns the effects of the package's functions, including everything they call. The nil
+// function stands for all methods that a package in quiet may call.
 func (ck *checker) effectsOf() map[*types.Func]effect {
 	if ck.effects != nil {
 		return ck.effects
 	}
 	ck.effects = make(map[*types.Func]effect)
 	callers := make(map[*types.Func][]*types.Func)
-	var todo []*types.Func // functions whose callers may have to know more
+	var todo []*types.Func // functions whose callers must be updated
 	for fn, cur := range ck.decls {
 		own, callees := ck.scan(cur.Node(), cur.Node().Pos(), cur.Node().End(), nil)
 		ck.effects[fn] = own
@@ -53,8 +53,8 @@ func (ck *checker) effectsOf() map[*types.Func]effect {
 	return ck.effects
 }
 
-// effectOf returns what the part of n between pos and end may do. That hook is made there means
-// nothing: it runs later.
+// effectOf returns the effect of the part of n between pos and end. Making a hook there has no
+// effect: it runs later.
 func (ck *checker) effectOf(n ast.Node, pos, end token.Pos, hook ast.Expr) effect {
 	e, callees := ck.scan(n, pos, end, hook)
 	for _, fn := range callees {
@@ -63,7 +63,7 @@ func (ck *checker) effectOf(n ast.Node, pos, end token.Pos, hook ast.Expr) effec
 	return e
 }
 
-// scan is effectOf without the functions of the package that are named there, which it returns.
+// scan is effectOf without the package's functions named there, which it returns.
 func (ck *checker) scan(n ast.Node, pos, end token.Pos, hook ast.Expr) (e effect, callees []*types.Func) {
 	skip := make(map[ast.Node]bool)
 	later := func(hook ast.Expr) {
@@ -86,7 +86,7 @@ func (ck *checker) scan(n ast.Node, pos, end token.Pos, hook ast.Expr) (e effect
 			e |= anything // another goroutine may get the connection
 		case *ast.UnaryExpr:
 			if n.Op == token.ARROW {
-				e |= anything // or may have had it
+				e |= anything // or may already have it
 			}
 		case *ast.RangeStmt:
 			if _, ok := ck.info.TypeOf(n.X).Underlying().(*types.Chan); ok {
@@ -116,7 +116,7 @@ func (ck *checker) scan(n ast.Node, pos, end token.Pos, hook ast.Expr) (e effect
 				if slices.Contains([]string{"clear", "close", "copy"}, callee.Name()) {
 					e |= anything
 				} else if callee.Name() == "delete" && ck.local(n.Args[1]) != nil {
-					e |= adds // may take one element after the other
+					e |= adds // may take elements one by one
 				}
 			case *types.Func:
 				if ck.passesForeign(callee, n) {
@@ -136,7 +136,7 @@ func (ck *checker) scan(n ast.Node, pos, end token.Pos, hook ast.Expr) (e effect
 				}
 			case *types.Var:
 				if _, ok := obj.Type().Underlying().(*types.Signature); ok {
-					e |= anything // whatever function that is
+					e |= anything // an unknown function
 				}
 			}
 		}
@@ -145,8 +145,8 @@ func (ck *checker) scan(n ast.Node, pos, end token.Pos, hook ast.Expr) (e effect
 	return e, callees
 }
 
-// effectOfFunc returns what a call of fn may do. If that is not known yet, it also returns the
-// function of the package that decides.
+// effectOfFunc returns the effect of calling fn. If that is not known yet, it also returns the
+// function of the package that it depends on.
 func (ck *checker) effectOfFunc(fn *types.Func) (e effect, callee *types.Func, ok bool) {
 	recv := fn.Signature().Recv()
 	if fn.Pkg() == nil {
@@ -179,7 +179,8 @@ func (ck *checker) effectOfFunc(fn *types.Func) (e effect, callee *types.Func, o
 	return 0, fn, true
 }
 
-// assign returns what an assignment to left may do. right is nil if what is assigned is computed.
+// assign returns the effect of an assignment to left. right is nil if the assigned value is
+// computed.
 func (ck *checker) assign(left, right ast.Expr) (e effect) {
 	if left == nil || ck.info.TypeOf(left) == nil {
 		return 0 // blank
@@ -199,8 +200,8 @@ func (ck *checker) assign(left, right ast.Expr) (e effect) {
 	return e
 }
 
-// repeatable reports whether assigning e again changes nothing, or adds only what is there: e is
-// constant, or appends variables, as a log does and a list of free slots does not.
+// repeatable reports whether assigning e again changes nothing, or only adds more of the same: e is
+// constant, or appends variables, as for a log but not for a list of free slots.
 func (ck *checker) repeatable(e ast.Expr) bool {
 	if value := ck.info.Types[e]; e != nil && (value.Value != nil || value.IsNil()) {
 		return true
@@ -218,8 +219,8 @@ func (ck *checker) repeatable(e ast.Expr) bool {
 	})
 }
 
-// quiet are packages that know no connection, and whether they may call methods of what they are
-// given: of a Writer, of a Stringer.
+// quiet lists packages that know nothing of connections, and whether they may call methods of their
+// arguments, such as a Writer or a Stringer.
 var quiet = map[string]bool{
 	"bufio": true, "bytes": true, "encoding/binary": true, "encoding/hex": true, "encoding/json": true,
 	"errors": true, "fmt": true, "io": true, "log": true, "log/slog": true, "os": true, "strings": true,
@@ -227,8 +228,8 @@ var quiet = map[string]bool{
 	"strconv": false, "time": false, "unicode": false, "unicode/utf8": false,
 }
 
-// Among the functions and methods of these, some take something from what they read, and some set
-// what pointers point to, pointers included.
+// Some functions and methods of these consume their input, and some set the targets of pointers,
+// which may themselves be pointers.
 var (
 	reads = regexp.MustCompile("Read|Next|Scan|Copy|Discard")
 	fills = regexp.MustCompile("^(Unmarshal|Decode)")
@@ -250,8 +251,8 @@ func (ck *checker) calledBack(fn *types.Func) bool {
 	return !own && slices.Contains(callbacks, fn.Name())
 }
 
-// passesForeign reports whether call, of fn in a package in quiet, passes a value with such a method
-// from a package about which nothing is known.
+// passesForeign reports whether call, of fn in a package in quiet, passes a value with such a
+// method from an unknown package.
 func (ck *checker) passesForeign(fn *types.Func, call *ast.CallExpr) bool {
 	if fn.Pkg() == nil || !quiet[fn.Pkg().Path()] {
 		return false

@@ -17,11 +17,11 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// connPath is the import path of package conn, to be changed with every import of it.
+// connPath is the import path of package conn. Change it along with every import of the package.
 const connPath = "example.com/conn"
 
 // Analyzer reports removal hooks that are never found, are added by each iteration of a loop, run
-// for another connection, or never run. The package comment has the details. Its facts describe
+// for another connection, or never run. See the package comment for details. Its facts describe
 // functions that make hooks or pass them on.
 var Analyzer = &analysis.Analyzer{
 	Name: "hookvet",
@@ -42,8 +42,8 @@ type checker struct {
 	info  *types.Info
 	root  inspector.Cursor
 	decls map[*types.Func]inspector.Cursor  // the functions that have a body
-	uses  map[*types.Var][]inspector.Cursor // the identifiers of local variables, as in the text
-	facts map[*types.Func]fact              // the functions that have been looked at
+	uses  map[*types.Var][]inspector.Cursor // uses of local variables, in source order
+	facts map[*types.Func]fact              // the functions examined so far
 
 	effects map[*types.Func]effect // see effectsOf
 }
@@ -75,7 +75,7 @@ func run(pass *analysis.Pass) (any, error) {
 		ck.factOf(fn)
 	}
 	for cur := range ck.root.Preorder((*ast.CallExpr)(nil)) {
-		// A test makes such calls on purpose. One that it makes by mistake fails there.
+		// Tests make such calls on purpose. If a test makes one by mistake, it fails.
 		if name := pass.Fset.File(cur.Node().Pos()).Name(); !strings.HasSuffix(name, "_test.go") {
 			ck.check(cur)
 		}
@@ -83,7 +83,7 @@ func run(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// check reports what is wrong with the call at cur.
+// check reports any mistake in the call at cur.
 func (ck *checker) check(cur inspector.Cursor) {
 	call := cur.Node().(*ast.CallExpr)
 	name := types.ExprString(call.Fun)
@@ -140,21 +140,22 @@ func deref(t types.Type) types.Type {
 	return t
 }
 
-// A sink is what a call passes to Register, Unregister or Registered of package conn.
+// A sink describes a call, direct or indirect, of Register, Unregister or Registered of package
+// conn.
 type sink struct {
-	name string // which of them; "" if the call passes nothing to them, as far as is known
+	name string // the function called; "" if none, as far as known
 	hook ast.Expr
-	conn ast.Expr // the connection, its Hooks, or what embeds these
+	conn ast.Expr // the connection, its Hooks, or a value that embeds them
 }
 
-// sink returns what call passes on.
+// sink returns the sink that call reaches.
 func (ck *checker) sink(call *ast.CallExpr) sink {
 	fn := typeutil.StaticCallee(ck.info, call)
 	known := ck.factOf(fn)
 	if known.Passes == "" {
 		return sink{}
 	}
-	args := call.Args // of a method expression: the receiver comes first
+	args := call.Args // for a method expression, the receiver comes first
 	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); fn.Signature().Recv() == nil {
 		args = append([]ast.Expr{nil}, args...)
 	} else if ok && ck.info.Selections[sel].Kind() == types.MethodVal {
@@ -194,12 +195,12 @@ func funcAround(cur inspector.Cursor) (fn inspector.Cursor) {
 	return fn
 }
 
-// A fact is what is known about a function.
+// A fact describes a function.
 type fact struct {
 	Makes  bool   // each call returns a hook that no other call returns
 	Passes string // the function that it passes a parameter to: Register, Unregister or Registered
 	Hook   int    // that parameter, counted from 1; the function does nothing else with it
-	Conn   int    // for Register, which it always calls: the connection or what holds it; 0 is the receiver
+	Conn   int    // for Register, which it always calls: the parameter that is or holds the connection; 0 is the receiver
 }
 
 func (*fact) AFact() {}
@@ -207,13 +208,13 @@ func (f *fact) String() string {
 	return fmt.Sprintf("makes: %t, passes: %d to %s", f.Makes, f.Hook, f.Passes)
 }
 
-// factOf returns what is known about fn.
+// factOf returns the fact about fn.
 func (ck *checker) factOf(fn *types.Func) (known fact) {
 	switch {
 	case fn == nil || fn.Pkg() == nil:
 	case fn.Pkg().Path() == connPath:
 		if fn.Name() == "Chain" {
-			known.Makes = true // as its documentation says
+			known.Makes = true // as documented
 		} else if slices.Contains([]string{"Register", "Unregister", "Registered"}, fn.Name()) {
 			n := fn.Signature().Params().Len()
 			known = fact{Passes: fn.Name(), Hook: n, Conn: n - 1}
@@ -226,9 +227,9 @@ func (ck *checker) factOf(fn *types.Func) (known fact) {
 	return known
 }
 
-// derive returns what is known about fn, a function of this package. It looks at each function
-// once, so that a chain of them takes linear time. Nothing is known about a function while it is
-// being looked at, so recursive functions make no hooks and pass none on.
+// derive returns the fact about fn, a function of this package. It examines each function once, so
+// a chain of them takes linear time. A function has no fact while it is being examined, so
+// recursive functions make no hooks and pass none on.
 func (ck *checker) derive(fn *types.Func) fact {
 	known, done := ck.facts[fn]
 	cur, hasBody := ck.decls[fn]
@@ -247,7 +248,7 @@ func (ck *checker) derive(fn *types.Func) fact {
 	return known
 }
 
-// passesOn returns what is known about a function if it passes a parameter on.
+// passesOn returns the fact about a function that passes a parameter on.
 func (ck *checker) passesOn(body *ast.BlockStmt, sig *types.Signature) fact {
 	params := append([]*types.Var{sig.Recv()}, slices.Collect(sig.Params().Variables())...)
 	for i, v := range params[1:] {
@@ -327,8 +328,8 @@ func (ck *checker) returnsNew(fn inspector.Cursor, sig *types.Signature) bool {
 func (ck *checker) newHook(e ast.Expr) ast.Expr {
 	switch e := ck.strip(e).(type) {
 	case *ast.FuncLit:
-		// Otherwise it may be the same each time. Of code that never runs, the compiler captures
-		// nothing.
+		// Otherwise it may be the same each time. The compiler does not capture variables used only
+		// in dead code.
 		if len(ck.captured(e)) > 0 && !ck.hasConstantCondition(e) {
 			return e
 		}
@@ -383,11 +384,12 @@ func (ck *checker) hasConstantCondition(n ast.Node) (found bool) {
 	return found
 }
 
-// neverRegistered returns what makes the hook e if that cannot have been registered; else nil.
+// neverRegistered returns the expression that makes the hook e if it cannot have been registered,
+// or nil.
 func (ck *checker) neverRegistered(e ast.Expr) ast.Expr {
 	e = ck.strip(e)
 	if lit, ok := e.(*ast.FuncLit); ok {
-		return lit // captures or not: only this call gets it
+		return lit // whether or not it captures, only this call gets it
 	}
 	v := ck.local(e)
 	if v == nil {
@@ -401,7 +403,7 @@ func (ck *checker) neverRegistered(e ast.Expr) ast.Expr {
 	return made
 }
 
-// straight reports whether control gets to cur once for each time that v is declared.
+// straight reports whether control reaches cur exactly once per declaration of v.
 func (ck *checker) straight(v *types.Var, cur inspector.Cursor) bool {
 	for range funcAround(cur).Preorder((*ast.LabeledStmt)(nil)) {
 		return false
@@ -436,19 +438,19 @@ func (ck *checker) onlyNew(v *types.Var, how use, end token.Pos) (made ast.Expr,
 	return made, true
 }
 
-type use int // what a program does with a variable where it names it
+type use int // how a program uses a variable at one place
 
 const (
 	nothing   use = iota
-	assigns       // by a declaration, a statement or, whenever, a pointer
-	seeks         // calls what passes it to Unregister or Registered
-	registers     // calls what passes it to Register
+	assigns       // by a declaration, a statement or, at any time, through a pointer
+	seeks         // calls a function that passes it to Unregister or Registered
+	registers     // calls a function that passes it to Register
 	returns
 	other
 )
 
-// useOf returns what happens to a local variable where id names it, with the value that is
-// assigned, nil if that is not known, or the call.
+// useOf returns how the program uses a local variable where id names it, and the call, or the value
+// assigned, or nil if that is unknown.
 func (ck *checker) useOf(id inspector.Cursor) (how use, e ast.Expr) {
 	cur := id
 	for e, ok := cur.Parent().Node().(ast.Expr); ok && ck.strip(e) == id.Node(); {

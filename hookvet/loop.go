@@ -21,12 +21,12 @@ type loop struct {
 	pos, end token.Pos
 }
 
-// madeInLoop returns what makes the hook of s, which the call at cur registers, if each iteration
-// of a loop certainly registers another one that does the same for the same connection, and if
-// running both has no more effect than running one; else nil.
+// madeInLoop returns the expression that makes the hook of s, registered by the call at cur, if
+// each iteration of a loop certainly registers another one that does the same for the same
+// connection, and running both has no more effect than running one. Otherwise it returns nil.
 func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 	made := ck.newHook(s.hook)
-	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // where it is assigned, and here
+	if v := ck.local(s.hook); v != nil && len(ck.uses[v]) == 2 { // its assignment, and this use
 		made, _ = ck.onlyNew(v, registers, cur.Node().End())
 	}
 	if made == nil || ck.effectOf(made, made.Pos(), made.End(), nil)&adds != 0 {
@@ -53,7 +53,7 @@ func (ck *checker) madeInLoop(cur inspector.Cursor, s sink) ast.Expr {
 			if kind, _ := around.ParentEdge(); kind != edge.CallExpr_Fun || !ck.alwaysReaches(n, cur) {
 				return nil
 			}
-			around = around.Parent() // the literal is called at once
+			around = around.Parent() // the literal is called immediately
 			cur = around
 		}
 	}
@@ -74,7 +74,7 @@ func (l *loop) repeats(cur inspector.Cursor) bool {
 		!l.reaches(blocks[i], blocks[i].Succs, map[*cfg.Block]bool{at: true})
 }
 
-// reaches reports whether control gets from one of blocks to target, inside of l and not past seen.
+// reaches reports whether control can get from one of blocks to target, within l and not past seen.
 func (l *loop) reaches(target *cfg.Block, blocks []*cfg.Block, seen map[*cfg.Block]bool) bool {
 	return slices.ContainsFunc(blocks, func(b *cfg.Block) bool {
 		if seen[b] {
@@ -94,8 +94,8 @@ func (ck *checker) alwaysReaches(lit ast.Node, cur inspector.Cursor) bool {
 	})
 }
 
-// flow returns the blocks of the function around cur and the one with the call there, nil if that
-// does not stand alone: what its result decides is not known.
+// flow returns the blocks of the function around cur, and the block with the call there. That is
+// nil if the call is part of a larger statement, since the effect of its result is unknown.
 func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Block) {
 	var graph *cfg.CFG
 	cfgs := ck.pass.ResultOf[ctrlflow.Analyzer].(*ctrlflow.CFGs)
@@ -114,8 +114,8 @@ func (ck *checker) flow(cur inspector.Cursor) (blocks []*cfg.Block, at *cfg.Bloc
 	return nil, nil
 }
 
-// mayEnd reports whether the text of the loop may mean one iteration: it ranges over one element,
-// counts to one, or goes on while some condition holds.
+// mayEnd reports whether the loop may be meant to run once: it ranges over one element, counts to
+// one, or runs while some condition holds.
 func (l *loop) mayEnd() bool {
 	ck := l.ck
 	switch n := l.stmt.(type) {
@@ -136,13 +136,13 @@ func (l *loop) mayEnd() bool {
 	return false
 }
 
-// few reports whether a range over e may have one iteration: e is one, or has one element.
+// few reports whether a range over e may have one iteration: e is 1, or has one element.
 func (ck *checker) few(e ast.Expr) bool {
 	if array, ok := deref(ck.info.TypeOf(e)).Underlying().(*types.Array); ok {
 		return array.Len() <= 1
 	}
 	e = ck.strip(e)
-	if v := ck.local(e); v != nil { // then e is what it has been declared with
+	if v := ck.local(e); v != nil { // then e is its initial value
 		for i, id := range ck.uses[v] {
 			if how, value := ck.useOf(id); i == 0 && how == assigns && value != nil {
 				e = ck.strip(value)
@@ -210,7 +210,7 @@ func (l *loop) same(e ast.Expr) bool {
 		if sel == nil {
 			return true // a function or variable of a package
 		}
-		fn, isMethod := sel.Obj().(*types.Func) // a receiver that is no pointer is copied
+		fn, isMethod := sel.Obj().(*types.Func) // a non-pointer receiver is copied
 		return l.same(e.X) && !(isMethod && !types.IsInterface(fn.Signature().Recv().Type()) &&
 			deref(fn.Signature().Recv().Type()) == fn.Signature().Recv().Type())
 	case *ast.CallExpr:
@@ -226,7 +226,8 @@ func (l *loop) same(e ast.Expr) bool {
 	return false
 }
 
-// returnsLiteral reports whether all that fn does is to return a literal, always for its receiver.
+// returnsLiteral reports whether fn only returns a literal, and has no parameters besides its
+// receiver.
 func (ck *checker) returnsLiteral(fn *types.Func) bool {
 	cur, ok := ck.decls[fn.Origin()]
 	if !ok || fn.Signature().Params().Len() > 0 {
@@ -240,7 +241,8 @@ func (ck *checker) returnsLiteral(fn *types.Func) bool {
 	return ok
 }
 
-// varies reports whether v may be another variable in each iteration or get another value.
+// varies reports whether v may be a different variable, or get a different value, in each
+// iteration.
 func (l *loop) varies(v *types.Var) bool {
 	uses := l.ck.uses[v]
 	return l.contains(v) || len(uses) > 0 && uses[0].Node().Pos() != v.Pos() || slices.ContainsFunc(uses, func(id inspector.Cursor) bool {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// removal returns what call, of StateRemove, is called on, the connection whose hooks that runs,
-// and the connection that it passes to them; nil if this is not known.
+// removal takes a call of StateRemove. It returns the receiver or argument, the connection whose
+// hooks run, and the connection passed to them, or nil if they are unknown.
 func (ck *checker) removal(call *ast.CallExpr) (hooks, owner, passed ast.Expr) {
 	fn := typeutil.StaticCallee(ck.info, call)
 	if fn == nil || fn.Pkg() == nil || fn.Pkg().Path() != connPath || fn.Name() != "StateRemove" || len(call.Args) != 1 {
@@ -37,8 +37,8 @@ func (ck *checker) removal(call *ast.CallExpr) (hooks, owner, passed ast.Expr) {
 	return hooks, owner, passed
 }
 
-// otherConnection returns the connection whose hooks call runs with another one, nil if that is not
-// certain.
+// otherConnection returns the connection whose hooks call runs with a different one, or nil if that
+// is not certain.
 func (ck *checker) otherConnection(call *ast.CallExpr) ast.Expr {
 	_, owner, passed := ck.removal(call)
 	if owner == nil {
@@ -46,7 +46,7 @@ func (ck *checker) otherConnection(call *ast.CallExpr) ast.Expr {
 	}
 	differ := ck.differ
 	if addr, ok := passed.(*ast.UnaryExpr); ok && deref(ck.info.TypeOf(owner)) == ck.info.TypeOf(owner) {
-		// Two variables, not what two pointers point to.
+		// Two variables, not the targets of two pointers.
 		passed, differ = addr.X, func(x, y *types.Var) bool { return true }
 	}
 	if x, y := ck.variable(owner), ck.variable(passed); x != nil && y != nil && x != y && differ(x, y) {
@@ -69,8 +69,8 @@ func (ck *checker) variable(e ast.Expr) *types.Var {
 }
 
 // differ reports whether x and y, two pointers, certainly point to different connections: they are
-// local variables of one function that keep the connections they get there, and nothing compares
-// them. The receiver and the only parameter of a method may be the same, as in a hook.
+// parameters of one function or connections it makes, never reassigned, and nothing compares them.
+// The receiver and the only parameter of a method may be the same, as in a hook.
 func (ck *checker) differ(x, y *types.Var) bool {
 	if len(ck.uses[x]) == 0 || len(ck.uses[y]) == 0 || !ck.keepsOwn(x) || !ck.keepsOwn(y) {
 		return false
@@ -120,7 +120,7 @@ func (ck *checker) keepsOwn(v *types.Var) bool {
 // the removal of the same connection.
 func (ck *checker) justRemoved(cur inspector.Cursor, s sink) bool {
 	before, ok := cur.Parent().PrevSibling()
-	if kind, _ := cur.ParentEdge(); !ok || kind != edge.ExprStmt_X { // else something looks at the result
+	if kind, _ := cur.ParentEdge(); !ok || kind != edge.ExprStmt_X { // otherwise the result is used
 		return false
 	}
 	stmt, ok := before.Node().(*ast.ExprStmt)
@@ -133,13 +133,13 @@ func (ck *checker) justRemoved(cur inspector.Cursor, s sink) bool {
 	}
 	hooks, _, _ := ck.removal(call)
 	if _, isCall := ck.strip(s.hook).(*ast.CallExpr); isCall || hooks == nil {
-		return false // a call may make the memory a new connection
+		return false // a call may reuse the memory for a new connection
 	}
 	return types.ExprString(hooks) == types.ExprString(s.conn) && ck.stays(hooks, funcAround(cur))
 }
 
 // stays reports whether no hook can replace e, a local variable or a part of one, and the function
-// at fn is no hook itself: there, the removal is not over.
+// at fn is not itself a hook, in which the removal is not over.
 func (ck *checker) stays(e ast.Expr, fn inspector.Cursor) bool {
 	if addr, ok := e.(*ast.UnaryExpr); ok && addr.Op == token.AND {
 		e = addr.X
