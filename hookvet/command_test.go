@@ -20,15 +20,15 @@ require example.com/conn v0.0.0
 replace example.com/conn => REPOSITORY
 `
 
-// repository returns the folder of this repository, which is the clone of the README.
+// repository returns the folder of this repository, which stands for the README's clone.
 func repository(t *testing.T) string {
 	dir, err := filepath.Abs("..")
 	require.NoError(t, err)
 	return dir
 }
 
-// newModule returns the folder of a new module that has the given files and may import package
-// conn from this repository.
+// newModule returns the folder of a new module with the given files, which can import package conn
+// from this repository.
 func newModule(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -44,8 +44,8 @@ func newModule(t *testing.T, files map[string]string) (dir string) {
 	return dir
 }
 
-// run runs a command in dir, a new module, and returns its output. Commands that it installs are
-// found.
+// run runs a command in dir, a new module, and returns its output. It finds commands that it
+// installs.
 func run(t *testing.T, dir string, command ...string) (output string, err error) {
 	t.Helper()
 	bin := t.TempDir()
@@ -133,8 +133,8 @@ var reports = []string{
 	"main.go:23:17: hooks.Drop never finds this hook: each evaluation of s.finalize",
 }
 
-// Each way to run the command is that of the README, with what it says about clones, in a module
-// with the lowest go line that package conn allows.
+// Runs the command in each way that the README gives, including those for clones, in a module with
+// the lowest go line that package conn allows.
 func TestCommandIsRunAsTheREADMESays(t *testing.T) {
 	blocks := shellBlocks(t, "README.md")
 	require.Len(t, blocks, 5)
@@ -184,7 +184,7 @@ func shellBlocks(t *testing.T, page string) (blocks []string) {
 	return blocks
 }
 
-// This repository's own programs, tests among them, are right.
+// This repository's own programs, including tests, have no mistakes.
 func TestNothingIsReportedInTheRepository(t *testing.T) {
 	command := filepath.Join(t.TempDir(), "hookvet.exe")
 	b, err := exec.Command("go", "build", "-o", command, "./cmd/hookvet").CombinedOutput()
@@ -197,7 +197,7 @@ func TestNothingIsReportedInTheRepository(t *testing.T) {
 	}
 }
 
-// The analyzer has nothing to say about copies, because go vet has.
+// The analyzer leaves copies to go vet.
 func TestGoVetFindsACopiedConnection(t *testing.T) {
 	out, err := run(t, newModule(t, map[string]string{"main.go": rightUse}), "go", "vet", "./...")
 	assert.NoError(t, err, "%s", out)

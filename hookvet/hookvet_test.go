@@ -8,7 +8,7 @@ import (
 	"example.com/conn/hookvet"
 )
 
-// The packages under testdata say in comments what is reported. What has no comment is right, or
+// Comments in the packages under testdata state the expected reports. Code without one is right, or
 // may be.
 
 func TestFactsAboutFunctions(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 )
 
 // A package of generated code may have thousands of functions that call each other. Each shape is
-// analyzed with n functions and with four times as many; what the analyzer allocates tells how
-// often it looked at each, without a clock.
+// analyzed with n functions and with four times as many; the number of allocations shows how often
+// each was examined, without a clock.
 func TestChainsOfFunctionsTakeLinearTime(t *testing.T) {
 	shapes := map[string]string{
 		"makers, callers first": "func make%[1]d(s *session) conn.RemovalHook { return make%[2]d(s) }\n",
@@ -74,7 +74,7 @@ func allocsOf(t *testing.T, src string) (n float64) {
 	return n
 }
 
-// ignoreErrors ignores that the generated source does not say which facts it expects.
+// ignoreErrors ignores that the generated source does not state the facts it expects.
 type ignoreErrors struct{}
 
 func (ignoreErrors) Errorf(string, ...any) {}
