@@ -47,8 +47,8 @@ func setFlags(t *testing.T, name string, flags uint16) {
 	require.NoError(t, unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr))
 }
 
-// device creates an interface that receives what is written to the file: Ethernet frames if kind is
-// IFF_TAP, IP packets if it is IFF_TUN. Closing the file removes it.
+// device creates an interface that receives the frames written to the file: Ethernet frames if kind
+// is IFF_TAP, IP packets if it is IFF_TUN. Closing the file removes it.
 func device(t *testing.T, name string, kind uint16) *os.File {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -223,7 +223,7 @@ func TestLiveFanout(t *testing.T) {
 	assert.ErrorContains(t, err, "interface lo: joining fanout group 0: ", "the group belongs to another interface")
 }
 
-// A ring has the size asked for, rounded up, and counts the packets it has no room for.
+// A ring has the requested size, rounded up, and counts the packets that do not fit.
 func TestLiveBuffer(t *testing.T) {
 	isolate(t)
 	tap := device(t, "tap", unix.IFF_TAP)

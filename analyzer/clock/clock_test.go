@@ -12,7 +12,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
-// readings returns what a new Clock decides about packets that are all there is.
+// readings returns a new Clock's decisions about a complete sequence of packets.
 func readings(timestamps ...float64) (times, nows []float64) {
 	var c Clock
 	take := func(rs []Reading) {

@@ -91,7 +91,7 @@ func answer(id uint16, name string, answers ...string) Turn {
 	return Resp(msg{id: id, flags: isReply | aaRA, q: []string{question(name, 1)}, an: answers}.encode())
 }
 
-// play returns the rows of turns over UDP, a datagram each, in which the responder has the given
+// play returns the rows of turns over UDP, one datagram per turn, with a responder at the given
 // address.
 func play(t testing.TB, resp string, turns ...Turn) (rows []*Row) {
 	t.Helper()
@@ -99,7 +99,7 @@ func play(t testing.TB, resp string, turns ...Turn) (rows []*Row) {
 	return rows
 }
 
-// observe also returns what else was told.
+// observe also returns everything else that was reported.
 func observe(t testing.TB, resp string, turns ...Turn) (rows []*Row, o *Recorder) {
 	t.Helper()
 	o, c := &Recorder{}, Conn()
@@ -117,7 +117,7 @@ const (
 	nbns   = "192.0.2.255:137"
 )
 
-// brief returns what tells rows apart.
+// brief returns the distinguishing fields of a row.
 func brief(rows []*Row) (texts []string) {
 	for _, r := range rows {
 		text := fmt.Sprint(r.TransID)

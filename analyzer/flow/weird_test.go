@@ -102,7 +102,7 @@ func TestConnectionWeirdsBounded(t *testing.T) {
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		p.owner.Weird(c, "first", "more of it")
 		p.owner.Weird(c, "first", "other")
-		p.owner.Weird(&conn.Connection{ID: c.ID}, "of a connection that the table does not have", "")
+		p.owner.Weird(&conn.Connection{ID: c.ID}, "of an unknown connection", "")
 		for i := range 100 {
 			p.owner.Weird(c, fmt.Sprint("made up ", i), "")
 		}

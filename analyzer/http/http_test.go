@@ -706,7 +706,7 @@ func TestFlush(t *testing.T) {
 	p.FreeMemory(c)
 	assert.Equal(t, "h", *o.Rows[1].(*Row).Host, "the field that might have gone on is in the row")
 
-	New(nil).FreeMemory(Conn()) // of a connection that it does not know
+	New(nil).FreeMemory(Conn()) // of an unknown connection
 	assert.Zero(t, New(nil).MemoryUsed(Conn()))
 }
 
@@ -907,7 +907,7 @@ func TestTransferEncoding(t *testing.T) {
 			rows := play(t, Orig(get+get), Resp("HTTP/1.1 200 OK\r\n"+fields+"\r\n\r\n"+chunks+next), Ends()[1])
 			second := "2 GET - / 1.1 0 0 204 N"
 			if want == "31" {
-				second = "2 GET - / - 0 0 - -" // it was of the body
+				second = "2 GET - / - 0 0 - -" // it was part of the body
 			}
 			assert.Equal(t, []string{"1 GET - / 1.1 0 " + want + " 200 OK", second}, rows)
 		})
@@ -1086,8 +1086,8 @@ func TestProxiesOfARowAreBounded(t *testing.T) {
 	}
 }
 
-// MemoryUsed counts all that can grow: rows with the targets of their pointers, texts, and fields that
-// may be continued.
+// MemoryUsed counts everything that can grow: rows with the targets of their pointers, texts, and
+// fields that may be continued.
 func TestHeldCounts(t *testing.T) {
 	held := func(turns []Turn) int {
 		p, c := New(&Recorder{}), Conn()
@@ -1164,7 +1164,7 @@ var conversations = [][]Turn{
 	},
 }
 
-// ns/byte is what matters: friendly input must be fast, and hostile input not much slower.
+// Compare ns/byte: friendly input must be fast, and hostile input not much slower.
 func BenchmarkParser(b *testing.B) {
 	request := "GET /index.html HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n" +
 		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en\r\n" +

@@ -214,7 +214,7 @@ func TestRowThatIsNotJSONIsABug(t *testing.T) {
 	})
 }
 
-// files returns what the files in a folder have. Nobody may execute them.
+// files returns the contents of the files in a folder, and checks that none is executable.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	got := make(map[string]string)
@@ -231,7 +231,8 @@ func files(t *testing.T, dir string) map[string]string {
 	return got
 }
 
-// folder returns an Output to a folder that is not there yet, and what writes one text to two logs.
+// folder returns an Output to a folder that does not exist yet, and a function that writes a text
+// to two logs.
 func folder(t *testing.T) (dir string, out *logs.Output, write func(text string)) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "a", "b")
@@ -258,11 +259,11 @@ func TestEachLogHasAFile(t *testing.T) {
 	assert.ErrorIs(t, out.Close(), os.ErrClosed, "nothing is written to files that are closed")
 }
 
-// written is when files of the tests were last written.
+// written is the modification time of the tests' files.
 var written = time.Date(2026, 1, 2, 15, 4, 5, 678e6, time.UTC)
 
-// runAfter has a run write one row of each named log into a folder in which there are the files
-// before, and returns what is there then.
+// runAfter makes a run write one row of each named log into a folder that already holds the files
+// in before, and returns the folder's contents.
 func runAfter(t *testing.T, before map[string]string, names ...string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -364,7 +365,7 @@ func TestClosedOutput(t *testing.T) {
 	assert.Empty(t, got)
 }
 
-// The race detector finds what the lock does not guard.
+// The race detector finds accesses that the lock does not guard.
 func TestOutputIsClosedWhileItIsRotated(t *testing.T) {
 	_, out, write := folder(t)
 	write("1")

@@ -13,7 +13,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// An owner notes what a session asks of it.
+// An owner records a session's requests.
 type owner struct {
 	flips    bool // whether Flip succeeds
 	panicked []any
@@ -144,7 +144,7 @@ func TestParserIsFound(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		events string
-		http   string // what the parsers get
+		http   string // the parsers' input
 		smtp   string
 	}{
 		{"by the originator's bytes", ">http <x", ">http<x", ""},

@@ -879,8 +879,8 @@ func TestStateIsBounded(t *testing.T) {
 	assert.Len(t, o.Rows, 1)
 }
 
-// MemoryUsed counts all that can grow: a text once, an address with its place in a list and in the set of
-// members.
+// MemoryUsed counts everything that can grow: a text once, an address with its place in a list and
+// in the set of members.
 func TestHeldCounts(t *testing.T) {
 	held := func(turns []Turn) int {
 		p, c := New(&Recorder{}), Conn()
@@ -982,7 +982,7 @@ func TestFlush(t *testing.T) {
 		}
 	}
 	require.Len(t, account.Check(t, turns, 3, func(int) bool { return true }), want)
-	New(nil).FreeMemory(Conn()) // of a connection that it does not know
+	New(nil).FreeMemory(Conn()) // of an unknown connection
 	assert.Zero(t, New(nil).MemoryUsed(Conn()))
 }
 

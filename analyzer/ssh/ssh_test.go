@@ -299,7 +299,7 @@ func TestLongest(t *testing.T) {
 	}
 }
 
-// A tap records what is written to a connection.
+// A tap records the bytes written to a connection.
 type tap struct {
 	net.Conn
 	fromOrig bool
@@ -314,8 +314,8 @@ func (t tap) Write(b []byte) (int, error) {
 	return t.Conn.Write(b)
 }
 
-// converse lets package ssh of x/crypto log in with a password, and returns what was said and the
-// server's key.
+// converse makes x/crypto's package ssh log in with a password, and returns the conversation and
+// the server's key.
 func converse(t testing.TB, password string) (turns []Turn, key ssh.PublicKey) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

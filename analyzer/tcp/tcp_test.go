@@ -39,7 +39,7 @@ func (discard) EOF(tcp.Side, time.Time)          {}
 func (discard) Weird(string, string, string)     {}
 func (discard) Flip()                            {}
 
-// What is said of what is weird, and Zeek's source of it.
+// The details of weirds, and Zeek's source for each.
 func TestWeirdDetails(t *testing.T) {
 	for name, c := range map[string]struct {
 		script           script
@@ -69,7 +69,7 @@ func TestWeirdDetails(t *testing.T) {
 	}
 }
 
-// The owner of a connection asks how far it has come.
+// The owner of a connection can ask how far it has progressed.
 func TestProgress(t *testing.T) {
 	for name, c := range map[string]struct {
 		script                                    script
@@ -83,12 +83,12 @@ func TestProgress(t *testing.T) {
 		"SYN-ACK alone":            {"< SA 500 101", false, false, false, false},
 		"handshake without ACK":    {"> S 100\n< SA 500 101", false, false, true, false},
 		"handshake":                {handshake, false, false, true, false},
-		"refusal":                  {"> S 100\n< RA 0 101 | closed", false, false, false, false},
+		"rejection":                {"> S 100\n< RA 0 101 | closed", false, false, false, false},
 		"SYN and FIN":              {"> S 100\n> F 101 | inappropriate_FIN", false, false, false, false},
 		"after RST":                {handshake + "> R 101 | closed", false, false, true, false},
-		"middle":                   {"> A 100 500 x | >x", false, false, false, true},
-		"middle of both":           {"> A 100 500 x | >x\n< A 500 101 y | <y", false, false, false, true},
-		"middle of the responder":  {"< A 100 500 x | <x", false, false, false, true},
+		"no handshake":             {"> A 100 500 x | >x", false, false, false, true},
+		"no handshake, both sides": {"> A 100 500 x | >x\n< A 500 101 y | <y", false, false, false, true},
+		"no handshake, responder":  {"< A 100 500 x | <x", false, false, false, true},
 		"only the SYN is missing":  {"< SA 500 101\n> A 101 501 x | >x", false, false, true, false},
 		"SYN-ACK is missing":       {"> S 100\n> A 101 501 x\n< A 501 102 y | possible_split_routing data_before_established >x <y", false, false, false, true},
 		"SYN after its SYN-ACK":    {"> SA 500 101\n< S 100 | ^", false, false, true, false},

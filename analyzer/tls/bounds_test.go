@@ -34,11 +34,11 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// maxAllocated is how many bytes may be allocated for an input: the first part is for the state,
-// and what tests do besides.
+// maxAllocated bounds the bytes allocated for an input: the first part is for the state and the
+// test itself.
 func maxAllocated(input int) uint64 { return uint64(256<<10 + 64*input) }
 
-// maxHeld is how many bytes may be held for an input.
+// maxHeld bounds the bytes held for an input.
 func maxHeld(input int) int { return stateSize + 4096 + 8*input }
 
 func TestStateSize(t *testing.T) {
@@ -221,7 +221,7 @@ func TestLongMessages(t *testing.T) {
 	assert.Equal(t, "K", s.row.History)
 }
 
-// TestMemoryUsed compares MemoryUsed with what is kept.
+// TestMemoryUsed compares MemoryUsed with the memory kept.
 func TestMemoryUsed(t *testing.T) {
 	p, c := New(&Recorder{}), Conn()
 	assert.Zero(t, p.MemoryUsed(c))

@@ -54,7 +54,7 @@ var testCertificate = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 })
 
-// A tap records what is written to a connection.
+// A tap records the bytes written to a connection.
 type tap struct {
 	net.Conn
 	fromOrig bool
@@ -73,7 +73,8 @@ func (t tap) Write(b []byte) (int, error) {
 	return t.Conn.Write(b)
 }
 
-// converse lets package crypto/tls shake hands and exchange a few bytes, and returns what was said.
+// converse makes package crypto/tls shake hands and exchange a few bytes, and returns the
+// conversation.
 func converse(t testing.TB, client, server *tls.Config) []Turn {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
