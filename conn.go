@@ -140,8 +140,8 @@ func (hk RemovalHook) String() string {
 // something becomes pending. A hook of c that calls it adds hk to the removal under way.
 //
 // A goroutine that got c from a table, and only then its lock, may find that c was removed
-// meanwhile: false then means that hk will not run. It should look at [Connection.Removed], holding
-// the lock, and deliver what is pending itself.
+// meanwhile, and false may mean that hk will not run. It should look at [Connection.Removed],
+// holding the lock, and deliver what is pending itself.
 //
 // Until the removal is over or Unregister returns true, hk is reachable from c. A hook that is a
 // top-level function, a method expression, or a function literal in a package-level variable costs

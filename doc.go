@@ -63,9 +63,10 @@
 // The zero value is ready to use. While packets arrive, parsers call [Register] and [Unregister].
 // [StateRemove] runs the hooks in order of registration, on the calling goroutine. Hooks may
 // register and unregister hooks; those that they register run in the same removal. When StateRemove
-// has returned, the connection holds no hook and accepts none: Register returns false, so a caller
-// always learns that its hook will not run. Exported members and fields stay readable. The owner
-// may then drop the connection, or reuse its memory with *c = conn.Connection{…}.
+// has returned, the connection holds no hook and accepts none: Register returns false, and Removed
+// tells this from a hook that is already registered. Exported members and fields stay readable. The
+// owner may then drop the connection, or reuse its memory with *c = conn.Connection{…}. Doing that
+// earlier, or in a hook, loses the hooks that have not run.
 //
 // A TCP connection outlives its first FIN. An analyzer that removes it there sees it begin again
 // with the other side's FIN or the last ACK, so keep it for a few seconds (Zeek: 5 s).

@@ -59,7 +59,7 @@ func (*noCopy) Unlock() {}
 // run since, or if the removal is over. A hook that calls it adds hk to the removal under way.
 //
 // A goroutine that got its connection from a table, and only then its lock, may find that it was
-// removed meanwhile: false then means that hk will not run. It should look at [Hooks.Removed],
+// removed meanwhile, and false may mean that hk will not run. It should look at [Hooks.Removed],
 // holding the lock, and deliver what is pending itself.
 //
 // Until the removal is over or Unregister returns true, hk is reachable from h. A hook that is a

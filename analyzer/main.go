@@ -59,7 +59,7 @@ files under -o, for logrotate; without -o, it exits like SIGTERM.
 var examples = map[string]string{
 	"C":               "analyzer -C capture.pcap",
 	"o":               "analyzer -o logs capture.pcap",
-	"json":            "analyzer -json | head -n 1",
+	"json":            "analyzer -json >demo.json",
 	"i":               "analyzer -i eth0",
 	"fanout":          "analyzer -fanout 7 -i eth0",
 	"filter":          `analyzer -filter "$(tcpdump -i eth0 -ddd not port 22)" -i eth0`,
@@ -127,7 +127,7 @@ func parse(args []string, help io.Writer) (options, error) {
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.dir, "o", "", "write one file per log, such as conn.log, to the folder `DIR`; logs of earlier runs there are renamed")
 	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, for captures on a host whose network card computes them")
-	set.DurationVar(&o.rotate, "rotate", 0, "begin new files under -o every `TIME`, and rename the old ones by their start time")
+	set.DurationVar(&o.rotate, "rotate", 0, "begin new files under -o every `TIME`, at least 1s, and rename the old ones by their start time; 0 for never")
 	set.StringVar(&o.metrics, "metrics", "", "serve /metrics for Prometheus, and /healthz, at `ADDR`, as host:port; without a host, on loopback")
 	set.DurationVar(&o.stats, "stats", o.stats, "write a row of stats.log every `TIME` (capture time for files) and one at the end; 0 means only at the end")
 	set.BoolVar(&o.json, "json", false, "write the logs of the demo capture as JSON lines")
