@@ -111,8 +111,8 @@ func find(list *atomic.Pointer[sharedSet], hk hook) *sharedSet {
 	return t
 }
 
-// register adds hk to l and reports whether it did, as Register promises. Connection.register is the
-// same for a Connection.
+// register adds hk to l and reports whether it did, as Register promises. Connection.register is
+// the same for a Connection.
 func (l *hookList) register(hk hook) bool {
 	// Nearly every call ends here: the set with one more hook exists and is the first to be found.
 	if l.flags == 0 {

@@ -3,8 +3,8 @@
 //	go test -run '^$' -bench '^Benchmark(Teardown|RegisterRemove)$' -count 6 . |
 //		go -C benchmarks run . >benchmarks/chart.svg
 //
-// Its two panels show the cost of removing a connection without hooks, by the number of protocols in
-// the program, and of registering and running hooks. Times are medians, as in benchstat.
+// Its two panels show the cost of removing a connection without hooks, by the number of protocols
+// in the program, and of registering and running hooks. Times are medians, as in benchstat.
 package main
 
 import (

@@ -32,9 +32,9 @@
 //		conn.Register(c, func(*conn.Connection) bool { return p.free(slot) })
 //	}
 //
-// A literal that captures nothing may be the same hook each time, and is not reported in loops. Test
-// files are not checked, since tests pass new hooks on purpose. hookvet suggests no fixes, because
-// any fix would change what the program does.
+// A literal that captures nothing may be the same hook each time, and is not reported in loops.
+// Test files are not checked, since tests pass new hooks on purpose. hookvet suggests no fixes,
+// because any fix would change what the program does.
 //
 // # Running it
 //

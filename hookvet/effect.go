@@ -240,8 +240,8 @@ var callbacks = strings.Fields("As AppendText Enabled Error Format GoString Hand
 	"MarshalText Read ReadAt ReadByte ReadFrom ReadRune Scan Seek String UnreadByte UnreadRune Unwrap " +
 	"WithAttrs WithGroup Write WriteAt WriteByte WriteString WriteTo")
 
-// calledBack reports whether fn may be one of callbacks: it has the name of one, and no type of this
-// program in its parameters and results.
+// calledBack reports whether fn may be one of callbacks: it has the name of one, and no type of
+// this program in its parameters and results.
 func (ck *checker) calledBack(fn *types.Func) bool {
 	own := false
 	types.TypeString(fn.Signature(), func(pkg *types.Package) string {

@@ -171,8 +171,8 @@ func linkType(i *net.Interface) (layers.LinkType, error) {
 }
 
 // Next returns the next frame, whose data is valid until the next call. If none has arrived for a
-// while, the error is ErrIdle; if the interface has gone down or come up, it matches ErrIdle and says
-// so. Any other error names the interface and is final.
+// while, the error is ErrIdle; if the interface has gone down or come up, it matches ErrIdle and
+// says so. Any other error names the interface and is final.
 func (r *Ring) Next() (packet.Frame, error) {
 	if r.ring == nil {
 		return packet.Frame{}, r.reopen()

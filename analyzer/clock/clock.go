@@ -121,7 +121,8 @@ func (c *Clock) Flush() []Reading {
 	return c.decided
 }
 
-// flush decides about the first waiting timestamps as Flush does. It reports whether there were any.
+// flush decides about the first waiting timestamps as Flush does. It reports whether there were
+// any.
 func (c *Clock) flush() bool {
 	best, most := 0, 0
 	for i, n := range c.chains() {

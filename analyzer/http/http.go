@@ -60,8 +60,8 @@ func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + s.transactions.held() + s.sides[0].header.Held() + s.sides[1].header.Held()
 }
 
-// FreeMemory implements protocol.Parser. Replies to the logged requests are still matched with them, but
-// not logged.
+// FreeMemory implements protocol.Parser. Replies to the logged requests are still matched with
+// them, but not logged.
 func (p *Parser) FreeMemory(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {

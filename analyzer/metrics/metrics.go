@@ -47,8 +47,8 @@ type metric struct {
 	value func(w *Worker) float64
 }
 
-// perWorker lists the metrics that are told apart by worker: if those differ much, the load is badly
-// divided.
+// perWorker lists the metrics that are told apart by worker: if those differ much, the load is
+// badly divided.
 var perWorker = []metric{
 	{desc("packets_total", "Packets that were analyzed.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Packets) }},

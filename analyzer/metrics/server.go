@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// A Server answers GET /metrics with all metrics, also those of Go's runtime and of the process, and
-// GET /healthz with 200, or with 503 and what is wrong.
+// A Server answers GET /metrics with all metrics, also those of Go's runtime and of the process,
+// and GET /healthz with 200, or with 503 and what is wrong.
 type Server struct {
 	listener net.Listener
 	http     http.Server

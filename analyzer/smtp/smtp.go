@@ -69,8 +69,8 @@ func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + cap(s.waiting) + s.mails.held()
 }
 
-// FreeMemory implements protocol.Parser. It logs all mails as they are; what else comes of them is not
-// logged.
+// FreeMemory implements protocol.Parser. It logs all mails as they are; what else comes of them is
+// not logged.
 func (p *Parser) FreeMemory(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {

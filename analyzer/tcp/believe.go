@@ -103,8 +103,8 @@ func (c *Conn) refuses(s *segment) bool {
 	return s.FIN() || s.length > 0 || !s.ACK()
 }
 
-// unconfirmed reports whether a segment is a SYN-ACK that the client has not acknowledged. As it may
-// be forged, its data is deferred.
+// unconfirmed reports whether a segment is a SYN-ACK that the client has not acknowledged. As it
+// may be forged, its data is deferred.
 func (c *Conn) unconfirmed(s *segment) bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	return s.SYN() && s.ACK() && !s.FIN() && !s.RST() && orig.opened &&

@@ -38,8 +38,8 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 	}
 }
 
-// SkipGap gives up the bytes before the first pending ones of a side, since too much waits for them.
-// There must be pending ones.
+// SkipGap gives up the bytes before the first pending ones of a side, since too much waits for
+// them. There must be pending ones.
 func (c *Conn) SkipGap(side Side, at time.Time, sink Sink) {
 	e := &c.half[side]
 	name := "excessive_data_without_further_acks"

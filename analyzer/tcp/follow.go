@@ -2,8 +2,8 @@ package tcp
 
 import "fmt"
 
-// follow follows a segment that belongs to this connection and need not wait. The order of the steps
-// is Zeek's, as history, weird.log and conn_state depend on it.
+// follow follows a segment that belongs to this connection and need not wait. The order of the
+// steps is Zeek's, as history, weird.log and conn_state depend on it.
 func (c *Conn) follow(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 
@@ -134,8 +134,8 @@ func (c *Conn) move(s *segment, sink Sink) (closes bool) {
 	return closes
 }
 
-// carry takes the payload of a segment that starts at seq. A segment that claims that the other side
-// has sent up to future has it wait; future is 0 if it does not.
+// carry takes the payload of a segment that starts at seq. A segment that claims that the other
+// side has sent up to future has it wait; future is 0 if it does not.
 func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	e := &c.half[s.side]
 	if s.SYN() {
@@ -156,7 +156,8 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	}
 }
 
-// takes prepares c for a segment while it is not established, and reports whether a host takes that.
+// takes prepares c for a segment while it is not established, and reports whether a host takes
+// that.
 func (c *Conn) takes(s *segment, sink Sink) bool {
 	e, peer := c.ends(s.side)
 	if c.refuses(s) {

@@ -1,8 +1,8 @@
 package tcp
 
 // What a connection keeps of segments waits for others: bytes for those before them, claims for the
-// other side to bear them out, deferred segments for the handshake. The owner counts it, and has the
-// connection give it up.
+// other side to bear them out, deferred segments for the handshake. The owner counts it, and has
+// the connection give it up.
 
 // Held returns how many bytes are kept for a side.
 func (c *Conn) Held(side Side) int {
@@ -53,8 +53,8 @@ func (c *Conn) Conclude(sink Sink) Outcome {
 	return c.outcome
 }
 
-// Ignore says that nobody wants the bytes any more. The sink gets no more of them, nor gaps or ends;
-// sequence numbers are followed as before.
+// Ignore says that nobody wants the bytes any more. The sink gets no more of them, nor gaps or
+// ends; sequence numbers are followed as before.
 func (c *Conn) Ignore() {
 	c.ignored = true
 	for side := range c.half {

@@ -106,6 +106,6 @@ func (c *Conn) Missed() int64 {
 	return c.rare.missed
 }
 
-// NoteWeird notes that the owner found something weird in the connection. Some of what is weird matters
-// only where nothing else is.
+// NoteWeird notes that the owner found something weird in the connection. Some of what is weird
+// matters only where nothing else is.
 func (c *Conn) NoteWeird() { c.weirdSeen = true }

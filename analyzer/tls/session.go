@@ -85,8 +85,8 @@ func (a account) MemoryUsed(c *conn.Connection) int {
 	return n
 }
 
-// FreeMemory implements protocol.Parser. It drops the incomplete messages. The row stays: it has at most
-// a few kilobytes.
+// FreeMemory implements protocol.Parser. It drops the incomplete messages. The row stays: it has at
+// most a few kilobytes.
 func (a account) FreeMemory(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		for i := range s.sides {

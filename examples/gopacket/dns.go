@@ -1,4 +1,5 @@
-// Copy this file as a model for parsers of datagrams. Like http.go, it knows nothing about the table.
+// Copy this file as a model for parsers of datagrams. Like http.go, it knows nothing about the
+// table.
 
 package main
 

@@ -168,8 +168,8 @@ func (f *flow) try(call func()) {
 	call()
 }
 
-// The assembler calls the methods below, holding a lock. The table is its stream factory, and a flow
-// is both a stream and the context of its packets.
+// The assembler calls the methods below, holding a lock. The table is its stream factory, and a
+// flow is both a stream and the context of its packets.
 
 func (t *table) New(_, _ gopacket.Flow, syn *layers.TCP, ac reassembly.AssemblerContext) reassembly.Stream {
 	ac.(*flow).iss = syn.Seq

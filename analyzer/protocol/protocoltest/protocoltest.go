@@ -20,8 +20,8 @@ import (
 const MaxHeld = 64 << 10
 
 // What Parser.MemoryUsed may be: heldPerByte for each byte that was offered and heldAlways, and
-// MaxFlushed after FreeMemory: a text that outlives the rows, such as a working directory, whose bytes
-// may each have become \xNN, and the state.
+// MaxFlushed after FreeMemory: a text that outlives the rows, such as a working directory, whose
+// bytes may each have become \xNN, and the state.
 const (
 	heldPerByte = 64
 	heldAlways  = 16 << 10
