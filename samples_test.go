@@ -81,7 +81,8 @@ const reassemblyStub = "package reassembly; type AssemblerContext any"
 func TestSamplesCompile(t *testing.T) {
 	samples := append(markdownSamples(t, "README.md"), commentSamples(t, "doc.go")...)
 	require.NotEmpty(t, samples)
-	if _, err := os.Stat("hookvet"); err == nil { // a separate module, which the go command does not download with conn
+	// a separate module, which the go command does not download with conn
+	if _, err := os.Stat("hookvet"); err == nil {
 		samples = append(samples, markdownSamples(t, "hookvet/README.md")...)
 	}
 

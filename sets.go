@@ -292,7 +292,8 @@ func share(list *atomic.Pointer[sharedSet], hooks []hook, hk hook) *sharedSet {
 		runtime.SetFinalizer(t, func(*sharedSet) { forgetSets() })
 		return nil
 	}
-	for list.Load() != nil { // append, so that the first sets, which are likely to be common, are found first
+	// append, so that the first sets, which are likely to be common, are found first
+	for list.Load() != nil {
 		list = &list.Load().sibling
 	}
 	list.Store(t)

@@ -469,7 +469,8 @@ func (w *worker) follow(ctx context.Context, r *capture.Ring, say func(error), r
 		now := time.Now()
 		w.board.begin()
 		w.lag = 0
-		w.table.Advance(started.Add(now.Sub(started)).Round(0)) // monotonic, even if the system clock was set back
+		// monotonic, even if the system clock was set back
+		w.table.Advance(started.Add(now.Sub(started)).Round(0))
 		if !idle {
 			w.lag = now.Sub(f.Time)
 		}

@@ -40,7 +40,8 @@ func newLink(t *testing.T) link {
 	}
 	l.ip(t, "link", "add", "tap-in", "netns", l.sender, "type", "veth", "peer", "name", "tap", "netns", l.receiver)
 	for ns, name := range map[string]string{l.sender: "tap-in", l.receiver: "tap"} {
-		l.in(t, ns, "sysctl", "-q", "-w", "net.ipv6.conf."+name+".disable_ipv6=1") // or the kernel sends packets of its own
+		// or the kernel sends packets of its own
+		l.in(t, ns, "sysctl", "-q", "-w", "net.ipv6.conf."+name+".disable_ipv6=1")
 		l.in(t, ns, "ip", "link", "set", name, "mtu", "9000", "up")
 	}
 	return l

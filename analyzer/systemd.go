@@ -19,7 +19,8 @@ func watchdog() time.Duration {
 // healthy returns nil. The returned function tells systemd that the program is stopping. All of
 // this does nothing unless systemd started the program as a service of type notify.
 func tellSystemd(healthy func() error) (stop func()) {
-	notify := func(state string) { _, _ = daemon.SdNotify(false, state) } // nothing to do if systemd is gone
+	// nothing to do if systemd is gone
+	notify := func(state string) { _, _ = daemon.SdNotify(false, state) }
 	notify(daemon.SdNotifyReady)
 	every := watchdog()
 	if every == 0 {

@@ -636,7 +636,8 @@ func TestInterruptedPipe(t *testing.T) {
 	defer w.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
 	goroutines := runtime.NumGoroutine()
-	_, err = w.Write(pcap(little, 0xa1b2c3d4, 1, make([]string, 1000)...)) // more than the Source reads ahead
+	// more than the Source reads ahead
+	_, err = w.Write(pcap(little, 0xa1b2c3d4, 1, make([]string, 1000)...))
 	require.NoError(t, err)
 	s, err := Open(ctx, "-")
 	require.NoError(t, err)

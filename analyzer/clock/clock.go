@@ -56,7 +56,7 @@ func (c *Clock) Last() time.Time { return c.last }
 func (c *Clock) Add(t time.Time) []Reading {
 	c.decided = c.decided[:0]
 	if d := t.Sub(c.now); len(c.waiting) == 0 && c.offset == 0 && near(d) {
-		// Nearly every packet. The general case below does the same, in four times the time.
+		// Nearly every packet. The general case below does the same, in more than twice the time.
 		if d > 0 {
 			c.now = t
 		}

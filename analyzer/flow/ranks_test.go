@@ -75,7 +75,8 @@ func TestNewcomersEvictedFirst(t *testing.T) {
 		rs.update(fs[0]) // further packets change nothing
 	}
 	assert.Equal(t, []rank{quiet, quiet, newQuiet, newQuiet}, []rank{fs[0].rank, fs[1].rank, fs[2].rank, fs[3].rank})
-	for _, want := range []*flow{fs[1], fs[0], fs[2], fs[3]} { // the latest of the old ones, then newcomers
+	// the latest of the old ones, then newcomers
+	for _, want := range []*flow{fs[1], fs[0], fs[2], fs[3]} {
 		assert.Same(t, want, rs.least())
 		rs.remove(want)
 	}

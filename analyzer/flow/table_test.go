@@ -795,7 +795,8 @@ func TestSearchInManyPieces(t *testing.T) {
 
 // The search for a protocol is bounded for both sides together.
 func TestSearchOfBothSidesIsBounded(t *testing.T) {
-	for resp, searching := range map[int]bool{2095: true, 2096: false} { // 4096 bytes of both sides together
+	// 4096 bytes of both sides together
+	for resp, searching := range map[int]bool{2095: true, 2096: false} {
 		h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 1000)})
 		h.handshake()
 		h.tcp(client, server, "A", 101, 501, strings.Repeat("hello", 400))

@@ -165,7 +165,8 @@ func TestConversations(t *testing.T) {
 		},
 		"a range that is longer than the length": {
 			[]Turn{
-				get, Resp("HTTP/1.1 200 P\r\nContent-Length: 1\r\nContent-Range: bytes 0-4/*\r\n\r\nh"), // no range
+				// no range
+				get, Resp("HTTP/1.1 200 P\r\nContent-Length: 1\r\nContent-Range: bytes 0-4/*\r\n\r\nh"),
 				get, Resp("HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/99\r\nContent-Length: 2\r\n\r\nhello"),
 				get, Resp("HTTP/1.1 206 P\r\nContent-Length: 7\r\nContent-Range: bytes 10-14/*\r\n\r\nhello!!"),
 				get, Resp("HTTP/1.1 206 P\r\nContent-Length: 1\r\nContent-Range: bytes 14-10/*\r\n\r\nh"),

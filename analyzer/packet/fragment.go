@@ -156,7 +156,8 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	case overlap:
 		d.weirdPacket("fragment_overlap", p.Src, p.Dst)
 	}
-	if f.key.v6 && overlap && added { // an overlap that is no copy discards the datagram: RFC 8200, section 4.5
+	// an overlap that is no copy discards the datagram: RFC 8200, section 4.5
+	if f.key.v6 && overlap && added {
 		g.dead, g.pages = true, nil
 		d.fragments.account(g)
 		return false

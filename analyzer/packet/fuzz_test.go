@@ -36,7 +36,8 @@ func FuzzDecode(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		var c counter
 		_ = d.Decode(Frame{Data: data, Time: now, Link: layers.LinkType(link), Wire: len(data)}, &c)
-		for cut := data; len(cut) > 0; { // the first byte is the length of a frame; each is later than the one before
+		// the first byte is the length of a frame; each is later than the one before
+		for cut := data; len(cut) > 0; {
 			n := min(int(cut[0])+1, len(cut))
 			_ = d.Decode(Frame{Data: cut[:n], Time: now.Add(time.Duration(len(data)-len(cut)) * time.Second), Link: layers.LinkType(link), Wire: n + n%3}, &c)
 			cut = cut[n:]

@@ -287,7 +287,8 @@ func jumboLength(header []byte) (length int, ok bool) {
 			return 0, false
 		}
 		if options[0] == jumboPayload && options[1] == 4 {
-			return int(min(binary.BigEndian.Uint32(options[2:]), math.MaxInt32/2)), true // longer than any frame
+			// longer than any frame
+			return int(min(binary.BigEndian.Uint32(options[2:]), math.MaxInt32/2)), true
 		}
 		options = options[2+int(options[1]):]
 	}

@@ -119,7 +119,8 @@ func (d *Decoder) llc(data []byte) (kind, []byte) {
 	if len(data) < header+5 {
 		return d.bad("truncated_snap_header")
 	}
-	if oui := data[header:]; oui[0] != 0 || oui[1] != 0 || oui[2] != 0 && oui[2] != 0xf8 { // vendor-specific
+	// vendor-specific
+	if oui := data[header:]; oui[0] != 0 || oui[1] != 0 || oui[2] != 0 && oui[2] != 0xf8 {
 		return done, nil
 	}
 	return d.etherType(be16(data[header+3:])), data[header+5:]

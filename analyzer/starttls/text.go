@@ -49,7 +49,8 @@ var POP3 = &Protocol{
 
 func pop3Line(s *state, side protocol.Side, line []byte) protocol.Next {
 	word := firstWord(line)
-	asks := word == "CAPA" || word == "USER" || word == "AUTH" && len(line) == len(word) // AUTH alone lists the mechanisms
+	// AUTH alone lists the mechanisms
+	asks := word == "CAPA" || word == "USER" || word == "AUTH" && len(line) == len(word)
 	switch {
 	case side == protocol.Resp && word == "+OK" && s.stage == asked:
 		return protocol.HandOver

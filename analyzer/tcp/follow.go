@@ -29,7 +29,8 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	// It is believed. If it acknowledges what the other side was not seen to send, its data and its
 	// FIN are not, before the other side bears them out; see claim.
 	claims := future > 0 && up && !c.ignored
-	exact := c.note(s, seq, acked, claims, sink) && future == 0 // a host believes a RST here: RFC 5961, section 3
+	// a host believes a RST here: RFC 5961, section 3
+	exact := c.note(s, seq, acked, claims, sink) && future == 0
 	closes := c.move(s, sink)
 	e, peer = c.ends(s.side) // which move may have exchanged
 

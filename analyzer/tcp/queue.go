@@ -86,7 +86,8 @@ func (x piece) from(seq int64) piece {
 
 // put puts a copy of x between the pending pieces i-1 and i, and returns where the next would go.
 func (q *queue) put(i int, x piece) int {
-	if i > 0 && q.pending[i-1].end == x.seq { // the usual case: one packet was lost, and those after it are in order
+	// the usual case: one packet was lost, and those after it are in order
+	if i > 0 && q.pending[i-1].end == x.seq {
 		p := &q.pending[i-1]
 		q.size -= cap(p.data)
 		p.data = append(p.data, x.data...)
