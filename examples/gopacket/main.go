@@ -1,4 +1,4 @@
-// Command gopacket prints the connections in a pcap file, their HTTP requests and DNS queries, and
+// Command gopacket prints the connections in a pcap or pcapng file, their HTTP requests and DNS queries, and
 // which of those got no reply:
 //
 //	go -C examples run ./gopacket "$PWD/my.pcap"
@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log"
@@ -36,11 +37,11 @@ func main() {
 	}
 }
 
-// analyze passes each packet of a pcap file to t. Even if the file is truncated, every connection
-// has been removed when it returns.
+// analyze passes each packet of a file to t. Even if the file is truncated, every connection has
+// been removed when it returns.
 func analyze(file io.Reader, t *table) error {
 	defer t.end()
-	packets, err := pcapgo.NewReader(file)
+	packets, err := open(file)
 	if err != nil {
 		return err
 	}
@@ -54,4 +55,18 @@ func analyze(file io.Reader, t *table) error {
 		}
 		t.packet(gopacket.NewPacket(data, packets.LinkType(), gopacket.Lazy), info.Timestamp)
 	}
+}
+
+// A capture is a pcap or pcapng file.
+type capture interface {
+	gopacket.PacketDataSource
+	LinkType() layers.LinkType
+}
+
+func open(file io.Reader) (capture, error) {
+	in := bufio.NewReader(file)
+	if magic, _ := in.Peek(4); string(magic) == "\n\r\r\n" {
+		return pcapgo.NewNgReader(in, pcapgo.DefaultNgReaderOptions)
+	}
+	return pcapgo.NewReader(in)
 }

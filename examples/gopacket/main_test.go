@@ -341,6 +341,38 @@ func TestTruncatedCapture(t *testing.T) {
 	assert.Equal(t, []string{`C1 "GET /a HTTP/1.1": no reply`, `C1 end of capture`, `C2 end of capture`}, got)
 }
 
+func TestPcapng(t *testing.T) {
+	w := newWriter()
+	w.open(40001).request("/a")
+	packets, err := pcapgo.NewReader(&w.Buffer)
+	require.NoError(t, err)
+	var capture bytes.Buffer
+	ng, err := pcapgo.NewNgWriter(&capture, packets.LinkType())
+	require.NoError(t, err)
+	for {
+		data, info, err := packets.ReadPacketData()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		require.NoError(t, ng.WritePacket(info, data))
+	}
+	require.NoError(t, ng.Flush())
+	got, err := output(t, &capture)
+	require.NoError(t, err)
+	assert.Equal(t, []string{`C1 "GET /a HTTP/1.1": no reply`, `C1 end of capture`}, got)
+}
+
+func TestNoCapture(t *testing.T) {
+	for _, content := range []string{"", "abc", "This is no capture, though longer than a header."} {
+		t.Run(content, func(t *testing.T) {
+			got, err := output(t, strings.NewReader(content))
+			assert.Error(t, err)
+			assert.Empty(t, got)
+		})
+	}
+}
+
 func TestPanicsAreContained(t *testing.T) {
 	var logged bytes.Buffer
 	log.SetOutput(&logged)
