@@ -1,6 +1,7 @@
 package checksum
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -42,7 +43,9 @@ func TestValidAgreesWithGopacket(t *testing.T) {
 }
 
 func TestAllOnesIsValidAndAllZeroesIsNot(t *testing.T) {
-	assert.True(t, Valid([]byte{0xff, 0xff, 0xff, 0xff}))
+	for n := 2; n <= 80; n += 2 {
+		assert.True(t, Valid(bytes.Repeat([]byte{0xff}, n)), "%d bytes: every addition carries", n)
+	}
 	assert.False(t, Valid(make([]byte, 20)))
 	assert.False(t, Valid(nil))
 }
