@@ -20,7 +20,7 @@ import (
 // so that
 //
 //	go test -run '^$' -bench RegisterRemove -count 6 . > new.txt
-//	go run golang.org/x/perf/cmd/benchstat@latest -col /impl new.txt
+//	go tool -modfile=.ci/go.mod benchstat -col /impl new.txt
 //
 // prints each comparison as a row. Whatever the benchmark, impl=conn is this package with a
 // Connection, and impl=hooks with a type that embeds Hooks.

@@ -49,8 +49,8 @@ func (p Proto) String() string {
 // ID{src, dst, proto} and then ID{dst, src, proto}; if it has neither, the packet begins a
 // connection whose originator is src.
 //
-// The package carries the ID and never reads it. For protocols without ports the owner decides what
-// the ports hold; Zeek puts ICMP's type and code there.
+// The package does not interpret the ID. For protocols without ports the owner decides what the
+// ports hold; Zeek puts ICMP's type and code there.
 type ID struct {
 	Orig, Resp netip.AddrPort // originator, which sent the first packet, and responder
 	Proto      Proto
@@ -110,11 +110,12 @@ func (c *Connection) name() string {
 // removed. It is Zeek's Conn::RemovalHook. [Register] attaches one to a connection, and
 // [StateRemove] runs it.
 //
-// It reports whether it completed, as a Zeek hook does in which no body broke. Returning false
-// stops no other hook; it only makes StateRemove return false.
+// It reports whether it completed; a Zeek hook does if none of its bodies executes break. Returning
+// false stops no other hook; it only makes StateRemove return false.
 //
 // A hook must not hand c to another goroutine, send it on a channel or put it back into a pool:
-// StateRemove is still using it. Set a flag in the hook, and do so after StateRemove has returned.
+// StateRemove is still using it. Set a flag in the hook, and hand c over after StateRemove has
+// returned.
 //
 // A hook is one func value: a top-level function is the same hook wherever it is named, while most
 // other expressions make a new hook each time they are evaluated. See Identity of hooks in the
@@ -139,9 +140,9 @@ func (hk RemovalHook) String() string {
 // begun to run since, or if the removal of c is over. A parser can therefore call it whenever
 // something becomes pending. A hook of c that calls it adds hk to the removal under way.
 //
-// A goroutine that got c from a table, and only then its lock, may find that c was removed
-// meanwhile, and false may mean that hk will not run. It should look at [Connection.Removed],
-// holding the lock, and deliver what is pending itself.
+// A goroutine that gets c from a table and then takes its lock may find that c was removed in
+// between: then no hook will run. It should check [Connection.Removed] under the lock and deliver
+// what is pending itself, since false may also mean that hk is already registered.
 //
 // Until the removal is over or Unregister returns true, hk is reachable from c. A hook that is a
 // top-level function, a method expression, or a function literal in a package-level variable costs
@@ -152,8 +153,8 @@ func Register(c *Connection, hk RemovalHook) bool {
 	return c.register(identity(hk))
 }
 
-// register is hookList.register, which does not know the connection. To tell it would cost the
-// callers of Hooks.Register an argument.
+// register repeats hookList.register, which does not know the connection: passing it along would
+// cost the callers of Hooks.Register an argument.
 func (c *Connection) register(hk hook) bool {
 	l := &c.hooks.hookList
 	if l.flags == 0 {
@@ -209,8 +210,8 @@ func (c *Connection) Removed() bool { return c.hooks.Removed() }
 // StateRemove removes the state of c: it runs every hook registered with c once, in order of
 // registration, on the calling goroutine, and reports whether all of them completed, that is,
 // returned true. Without hooks it returns true. The owner of c calls it on teardown, timeout,
-// eviction and shutdown, when no more of the connection is to come. It does what the handler of
-// connection_state_remove does in Zeek's base/protocols/conn/removal-hooks.zeek.
+// eviction and shutdown, when nothing more of the connection will arrive. It does what the handler
+// of connection_state_remove does in Zeek's base/protocols/conn/removal-hooks.zeek.
 //
 // A TCP connection does not end with its first FIN: an owner that calls StateRemove there sees the
 // connection begin again with the last ACK. It should keep c for a few seconds longer (Zeek: 5 s).

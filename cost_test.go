@@ -567,7 +567,7 @@ func TestNoLockWhileSharingIsFull(t *testing.T) {
 	})
 }
 
-func TestNoSetIsMadeAfterTheLastRoomIsTaken(t *testing.T) {
+func TestNoSetIsMadeOnceSharingIsFull(t *testing.T) {
 	conn.ForgetSets()
 	assert.False(t, conn.SharesAfterWaiting(quiet1))
 }
@@ -594,7 +594,7 @@ func TestForgottenSetsAreGarbage(t *testing.T) {
 	used := register(quiet1, quiet2)
 	before := register(quiet1)
 	beside := register(quiet1, quiet3) // found after the one used, as it was made after it
-	behind := register(quiet1, quiet2, quiet3)
+	after := register(quiet1, quiet2, quiet3)
 	assertGarbage := func(c *conn.Connection, msg string) {
 		t.Helper()
 		collected := make(chan struct{})
@@ -603,9 +603,9 @@ func TestForgottenSetsAreGarbage(t *testing.T) {
 		conn.ForgetSets()
 		assertCollected(t, collected, msg)
 	}
-	assertGarbage(before, "the set before one that is used")
-	assertGarbage(beside, "the set beside one that is used")
-	assertGarbage(behind, "the set behind one that is used")
+	assertGarbage(before, "the set before one in use")
+	assertGarbage(beside, "the set beside one in use")
+	assertGarbage(after, "the set after one in use")
 
 	// New sets may extend one that was forgotten but is in use.
 	again := register(quiet1, quiet2)
@@ -613,7 +613,7 @@ func TestForgottenSetsAreGarbage(t *testing.T) {
 	require.True(t, conn.Register(again, quiet3))
 	require.True(t, conn.Register(used, quiet3))
 	require.True(t, conn.Unregister(used, quiet3))
-	assertGarbage(again, "the set behind one that was forgotten before")
+	assertGarbage(again, "the set after one that was forgotten before")
 
 	assert.False(t, conn.Register(used, quiet2))
 	assert.True(t, conn.Register(used, quiet3))

@@ -49,8 +49,8 @@
 //
 //   - [Connection] is for parsers in packages that know nothing of the connection's owner. Each
 //     keeps its state in a [Field], and hooks receive a *Connection.
-//   - [Hooks] is for a connection type of your own, C, whose members hold the state. Hooks receive a
-//     *C, and methods of C become hooks as method expressions, such as (*C).finish.
+//   - [Hooks] is for a connection type of your own, C, whose members hold the state. Hooks receive
+//     a *C, and methods of C become hooks as method expressions, such as (*C).finish.
 //
 // A type that embeds Connection gets hooks that receive the *Connection, not the type itself.
 //
@@ -102,8 +102,9 @@
 //     Prefer these.
 //   - A variable is the hook that it holds.
 //   - Treat any other expression as a new hook each time it is evaluated: a literal, a method value
-//     such as s.finalize, the result of [Chain] or of another call, an instance with type parameters
-//     such as finalize[T]. Keep it in a variable to register it once or to unregister it.
+//     such as s.finalize, the result of [Chain] or of another call, an instance with type
+//     parameters such as finalize[T]. Keep it in a variable to register it once or to unregister
+//     it.
 //
 // Whether a literal that captures nothing is a new hook each time depends on inlining, and differs
 // between builds.
@@ -132,25 +133,29 @@
 //   - StateRemove runs the hooks while its caller holds the lock. A hook must not take that lock
 //     again, and may take other locks only in your lock order.
 //   - Defer the unlock, and recover around StateRemove alone (see Panics).
-//   - A reader may get a connection from the map and wait for its lock while the janitor removes it.
-//     Then no hook will run: check Removed under the lock, and deliver what is pending yourself. Do
-//     not rely on the result of Register, which is also false if the hook is already registered.
+//   - A reader may get a connection from the map and wait for its lock while the janitor removes
+//     it. Then no hook will run: check Removed under the lock, and deliver what is pending
+//     yourself. Do not rely on the result of Register, which is also false if the hook is already
+//     registered.
 //   - A hook must not pass its connection to another goroutine, send it on a channel, or put it
-//     into a pool, because StateRemove is not finished with it. Set a flag in the hook, and hand the
-//     connection over after StateRemove has returned.
+//     into a pool, because StateRemove is not finished with it. Set a flag in the hook, and hand
+//     the connection over after StateRemove has returned.
 //
 // The last rule also holds without a lock.
 //
 // # Panics
 //
 // Passing a nil hook to Register, or a nil body to Chain, panics with a message that starts with
-// "conn: ". A nil *Connection, *Hooks or *Field is a nil pointer dereference. Everything else has a
-// defined result: registering twice or too late, unregistering an unknown hook, removing twice or
-// from inside a hook.
+// "conn: ". Using a nil *Connection, *Hooks or *Field panics with a nil pointer dereference.
+// [Hooks.StateRemove] passes its argument on to the hooks unchecked: they receive nil, or another
+// connection than their own, if the caller passes it. Everything else has a defined result:
+// registering twice or too late, unregistering an unknown hook, removing twice or from inside a
+// hook.
 //
 // A hook that panics does not keep the others from running. They run first, the connection is
 // removed, and then the panic continues to the caller of StateRemove, with the stack of the hook
 // that raised it. The same holds for a hook that calls [runtime.Goexit], as a failing test does.
+// [StateRemove] says which panic continues if several hooks panic.
 //
 // An analyzer that should outlive a faulty parser recovers around StateRemove and nothing more:
 //

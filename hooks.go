@@ -23,7 +23,7 @@ import (
 //	t.onRemove.StateRemove(t)
 //
 // Embedding is shorter, and adds six methods to C. A named member adds none, leaves encoding/gob
-// able to encode C, and lets C have two: the hooks of two stages of its end.
+// able to encode C, and lets C have several Hooks, one for each stage of its end.
 //
 // A hook is a func(*C) bool that reports whether it completed. A method expression such as
 // (*tcpConn).saveBanner is one hook wherever it is written, captures nothing and allocates nothing;
@@ -31,8 +31,8 @@ import (
 // comment.
 //
 // A hook must not hand its connection to another goroutine, send it on a channel or put it back
-// into a pool: StateRemove is still using it. Set a flag in the hook, and do so after StateRemove
-// has returned.
+// into a pool: StateRemove is still using it. Set a flag in the hook, and hand the connection over
+// after StateRemove has returned.
 //
 // The zero value is ready to use. A Hooks must not be copied after first use; go vet reports
 // copies. Assigning conn.Hooks[C]{}, alone or with all of a C, makes it the hooks of a new
@@ -58,9 +58,9 @@ func (*noCopy) Unlock() {}
 // Register returns false and changes nothing if hk is already registered, even if it has begun to
 // run since, or if the removal is over. A hook that calls it adds hk to the removal under way.
 //
-// A goroutine that got its connection from a table, and only then its lock, may find that it was
-// removed meanwhile, and false may mean that hk will not run. It should look at [Hooks.Removed],
-// holding the lock, and deliver what is pending itself.
+// A goroutine that gets its connection from a table and then takes its lock may find that it was
+// removed in between: then no hook will run. It should check [Hooks.Removed] under the lock and
+// deliver what is pending itself, since false may also mean that hk is already registered.
 //
 // Until the removal is over or Unregister returns true, hk is reachable from h. A hook that is a
 // top-level function, a method expression, or a function literal in a package-level variable costs
@@ -113,9 +113,9 @@ func (h *Hooks[C]) Removed() bool {
 
 // StateRemove runs every registered hook once, in order of registration, on the calling goroutine,
 // and reports whether all of them completed, that is, returned true. Without hooks it returns true.
-// It passes c, the connection that h belongs to, to the hooks and does nothing else with it. The
-// owner of the connection calls StateRemove on teardown, timeout, eviction and shutdown, when no
-// more of the connection is to come.
+// It passes c, which should be the connection that h belongs to, to the hooks and does nothing else
+// with it. The owner of the connection calls StateRemove on teardown, timeout, eviction and
+// shutdown, when nothing more of the connection will arrive.
 //
 // If a lock guards the connection, the caller holds it, so hooks run while it is held. They must
 // not take it again, and lock order applies to every lock they take. Unlock in a deferred call, so

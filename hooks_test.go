@@ -102,7 +102,7 @@ func TestRegisterReportsWhetherItAdded(t *testing.T) {
 	closure := noting("closure")
 	assert.True(t, conn.Register(&c, closure))
 	assert.False(t, conn.Register(&c, closure), "a closure again")
-	assert.False(t, conn.Register(&c, hookA), "a function again, behind a closure")
+	assert.False(t, conn.Register(&c, hookA), "a function again, after a closure")
 	assert.True(t, conn.StateRemove(&c))
 	assert.Equal(t, []string{"A", "B", "closure"}, ran(&c), "each hook once")
 }
@@ -331,7 +331,7 @@ func TestHookUnregisteredDuringRemovalDoesNotRun(t *testing.T) {
 }
 
 // A connection never appends a closure to a list that it shares, even if there is room.
-func TestClosuresBehindTheSameFunctions(t *testing.T) {
+func TestClosuresAfterTheSameFunctions(t *testing.T) {
 	for n := range len(quietFunctions) {
 		var c, d conn.Connection
 		for _, hk := range quietFunctions[:n] {
@@ -342,8 +342,8 @@ func TestClosuresBehindTheSameFunctions(t *testing.T) {
 		registerAll(t, &d, noting("d"))
 		assert.True(t, conn.StateRemove(&c))
 		assert.True(t, conn.StateRemove(&d))
-		assert.Equal(t, []string{"c"}, ran(&c), "behind %d functions", n)
-		assert.Equal(t, []string{"d"}, ran(&d), "behind %d functions", n)
+		assert.Equal(t, []string{"c"}, ran(&c), "after %d functions", n)
+		assert.Equal(t, []string{"d"}, ran(&d), "after %d functions", n)
 	}
 }
 
@@ -402,7 +402,7 @@ func panics(v any) conn.RemovalHook {
 	return func(c *conn.Connection) bool { note(c, fmt.Sprint(v)); panic(v) }
 }
 
-func TestFirstPanicGoesOn(t *testing.T) {
+func TestFirstPanicContinues(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		hooks []conn.RemovalHook
@@ -428,7 +428,7 @@ func TestFirstPanicGoesOn(t *testing.T) {
 	}
 }
 
-func TestGoexitGoesOnWhenPanicIsRecovered(t *testing.T) {
+func TestGoexitContinuesAfterPanicIsRecovered(t *testing.T) {
 	var c conn.Connection
 	registerAll(t, &c, hookGoexit, hookPanic)
 	var recovered any
@@ -960,7 +960,7 @@ func TestNilHookOfHooks(t *testing.T) {
 	assert.True(t, f.StateRemove(&f))
 }
 
-func TestPanicOfHooksGoesOnWithItsStack(t *testing.T) {
+func TestPanicOfHooksContinuesWithItsStack(t *testing.T) {
 	var f flow
 	f.Register((*flow).a)
 	f.Register((*flow).panics)

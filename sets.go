@@ -60,7 +60,7 @@ const indexAbove = 64
 // A hookList is the hooks of one connection.
 type hookList struct {
 	set   *hookSet // nil before the first is registered and when the removal is over
-	begun uint32   // how many of them have begun to run, and watched; all when the removal is over
+	begun uint32   // how many have begun to run, with the bit watched; all when the removal is over
 	flags flags
 }
 
@@ -70,8 +70,8 @@ const (
 	watched = 1 << 31
 
 	// all is the value of hookList.begun when the removal is over. No removal still under way
-	// counts so far, so run never mistakes a connection that its own hook made and removed for the
-	// old one.
+	// counts that far, so run never mistakes a connection that its own hook made and removed for
+	// the old one.
 	all = 1<<32 - 1
 )
 
@@ -85,7 +85,7 @@ const (
 	over                        // the removal is over; no other flag is set
 )
 
-// roots holds the sets of one hook, by a hash of the hook. Any hook of the program may be a
+// roots holds the sets of one hook, at a hash of the hook. Any hook of the program may be a
 // connection's first, while only a few follow the same set.
 var roots [64]atomic.Pointer[sharedSet]
 
@@ -333,14 +333,14 @@ func funcName(hk hook) string { return runtime.FuncForPC(codeOf(hk)).Name() }
 
 // shortLived holds the code of hooks that lasting was asked about and that may die before the
 // program. It is a hash table, filled once for every function literal whose closures become hooks
-// and then only read. A program with hundreds of such literals fills it, and every closure of those
-// left over costs a look at its name.
+// and then only read. A program with hundreds of such literals fills it; each closure of the
+// remaining ones costs a lookup of its name.
 var shortLived [256]atomic.Uintptr
 
 // lasting reports whether hk looks like a func value that lives as long as the program. Either
 // answer keeps every promise but that of cost: a hook that is not recognized costs its connection
 // an allocation, and a closure that is taken for a lasting one stays in memory until the shared
-// sets are forgotten. The latter can only be a closure of package initialization.
+// sets are forgotten. The latter can only be a closure made during package initialization.
 func lasting(hk hook) bool {
 	if runtime.GOARCH == "wasm" {
 		return false // FuncForPC may name a method value after its method, like a method expression

@@ -179,7 +179,8 @@ func ticks(values ...float64) (ts []plot.Tick) {
 	return ts
 }
 
-// format formats a time with two digits if it is below 10, and otherwise without a fraction.
+// format formats a time without a fraction, or with two significant digits if it has one and is
+// below 10.
 func format(v float64) string {
 	if v < 10 && v != math.Trunc(v) {
 		return strconv.FormatFloat(v, 'g', 2, 64)

@@ -13,7 +13,7 @@ import (
 
 // VerifyRemoved fails t for every connection that is never removed, so that whatever its parsers
 // had pending is silently lost: the flow table evicts a connection to make room, the capture ends,
-// a stream turns out to be no target, and nobody calls StateRemove.
+// a stream turns out to be of no interest, and nobody calls StateRemove.
 //
 // When t ends, it fails for each connection on which a hook was registered during t and neither ran
 // nor was unregistered, even if the connection is garbage by then or its memory was reused. The
@@ -103,8 +103,8 @@ func (rs *reports) add(text, name string, times int) {
 	}
 	r := (*rs)[i]
 	r.count += times
-	const most = 5
-	if name != "" && len(r.names) < most {
+	const maxNames = 5
+	if name != "" && len(r.names) < maxNames {
 		r.names = append(r.names, name)
 	}
 }

@@ -13,8 +13,8 @@ type table struct {
 }
 
 func (t *table) add(c *conn.Connection) {
-	const most = 2
-	if len(t.conns) == most {
+	const capacity = 2
+	if len(t.conns) == capacity {
 		// The bug: no conn.StateRemove(t.conns[0]). Whatever its parsers had pending is lost.
 		t.conns = t.conns[1:]
 	}

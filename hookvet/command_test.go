@@ -20,15 +20,15 @@ require example.com/conn v0.0.0
 replace example.com/conn => REPOSITORY
 `
 
-// repository returns the folder of this repository, which stands for the README's clone.
+// repository returns the directory of this repository, used as the README's clone.
 func repository(t *testing.T) string {
 	dir, err := filepath.Abs("..")
 	require.NoError(t, err)
 	return dir
 }
 
-// newModule returns the folder of a new module with the given files, which can import package conn
-// from this repository.
+// newModule returns the directory of a new module with the given files, which can import package
+// conn from this repository.
 func newModule(t *testing.T, files map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -162,7 +162,7 @@ func TestCommandIsRunAsTheREADMESays(t *testing.T) {
 			after, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 			require.NoError(t, err)
 			assert.Contains(t, string(after), "\n"+way.goLine+"\n")
-			assert.Equal(t, way.goLine == "go 1.23", string(before) == string(after), "go.mod is as before")
+			assert.Equal(t, way.goLine == "go 1.23", string(before) == string(after), "go.mod unchanged")
 
 			out, err = run(t, newModule(t, wrongUses), "sh", "-ec", script)
 			assert.Error(t, err)
@@ -197,7 +197,7 @@ func TestNothingIsReportedInTheRepository(t *testing.T) {
 	}
 }
 
-// The analyzer leaves copies to go vet.
+// hookvet leaves copies to go vet.
 func TestGoVetFindsACopiedConnection(t *testing.T) {
 	out, err := run(t, newModule(t, map[string]string{"main.go": rightUse}), "go", "vet", "./...")
 	assert.NoError(t, err, "%s", out)

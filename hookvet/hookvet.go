@@ -200,7 +200,10 @@ type fact struct {
 	Makes  bool   // each call returns a hook that no other call returns
 	Passes string // the function that it passes a parameter to: Register, Unregister or Registered
 	Hook   int    // that parameter, counted from 1; the function does nothing else with it
-	Conn   int    // for Register, which it always calls: the parameter that is or holds the connection; 0 is the receiver
+
+	// Conn is set for Register, which the function always calls: the parameter that is or holds the
+	// connection. 0 is the receiver.
+	Conn int
 }
 
 func (*fact) AFact() {}

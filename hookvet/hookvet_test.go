@@ -8,8 +8,8 @@ import (
 	"example.com/conn/hookvet"
 )
 
-// Comments in the packages under testdata state the expected reports. Code without one is right, or
-// may be.
+// Comments in the packages under testdata state the expected reports. Code without such a comment
+// is, or may be, right.
 
 func TestFactsAboutFunctions(t *testing.T) {
 	analysistest.Run(t, analysistest.TestData(), hookvet.Analyzer, ".", "./helpers")

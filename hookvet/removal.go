@@ -10,7 +10,7 @@ import (
 	"golang.org/x/tools/go/types/typeutil"
 )
 
-// removal takes a call of StateRemove. It returns the receiver or argument, the connection whose
+// removal examines a call of StateRemove. It returns the receiver or argument, the connection whose
 // hooks run, and the connection passed to them, or nil if they are unknown.
 func (ck *checker) removal(call *ast.CallExpr) (hooks, owner, passed ast.Expr) {
 	fn := typeutil.StaticCallee(ck.info, call)

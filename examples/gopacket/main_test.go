@@ -141,7 +141,7 @@ func output(t *testing.T, capture io.Reader) (lines []string, err error) {
 	err = analyze(capture, tbl)
 	assert.Empty(t, tbl.flows)
 	assert.Zero(t, tbl.order.Len())
-	assert.Zero(t, tbl.assembler.FlushAll(), "connections that the assembler still has")
+	assert.Zero(t, tbl.assembler.FlushAll(), "connections still in the assembler")
 	printed, readErr := os.ReadFile(file.Name())
 	require.NoError(t, readErr)
 	for line := range strings.Lines(string(printed)) {
@@ -184,12 +184,12 @@ func TestConversations(t *testing.T) {
 			c.request("/a")
 			c.request("/b")
 		}, []string{`C1 "GET /a HTTP/1.1": no reply`, `C1 "GET /b HTTP/1.1": no reply`, `C1 end of capture`}},
-		{"the capture ends behind a lost segment", func(w *writer) {
+		{"the capture ends after a lost segment", func(w *writer) {
 			c := w.open(40001)
 			c.seq += 100
 			c.request("/a")
 		}, []string{`C1 "GET /a HTTP/1.1": no reply`, `C1 end of capture`}},
-		{"closed behind a lost segment", func(w *writer) {
+		{"closed after a lost segment", func(w *writer) {
 			c := w.open(40001)
 			c.seq += 100
 			c.request("/a")
@@ -246,7 +246,7 @@ func TestConversations(t *testing.T) {
 			c.send(true, layers.TCP{SYN: true, Seq: 1000}, "")
 			c.reply()
 		}, []string{`C1 "GET /a HTTP/1.1": HTTP/1.1 200`, `C1 end of capture`}},
-		{"reset with data of the server pending, which has sent no SYN", func(w *writer) {
+		{"reset while data of a server that has sent no SYN is pending", func(w *writer) {
 			c := w.newClient(40001)
 			c.send(true, layers.TCP{SYN: true}, "")
 			c.request("/a")

@@ -24,7 +24,7 @@ const (
 	maxFlows   = 10_000
 	tcpTimeout = 5 * time.Minute
 	udpTimeout = time.Minute
-	gapTimeout = 10 * time.Second // after which data behind a lost segment is delivered
+	gapTimeout = 10 * time.Second // after which data after a lost segment is delivered
 )
 
 // A parser receives what both sides of a connection send. It must not retain data.
@@ -56,7 +56,8 @@ type table struct {
 func newTable() *table {
 	t := &table{flows: map[key]*flow{}, order: list.New()}
 	t.assembler = reassembly.NewAssembler(reassembly.NewStreamPool(t))
-	t.assembler.MaxBufferedPagesPerConnection, t.assembler.MaxBufferedPagesTotal = 100, 10_000 // of 2 KB
+	t.assembler.MaxBufferedPagesPerConnection = 100 // of 2 KB
+	t.assembler.MaxBufferedPagesTotal = 10_000
 	return t
 }
 
@@ -140,8 +141,8 @@ func (t *table) remove(f *flow, why string) {
 	}
 }
 
-// release makes the assembler forget f: it does after a RST from each side. A real RST closes one
-// side only, and a SYN that reused the ports would be ignored as part of the old connection.
+// release makes the assembler forget f by passing it a RST from each side. A real RST closes only
+// one side, and a SYN that reused the ports would be ignored as part of the old connection.
 func (t *table) release(f *flow) {
 	for _, k := range []key{f.key, f.key.reverse()} {
 		header := slices.Concat(k.ports.Src().Raw(), k.ports.Dst().Raw(), make([]byte, 16))
@@ -180,8 +181,8 @@ func (f *flow) GetCaptureInfo() gopacket.CaptureInfo {
 	return gopacket.CaptureInfo{Timestamp: f.lastSeen}
 }
 
-// Accept honors a RST with exactly the next sequence number (RFC 5961, section 3), or one that
-// refuses the SYN.
+// Accept honors a RST with exactly the next expected sequence number (RFC 5961, section 3), or one
+// that refuses the SYN.
 func (f *flow) Accept(tcp *layers.TCP, _ gopacket.CaptureInfo, _ reassembly.TCPFlowDirection,
 	next reassembly.Sequence, start *bool, _ reassembly.AssemblerContext) bool {
 	if f.Removed() { // this RST comes from release, which does not know the number

@@ -23,7 +23,7 @@ type kind[C any] struct {
 	fields          func(c *C) *conn.Connection // the connection that holds the fields of c
 
 	lasting [madeHook]func(*C) bool // hooks that live as long as the program, by number
-	driving **driver[C]             // the driver at work, for hooks that capture nothing
+	driving **driver[C]             // the current driver, for hooks that capture nothing
 }
 
 // driver runs a program on the package.
@@ -60,7 +60,8 @@ func (d *driver[C]) number(hk func(*C) bool) int {
 // pointer returns the pointer that a func value consists of, since func values cannot be compared.
 func pointer[C any](hk func(*C) bool) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&hk)) }
 
-// Every hook calls begin first. It returns the number of connection c, and how the hook runs.
+// begin is called first by every hook. It returns the number of connection c, and whether the hook
+// runs as the body of a chain.
 func (d *driver[C]) begin(h int, c *C) (number int, asBody bool) {
 	number = none
 	for i := range d.conns {

@@ -156,7 +156,7 @@ func TestRandomPrograms(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	seen := map[string]int{}
 	for range n {
-		look(seen, play(t, randomProgram(random)))
+		countEvents(seen, play(t, randomProgram(random)))
 	}
 
 	for _, what := range []string{
@@ -219,8 +219,8 @@ func randomProgramsWhileFull[C any](t *testing.T, k *kind[C]) {
 	}
 }
 
-// look counts the kinds of events in a program.
-func look(seen map[string]int, d *driver[conn.Connection]) {
+// countEvents counts the events of each kind in a program.
+func countEvents(seen map[string]int, d *driver[conn.Connection]) {
 	waiting := [connections]int{}
 	for _, e := range d.trace[:d.finished] {
 		what := e.what

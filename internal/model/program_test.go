@@ -12,25 +12,39 @@ import (
 // that it runs. So the length of a program bounds everything. When the bytes run out, every
 // remaining hook returns true.
 const (
-	opRegister   byte = iota // followed by a connection and a hook, which share a byte: conn1 + madeHook
+	// Each takes operands from the bytes that follow it. A connection and a hook or another operand
+	// share a byte: conn1 + madeHook.
+
+	opRegister   byte = iota // connection, hook
 	opUnregister             // connection, hook
 	opRegistered             // connection, hook
-	opList                   // connection, how many hooks to yield before breaking out: 1 to 7, otherwise all
-	opListEach               // as opList; for each hook that is yielded, the next instruction is the loop's body
-	opRemove                 // connection; a panic goes through whoever removes it
-	opReuse                  // connection: its memory becomes a new one
-	opGet                    // connection, field
-	opGetOrNew               // connection, field
-	opDelete                 // connection, field
-	opNew                    // kind: makes a new hook; of newChain, then the number of bodies and a byte for each
-	opMany                   // connection; number: makes new plain hooks and registers them
-	opSweep                  // connection, what to do with it and the plain hooks: see sweepUnregister
-	opNil                    // connection, what to do with a nil hook: see nilRegister
-	opCatch                  // recovers a panic of the next instruction
-	opPanic                  // the hook panics with a value that was not used before; outside of hooks: nothing
-	opGoexit                 // the hook calls runtime.Goexit; outside of hooks, as the next two, nothing
-	opTrue                   // the hook returns true
-	opFalse                  // the hook returns false
+
+	// connection, how many hooks to yield before breaking out: 1 to 7, otherwise all
+	opList
+	// as opList; for each hook that is yielded, the next instruction is the loop's body
+	opListEach
+
+	opRemove   // connection; a panic goes through whoever removes it
+	opReuse    // connection: its memory becomes a new one
+	opGet      // connection, field
+	opGetOrNew // connection, field
+	opDelete   // connection, field
+
+	// kind: makes a new hook; for newChain, then the number of bodies and a byte for each
+	opNew
+	// connection; number: makes new plain hooks and registers them
+	opMany
+
+	opSweep // connection, what to do with it and the plain hooks: see sweepUnregister
+	opNil   // connection, what to do with a nil hook: see nilRegister
+	opCatch // recovers a panic of the next instruction
+
+	// Outside hooks, the rest does nothing.
+
+	opPanic  // the hook panics with a value that was not used before
+	opGoexit // the hook calls runtime.Goexit
+	opTrue   // the hook returns true
+	opFalse  // the hook returns false
 	opCount
 )
 
@@ -46,7 +60,7 @@ const (
 	conn0 byte = iota << 6
 	conn1
 	conn2
-	own // the connection of the hook that runs; outside of hooks, conn0
+	own // the connection of the running hook; outside hooks, conn0
 )
 
 const connections = 3
@@ -68,8 +82,8 @@ const (
 	reflectVar   // of a function made by package reflect,
 	innerChain   // of a chain of top2 and top3,
 	outerChain   // and of a chain of an empty chain, top1 and innerChain
-	localLiteral // a literal inside of a function that captures nothing
-	made0        // the first that the program made
+	localLiteral // a literal inside a function, capturing nothing
+	made0        // the first hook that the program made
 	made1
 	made2
 	made3
@@ -212,7 +226,7 @@ func (p *player) finish() {
 	p.spawn(func() outcome { return p.catch(p.removeAll) })
 }
 
-// main plays the program outside of hooks, until it ends its goroutine.
+// main plays the program outside hooks, until it ends its goroutine.
 func (p *player) main() outcome {
 	for len(p.program) > 0 {
 		if o := p.catch(p.mainStep); o.exited {
@@ -294,7 +308,7 @@ func (p *player) hook(b byte) int {
 	return int(b) % (int(madeHook) + p.made)
 }
 
-// step plays the next instruction, in a hook of the connection self or outside of hooks.
+// step plays the next instruction, in a hook of the connection self or outside hooks.
 func (p *player) step(self int) outcome {
 	op := p.next() % 32
 	if op >= opCount {
@@ -369,8 +383,8 @@ func (p *player) doRegister(c, h int)   { p.note("register", c, h, p.register(c,
 func (p *player) doUnregister(c, h int) { p.note("unregister", c, h, p.unregister(c, h)) }
 func (p *player) doRegistered(c, h int) { p.note("registered", c, h, p.registered(c, h)) }
 
-// doList lists the hooks of c, and stops after some if most is small. If each is set, the body of
-// the loop is an instruction of the hook of self.
+// doList lists the hooks of c, at most `most` of them if most is from 1 to 7. If each is set, the
+// body of the loop is the next instruction, in a hook of self.
 func (p *player) doList(self, c, most int, each bool) outcome {
 	p.note("removed before listing", c, none, p.removed(c))
 	var o outcome

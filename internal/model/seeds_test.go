@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// seeds are programs in which several rules meet; the tests of package conn show each rule alone.
-// The instructions are in the order in which they are played: first those outside of hooks, up to a
+// seeds are programs that combine several rules; the tests of package conn test each rule alone.
+// The instructions are in the order in which they are played: first those outside hooks, up to a
 // removal; then those of the hooks that this removal runs, each on a line that ends with the hook's
 // name; then those after the removal.
 var seeds = []struct {
@@ -73,9 +73,10 @@ var seeds = []struct {
 		"0:made4 0:(top1) 0:made2 0:genericVar 0=true"},
 
 	// Hooks that register and unregister
-	{"a hook that makes closures registers itself in vain", []byte{
+	{"a running hook cannot register itself, only new closures", []byte{
 		opNew, newClosure, opRegister, conn0 + made0, opRemove, conn0,
-		opRegister, own + made0, opNew, newClosure, opRegister, own + made1, opRegister, own + made0, opTrue, // made0
+		opRegister, own + made0, opNew, newClosure, opRegister, own + made1, opRegister, own + made0,
+		opTrue,                          // made0
 		opRegister, own + made0, opTrue, // made1
 	}, "0:made0 0:made1 0=true"},
 	{"a hook registers hooks with another connection", []byte{
@@ -227,7 +228,7 @@ var seeds = []struct {
 		opList, conn0, opRemove, conn0,
 		opTrue, // top3
 	}, "0:top0 0:top1 caught=1 0:top3 0=true"},
-	{"a new connection's hook panics inside of the old one's", []byte{
+	{"a new connection's hook panics inside the old one's", []byte{
 		opRegister, conn0 + top0, opRegister, conn0 + top1, opRemove, conn0,
 		opReuse, own, opRegister, own + top2, opRegister, own + top3, opCatch, opRemove, own, // top0
 		opPanic,                // top2
@@ -244,7 +245,7 @@ var seeds = []struct {
 		opList, conn0, opRemove, conn0,
 		opTrue, // top4
 	}, "0:top0 1:top2 1:top3 1=true 0=true 0:top4 0=true"},
-	{"a body reuses its connection for a new one, and the chain goes on", []byte{
+	{"a body reuses its connection for a new one, and the chain continues", []byte{
 		opNew, newChain, 2, top0, top1, opRegister, conn0 + made0, opRegister, conn0 + top2, opRemove, conn0,
 		// made0
 		opReuse, own, opRegister, own + top3, opTrue, // top0
@@ -257,7 +258,8 @@ var seeds = []struct {
 	// Fields
 	{"fields outlive the removal, but not the connection", []byte{
 		opGetOrNew, conn0 + fieldA, opRegister, conn0 + top0, opRemove, conn0,
-		opGet, own + fieldA, opGetOrNew, own + fieldB, opDelete, own + fieldA, opGetOrNew, own + fieldC, opTrue, // top0
+		opGet, own + fieldA, opGetOrNew, own + fieldB, opDelete, own + fieldA, opGetOrNew, own + fieldC,
+		opTrue, // top0
 		opGet, conn0 + fieldA, opGet, conn0 + fieldB, opGet, conn0 + fieldC, opGetOrNew, conn0 + fieldA,
 		opDelete, conn0 + fieldC, opReuse, conn0, opGet, conn0 + fieldA, opGet, conn0 + fieldB,
 		opGetOrNew, conn0 + fieldB,
@@ -284,7 +286,8 @@ var seeds = []struct {
 	{"hooks of a long list unregister others, panic and register again", []byte{
 		opMany, conn0, 224, opRegister, conn0 + top0, opMany, conn0, 224, opRegister, conn0 + top1,
 		opRemove, conn0,
-		opSweep, own + sweepUnregister, opSweep, own + sweepRegister, opRegister, own + top0, opPanic, // top0
+		opSweep, own + sweepUnregister, opSweep, own + sweepRegister, opRegister, own + top0,
+		opPanic, // top0
 		opSweep, own + sweepRegister, opSweep, own + sweepRegistered,
 		opSweep, own + sweepUnregister | everyThird, opGoexit, // top1
 	}, plainRuns(0, 65, pickAll) + "0:top0 0:top1" + plainRuns(0, 130, pickLateNotThird) + "caught=1 ended"},

@@ -1,4 +1,4 @@
-// Package copies copies what must not be copied: go vet is to report every function.
+// Package copies copies what must not be copied: go vet must report every function.
 package copies
 
 import "example.com/conn"

@@ -8,5 +8,5 @@ import (
 )
 
 func main() {
-	multichecker.Main(hookvet.Analyzer) // unlike singlechecker's, it makes a vet tool, too
+	multichecker.Main(hookvet.Analyzer) // unlike singlechecker, it is also a vet tool
 }
