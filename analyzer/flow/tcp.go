@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"net/netip"
 
 	"example.com/conn"
@@ -59,7 +60,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 		f.count(p, side)
 		if !h.ACK() {
 			syn := *p
-			syn.Payload, syn.Length = f.tcp.Doubted(), len(h)
+			syn.Payload, syn.Length = bytes.Clone(h), len(h)
 			f.more().syn = &syn
 		}
 		return

@@ -7,13 +7,6 @@ package tcp
 // Whatever is believed is believed because it has a number that takes 2^32 guesses, or 2^32 divided
 // by a window.
 
-// answersDoubted reports whether a SYN is the SYN-ACK of the SYN that was doubted last. Then
-// the host that it is from has forgotten this connection, and has begun another.
-func (c *Conn) answersDoubted(s *segment) bool {
-	r := c.rare
-	return r != nil && r.doubted != nil && s.ACK() && s.side != r.doubter && r.doubted.Seq()+1 == s.Ack()
-}
-
 // competes reports whether a SYN is another SYN-ACK than the first one, while the client has not
 // acknowledged that.
 func (c *Conn) competes(s *segment) bool {
@@ -25,52 +18,44 @@ func (c *Conn) competes(s *segment) bool {
 	return 0 < n && n <= orig.next && (resp.una == 0 || orig.window.known && orig.window.ack == s.Seq()+1 && resp.queue.taken == 0)
 }
 
-// doubts reports whether a SYN begins another connection although this one is established and
-// not over, or on its way. A host does not believe that (RFC 5961, section 4), since anybody can
-// send a SYN in another's name. If the connection was really forgotten, the other side accepts the
-// new one: see answersDoubted.
-func (c *Conn) doubts(s *segment) bool {
+// judge says whose SYN it is: one of this connection (GoesOn), or of another one between the same
+// endpoints; and what is weird about it. A SYN in an established connection is doubted, since
+// anybody can send one in another's name: RFC 5961, section 4. If a host has really forgotten the
+// connection, the other one answers its SYN.
+func (c *Conn) judge(s *segment) (o Outcome, weird string) {
+	e, peer := c.ends(s.side)
 	orig, resp := &c.half[Orig], &c.half[Resp]
+	r := c.rare()
 	switch {
+	case r.doubted && s.ACK() && s.side != r.doubter && s.Ack() == r.doubt+1:
+		return Answers, ""
+	case c.competes(s):
+		return Competes, "SYN_seq_jump"
 	case orig.state == synSent && resp.state == inactive:
-		return s.side == Orig && s.Seq() != orig.iss
-	case !c.established() || c.over():
-		return false
-	case s.side == Orig:
-		return s.Seq() != orig.iss
-	}
-	return s.Seq() != resp.iss || !s.ACK()
-}
-
-// reuse says whether a SYN is that of another connection between the same endpoints, and what is
-// weird about it.
-func (c *Conn) reuse(s *segment) (another bool, weird string) {
-	orig, resp := &c.half[Orig], &c.half[Resp]
-	side := orig
-	switch {
-	case orig.state == synSent && resp.state == inactive:
-		return false, "" // the originator's is doubted, the responder's an answer
+		if s.side == Orig && s.Seq() != orig.iss {
+			return Doubted, "SYN_seq_jump"
+		}
+		return GoesOn, "" // the responder's is an answer
+	case c.Established() && !c.over() && (s.Seq() != e.iss || s.side == Resp && !s.ACK()):
+		if s.ACK() {
+			return Doubted, "SYN_seq_jump"
+		}
+		return Doubted, "active_connection_reuse"
 	case s.ACK() && orig.state != inactive:
-		return false, ""
-	case s.ACK():
-		side = resp
-	}
-	if orig.closed && resp.closed {
-		if orig.state != reset && resp.state != reset {
+		return GoesOn, ""
+	case e.closed() && peer.closed():
+		if e.state != reset && peer.state != reset {
 			weird = "premature_connection_reuse"
 		}
-		return true, weird
+		return Begins, weird
+	case s.Seq() == e.iss:
+		return GoesOn, ""
+	case e.state == synSent:
+		return Begins, "SYN_seq_jump"
+	case e.state != inactive || peer.state != inactive:
+		return Begins, "active_connection_reuse"
 	}
-	reversed := !s.ACK() && orig.state == synAckSent && resp.state == inactive && s.Seq() == resp.iss
-	switch {
-	case s.Seq() == side.iss || reversed:
-		return false, ""
-	case side.state == synSent:
-		return true, "SYN_seq_jump"
-	case orig.state != inactive || resp.state != inactive:
-		return true, "active_connection_reuse"
-	}
-	return false, "" // nothing but packets with bad checksums came before
+	return GoesOn, "" // nothing but packets with bad checksums came before
 }
 
 // unanswered reports whether the originator's SYN waits for the SYN-ACK, perhaps after a RST that
@@ -133,11 +118,9 @@ func (c *Conn) accepts(s *segment, seq int64) bool {
 // The ACK alone is not believed, and neither is data there alone; together they are what comes
 // after a hole in the capture.
 func (c *Conn) goesOn(side Side, seq int64) bool {
-	if c.rare == nil || c.rare.beyond[side] == 0 {
-		return false
-	}
-	far := seq - c.rare.beyond[side]
-	return -slack <= far && far <= slack
+	beyond := c.rare().beyond[side]
+	far := seq - beyond
+	return beyond != 0 && -slack <= far && far <= slack
 }
 
 // near reports whether a number of a stream may come after another, or shortly before it.

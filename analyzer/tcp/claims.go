@@ -17,7 +17,7 @@ func (c *Conn) claim(side Side, x claim) {
 // comes, it is enough that the other side sent what they acknowledge and that nothing else took
 // their place.
 func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
-	claims := c.rare.claimed(side)
+	claims := c.rare().claims[side]
 	if len(claims) == 0 {
 		return
 	}
@@ -36,15 +36,22 @@ func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
 		}
 	}
 	clear(claims[len(rest):])
-	if c.rare.claims[side] = rest; len(rest) == 0 {
-		c.rare.claims[side] = nil
+	if c.extra.claims[side] = rest; len(rest) == 0 {
+		c.dropClaims(side)
+	}
+}
+
+// dropClaims forgets the claims of a side.
+func (c *Conn) dropClaims(side Side) {
+	if c.extra != nil {
+		c.extra.claims[side] = nil
 	}
 }
 
 // Reject drops the claims of a side that nothing has borne out.
 func (c *Conn) Reject(side Side, sink Sink) {
-	if len(c.rare.claimed(side)) > 0 {
-		c.rare.claims[side] = nil
+	if len(c.rare().claims[side]) > 0 {
+		c.dropClaims(side)
 		c.weird(sink, "ack_outside_window")
 	}
 }

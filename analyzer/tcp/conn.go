@@ -45,7 +45,7 @@ const (
 	Reopened
 
 	// Doubted means that the segment has a SYN which no host would believe. The connection is as it
-	// was. The owner keeps what it needs to follow the segment later; see [Conn.Doubted].
+	// was. The owner keeps the segment, to follow it if it is answered.
 	Doubted
 
 	// Competes means that the segment is another SYN-ACK than the first, and was not followed: it
@@ -75,19 +75,29 @@ type Conn struct {
 	History History
 
 	half      [2]half
-	rare      *rare   // nil for most; reading it goes through methods that take nil
-	outcome   Outcome // of the call that runs
-	ended     bool    // has come to its end; see end and revive
-	ignored   bool    // see Ignore
-	weirdSeen bool    // something weird was noted, here or by the owner
+	extra     *rare // nil for most: read it through rare, write it through more
+	ended     bool  // has come to its end, which revive and reopen take back
+	ignored   bool  // see Ignore
+	weirdSeen bool  // something weird was noted, here or by the owner
+}
+
+// none is the rare part of the connections that have none.
+var none rare
+
+// rare returns the rare part of c, for reading.
+func (c *Conn) rare() *rare {
+	if c.extra == nil {
+		return &none
+	}
+	return c.extra
 }
 
 // more returns the rare part of c, for writing.
 func (c *Conn) more() *rare {
-	if c.rare == nil {
-		c.rare = new(rare)
+	if c.extra == nil {
+		c.extra = new(rare)
 	}
-	return c.rare
+	return c.extra
 }
 
 // ends returns the half of a side and that of the other.
@@ -98,8 +108,9 @@ func (c *Conn) ends(side Side) (e, peer *half) {
 	return &c.half[Resp], &c.half[Orig]
 }
 
-// established reports whether both sides are, so that what hosts check in that state is checked.
-func (c *Conn) established() bool { return c.half[Orig].established && c.half[Resp].established }
+// Established reports whether both sides were established at some time, so that what hosts check in
+// that state is checked.
+func (c *Conn) Established() bool { return c.half[Orig].established && c.half[Resp].established }
 
 // over reports whether the connection has come to its end. A RST or FIN that is not where the next
 // byte is due may be forged: such a FIN counts when the other side acknowledges it, such a RST
@@ -110,37 +121,37 @@ func (c *Conn) over() bool {
 		orig.believed && (resp.believed || resp.state == inactive) || resp.believed && orig.state == inactive
 }
 
-// end notes that the connection has come to its end. It is kept for late segments.
-func (c *Conn) end() { c.ended, c.outcome = true, Closed }
-
-// goOn takes the end of the connection back.
-func (c *Conn) goOn() { c.ended, c.outcome = false, Reopened }
+// outcome returns what a call did that began when ended was as given.
+func (c *Conn) outcome(ended bool) Outcome {
+	switch {
+	case c.ended && !ended:
+		return Closed
+	case ended && !c.ended:
+		return Reopened
+	}
+	return GoesOn
+}
 
 // revive notes that e goes on after its end, which was forged.
 func (c *Conn) revive(e *half) {
 	if e.believed {
-		e.believed, e.reset = false, false
-		c.goOn()
+		e.believed, e.reset, c.ended = false, false, false
 	}
 }
 
 // reopen takes a RST of e back, and puts it into a state from before it.
 func (c *Conn) reopen(e *half, s state) {
-	e.finSeen, e.closed, e.believed, e.reset, e.eof = false, false, false, false, false
+	e.finSeen, e.believed, e.reset, e.eof, c.ended = false, false, false, false, false
 	if e.set(s); s == inactive {
 		e.before = inactive
 	}
-	if c.ended {
-		c.goOn()
-	}
 }
 
-// flip exchanges originator and responder, which happens before there are streams.
-func (c *Conn) flip() {
+// Flip exchanges originator and responder, which happens before there are streams.
+func (c *Conn) Flip() {
 	c.half[0], c.half[1] = c.half[1], c.half[0]
-	if c.rare != nil {
-		c.rare.deferral.from = c.rare.deferral.from.Other()
-		c.rare.doubter = c.rare.doubter.Other()
+	if c.rare().waits() {
+		c.extra.deferral.from = c.extra.deferral.from.Other()
 	}
 	c.History.Flip()
 }

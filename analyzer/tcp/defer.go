@@ -15,28 +15,28 @@ import (
 // segment.
 func (c *Conn) settled() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
-	return orig.synSeen && resp.synSeen && (resp.una > 0 || !orig.opened) && !c.rare.waits() && !c.rare.contested()
+	return orig.synSeen && resp.synSeen && (resp.una > 0 || !orig.opened) && !c.rare().waits() && !c.rare().contested()
 }
 
 // arrange follows a segment, or defers it, and sees to those that were waiting for it.
 func (c *Conn) arrange(s *segment, sink Sink) {
 	switch {
-	case s.side == Orig && s.ACK() && !s.SYN() && !s.RST() && c.rare.contested():
+	case s.side == Orig && s.ACK() && !s.SYN() && !s.RST() && c.rare().contested():
 		c.choose(s.Ack())
 	case s.side == Resp && s.length > 0 && len(s.data) == s.length && c.unconfirmed(s) && !c.refuses(s):
-		if !c.rare.waitsOf(Orig) {
+		if !c.rare().waitsOf(Orig) {
 			c.deferSegment(s, sink) // its data; follow sees the SYN-ACK
 		}
 	}
 	if c.defers(s) && c.deferSegment(s, sink) {
 		return
 	}
-	waiting := c.rare.waitsOf(s.side.Other())
+	waiting := c.rare().waitsOf(s.side.Other())
 	if waiting && c.releasesBefore(s) {
 		c.release(sink)
 	}
 	c.follow(s, sink)
-	if waiting && !c.waits(c.rare.deferral.from) {
+	if waiting && !c.waits(c.extra.deferral.from) {
 		c.release(sink)
 	}
 }
@@ -52,9 +52,9 @@ func (c *Conn) waits(side Side) bool {
 // defers reports whether a segment has to wait.
 func (c *Conn) defers(s *segment) bool {
 	switch {
-	case s.SYN() || c.rare != nil && c.rare.deferral.over || c.rare.waitsOf(s.side.Other()) || c.refuses(s):
+	case s.SYN() || c.rare().deferral.over || c.rare().waitsOf(s.side.Other()) || c.refuses(s):
 		return false
-	case c.rare.waits():
+	case c.rare().waits():
 		return true
 	}
 	return s.ACK() && !s.RST() && c.waits(s.side)
@@ -88,7 +88,7 @@ func (c *Conn) releasesBefore(s *segment) bool {
 	case s.RST():
 		return false
 	case peer.opened: // the SYN-ACK was lost, if this is where the client's ACK has the server
-		return near(s.Seq(), c.rare.deferral.queue[0].header().Ack())
+		return near(s.Seq(), c.rare().deferral.queue[0].header().Ack())
 	case peer.state == established && s.ACK() && !s.FIN():
 		return false // an ACK of the SYN-ACK is as good as the SYN
 	}
@@ -97,10 +97,10 @@ func (c *Conn) releasesBefore(s *segment) bool {
 
 // release follows the deferred segments. It ends, as follow defers none.
 func (c *Conn) release(sink Sink) {
-	if !c.rare.waits() {
+	if !c.rare().waits() {
 		return
 	}
-	d, last := &c.rare.deferral, c.Last
+	d, last := &c.extra.deferral, c.Last
 	queue := d.queue
 	d.queue, d.size = nil, 0
 	defer func() { d.replayed = time.Time{} }() // after a panic too
@@ -124,8 +124,5 @@ func (c *Conn) release(sink Sink) {
 // Replayed returns when the deferred segment was captured that is followed right now; the zero time
 // if none is.
 func (c *Conn) Replayed() time.Time {
-	if c.rare == nil {
-		return time.Time{}
-	}
-	return c.rare.deferral.replayed
+	return c.rare().deferral.replayed
 }

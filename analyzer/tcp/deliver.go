@@ -126,10 +126,10 @@ func (c *Conn) foretell(side Side, seq int64) {
 
 // arrived takes the gap that foretell noted back: bytes of it, from seq on, were captured late.
 func (c *Conn) arrived(side Side, seq int64) {
-	r := c.rare
-	if r == nil || seq >= r.foretold[side] {
+	if seq >= max(c.rare().foretold[side], 0) || c.extra == nil {
 		return
 	}
+	r := c.extra
 	r.foretold[side] = 0
 	if i := int(r.gapAt[side]); i > 0 {
 		c.History.delete(i)

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"reflect"
 	"unsafe"
 )
 
@@ -38,17 +39,17 @@ func (c *Conn) Invariants() error {
 			return fmt.Errorf("side %d: %d pieces of %d bytes, counted %d", side, len(q.pending), size, q.size)
 		}
 	}
-	if c.rare == nil {
-		return nil
+	if !reflect.DeepEqual(none, rare{}) {
+		return fmt.Errorf("the shared rare part was written")
 	}
-	d, size := &c.rare.deferral, 0
+	d, size := &c.rare().deferral, 0
 	for _, x := range d.queue {
 		size += cap(x.segment) + deferredCost
 	}
 	if size != d.size || len(d.queue) > maxDeferred || d.over && len(d.queue) > 0 || !d.replayed.IsZero() {
 		return fmt.Errorf("%d segments of %d bytes are deferred, counted %d", len(d.queue), size, d.size)
 	}
-	if n := len(c.rare.rivals); n > maxRivals {
+	if n := len(c.rare().rivals); n > maxRivals {
 		return fmt.Errorf("%d rivals", n)
 	}
 	return nil

@@ -10,14 +10,14 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	// While the handshake lasts, what no host takes changes nothing. The first SYN, which is nearly
 	// all of a flood, has nothing to be compared with.
 	firstSYN := e.state == inactive && peer.state == inactive && s.SYN() && !s.ACK()
-	if !firstSYN && !c.established() && !c.takes(s, sink) {
+	if !firstSYN && !c.Established() && !c.takes(s, sink) {
 		return
 	}
 
 	// Between established sides, the checks of RFC 9293, 3.10.7.4: the window, the ACK bit, and
 	// what the ACK acknowledges.
 	seq := c.locate(s, sink)
-	up := c.established()
+	up := c.Established()
 	if up && !c.acceptable(s, seq, sink) {
 		return
 	}
@@ -53,13 +53,10 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	c.finish(s.side, s.time, sink)
 
 	// Whether that is the end.
-	e.closed = e.closed || closes
 	e.believed = e.believed || closes && (exact || !up)
 	e.reset = e.reset || closes && s.RST() && (exact || !up)
 	peer.believed = peer.believed || peer.finSeen && peer.acked() >= peer.fin
-	if (closes || s.ACK()) && !c.ended && c.over() {
-		c.end()
-	}
+	c.ended = c.ended || (closes || s.ACK()) && c.over()
 }
 
 // locate returns where a segment is in the stream of its side, and records it in the history,
@@ -85,7 +82,7 @@ func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 // grants. It reports whether the segment is exactly where the other side expects the next one.
 func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact bool) {
 	e, peer := c.ends(s.side)
-	if !e.closed || !peer.closed { // the last ACK is not part of the duration
+	if !e.closed() || !peer.closed() { // the last ACK is not part of the duration
 		c.Last = s.time
 	}
 	if s.SYN() {
@@ -118,7 +115,7 @@ func (c *Conn) move(s *segment, sink Sink) (closes bool) {
 	e, peer := c.ends(s.side)
 	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
 		// The SYN and the SYN-ACK changed places on their way into the capture.
-		c.flip()
+		c.Flip()
 		sink.Flip()
 		s.side = Orig
 		e, peer = c.ends(s.side)
@@ -258,10 +255,9 @@ func (c *Conn) farFIN(s *segment, fin int64, sink Sink) {
 	e.far = fin
 	alone := *s
 	alone.length = 0
-	e.closed = c.transition(&alone, sink) || e.closed
+	c.transition(&alone, sink)
 	if peer.far > 0 && s.ACK() && s.Ack() == peer.iss+uint32(peer.far) {
-		e.believed, peer.believed = true, true
-		c.end()
+		e.believed, peer.believed, c.ended = true, true, true
 	}
 }
 
@@ -293,7 +289,7 @@ func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int6
 	if s.RST() || s.Ack() == 0 && ack-peer.una > farAway {
 		return 0, 0, s.RST()
 	}
-	if seq < e.acked()-slack && ack > peer.una && c.established() {
+	if seq < e.acked()-slack && ack > peer.una && c.Established() {
 		c.outsideWindow(s, seq, sink)
 		return 0, 0, false // what lies before its window
 	}

@@ -15,8 +15,7 @@ type half struct {
 	synSeen     bool // a SYN or SYN-ACK was seen, so iss is right and windows can be scaled
 	established bool // was in Zeek's state established, whatever came then; only reopen has it begin again
 	finSeen     bool // has sent a FIN, in fin; false again when data follows it
-	closed      bool // has sent a FIN or RST where its state allows one
-	believed    bool // closed, and a host believes it: see Conn.over
+	believed    bool // has sent a FIN or RST that a host believes: see Conn.over
 	reset       bool // closed by a RST that a host believes
 	eof         bool // the sink was told that no more will come
 
@@ -40,6 +39,9 @@ func (e *half) set(s state) {
 		e.before, e.state = e.state, s
 	}
 }
+
+// closed reports whether e has sent a FIN or RST where its state allows one.
+func (e *half) closed() bool { return e.state == closed || e.state == reset }
 
 // begin starts the numbering at iss, as if a SYN had that number.
 func (e *half) begin(iss uint32, next int64) { e.iss, e.next, e.una = iss, next, 0 }

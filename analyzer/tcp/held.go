@@ -7,11 +7,11 @@ package tcp
 // Held returns how many bytes are kept for a side.
 func (c *Conn) Held(side Side) int {
 	n := c.half[side].queue.size
-	for _, x := range c.rare.claimed(side) {
+	for _, x := range c.rare().claims[side] {
 		n += cap(x.data) + claimCost
 	}
-	if c.rare != nil && c.rare.deferral.from == side {
-		n += c.rare.deferral.size
+	if d := &c.rare().deferral; d.from == side {
+		n += d.size
 	}
 	return n
 }
@@ -21,36 +21,36 @@ func (c *Conn) Pending(side Side) bool { return len(c.half[side].queue.pending) 
 
 // Release follows the deferred segments, whatever they wait for.
 func (c *Conn) Release(sink Sink) Outcome {
-	c.outcome = GoesOn
+	ended := c.ended
 	c.release(sink)
-	return c.outcome
+	return c.outcome(ended)
 }
 
 // StopDeferring follows the deferred segments of a side, and defers none any more, since too much
 // of that side is kept. It does nothing if none of them are.
 func (c *Conn) StopDeferring(side Side, sink Sink) Outcome {
-	c.outcome = GoesOn
-	if c.rare.waitsOf(side) {
-		c.rare.deferral.over = true
+	ended := c.ended
+	if c.rare().waitsOf(side) {
+		c.extra.deferral.over = true
 		c.release(sink)
 	}
-	return c.outcome
+	return c.outcome(ended)
 }
 
 // Conclude gives up what the connection waits for, as no more segments come: deferred segments,
 // bytes that an ACK alone knows of, and claims, as far as nothing speaks against them.
 func (c *Conn) Conclude(sink Sink) Outcome {
-	c.outcome = GoesOn
+	ended := c.ended
 	c.release(sink)
 	for side := range Side(2) {
 		c.acknowledged(side, c.Last, c.half[side].una, sink)
-		if len(c.rare.claimed(side)) > 0 {
+		if len(c.rare().claims[side]) > 0 {
 			c.settle(side, true, sink)
 			c.finish(side, c.Last, sink)
 			c.Reject(side, sink)
 		}
 	}
-	return c.outcome
+	return c.outcome(ended)
 }
 
 // Ignore says that nobody wants the bytes any more. The sink gets no more of them, nor gaps or
@@ -64,11 +64,9 @@ func (c *Conn) Ignore() {
 
 // Drop forgets bytes and claims that wait, after a panic that may have left them inconsistent.
 func (c *Conn) Drop() {
-	for side := range c.half {
+	for side := range Side(2) {
 		q := &c.half[side].queue
 		q.pending, q.size = nil, 0
-		if c.rare != nil {
-			c.rare.claims[side] = nil
-		}
+		c.dropClaims(side)
 	}
 }

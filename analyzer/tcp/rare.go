@@ -15,26 +15,19 @@ type rare struct {
 	claims   [2][]claim // of each side, at most maxClaims
 	deferral deferral
 	rivals   []rival // of the responder's SYN-ACK, at most maxRivals
-	doubted  Header  // the latest SYN that was not believed; nil if there is none
-	doubter  Side    // the side that would have sent it
+	doubted  bool    // a SYN was not believed, and not answered
+	doubter  Side    // the side that would have sent the latest one
+	doubt    uint32  // its number
 }
 
 // waits reports whether segments are deferred.
-func (r *rare) waits() bool { return r != nil && len(r.deferral.queue) > 0 }
+func (r *rare) waits() bool { return len(r.deferral.queue) > 0 }
 
 // waitsOf reports whether segments of a side are deferred.
 func (r *rare) waitsOf(side Side) bool { return r.waits() && r.deferral.from == side }
 
 // contested reports whether there is more than one SYN-ACK to choose from.
-func (r *rare) contested() bool { return r != nil && len(r.rivals) > 0 }
-
-// claimed returns the claims of a side.
-func (r *rare) claimed(side Side) []claim {
-	if r == nil {
-		return nil
-	}
-	return r.claims[side]
-}
+func (r *rare) contested() bool { return len(r.rivals) > 0 }
 
 // A claim is a segment that acknowledges what the other side was not seen to send. Either that was
 // not captured: then the other side goes on from there, and acknowledges the segment. Or no host

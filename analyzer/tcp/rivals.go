@@ -3,8 +3,7 @@ package tcp
 import "slices"
 
 // compete notes a SYN-ACK for choose, and does nothing else with it.
-func (c *Conn) compete(s *segment, sink Sink) {
-	c.weird(sink, "SYN_seq_jump")
+func (c *Conn) compete(s *segment) {
 	r, orig := c.more(), &c.half[Orig]
 	if len(r.rivals) == maxRivals || slices.ContainsFunc(r.rivals, func(x rival) bool { return x.iss == s.Seq() }) {
 		return
@@ -20,7 +19,7 @@ func (c *Conn) compete(s *segment, sink Sink) {
 // just before it; if the first ACK was not captured, the one that the server's next bytes follow,
 // or else the nearest.
 func (c *Conn) choose(ack uint32) {
-	r, resp := c.rare, &c.half[Resp]
+	r, resp := c.extra, &c.half[Resp]
 	candidates := []uint32{resp.iss} // and then the rivals
 	for _, x := range r.rivals {
 		candidates = append(candidates, x.iss)

@@ -135,23 +135,6 @@ func TestLast(t *testing.T) {
 	assert.Equal(t, p.now, p.conn.Last)
 }
 
-// A doubted SYN is kept, as the owner may have to follow it later.
-func TestDoubted(t *testing.T) {
-	p := play(t, greeting)
-	assert.Nil(t, p.conn.Doubted())
-	h := parse(t, "> S 9000 - scale=7").header()
-	p.conn.Segment(tcp.Orig, start, h, nil, 0, &p.sink)
-	want := append(tcp.Header(nil), h...)
-	clear(h) // the packet is gone
-	assert.Equal(t, want, p.conn.Doubted())
-	p.step(t, "< SA 1 2")
-	assert.Equal(t, want, p.conn.Doubted(), "a SYN-ACK begins nothing")
-	p.step(t, "> S 8000")
-	assert.Equal(t, uint32(8000), p.conn.Doubted().Seq(), "the latest")
-	p.step(t, "< SA 7000 8001")
-	assert.Nil(t, p.conn.Doubted(), "it has been answered")
-}
-
 // A displaced connection continues with the next bytes expected in it, and with nothing else.
 func TestContinues(t *testing.T) {
 	const sent = greeting + `
