@@ -74,13 +74,10 @@ func (f *frames) count(frame packet.Frame) {
 	}
 }
 
-// recovered must be deferred. It recovers from a panic, if any, and reports it. The Decoder and the
-// batches keep no state between frames that a panic could corrupt.
-func (f *frames) recovered() {
-	if panicked := recover(); panicked != nil {
-		f.panics++
-		f.report.Report(panicked, "")
-	}
+// panicked counts and reports a panic. The deferred function that recovered from it must call it.
+func (f *frames) panicked(with any) {
+	f.panics++
+	f.report.Report(with, "")
 }
 
 // closeDecoder closes the Decoder, again after each panic. That terminates, because each tunnel is
@@ -89,7 +86,11 @@ func (f *frames) closeDecoder(sink packet.Sink) {
 	f.report.Frame = 0
 	for closed := false; !closed; {
 		func() {
-			defer f.recovered()
+			defer func() {
+				if with := recover(); with != nil {
+					f.panicked(with)
+				}
+			}()
 			f.decoder.Close(sink)
 			closed = true
 		}()
@@ -109,6 +110,13 @@ func (f *frames) Log(row logs.Row) { f.log.Write(row) }
 // decode passes the packets in a frame to sink.
 func (f *frames) decode(frame packet.Frame, sink packet.Sink) {
 	if err := f.decoder.Decode(frame, sink); err != nil {
+		f.decodeErrors++
+	}
+}
+
+// resume passes the packets in the rest of a frame to sink, after decode has panicked.
+func (f *frames) resume(sink packet.Sink) {
+	if err := f.decoder.Resume(sink); err != nil {
 		f.decodeErrors++
 	}
 }
@@ -220,12 +228,14 @@ func (w *worker) take(items []item, next int) (end int) {
 	return end
 }
 
-// recovered is frames.recovered, and makes the table consistent again.
+// recovered must be deferred. It recovers from a panic, if any, reports it, makes the table
+// consistent again, and follows the other packets of the frame, which may panic, too.
 func (w *worker) recovered() {
-	if panicked := recover(); panicked != nil {
-		w.panics++
-		w.report.Report(panicked, "")
+	if with := recover(); with != nil {
+		w.panicked(with)
 		w.table.Resume()
+		defer w.recovered()
+		w.resume(w)
 	}
 }
 
@@ -307,6 +317,16 @@ func (a *analysis) takeFrom(ctx context.Context, s *capture.Source, tick func())
 		default:
 			return true, err
 		}
+	}
+}
+
+// recovered must be deferred. It recovers from a panic, if any, reports it, and distributes the
+// other packets of the frame. Batches keep no state that a panic could corrupt.
+func (a *analysis) recovered() {
+	if with := recover(); with != nil {
+		a.panicked(with)
+		defer a.recovered()
+		a.resume(a)
 	}
 }
 

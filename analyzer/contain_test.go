@@ -91,10 +91,10 @@ type tape struct {
 	at     time.Time
 }
 
-func newTape(t *testing.T) *tape {
+func newTape(t *testing.T, link layers.LinkType) *tape {
 	c := &tape{t: t, at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	c.w = pcapgo.NewWriter(&c.b)
-	require.NoError(t, c.w.WriteFileHeader(65535, layers.LinkTypeRaw))
+	require.NoError(t, c.w.WriteFileHeader(65535, link))
 	return c
 }
 
@@ -156,7 +156,7 @@ func TestPanicLosesOnlyItsPacket(t *testing.T) {
 		for _, workers := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s with %d workers", name, workers), func(t *testing.T) {
 				conntest.VerifyRemoved(t)
-				tape := newTape(t)
+				tape := newTape(t, layers.LinkTypeRaw)
 				var traps []string // numbers of the frames that cause a panic
 				for host := range byte(hosts) {
 					tape.say(host, "hello")
@@ -233,7 +233,7 @@ func TestPanicLosesOnlyItsPacket(t *testing.T) {
 
 // On an interface, each worker decodes all frames itself.
 func TestLivePanicLosesOnlyItsFrame(t *testing.T) {
-	tape := newTape(t)
+	tape := newTape(t, layers.LinkTypeRaw)
 	tape.say(1, "hello")
 	tape.tunnelled(2)
 	tape.say(3, "follow")
@@ -267,6 +267,75 @@ func TestLivePanicLosesOnlyItsFrame(t *testing.T) {
 	assert.Contains(t, errs.String(), "analyzer: frame 7: panic: ")
 }
 
+// bundled returns a tape with one frame, an A-MSDU of the packets of tape.
+func bundled(t *testing.T, tape *tape) *tape {
+	s, err := capture.FromBytes("tape", tape.b.Bytes())
+	require.NoError(t, err)
+	frame := append([]byte{0x88, 1}, make([]byte, 24)...) // with QoS
+	frame[24] = 0x80
+	for f, err := s.Next(); err == nil; f, err = s.Next() {
+		frame = append(frame, make([]byte, 12)...)
+		frame = append(frame, 0, byte(8+len(f.Data)), 0xaa, 0xaa, 3, 0, 0, 0, 8, 0) // SNAP
+		frame = append(frame, f.Data...)
+		frame = append(frame, make([]byte, -(14+8+len(f.Data))&3)...)
+	}
+	one := newTape(t, layers.LinkTypeIEEE802_11)
+	one.frame(gopacket.Payload(frame))
+	return one
+}
+
+// A panic costs only its packet, not the others of the frame.
+func TestPanicInFrameWithSeveralPackets(t *testing.T) {
+	for name, read := range map[string]func(a *analysis, s *capture.Source){
+		"file": func(a *analysis, s *capture.Source) {
+			a.start()
+			require.NoError(t, a.read(context.Background(), s, func() {}))
+			a.finish()
+		},
+		"interface": func(a *analysis, s *capture.Source) {
+			w := a.workers[0]
+			for f, err := s.Next(); err == nil; f, err = s.Next() {
+				w.frame(f)
+			}
+			w.end()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conntest.VerifyRemoved(t)
+			tape := newTape(t, layers.LinkTypeRaw)
+			tape.say(1, "hello")
+			tape.say(2, "follow")
+			tape.tunnelled(3) // the Decoder panics
+			tape.say(4, "hello")
+			tape.tunnelled(5)
+			tape.tunnelled(6)
+			tape.say(7, "follow")
+			tape.say(8, "hello")
+			tape = bundled(t, tape)
+			var out, errs bytes.Buffer
+			o := defaults()
+			o.flow.Errors = &lockedWriter{w: &errs}
+			o.flow.Parsers = []func(protocol.Owner) protocol.Parser{newTrap}
+			output := logs.NewOutput(&out, nil)
+			a := newAnalysis(1, o.flow, output)
+			a.decoder.Servers, a.workers[0].decoder.Servers = nil, nil
+			s, err := capture.FromBytes("tape", tape.b.Bytes())
+			require.NoError(t, err)
+			read(a, s)
+			require.NoError(t, output.Close())
+			stats, _ := a.stats()
+			assert.Equal(t, 5, stats.Panics)
+			assert.Equal(t, 1, stats.Packets)
+			assert.Zero(t, stats.DecodeErrors)
+			assert.Equal(t, 5, stats.Connections)
+			assert.Equal(t, 5, stats.Removed)
+			assert.Equal(t, 3, strings.Count(out.String(), `"service":"trap"`))
+			assert.Equal(t, 3, strings.Count(out.String(), `"_path":"trap"`), "rows logged by hooks")
+			assert.Equal(t, 2, strings.Count(errs.String(), "analyzer: frame 1: panic: "), errs.String())
+		})
+	}
+}
+
 // A brokenSink panics on every row.
 type brokenSink struct{ rows int }
 
@@ -275,7 +344,7 @@ func (s *brokenSink) Weird(time.Time, string, string) {}
 func (s *brokenSink) Log(logs.Row)                    { s.rows++; panic("trapped in Log") }
 
 func TestDecoderClosedAfterPanics(t *testing.T) {
-	tape := newTape(t)
+	tape := newTape(t, layers.LinkTypeRaw)
 	for host := range byte(5) {
 		tape.tunnelled(host)
 	}

@@ -45,7 +45,7 @@ func TestOneWrongTimestamp(t *testing.T) {
 		} {
 			t.Run(name+"/"+when, func(t *testing.T) {
 				for wrong := range 2 * exchanges {
-					tape := newTape(t)
+					tape := newTape(t, layers.LinkTypeRaw)
 					start := tape.at
 					for n := range 2 * exchanges {
 						tape.at = start.Add(time.Duration(n/2)*c.gap + time.Duration(n%2)*5*time.Millisecond)

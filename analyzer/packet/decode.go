@@ -38,6 +38,7 @@ type Decoder struct {
 	missing int       // bytes at its end that were not captured
 	chain   []*tunnel // tunnels entered so far
 	pending []rest    // parts still to be decoded
+	opened  opened    // for udpInside
 	packet  Packet
 	err     error
 }
@@ -93,6 +94,7 @@ const (
 	ipInIP
 	gre
 	udp
+	udpInside
 )
 
 // decoders maps each kind to its decoder, which strips a header and returns the kind of what
@@ -123,6 +125,8 @@ var decoders = [...]struct {
 	ipInIP:   {20, "truncated_inner_IP", (*Decoder).ipInIP},
 	gre:      {4, "truncated_GRE", (*Decoder).gre},
 	udp:      {0, "", (*Decoder).udp},
+
+	udpInside: {0, "", (*Decoder).udpInside},
 }
 
 // These tables map the numbers of each registry to kinds. A protocol that maps to done is known but
@@ -205,7 +209,19 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 	if !ok {
 		k = d.unknown("link type", int(f.Link))
 	}
-	data := f.Data
+	return d.decode(k, f.Data)
+}
+
+// Resume decodes the rest of the frame after Decode has panicked, in the sink or elsewhere, so that
+// only one packet of the frame is lost. It returns what Decode would have returned. After Resume
+// itself has panicked, call it again: that ends, because no part of a frame is decoded twice.
+func (d *Decoder) Resume(sink Sink) error {
+	d.sink = sink
+	return d.decode(done, nil)
+}
+
+// decode decodes data, then what is pending.
+func (d *Decoder) decode(k kind, data []byte) error {
 	for {
 		for k != done {
 			dec := &decoders[k]
@@ -224,8 +240,9 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 		d.pending = d.pending[:n]
 		k, data, d.missing, d.chain = r.kind, r.data, r.missing, d.chain[:r.depth]
 	}
-	d.sink = nil
-	return d.err
+	err := d.err
+	d.sink, d.err = nil, nil
+	return err
 }
 
 // advance moves the time for timeouts to that of f.

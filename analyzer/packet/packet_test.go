@@ -423,42 +423,73 @@ func TestTruncatedFrameWithSeveralPackets(t *testing.T) {
 	assert.Empty(t, r.packets)
 }
 
-// A nervousSink panics at packet number at, counted from 1.
+// A nervousSink panics at every packet whose number, counted from 1, is in at.
 type nervousSink struct {
 	recorder
-	at int
+	at []int
 }
 
 func (s *nervousSink) Packet(p *Packet) {
 	s.recorder.Packet(p)
-	if len(s.packets) == s.at {
+	if slices.Contains(s.at, len(s.packets)) {
 		panic("a packet too many")
 	}
 }
 
-// The packets after the one that panicked are lost with the frame; the next frame is not affected.
-func TestPanicInFrameWithSeveralPackets(t *testing.T) {
+// A panic costs one packet of a frame: Resume continues with the others.
+func TestResumeAfterPanic(t *testing.T) {
 	sub := func(data []byte) []byte {
 		b := cat(make([]byte, 12), 0, len(data), data)
 		return append(b, make([]byte, (4-len(b)%4)%4)...)
 	}
 	outer := sub(cat(snap(0x0800), ip4(4, c4, d4, inner)))
-	frame := Frame{Time: now, Link: layers.LinkTypeIEEE802_11, Data: cat(0x88, 1, make([]byte, 22), 0x80, 0, outer, outer, outer)}
-	for at := 1; at <= 3; at++ {
-		d := NewDecoder()
-		sink := &nervousSink{at: at}
-		assert.PanicsWithValue(t, "a packet too many", func() { _ = d.Decode(frame, sink) }, at)
-		assert.Len(t, sink.packets, at)
+	amsdu := cat(0x88, 1, make([]byte, 22), 0x80, 0, outer, outer, outer)
+	for name, c := range map[string]struct {
+		link  layers.LinkType
+		frame []byte
+		err   error
+	}{
+		"A-MSDU":            {layers.LinkTypeIEEE802_11, amsdu, nil},
+		"A-MSDU, malformed": {layers.LinkTypeIEEE802_11, cat(amsdu, 1), ErrMalformed},
+		"UDP tunnels":       {layers.LinkTypeRaw, vxlan(9, 4789, udp4(9, 4754, cat(0, 0, 8, 0, inner))), nil},
+		"UDP over A-MSDU":   {layers.LinkTypeRaw, udp4(9, 4754, cat(0, 0, 0x90, 0, amsdu)), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			frame := Frame{Time: now, Link: c.link, Data: c.frame}
+			var want recorder
+			assert.Equal(t, c.err, NewDecoder().Decode(frame, &want))
+			for _, at := range [][]int{{1}, {2}, {3}, {1, 2}, {1, 3}, {1, 2, 3, 4}} {
+				d := NewDecoder()
+				sink := &nervousSink{at: at}
+				panics := 0
+				try := func(decode func() error) (done bool) {
+					defer func() {
+						if recover() != nil {
+							panics++
+						}
+					}()
+					assert.Equal(t, c.err, decode(), at)
+					return true
+				}
+				done := try(func() error { return d.Decode(frame, sink) })
+				for !done {
+					done = try(func() error { return d.Resume(sink) })
+				}
+				assert.Equal(t, len(slices.DeleteFunc(slices.Clone(at), func(n int) bool { return n > len(want.packets) })), panics, at)
+				assert.Equal(t, want, sink.recorder, at)
+				assert.NoError(t, d.Resume(sink), "nothing is left")
+				assert.Equal(t, want, sink.recorder, at)
 
-		var r recorder
-		require.NoError(t, d.Decode(Frame{Time: now, Link: layers.LinkTypeRaw, Data: inner}, &r), at)
-		require.Len(t, r.packets, 1, at)
-		assertInner(t, r.packets[0])
-		assert.Empty(t, r.packets[0].Tunnels, at)
+				var r recorder
+				require.NoError(t, d.Decode(Frame{Time: now, Link: layers.LinkTypeRaw, Data: inner}, &r), at)
+				require.Len(t, r.packets, 1, at)
+				assertInner(t, r.packets[0])
+				assert.Empty(t, r.packets[0].Tunnels, at)
+			}
+		})
 	}
 }
 
-// Systems number IPv6's address family differently.
 func TestAddressFamilies(t *testing.T) {
 	var known, plain []int
 	for n := range 256 {

@@ -57,17 +57,30 @@ func (d *Decoder) udp(data []byte) (kind, []byte) {
 	if t != nil {
 		d.packet.Start = t.Start
 	}
-	d.emit()
+	if u != nil { // the packet inside does not depend on whether emit panics
+		d.opened = opened{next, t, u.name}
+		d.pending = append(d.pending, rest{udpInside, inner, d.missing, len(d.chain)})
+	}
+	return d.emit()
+}
+
+// An opened UDP packet is d.packet, which has been emitted.
+type opened struct {
+	next   kind // of what is inside
+	tunnel *tunnel
+	name   string // Zeek's Tunnel::Type
+}
+
+// udpInside enters the tunnel that udp opened last.
+func (d *Decoder) udpInside(inner []byte) (kind, []byte) {
+	o := d.opened
 	switch {
-	case u == nil:
-		return done, nil
-	case next == gre: // a tunnel between the hosts, whatever the ports
+	case o.next == gre: // a tunnel between the hosts, whatever the ports
 		d.packet.Proto = protoGRE
-		return gre, inner
-	case !d.enter(t, u.name):
+	case !d.enter(o.tunnel, o.name):
 		return done, nil
 	}
-	return next, inner
+	return o.next, inner
 }
 
 // mayBeTunnel reports whether a UDP packet needs a closer look: because of its ports, or because it
