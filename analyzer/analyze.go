@@ -80,8 +80,8 @@ func (f *frames) panicked(with any) {
 	f.report.Report(with, "")
 }
 
-// closeDecoder closes the Decoder, again after each panic. That terminates, because each tunnel is
-// deleted before its end is logged.
+// closeDecoder closes the Decoder, again after each panic. That terminates, because each tunnel and
+// datagram is deleted before its end is logged.
 func (f *frames) closeDecoder(sink packet.Sink) {
 	f.report.Frame = 0
 	for closed := false; !closed; {

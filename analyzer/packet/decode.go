@@ -256,9 +256,13 @@ func (d *Decoder) advance(f Frame) {
 	}
 }
 
-// Close ends the tunnels over UDP, as the end of the capture does, and forgets all others.
+// Close ends the tunnels over UDP, as the end of the capture does, and forgets all others. Datagrams
+// that are not complete are reported as weird.
 func (d *Decoder) Close(sink Sink) {
 	d.sink = sink
+	for g := d.fragments.oldest(); g != nil; g = d.fragments.oldest() {
+		d.giveUp(g)
+	}
 	for t := first(d.tunnels.udp); t != nil; t = first(d.tunnels.udp) {
 		d.endTunnel(t, "Tunnel::CLOSE", d.at)
 	}

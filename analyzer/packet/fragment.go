@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"math/bits"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -118,7 +119,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 		d.weirdPacket("fragment_size_inconsistency", p.Src, p.Dst)
 		return false
 	}
-	g := d.fragments.find(f, d.now)
+	g := d.datagram(f)
 	if g.dead {
 		return false
 	}
@@ -159,12 +160,12 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	// an overlap that is no copy discards the datagram: RFC 8200, section 4.5
 	if f.key.v6 && overlap && added {
 		g.dead, g.pages = true, nil
-		d.fragments.account(g)
+		d.account(g)
 		return false
 	}
 	n := g.contiguous()
 	if g.size == 0 || n < g.size {
-		d.fragments.account(g)
+		d.account(g)
 		return false
 	}
 	if n != g.size || g.end > n { // bytes beyond the end belong to another datagram, or to an attack
@@ -175,26 +176,40 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	return true
 }
 
-// find returns the datagram that f belongs to, a new one if necessary.
-func (fs *fragments) find(f *fragment, now time.Time) *datagram {
+// datagram returns the datagram that f belongs to, a new one if necessary.
+func (d *Decoder) datagram(f *fragment) *datagram {
+	fs := &d.fragments
 	g := fs.datagrams[f.key]
 	if g == nil {
-		g = &datagram{key: f.key, born: now, header: f.header, next: f.next}
+		g = &datagram{key: f.key, born: d.now, header: f.header, next: f.next}
 		g.elem = fs.order.PushBack(g)
 		fs.datagrams[f.key] = g
-		fs.account(g)
+		d.account(g)
 	}
 	return g
 }
 
-// account updates the memory that g takes, and removes the oldest datagrams if that exceeds the
+// account updates the memory that g takes, and gives up the oldest datagrams if that exceeds the
 // limit.
-func (fs *fragments) account(g *datagram) {
+func (d *Decoder) account(g *datagram) {
+	fs := &d.fragments
 	cost := datagramCost + len(g.pages)*pageCost + cap(g.pages)*slotCost
 	fs.size += cost - g.cost
 	g.cost = cost
 	for fs.size > maxFragments {
-		fs.remove(fs.order.Front().Value.(*datagram))
+		d.giveUp(fs.oldest())
+	}
+}
+
+// giveUp removes g, which has not been completed.
+func (d *Decoder) giveUp(g *datagram) {
+	d.fragments.remove(g)
+	if !g.dead { // else there was a weird when it died
+		src, dst := netip.AddrFrom16(g.key.src), netip.AddrFrom16(g.key.dst)
+		if !g.key.v6 {
+			src, dst = src.Unmap(), dst.Unmap()
+		}
+		d.weirdPacket("fragment_incomplete", src, dst)
 	}
 }
 
@@ -204,10 +219,20 @@ func (fs *fragments) remove(g *datagram) {
 	fs.size -= g.cost
 }
 
-// expire removes datagrams that were not completed in time.
-func (fs *fragments) expire(now time.Time) {
-	for e := fs.order.Front(); e != nil && now.Sub(e.Value.(*datagram).born) >= fragmentTimeout; e = fs.order.Front() {
-		fs.remove(e.Value.(*datagram))
+// oldest returns the datagram whose first fragment arrived before those of all others, nil if there
+// are none.
+func (fs *fragments) oldest() *datagram {
+	e := fs.order.Front()
+	if e == nil {
+		return nil
+	}
+	return e.Value.(*datagram)
+}
+
+// expireFragments gives up the datagrams that were not completed in time.
+func (d *Decoder) expireFragments() {
+	for g := d.fragments.oldest(); g != nil && d.now.Sub(g.born) >= fragmentTimeout; g = d.fragments.oldest() {
+		d.giveUp(g)
 	}
 }
 

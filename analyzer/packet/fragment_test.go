@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -271,6 +272,51 @@ func TestFragmentsExpire(t *testing.T) {
 	at(piece(2, 64, false, text[64:70]), 0)
 	require.Len(t, r.packets, 2, "the one with all its parts, and inner")
 	assert.Equal(t, text[:70], r.packets[1].Payload)
+}
+
+// A datagram that is never completed is reported when it expires, is evicted, or the capture ends.
+func TestIncompleteDatagramIsWeird(t *testing.T) {
+	hosts := map[string]string{"IPv4": " 192.0.2.1 > 192.0.2.2", "IPv6": " 2001:db8::1 > 2001:db8::2"}
+	for version, piece := range pieces {
+		for name, end := range map[string]func(d *Decoder, r *recorder){
+			"expires": func(d *Decoder, r *recorder) {
+				require.NoError(t, d.Decode(Frame{Data: inner, Time: now.Add(30 * time.Second), Link: 101}, r))
+			},
+			"evicted": func(d *Decoder, r *recorder) {
+				f := pieces["IPv4"](1, 64, false, nil)
+				for i := 0; len(r.weirds) == 0 && i < 1<<20; i++ {
+					from(f, i)
+					require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, r))
+				}
+			},
+			"end of the capture": func(d *Decoder, r *recorder) { d.Close(r) },
+		} {
+			t.Run(version+", "+name, func(t *testing.T) {
+				d := NewDecoder()
+				r, err := decode(d, 101, piece(1, 0, true, text[:64]),
+					piece(2, 64, false, text[64:128]), piece(2, 0, true, text[:64])) // complete
+				require.NoError(t, err)
+				require.Len(t, r.packets, 1)
+				require.Empty(t, r.weirds)
+				end(d, &r)
+				assert.Equal(t, []string{"fragment_incomplete" + hosts[version]}, r.weirds)
+			})
+		}
+	}
+
+	d := NewDecoder()
+	r, err := decode(d, 101, piece6(1, 0, true, text[:64]), piece6(1, 56, true, text[56:128]))
+	require.NoError(t, err)
+	d.Close(&r)
+	assert.Equal(t, []string{"fragment_overlap"}, r.names(), "says why the datagram is lost")
+
+	d = NewDecoder()
+	mapped := piece6(1, 0, true, text[:64])
+	copy(mapped[8:], netip.MustParseAddr("::ffff:192.0.2.1").AsSlice())
+	r, err = decode(d, 101, mapped)
+	require.NoError(t, err)
+	d.Close(&r)
+	assert.Equal(t, []string{"fragment_incomplete ::ffff:192.0.2.1 > 2001:db8::2"}, r.weirds)
 }
 
 func TestFragmentsInTunnels(t *testing.T) {

@@ -140,7 +140,7 @@ func (d *Decoder) expire() {
 	for t := first(d.tunnels.ip); t != nil && d.now.Sub(t.last) >= ipTimeout; t = first(d.tunnels.ip) {
 		d.endTunnel(t, "Tunnel::EXPIRE", t.seen.Add(ipTimeout))
 	}
-	d.fragments.expire(d.now)
+	d.expireFragments()
 }
 
 // order returns the list for tunnels of the given protocol.
