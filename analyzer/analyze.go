@@ -31,13 +31,17 @@ type analysis struct {
 	wait    sync.WaitGroup
 
 	// State of the reader. It decodes tunnels and fragments itself, because the packets inside may
-	// belong to another worker than the frame.
+	// belong to a different worker than the frame.
 	frames
-	board   *board // nil if metrics are off
-	clock   clock.Clock
-	now     time.Time      // the clock at the current frame
-	waiting []packet.Frame // for the clock; frames with a Now, which the clock has decided about, come first
-	ticked  time.Time      // the latest tick of all workers
+	board *board // nil if metrics are off
+	clock clock.Clock
+	now   time.Time // the clock at the current frame
+
+	// waiting holds frames that wait for the clock's decision about their timestamps. Those with a
+	// Now, for which it has been made, come first.
+	waiting []packet.Frame
+
+	ticked time.Time // the latest tick of all workers
 
 	// For stats.log; see mark.
 	live   bool                 // frames come from an interface
@@ -349,7 +353,7 @@ func (a *analysis) frame(f packet.Frame) {
 // flush distributes all waiting frames.
 func (a *analysis) flush() { a.decided(a.clock.Flush()) }
 
-// decided distributes the frames that the clock has decided about.
+// decided distributes the frames whose readings the clock has returned.
 func (a *analysis) decided(readings []clock.Reading) {
 	for i, r := range readings {
 		a.waiting[i].Time, a.waiting[i].Now = r.Time, r.Now
@@ -434,8 +438,8 @@ func (a *analysis) tick(flush bool) {
 }
 
 // follow has each worker follow one ring of an interface, until ctx ends or a ring fails. It
-// returns the error of the first ring to fail. It calls say with messages about the interface, and
-// regularly report with the number of packets that the kernel has dropped.
+// returns the error of the first ring to fail. It calls say with messages about the interface and,
+// regularly, report with the number of packets that the kernel has dropped.
 func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, say func(error), report func(dropped uint64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

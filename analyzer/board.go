@@ -16,7 +16,10 @@ import (
 type board struct {
 	mu    sync.Mutex
 	shown counts
-	since atomic.Int64 // when the worker began its current work, in Unix nanoseconds; 0 while it waits for frames
+
+	// since is when the worker began its current work, in Unix nanoseconds; 0 while it waits for
+	// frames.
+	since atomic.Int64
 }
 
 // begin records that the worker starts some work: a batch of frames, or removing all connections.

@@ -159,7 +159,8 @@ func (d *demonstration) report(out io.Writer, stats *statsRow) error {
 	}
 	fmt.Fprintf(table, "all\t%d\t%d\t%d\t\n", stats.Connections, stats.HooksRun, records)
 	table.Flush()
-	fmt.Fprint(w, "\nThis was the embedded demo capture. Use -json to see its logs, FILE to analyze your own, -h for all flags.\n")
+	fmt.Fprint(w, "\nHooks of ftp-data save no records: they tell the control connection that a data connection has ended.\n"+
+		"This was the embedded demo capture. Use -json to see its logs, FILE to analyze your own, -h for all flags.\n")
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("writing what hooks saved: %w", err)
 	}

@@ -261,7 +261,7 @@ func TestRemovedInterfaceEndsRun(t *testing.T) {
 	assert.Len(t, rows["stats"], 1)
 }
 
-// When the interface goes down, the workers wait, and go on when it is up again.
+// When the interface goes down, the workers wait until it is up again.
 func TestInterfaceDownAndUp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

@@ -47,7 +47,7 @@ const usage = `usage: analyzer [flags] [FILE...]
 
 Analyzer follows the connections in captures, or on an interface with -i, and writes logs like Zeek's as JSON lines.
 FILE is a pcap or pcapng capture, gzipped or not, or "-" for standard input. Several files are read in the given order,
-as parts of one capture. Without FILE and -i, it analyzes an embedded demo capture and shows which records its removal
+as parts of one capture. Without FILE or -i, it analyzes an embedded demo capture and shows which records its removal
 hooks saved.
 
 SIGINT and SIGTERM remove all connections, write all rows, and exit; a second signal exits at once. SIGHUP reopens the
@@ -91,7 +91,7 @@ type options struct {
 	files   []string
 }
 
-// maxWorkers is more than any machine has cores. Each worker takes memory.
+// maxWorkers catches typing errors: each worker takes memory.
 const maxWorkers = 1024
 
 // defaults returns Zeek's timeouts, and limits that keep memory below 1 GiB in a flood.
@@ -119,15 +119,15 @@ func parsePrefixes(text string) (nets []netip.Prefix, err error) {
 	return nets, nil
 }
 
-// parse reads the command line. The error is flag.ErrHelp if help was asked for; then parse has
-// written it to help.
+// parse reads the command line. If help was asked for, it writes it to help and returns
+// flag.ErrHelp.
 func parse(args []string, help io.Writer) (options, error) {
 	o := defaults()
 	set := flag.NewFlagSet("analyzer", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.dir, "o", "", "write one file per log, such as conn.log, to the folder `DIR`; logs of earlier runs there are renamed")
 	set.BoolVar(&o.flow.IgnoreChecksums, "C", false, "ignore checksums, for captures on a host whose network card computes them")
-	set.DurationVar(&o.rotate, "rotate", 0, "begin new files under -o every `TIME`, at least 1s, and rename the old ones by their start time; 0 for never")
+	set.DurationVar(&o.rotate, "rotate", 0, "start new files under -o every `TIME`, at least 1s, and rename the old ones by their start time; 0 for never")
 	set.StringVar(&o.metrics, "metrics", "", "serve /metrics for Prometheus, and /healthz, at `ADDR`, as host:port; without a host, on loopback")
 	set.DurationVar(&o.stats, "stats", o.stats, "write a row of stats.log every `TIME` (capture time for files) and one at the end; 0 means only at the end")
 	set.BoolVar(&o.json, "json", false, "write the logs of the demo capture as JSON lines")
@@ -149,9 +149,9 @@ func parse(args []string, help io.Writer) (options, error) {
 		"hold at most `BYTES` per side of a connection; beyond that, stop waiting for missing data")
 	set.IntVar(&o.flow.MaxTotal, "max-total", o.flow.MaxTotal,
 		"hold at most `BYTES` in all; beyond that, the connections that hold most stop waiting for missing data")
-	set.DurationVar(&o.flow.TCPTimeout, "tcp-timeout", o.flow.TCPTimeout, "remove a TCP connection after it was idle for `TIME`")
-	set.DurationVar(&o.flow.UDPTimeout, "udp-timeout", o.flow.UDPTimeout, "remove UDP, ICMP and TCP handshakes after they were idle for `TIME`")
-	set.DurationVar(&o.flow.AttemptTimeout, "attempt-timeout", o.flow.AttemptTimeout, "remove a connection attempt that is unanswered after `TIME`")
+	set.DurationVar(&o.flow.TCPTimeout, "tcp-timeout", o.flow.TCPTimeout, "remove a TCP connection that was idle for `TIME`")
+	set.DurationVar(&o.flow.UDPTimeout, "udp-timeout", o.flow.UDPTimeout, "remove a UDP or ICMP flow or a TCP handshake that was idle for `TIME`")
+	set.DurationVar(&o.flow.AttemptTimeout, "attempt-timeout", o.flow.AttemptTimeout, "remove a connection attempt unanswered for `TIME`")
 	set.DurationVar(&o.flow.CloseTimeout, "close-timeout", o.flow.CloseTimeout, "keep a closed connection for `TIME`, for late packets")
 	err := set.Parse(args)
 	o.files = set.Args()
@@ -163,7 +163,7 @@ func parse(args []string, help io.Writer) (options, error) {
 			if f.DefValue != "" {
 				text += " (default " + f.DefValue + ")"
 			}
-			fmt.Fprintf(help, "  -%s %s\n\t%s\n\texample: %s\n", f.Name, arg, text, examples[f.Name])
+			fmt.Fprintf(help, "  -%s\n\t%s\n\texample: %s\n", strings.TrimSpace(f.Name+" "+arg), text, examples[f.Name])
 		})
 	case err != nil:
 	case o.workers < 1:
@@ -194,8 +194,8 @@ func parse(args []string, help io.Writer) (options, error) {
 	return o, err
 }
 
-// run runs the program and returns its exit status: 0, or 1 after an error in a capture or the
-// output, or 2 if the command line is wrong.
+// run runs the program and returns its exit status: 0, 1 after an error in a capture or the output,
+// or 2 if the command line is wrong.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var help bytes.Buffer
 	o, err := parse(args, &help)

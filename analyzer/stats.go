@@ -15,7 +15,7 @@ type counts struct {
 	packets      int
 	bytes        int64
 	decodeErrors int
-	panics       int       // outside of the flow table
+	panics       int       // outside the flow table
 	onLink       uint64    // packets for the goroutine's ring, including dropped ones
 	dropped      uint64    // by the kernel, because the ring was full
 	first, last  time.Time // of frames

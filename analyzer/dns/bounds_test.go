@@ -111,7 +111,7 @@ func TestParserKeepsNoMessage(t *testing.T) {
 	Play(t, p, c, query(1, "a"))
 	assert.Nil(t, p.msg.data)
 	Play(t, p, c, answer(1, "a", rr("a", 16, strings.Repeat("\xff"+strings.Repeat("x", 255), 100))))
-	assert.Less(t, len(p.msg.text), logs.MaxText+300, "its buffers stay, but not large ones")
+	assert.Less(t, len(p.msg.text), logs.MaxText+300, "its buffers stay, but are not large")
 }
 
 // A fault can be repeated in every record of a message.
@@ -122,7 +122,7 @@ func TestFaultsAreKeptOncePerName(t *testing.T) {
 	assert.Equal(t, []fault{{name: "DNS_label_forward_compress_offset"}}, m.faults)
 }
 
-func TestFlush(t *testing.T) {
+func TestFreeMemory(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := udp(o)
 	p.FreeMemory(c)
@@ -138,8 +138,8 @@ func TestFlush(t *testing.T) {
 	assert.Len(t, o.Rows, 3)
 }
 
-// reachable returns how many bytes of the heap the state of n connections takes that get the given
-// turns.
+// reachable plays turns on n connections. It returns, per connection, how many bytes of the heap
+// the state takes, and what MemoryUsed says.
 func reachable(t *testing.T, n int, turns ...Turn) (real, held int) {
 	conns := make([]conn.Connection, n)
 	p := New(discard{}, conn.UDP)
@@ -262,7 +262,7 @@ func noise(n int) []byte {
 }
 
 // maxAlloc bounds the bytes that a message of n bytes may allocate: some for each byte, and those
-// of the answers, each of which may be a pointer of two bytes to a name that is logged in a
+// of the answers, each of which may be a pointer of two bytes to a name whose logged form has a
 // thousand.
 func maxAlloc(n int) int { return 2048 + 40*n + 3*maxAnswerBytes }
 

@@ -1,7 +1,7 @@
 // Package dns follows DNS over UDP and TCP, with mDNS, LLMNR and the NetBIOS name service. The log
 // dns has a row for each query and its reply, as Zeek's does.
 //
-// dns.go is the parser; pending.go pairs queries and replies; row.go makes rows of messages;
+// dns.go is the parser; pending.go pairs queries and replies; row.go turns messages into rows;
 // message.go reads messages and rdata.go the data of their records; resync.go finds the next
 // message after a gap; names.go names numbers.
 package dns
@@ -24,7 +24,7 @@ const (
 type Parser struct {
 	owner     protocol.Owner
 	transport conn.Proto
-	msg       message // the current one; its buffers are used again
+	msg       message // the current one; its buffers are reused
 }
 
 // New returns a parser for DNS over the given transport, conn.UDP or conn.TCP.
@@ -35,7 +35,7 @@ func New(o protocol.Owner, transport conn.Proto) *Parser {
 func (p *Parser) Name() string          { return "dns" }
 func (p *Parser) Transport() conn.Proto { return p.transport }
 
-// Ports returns the ports where Zeek takes everything for DNS.
+// Ports returns the ports on which Zeek treats all traffic as DNS.
 func (p *Parser) Ports() []uint16 {
 	if p.transport == conn.TCP {
 		return []uint16{53}
@@ -132,13 +132,13 @@ func repliesFirst(c *conn.Connection, pkt protocol.Packet, data []byte) bool {
 	return first && (&message{data: data}).reply() && !c.ID.Resp.Addr().IsMulticast()
 }
 
-// Gap drops the current message. The other side goes on.
+// Gap drops the current message. The other side continues.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, _ int) protocol.Next {
 	p.begin(c).resyncs[pkt.Side] = resync{lost: true}
 	return protocol.More
 }
 
-// End does nothing: the other side may still send what is missing.
+// End does nothing: the other side may still send replies.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
 // begin returns the state of c, which it creates if necessary.

@@ -353,7 +353,7 @@ func TestReplyFirst(t *testing.T) {
 			assert.Equal(t, protocol.More, next, "not later")
 		})
 	}
-	assert.Len(t, Rows(t, tcp, framed(Orig(string(reply)))...), 1, "TCP tells who has opened it")
+	assert.Len(t, Rows(t, tcp, framed(Orig(string(reply)))...), 1, "a TCP handshake shows who opened it")
 }
 
 func TestExpired(t *testing.T) {
@@ -575,7 +575,7 @@ func TestNetBIOS(t *testing.T) {
 	assert.Equal(t, []string{"0 " + strings.Repeat("x", 100) + "/A/"}, brief(play(t, nbns, Orig(msg{q: []string{long}}.encode()))))
 
 	stat := msg{flags: isReply, an: []string{rr(name, 33, "\x01names"), a("b")}}
-	assert.Equal(t, []string{"192.0.2.1"}, play(t, nbns, Resp(stat.encode()))[0].Answers, "names are passed over")
+	assert.Equal(t, []string{"192.0.2.1"}, play(t, nbns, Resp(stat.encode()))[0].Answers, "names are skipped")
 }
 
 // framed prefixes each message with its length, as over TCP.
@@ -616,7 +616,7 @@ func TestTCPViolation(t *testing.T) {
 	assert.Len(t, Rows(t, tcp, framed(query(1, "a"), many, query(2, "b"))...), 2)
 }
 
-// The names of numbers are Zeek's, in all logs there are.
+// The names of numbers are those in Zeek's logs.
 func TestNamesOfNumbers(t *testing.T) {
 	text := func(names map[uint16]string) string {
 		var all []string
@@ -641,7 +641,7 @@ func TestNamesOfNumbers(t *testing.T) {
 		"32768 TA, 32769 DLV, 65281 WINS, 65282 WINS-R, 65422 XPF, 65521 INTEGRITY", text(types))
 }
 
-func TestOnlyThePortTells(t *testing.T) {
+func TestOnlyPortIdentifiesDNS(t *testing.T) {
 	for _, p := range []*Parser{New(nil, conn.UDP), New(nil, conn.TCP)} {
 		assert.Equal(t, "dns", p.Name())
 		assert.Equal(t, protocol.No, p.Match([]byte(query(1, "a").Data), []byte(answer(1, "a").Data)))

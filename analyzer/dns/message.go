@@ -8,11 +8,14 @@ import (
 )
 
 const (
-	headerLen  = 12  // bytes
-	maxQueries = 25  // questions of a message; one with more is not DNS; Zeek's dns_max_queries
-	maxName    = 512 // bytes of a name that are read, with a dot behind each label; RFC 1035 allows 255, Zeek logs more
-	maxJumps   = 20  // pointers in one name; Zeek's dns_max_compression_chain_depth
-	maxLabel   = 63  // bytes of a label, except for NetBIOS
+	headerLen  = 12 // bytes
+	maxQueries = 25 // questions of a message; one with more is not DNS; Zeek's dns_max_queries
+	maxJumps   = 20 // pointers in one name; Zeek's dns_max_compression_chain_depth
+	maxLabel   = 63 // bytes of a label, except for NetBIOS
+
+	// maxName is how many bytes of a name are read, with a dot after each label. RFC 1035 allows
+	// 255; Zeek logs more.
+	maxName = 512
 )
 
 // The opcodes of messages that are logged.
@@ -23,12 +26,12 @@ const (
 )
 
 // A message reads one DNS message from front to back, once. It skips names that are not logged and
-// expands the others into one buffer. gopacket and x/net's dnsmessage do not serve: they stop at
-// damage behind which Zeek goes on, and they expand every name, which takes 30 ns for each byte of
+// expands the others into one buffer. gopacket and x/net's dnsmessage do not fit: they stop at
+// damage after which Zeek continues, and they expand every name, which takes 30 ns for each byte of
 // a hostile message.
 //
-// Of a damaged message, it reads what Zeek reads. Its faults are what Zeek's weird.log would name;
-// a fault does not always end the reading.
+// It reads as much of a damaged message as Zeek does. Its faults have the names of Zeek's
+// weird.log; a fault does not always end the reading.
 type message struct {
 	data    []byte
 	at      int     // offset of the next byte to read
@@ -77,7 +80,7 @@ func (m *message) update() bool { return m.opcode() == opUpdate && !m.netbios }
 // left returns how many bytes are still unread.
 func (m *message) left() int { return len(m.data) - m.at }
 
-// uint16 and uint32 read a number. Where the message ends early, it is 0 and nothing is read.
+// uint16 and uint32 read a number. If the message ends early, it is 0 and nothing is read.
 func (m *message) uint16() (v uint16) {
 	if m.left() >= 2 {
 		v = binary.BigEndian.Uint16(m.data[m.at:])
@@ -94,7 +97,7 @@ func (m *message) uint32() (v uint32) {
 	return v
 }
 
-// name reads a name and returns it as it is logged, in lower case and without the last dot. Of a
+// name reads a name and returns it as it is logged, in lower case and without the last dot. For a
 // damaged name, it returns the part before the damage. The result is valid until the next call.
 func (m *message) name() []byte {
 	m.buf = m.buf[:0]
@@ -117,11 +120,11 @@ func (m *message) nameAt(offset int) string {
 	return name
 }
 
-// walk reads a name. If expand is set, it appends the labels to buf, each with a dot behind it. If
+// walk reads a name. If expand is set, it appends the labels to buf, each followed by a dot. If
 // not, it does not follow pointers, so its time is bounded by the bytes that it reads.
 func (m *message) walk(expand bool) {
 	at, end := m.at, len(m.data)
-	next := &m.at // where reading continues: behind the first pointer, if any
+	next := &m.at // where reading continues: after the first pointer, if any
 	var elsewhere int
 	for size, jumps := 0, 0; at < end; {
 		start, n := at, int(m.data[at])

@@ -15,7 +15,8 @@ import (
 func pointer(offset int) string { return short(0xc000 | offset) }
 
 func TestNames(t *testing.T) {
-	chain := func(n int) (s string) { // n pointers to pointers to "x", the last of which the question begins with
+	// chain returns n pointers to pointers to "x". The question begins with the last.
+	chain := func(n int) (s string) {
 		s = "\x01x\x00" + short(1) + short(1)
 		at := headerLen
 		for range n {
@@ -25,7 +26,7 @@ func TestNames(t *testing.T) {
 		return s
 	}
 	for what, tt := range map[string]struct {
-		data  string // behind the header
+		data  string // after the header
 		count int
 		want  string
 		weird string
@@ -82,11 +83,11 @@ func TestNamesInAnswers(t *testing.T) {
 
 	m.an = []string{pointer(headerLen+100) + short(1) + strings.Repeat("\x00", 100), a("b")}
 	_, o = observe(t, server, Resp(m.encode()))
-	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "also in a name that is not logged")
+	assert.Contains(t, o.Weirds, "DNS_label_forward_compress_offset", "even in a name that is not logged")
 }
 
 // The name of an answer is not logged if the query was seen, so its pointer is not followed.
-func TestPointersOfNamesThatAreNotWanted(t *testing.T) {
+func TestPointersOfUnloggedNamesAreNotFollowed(t *testing.T) {
 	const id = 0x8001 // which would be a label that is too long
 	m := msg{id: id, flags: isReply, an: []string{pointer(0) + a("")[1:]}}
 	rows, o := observe(t, server, query(id, "a"), Resp(m.encode()))
@@ -110,14 +111,14 @@ func TestDamagedRecords(t *testing.T) {
 		weird string
 		want  []string
 	}{
-		"short":            {wire("a") + "\x00\x01\x00", 1, "DNS_truncated_ans_too_short", nil},
-		"no TTL":           {wire("a") + short(12) + short(1) + "\x00\x00\x01", 1, "DNS_zero_rdlength", nil},
-		"no TTL at all":    {wire("a") + short(12) + short(1), 1, "", nil},
-		"data cut":         {wire("a") + short(1) + short(1) + "\x00\x00\x00\x00" + short(4) + "123", 1, "DNS_truncated_RR_rdlength_lt_len", nil},
-		"no data":          {rr("a", 5, "") + a("b"), 2, "DNS_zero_rdlength", nil},
-		"no data, the end": {rr("a", 16, ""), 1, "", nil},
-		"more than is":     {a("a"), 2, "DNS_truncated_ans_too_short", []string{"192.0.2.1"}},
-		"fewer than are":   {a("a") + a("b"), 1, "", []string{"192.0.2.1"}},
+		"short":                {wire("a") + "\x00\x01\x00", 1, "DNS_truncated_ans_too_short", nil},
+		"no TTL":               {wire("a") + short(12) + short(1) + "\x00\x00\x01", 1, "DNS_zero_rdlength", nil},
+		"no TTL at all":        {wire("a") + short(12) + short(1), 1, "", nil},
+		"data cut":             {wire("a") + short(1) + short(1) + "\x00\x00\x00\x00" + short(4) + "123", 1, "DNS_truncated_RR_rdlength_lt_len", nil},
+		"no data":              {rr("a", 5, "") + a("b"), 2, "DNS_zero_rdlength", nil},
+		"no data, the end":     {rr("a", 16, ""), 1, "", nil},
+		"more than there are":  {a("a"), 2, "DNS_truncated_ans_too_short", []string{"192.0.2.1"}},
+		"fewer than there are": {a("a") + a("b"), 1, "", []string{"192.0.2.1"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			m := msg{flags: isReply, counts: [4]uint16{0, tt.count}, trailer: tt.an}

@@ -76,7 +76,7 @@ func (p *pending) add(r *Row, o protocol.Owner) (limited bool) {
 	return limited
 }
 
-// flush logs all rows but those of the keep oldest IDs. Zeek exempts one query from its limit, too.
+// flush logs all rows but those of the keep oldest IDs. Zeek, too, exempts one ID from its limit.
 func (p *pending) flush(o protocol.Owner, keep int) {
 	for _, q := range p.queues[keep:] {
 		for _, r := range q.rows {

@@ -10,18 +10,17 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// An rdataReader reads the data of the current record. text is what Zeek logs of it: the gist.
-// logged is false for a record that Zeek skips; ok is false if the rest of the message cannot be
-// read.
+// An rdataReader reads the data of the current record. text is what Zeek logs of it. logged is
+// false for a record that Zeek skips; ok is false if the rest of the message cannot be read.
 //
-// Of damaged data, ok is what Zeek makes of it. Some readers therefore go on behind a name that is
-// longer than the record: they leave m at the end of the name. The others leave m anywhere, and the
-// next record begins at m.record.end.
+// For damaged data, ok follows Zeek. Some readers therefore accept a name that is longer than the
+// record, and leave m at the end of the name. The others leave m anywhere, and the next record
+// begins at m.record.end.
 type rdataReader func(m *message) (text string, logged, ok bool)
 
 // readers maps a type to its reader. The other types are [unknown].
 var readers = map[uint16]rdataReader{
-	1: readA, 2: readName, 5: readName, 6: readSOA, 11: nothingToTell, 12: readName, 13: readHINFO, 15: readMX, 16: readTXT,
+	1: readA, 2: readName, 5: readName, 6: readSOA, 11: noText, 12: readName, 13: readHINFO, 15: readMX, 16: readTXT,
 	28: readAAAA, 29: readLOC, 32: notLogged, 33: readSRV, 35: readNAPTR, 38: readAAAA, 41: readOPT, 43: readDS,
 	44: readSSHFP, 46: readRRSIG, 47: readNSEC, 48: readDNSKEY, 50: fixed(6, "NSEC3"), 51: fixed(5, "NSEC3PARAM"),
 	64: readSVCB, 65: readSVCB, 99: readTXT, 249: notLogged, 250: notLogged, 257: readCAA,
@@ -53,11 +52,11 @@ func unknown(m *message) (string, bool, bool) {
 	return "<unknown type=" + n + ">", true, true
 }
 
-func notLogged(*message) (string, bool, bool)     { return "", false, true }
-func nothingToTell(*message) (string, bool, bool) { return "", true, true }
+func notLogged(*message) (string, bool, bool) { return "", false, true }
+func noText(*message) (string, bool, bool)    { return "", true, true }
 
-// fixed returns a reader for records that are only mentioned by text, and have at least so many
-// bytes.
+// fixed returns a reader for records of at least the given number of bytes, for which only text is
+// logged.
 func fixed(least int, text string) rdataReader {
 	return func(m *message) (string, bool, bool) { return text, m.left() >= least, m.left() >= least }
 }
@@ -100,7 +99,7 @@ func readA(m *message) (string, bool, bool) {
 	return m.address(netip.AddrFrom4([4]byte(m.rest())))
 }
 
-// readAAAA also reads A6: Zeek takes its first 16 bytes for an address.
+// readAAAA also reads A6: Zeek treats its first 16 bytes as an address.
 func readAAAA(m *message) (string, bool, bool) {
 	if m.record.end-m.at < 16 {
 		m.fault("DNS_RR_bad_length", "")
@@ -319,7 +318,7 @@ func readSVCB(m *message) (string, bool, bool) {
 	return "", false, true
 }
 
-// charStrings reports whether value consists of strings with their lengths in front.
+// charStrings reports whether value consists of strings, each preceded by its length.
 func charStrings(value []byte) bool {
 	for len(value) > 0 && int(value[0]) < len(value) {
 		value = value[1+int(value[0]):]

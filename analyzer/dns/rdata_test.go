@@ -18,7 +18,7 @@ func TestAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		kind  int
 		data  string
-		want  string // "-": the record is passed over
+		want  string // "-": the record is skipped
 		weird string
 	}{
 		{1, "\xc0\x00\x02\x01", "192.0.2.1", ""},
@@ -182,9 +182,9 @@ func TestMessageEndsInData(t *testing.T) {
 	}
 }
 
-// TestNameDecides plays records whose stated length is wrong: like Zeek, the parser goes by the end
-// of the name.
-func TestNameDecides(t *testing.T) {
+// TestEndOfNameOverridesLength plays records whose stated length is wrong: like Zeek, the parser
+// uses the end of the name.
+func TestEndOfNameOverridesLength(t *testing.T) {
 	soa := wire("b") + wire("c") + strings.Repeat("\x00", 20)
 	for kind, data := range map[int]string{
 		2: wire("b"), 5: wire("b"), 12: wire("b"), 6: soa, 15: "\x00\x01" + wire("b"), 33: "\x00\x01\x00\x02\x00\x03" + wire("b"),

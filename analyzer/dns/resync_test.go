@@ -62,7 +62,7 @@ func TestGap(t *testing.T) {
 		"again": {
 			[]Turn{lost(Orig("")), lost(q(1)), r(1), lost(q(2)), r(2), q(3), r(3)}, []string{"1 " + ok, "2 " + ok, "3 " + ok},
 		},
-		"inside of a message": {
+		"inside a message": {
 			[]Turn{q(1), q(2), lost(cut(r(1), 0, 9)), rest(r(1), 20), r(2)}, []string{"2 " + ok, "1 a/A/"},
 		},
 		"before a message in pieces": {
@@ -118,8 +118,8 @@ func TestPlausible(t *testing.T) {
 		"a header":                      {whole[:14], false, true},
 		"all but a byte":                {whole[:len(whole)-1], false, true},
 		"a length that is too short":    {"\x00\x0b" + whole[2:], false, false},
-		"a message that ends before":    {short(len(whole)-1) + whole[2:] + "x", false, false},
-		"a message that ends behind":    {short(len(whole)-3) + whole[2:], false, false},
+		"a message shorter than stated": {short(len(whole)-1) + whole[2:] + "x", false, false},
+		"a message longer than stated":  {short(len(whole)-3) + whole[2:], false, false},
 		"only a header":                 {encode(msg{}), false, false},
 		"another opcode":                {encode(msg{flags: 1 << 11, q: ask}), false, false},
 		"a notification":                {encode(msg{flags: notify, q: ask}), true, false},

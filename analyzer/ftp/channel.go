@@ -19,7 +19,8 @@ const (
 	lapse = 5 * time.Minute
 )
 
-// channelSize is about what a channel takes, with its closures and its place in the owner's list.
+// channelSize is about how many bytes a channel takes, with its closures and its place in the
+// owner's list.
 const channelSize = 256
 
 // A channel is a data connection that is announced or open.

@@ -31,7 +31,7 @@ func New(o protocol.Owner) *Parser { return &Parser{o} }
 func (p *Parser) Name() string          { return "ftp" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports returns the ports where Zeek takes everything for FTP.
+// Ports returns the ports on which Zeek treats all traffic as FTP.
 func (p *Parser) Ports() []uint16 { return []uint16{21, 2811} }
 
 // Resumes is true: any command and any reply can be understood on its own.
@@ -48,7 +48,7 @@ type state struct {
 	authTLS   bool    // the client asked for TLS
 	confirmed bool    // a command was seen
 	ended     [2]bool // by side
-	over      bool    // nothing more will come
+	over      bool    // no more is expected
 
 	log
 	channels []*channel // announced or open, at most maxChannels
@@ -97,7 +97,7 @@ func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// begin returns the state of c. It creates one, also where FTP begins again.
+// begin returns the state of c. It creates one for a new connection, and where FTP begins again.
 func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created || s.over {
@@ -129,7 +129,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	return n, next
 }
 
-// Gap goes on with the next line.
+// Gap continues with the next line.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, _ int) protocol.Next {
 	p.begin(c, pkt).lines[pkt.Side].Skip()
 	return protocol.More
@@ -150,7 +150,7 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 // weird reports an anomaly in c.
 func (s *state) weird(c *conn.Connection, name, addl string) { s.parser.owner.Weird(c, name, addl) }
 
-// end logs the pending commands when nothing more will come.
+// end logs the pending commands when no more is expected.
 func (s *state) end(c *conn.Connection) {
 	s.over = true
 	s.logAll(c)

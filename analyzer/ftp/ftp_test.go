@@ -207,7 +207,7 @@ func TestDataConnectionsAreAnnounced(t *testing.T) {
 	}
 }
 
-// The finalizer that counts is registered on one connection and changes the state of another.
+// The hook that frees a channel is registered on one connection and changes the state of another.
 func TestOpenDataConnectionsAreBounded(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
@@ -249,12 +249,12 @@ func TestAuthTLSHandsOver(t *testing.T) {
 	assert.False(t, conn.Registered(c, finalize))
 
 	Play(t, p, c, Orig("DELE f\r\n"))
-	assert.True(t, conn.Registered(c, finalize), "FTP goes on after all")
+	assert.True(t, conn.Registered(c, finalize), "FTP continues after all")
 	conn.StateRemove(c)
 	assert.Len(t, o.Rows, 1)
 }
 
-func TestOtherAuthGoesOn(t *testing.T) {
+func TestOtherAuthContinues(t *testing.T) {
 	assert.Equal(t, []string{"<unknown> DELE ftp://198.51.100.2/./f 250 ok"}, play(t,
 		Resp("220 hi\r\n"), Orig("AUTH GSSAPI\r\n"), Resp("234 go\r\n"), Orig("DELE f\r\n"), Resp("250 ok\r\n"),
 	))
@@ -405,7 +405,7 @@ func TestStateIsBounded(t *testing.T) {
 	assert.Equal(t, "<hidden>", o.Rows[0].(*Row).Password)
 }
 
-func TestFlush(t *testing.T) {
+func TestFreeMemory(t *testing.T) {
 	turns := after(login, Orig("CWD d\r\nDELE a\r\nRETR b\r\nNOOP\r\n"), Resp("250 ok\r\n250 gone\r\n150 go\r\n226 done\r\n"),
 		Orig("DELE c\r\n"), Resp("250 ok\r\n"), Orig("QUIT\r\n"))
 	want := len(account.Check(t, turns, 3, func(int) bool { return false }))
@@ -437,29 +437,29 @@ func TestWeirds(t *testing.T) {
 		turns []Turn
 		want  []string
 	}{
-		"nothing":               {after(login, Orig("SYST\r\n")), nil},
-		"a line of no command":  {after(login, Orig("AB\r\n")), []string{"FTP_invalid_command"}},
-		"an empty line":         {after(login, Orig("\r\n  \r\n")), nil},
-		"a byte of no command":  {after(login, Orig("AB\xc4\r\n")), []string{"FTP_invalid_command"}},
-		"a long command":        {after(login, Orig(strings.Repeat("X", maxVerb+1)+"\r\n")), []string{"FTP_max_command_length_exceeded 101 > 100"}},
-		"not too long":          {after(login, Orig(strings.Repeat("X", maxVerb)+"\r\n")), nil},
-		"many commands":         {after(login, Orig(strings.Repeat("NOOP\r\n", maxPending+1))), []string{"FTP_too_many_pending_commands 20"}},
-		"not too many":          {after(login, Orig(strings.Repeat("NOOP\r\n", maxPending-1))), nil},
-		"a long user":           {after(login, Orig("USER "+long[:maxName+1]+"\r\n")), []string{"FTP_user_too_long 129"}},
-		"a long password":       {after(login, Orig("PASS "+long[:maxName+1]+"\r\n")), []string{"FTP_password_too_long 129"}},
-		"not too long a name":   {after(login, Orig("USER "+long[:maxName]+"\r\nPASS "+long[:maxName]+"\r\n")), nil},
-		"a long argument":       {[]Turn{Orig("ACCT " + long + "\r\n")}, []string{"FTP_arg_too_long 5000"}},
-		"a long path":           {[]Turn{Orig("DELE " + long + "\r\n")}, []string{"FTP_arg_too_long 5021"}},
-		"not too long a path":   {[]Turn{Orig("DELE " + long[:maxText-21] + "\r\n")}, nil},
-		"a path a bit longer":   {[]Turn{Orig("DELE " + long[:maxText-20] + "\r\n")}, []string{"FTP_arg_too_long 4097"}},
-		"a long directory":      {after(login, Orig("CWD /"+long[:maxDir]+"\r\n"), Resp("250 ok\r\n")), []string{"FTP_directory_too_long 257"}},
-		"not too long a one":    {after(login, Orig("CWD /"+long[:maxDir-1]+"\r\n"), Resp("250 ok\r\n")), nil},
-		"a long reply":          {after(login, Orig("ACCT x\r\n"), Resp("230 "+long+"\r\n")), []string{"FTP_reply_msg_too_long 5000"}},
-		"half a command":        {after(login, Turn{FromOrig: true, Data: "QUI", End: true}), []string{"partial_ftp_request"}},
-		"half a reply":          {after(login, Turn{Data: "22", End: true}), nil},
-		"a carriage return":     {after(login, Orig("NO\rOP\r\n")), []string{"line_terminated_with_single_CR", "FTP_invalid_command"}},
-		"a zero byte":           {after(login, Orig("NOOP \x00\r\n")), []string{"NUL_in_line"}},
-		"half a line and a gap": {after(login, Turn{FromOrig: true, Data: "QUI", Lost: 9}, Ends()[0]), nil},
+		"nothing":                {after(login, Orig("SYST\r\n")), nil},
+		"a line of no command":   {after(login, Orig("AB\r\n")), []string{"FTP_invalid_command"}},
+		"an empty line":          {after(login, Orig("\r\n  \r\n")), nil},
+		"a byte of no command":   {after(login, Orig("AB\xc4\r\n")), []string{"FTP_invalid_command"}},
+		"a long command":         {after(login, Orig(strings.Repeat("X", maxVerb+1)+"\r\n")), []string{"FTP_max_command_length_exceeded 101 > 100"}},
+		"not too long":           {after(login, Orig(strings.Repeat("X", maxVerb)+"\r\n")), nil},
+		"many commands":          {after(login, Orig(strings.Repeat("NOOP\r\n", maxPending+1))), []string{"FTP_too_many_pending_commands 20"}},
+		"not too many":           {after(login, Orig(strings.Repeat("NOOP\r\n", maxPending-1))), nil},
+		"a long user":            {after(login, Orig("USER "+long[:maxName+1]+"\r\n")), []string{"FTP_user_too_long 129"}},
+		"a long password":        {after(login, Orig("PASS "+long[:maxName+1]+"\r\n")), []string{"FTP_password_too_long 129"}},
+		"not too long a name":    {after(login, Orig("USER "+long[:maxName]+"\r\nPASS "+long[:maxName]+"\r\n")), nil},
+		"a long argument":        {[]Turn{Orig("ACCT " + long + "\r\n")}, []string{"FTP_arg_too_long 5000"}},
+		"a long path":            {[]Turn{Orig("DELE " + long + "\r\n")}, []string{"FTP_arg_too_long 5021"}},
+		"not too long a path":    {[]Turn{Orig("DELE " + long[:maxText-21] + "\r\n")}, nil},
+		"a path one byte longer": {[]Turn{Orig("DELE " + long[:maxText-20] + "\r\n")}, []string{"FTP_arg_too_long 4097"}},
+		"a long directory":       {after(login, Orig("CWD /"+long[:maxDir]+"\r\n"), Resp("250 ok\r\n")), []string{"FTP_directory_too_long 257"}},
+		"not too long a one":     {after(login, Orig("CWD /"+long[:maxDir-1]+"\r\n"), Resp("250 ok\r\n")), nil},
+		"a long reply":           {after(login, Orig("ACCT x\r\n"), Resp("230 "+long+"\r\n")), []string{"FTP_reply_msg_too_long 5000"}},
+		"half a command":         {after(login, Turn{FromOrig: true, Data: "QUI", End: true}), []string{"partial_ftp_request"}},
+		"half a reply":           {after(login, Turn{Data: "22", End: true}), nil},
+		"a carriage return":      {after(login, Orig("NO\rOP\r\n")), []string{"line_terminated_with_single_CR", "FTP_invalid_command"}},
+		"a zero byte":            {after(login, Orig("NOOP \x00\r\n")), []string{"NUL_in_line"}},
+		"half a line and a gap":  {after(login, Turn{FromOrig: true, Data: "QUI", Lost: 9}, Ends()[0]), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, c := &addls{}, Conn()
@@ -593,7 +593,7 @@ func TestLastNumber(t *testing.T) {
 }
 
 var account = linestest.Account{
-	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: 4<<10 + maxChannels*(channelSize+100), PerByte: 400,
+	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Retained: 4<<10 + maxChannels*(channelSize+100), PerByte: 400,
 }
 
 func FuzzParser(f *testing.F) {
@@ -610,8 +610,8 @@ func FuzzParser(f *testing.F) {
 		flushed := account.Check(t, turns, 3, func(n int) bool { return n%(1+int(flush)) == 0 })
 		require.GreaterOrEqual(t, len(flushed), len(rows), "rows with FreeMemory in between")
 
-		// Data connections come up for all announcements, and go before and after the control
-		// connection.
+		// Data connections begin for all announcements, and are removed before and after the
+		// control connection.
 		o, c := &Recorder{}, Conn()
 		Play(t, New(o), c, turns...)
 		var data []*conn.Connection
@@ -674,7 +674,7 @@ func TestLapsedAnnouncementsAreDroppedOncePerPacket(t *testing.T) {
 	expect()
 	s.now = s.now.Add(lapse)
 	expect()
-	assert.Len(t, s.channels, 2, "the first may still come up")
+	assert.Len(t, s.channels, 2, "the first has not lapsed")
 	s.channels[0].announced = s.now.Add(-lapse - 1)
 	expect()
 	assert.Len(t, s.channels, 3, "the packet has removed lapsed ones before")

@@ -75,7 +75,7 @@ type log struct {
 	user, password string
 	cwd            string // at most maxDir bytes; relative while unknown, at first "."
 	fileSize       *int64
-	replyCode      *int // of the latest reply; as in Zeek, a command without a reply is logged with it, too
+	replyCode      *int // of the latest reply; as in Zeek, commands without a reply are logged with it
 	replyMsg       string
 	replyCut       int // bytes cut off the reply
 	dataChannel    *DataChannel
@@ -136,7 +136,7 @@ func (s *state) onCommand(c *conn.Connection, verb string, arg []byte) {
 	case "PASS":
 		s.password = s.name(c, arg, "FTP_password_too_long")
 	}
-	s.settle(c)
+	s.updateHook(c)
 }
 
 func (s *state) name(c *conn.Connection, arg []byte, tooLong string) string {
@@ -146,8 +146,8 @@ func (s *state) name(c *conn.Connection, arg []byte, tooLong string) string {
 	return string(arg[:min(len(arg), maxName)])
 }
 
-// settle registers finalize while a row is pending, and unregisters it otherwise.
-func (s *state) settle(c *conn.Connection) {
+// updateHook registers finalize while a row is pending, and unregisters it otherwise.
+func (s *state) updateHook(c *conn.Connection) {
 	if s.rows > 0 {
 		conn.Register(c, finalize)
 	} else {
@@ -199,7 +199,7 @@ func (s *state) onReplyEnd(c *conn.Connection, code int, text []byte) {
 		s.done(cmd)
 		s.write(c)
 	}
-	s.settle(c)
+	s.updateHook(c)
 }
 
 // lastNumber returns the last number in text.
@@ -266,5 +266,5 @@ func (s *state) logAll(c *conn.Connection) {
 		s.write(c)
 	}
 	s.pending, s.size, s.rows, s.current = nil, 0, 0, nil
-	s.settle(c)
+	s.updateHook(c)
 }

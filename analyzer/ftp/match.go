@@ -21,7 +21,7 @@ func (l *log) match(code int, text string) *command {
 		if code == 500 || slices.Contains(replies[cmd.verb], code) {
 			score += 100
 		}
-		// Search the text only where it may decide.
+		// Search the text only where it may make a difference.
 		if score+30 > most {
 			if strings.Contains(text, cmd.verb) {
 				score += 20

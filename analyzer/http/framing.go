@@ -10,7 +10,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// framing holds what the header of a message says about its body and about the messages behind it.
+// framing holds what the header of a message says about its body and about the messages after it.
 // Each field takes effect when its line arrives, so no header is kept.
 type framing struct {
 	code       int   // of a reply
@@ -52,7 +52,7 @@ func (s *state) field(c *conn.Connection, side protocol.Side, f lines.Field) {
 			s.contentRange(c, d, token, rest)
 		}
 	case "Transfer-Encoding":
-		// As in Zeek, the version of a request that has not ended counts for its reply, too.
+		// As in Zeek, the version of a request that has not ended also applies to its reply.
 		version := s.versions[side]
 		if s.sides[protocol.Orig].ongoing() {
 			version = s.versions[protocol.Orig]
@@ -118,8 +118,8 @@ func cutElement(list []byte) (element, rest []byte) {
 	return list, nil
 }
 
-// contentLength applies a Content-Length. A malformed one counts as 0. Where a range has another
-// length, the longer one counts: a client may go by either.
+// contentLength applies a Content-Length. A malformed one counts as 0. If a range has a different
+// length, the longer of the two counts: a client may use either.
 func (s *state) contentLength(c *conn.Connection, d *framing, token []byte) {
 	if d.chunked {
 		s.weird(c, "HTTP_content_length_and_chunked")
@@ -183,7 +183,7 @@ func (s *state) contentRange(c *conn.Connection, d *framing, unit, spec []byte) 
 	d.length = max(d.length, d.partial)
 }
 
-// number returns the number at the beginning of data, and false if there is none or it does not
+// number returns the number at the beginning of data; ok is false if there is none or it does not
 // fit.
 func number(data []byte, base int) (n int64, ok bool) {
 	i := 0

@@ -1,7 +1,7 @@
 // Package http follows HTTP/1 and HTTP/0.9. The log http has a row for each request and its reply.
 //
-// http.go is the parser; message.go finds where messages begin and end, by what framing.go reads
-// from their headers; start.go parses request lines and status lines; log.go matches replies with
+// http.go is the parser; message.go finds where messages begin and end, from what framing.go reads
+// in their headers; start.go parses request lines and status lines; log.go matches replies with
 // requests.
 package http
 
@@ -25,8 +25,8 @@ func New(o protocol.Owner) *Parser { return &Parser{o} }
 func (p *Parser) Name() string          { return "http" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports returns the ports where Zeek takes everything for HTTP, so that damaged requests are logged
-// too.
+// Ports returns the ports on which Zeek treats all traffic as HTTP, so that damaged requests are
+// logged too.
 func (p *Parser) Ports() []uint16 { return []uint16{80, 81, 631, 1080, 3128, 8000, 8080, 8888} }
 
 // A state is the state of a connection. finalize is registered while a row or a message is
@@ -71,13 +71,13 @@ func (p *Parser) FreeMemory(c *conn.Connection) {
 		s.finishField(c, protocol.Side(side))
 	}
 	s.logAll()
-	s.settleHook(c)
+	s.updateHook(c)
 }
 
 // Match wants a request line with a version or the beginning of a status line, after any empty
 // lines. One side is enough, as the other may not have been captured. A request is Half a match if
-// the server began with something else: another protocol may have the better claim. Only the port
-// identifies any other HTTP.
+// the server began with something else: another protocol may match better. Any other HTTP is
+// identified by its port alone.
 func (p *Parser) Match(orig, resp []byte) protocol.Verdict {
 	resp = bytes.TrimLeft(resp, "\r\n")
 	n := min(len(resp), len(keyword))
@@ -109,8 +109,8 @@ func matchRequest(orig []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// begin returns the state of c. It creates one, also where HTTP begins again inside HTTP, as after
-// CONNECT.
+// begin returns the state of c. It creates one for a new connection, and where HTTP begins again
+// inside HTTP, as after CONNECT.
 func (p *Parser) begin(c *conn.Connection, pkt protocol.Packet) *state {
 	s, created := session.GetOrNew(c)
 	if created || s.over {
@@ -154,7 +154,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 		s.seen += took
 		n += took
 	}
-	return n, s.settle(c, next)
+	return n, s.checkEnd(c, next)
 }
 
 // Gap continues if all missing bytes belong to one body. Otherwise the rest of that side is lost. A
@@ -164,14 +164,14 @@ func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Ne
 	d := &s.sides[pkt.Side]
 	s.lines[pkt.Side].Skip()
 	if (d.expect == fixedBody || d.expect == chunkData) && d.body > 0 && int64(n) <= d.left {
-		return s.settle(c, s.bodyBytes(c, pkt.Side, n))
+		return s.checkEnd(c, s.bodyBytes(c, pkt.Side, n))
 	}
 	s.interrupt(c, pkt.Side)
 	d.expect = nothing
 	if pkt.Side == protocol.Orig {
 		s.interrupt(c, protocol.Resp)
 	}
-	return s.settle(c, protocol.More)
+	return s.checkEnd(c, protocol.More)
 }
 
 // End ends the current message: some bodies end with the connection.
@@ -179,7 +179,7 @@ func (p *Parser) End(c *conn.Connection, pkt protocol.Packet) {
 	s := p.begin(c, pkt)
 	s.interrupt(c, pkt.Side)
 	s.sides[pkt.Side].expect = nothing
-	s.settle(c, protocol.More)
+	s.checkEnd(c, protocol.More)
 }
 
 // weird reports an anomaly in c.
@@ -192,9 +192,9 @@ func (s *state) violation(d *side) protocol.Next {
 	return protocol.Violated(s.confirmed, s.seen)
 }
 
-// settle returns next, or Stop if neither side is followed any more. If HTTP ends here, so do the
+// checkEnd returns next, or Stop if neither side is followed any more. If HTTP ends here, so do the
 // current messages.
-func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
+func (s *state) checkEnd(c *conn.Connection, next protocol.Next) protocol.Next {
 	if next == protocol.More && s.sides[0].expect == nothing && s.sides[1].expect == nothing {
 		next = protocol.Stop
 	}
@@ -203,13 +203,13 @@ func (s *state) settle(c *conn.Connection, next protocol.Next) protocol.Next {
 		s.interrupt(c, protocol.Resp)
 		s.over = true
 	}
-	s.settleHook(c)
+	s.updateHook(c)
 	return next
 }
 
-// settleHook unregisters finalize when no row is pending and no message is unfinished. It was
+// updateHook unregisters finalize when no row is pending and no message is unfinished. It was
 // registered when the first row became pending.
-func (s *state) settleHook(c *conn.Connection) {
+func (s *state) updateHook(c *conn.Connection) {
 	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
 		conn.Unregister(c, finalize)
 	}

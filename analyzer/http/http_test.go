@@ -86,7 +86,7 @@ func TestConversations(t *testing.T) {
 			},
 			[]string{"1 POST - /a 1.1 0 5 200 OK", "2 - - - - 6 0 - -"},
 		},
-		"a reply that goes on after its request": {
+		"a reply that continues after its request": {
 			[]Turn{
 				Orig("POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc"),
 				Resp("HTTP/1.1 200 OK\r\n"),
@@ -223,7 +223,7 @@ func TestConversations(t *testing.T) {
 			},
 			[]string{"1 GET h /a 1.1 0 0 200 OK", "2 GET h /a - 0 0 - -", "3 GET h /a - 0 0 - -"},
 		},
-		"a server that says close and goes on": {
+		"a server that says close and continues": {
 			[]Turn{
 				get, Resp("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"), get, Resp(ok),
 				Orig(get.Data + get.Data), Resp(ok + ok),
@@ -443,7 +443,7 @@ func TestConnectHandsOver(t *testing.T) {
 	assert.False(t, conn.Registered(c, finalize), "nothing is pending")
 }
 
-// A request that is sent before the reply to CONNECT does not take the CONNECT back.
+// A request that is sent before the reply to CONNECT does not cancel the CONNECT.
 func TestRequestPipelinedAfterConnect(t *testing.T) {
 	res := Play(t, New(&Recorder{}), Conn(), Orig("CONNECT h:25 HTTP/1.1\r\n\r\n"+get), Resp("HTTP/1.1 200 OK\r\n\r\n"))
 	assert.Equal(t, protocol.HandOver, res.Next)
@@ -457,7 +457,7 @@ func TestZeroByteEndsHeader(t *testing.T) {
 }
 
 // As in Zeek, only 200 accepts a CONNECT.
-func TestRefusedConnectGoesOn(t *testing.T) {
+func TestRefusedConnectContinues(t *testing.T) {
 	for _, status := range []string{"403 No", "201 Created"} {
 		t.Run(status, func(t *testing.T) {
 			assert.Equal(t, []string{"1 CONNECT - h:25 1.1 0 5 " + status, "2 GET - / 1.1 0 5 200 OK"}, play(t,
@@ -536,7 +536,7 @@ func TestUpgradeOfPipelinedRequests(t *testing.T) {
 	))
 }
 
-func TestHTTPGoesOnInsideHTTP(t *testing.T) {
+func TestHTTPInsideHTTP(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, Orig("CONNECT h:80 HTTP/1.1\r\n\r\n"), Resp("HTTP/1.1 200 OK\r\n\r\n"))
@@ -660,8 +660,8 @@ func TestTooManyPendingRequestsAreLogged(t *testing.T) {
 	}
 }
 
-// More replies than requests, while requests do not end: pending rows for the rest of requests stay
-// behind the replies.
+// Requests that end after their replies leave pending rows at places that no reply reaches any
+// more.
 func TestUnfinishedRequestsAreBounded(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
@@ -674,7 +674,7 @@ func TestUnfinishedRequestsAreBounded(t *testing.T) {
 	assert.Len(t, o.Rows, 3*3*maxPending)
 }
 
-func TestFlush(t *testing.T) {
+func TestFreeMemory(t *testing.T) {
 	post := "POST /%d HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
 	one, two := fmt.Sprintf(post, 1), fmt.Sprintf(post, 2)
 	turns := []Turn{
@@ -705,7 +705,7 @@ func TestFlush(t *testing.T) {
 	assert.False(t, conn.Registered(c, finalize), "nothing is pending")
 	Play(t, p, c, Orig("GET / HTTP/1.1\r\nHost: h\r\n"))
 	p.FreeMemory(c)
-	assert.Equal(t, "h", *o.Rows[1].(*Row).Host, "the field that might have gone on is in the row")
+	assert.Equal(t, "h", *o.Rows[1].(*Row).Host, "the field that might have been continued is in the row")
 
 	New(nil).FreeMemory(Conn()) // of an unknown connection
 	assert.Zero(t, New(nil).MemoryUsed(Conn()))
@@ -924,7 +924,7 @@ func TestTransferEncoding(t *testing.T) {
 }
 
 // A server cannot know the length of a request whose last coding is not chunked. With a
-// Content-Length, a lenient one goes by that.
+// Content-Length, a lenient one uses that.
 func TestRequestNotChunkedLast(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fields string
@@ -988,7 +988,7 @@ func TestLongRequestLine(t *testing.T) {
 	assert.Equal(t, "h", *o.Rows[0].(*Row).Host)
 }
 
-// While a request has not ended, its version counts for the reply, too.
+// While a request has not ended, its version also applies to the reply.
 func TestVersionOfChunks(t *testing.T) {
 	const chunks = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
 	assert.Equal(t, []string{"1 POST - / 1.0 0 1 200 OK", "2 - - - - 2 0 - -"}, play(t,
@@ -1107,22 +1107,22 @@ func TestHeldCounts(t *testing.T) {
 		less, more []Turn
 		want       int
 	}{
-		"a request":                    {[]Turn{Orig("\n")}, several(1), row + place},
-		"another":                      {several(1), several(2), row + place},
-		"requests with their replies":  {[]Turn{Orig("\n")}, several(4, Resp(strings.Repeat(ok, 4))), 4 * place},
-		"many of them":                 {[]Turn{Orig("\n")}, several(5, Resp(strings.Repeat(ok, 5))), 0},
-		"a host":                       {request("Host: h"), request("Host: host"), 3},
-		"a host that is replaced":      {request("Host: h"), request("Host: host", "Host: h"), 0},
-		"a referrer and an agent":      {request(), request("Referer: r", "User-Agent: ua"), 3},
-		"an origin":                    {request(), request("Origin: o"), 1},
-		"a name":                       {request(), request("Authorization: Basic bWU6c2VjcmV0"), 2},
-		"a proxy and its label":        {request(), request("Via: 1"), 8 + 2*16},
-		"a proxy again":                {request("Via: \xff"), request("Via: \xff", "Via: \xff"), 0},
-		"a reply":                      {request(), reply("200 OK\r\n"), 2},
-		"a reply that is not the last": {request(), reply("100 OK\r\n"), 2 * 2},
-		"a field that may go on":       {[]Turn{Orig("GET / HTTP/1.1\r\nHost:" + x[:16] + "\r\n")}, []Turn{Orig("GET / HTTP/1.1\r\nHost:" + x[:64] + "\r\n")}, 48},
-		"also of a reply":              {reply("200 OK\r\nConnection:" + x[:16] + "\r\n"), reply("200 OK\r\nConnection:" + x[:64] + "\r\n"), 48},
-		"nothing of other fields":      {request(), request("Cookie: " + x), 0},
+		"a request":                     {[]Turn{Orig("\n")}, several(1), row + place},
+		"another":                       {several(1), several(2), row + place},
+		"requests with their replies":   {[]Turn{Orig("\n")}, several(4, Resp(strings.Repeat(ok, 4))), 4 * place},
+		"many of them":                  {[]Turn{Orig("\n")}, several(5, Resp(strings.Repeat(ok, 5))), 0},
+		"a host":                        {request("Host: h"), request("Host: host"), 3},
+		"a host that is replaced":       {request("Host: h"), request("Host: host", "Host: h"), 0},
+		"a referrer and an agent":       {request(), request("Referer: r", "User-Agent: ua"), 3},
+		"an origin":                     {request(), request("Origin: o"), 1},
+		"a name":                        {request(), request("Authorization: Basic bWU6c2VjcmV0"), 2},
+		"a proxy and its label":         {request(), request("Via: 1"), 8 + 2*16},
+		"a proxy again":                 {request("Via: \xff"), request("Via: \xff", "Via: \xff"), 0},
+		"a reply":                       {request(), reply("200 OK\r\n"), 2},
+		"a reply that is not the last":  {request(), reply("100 OK\r\n"), 2 * 2},
+		"a field that may be continued": {[]Turn{Orig("GET / HTTP/1.1\r\nHost:" + x[:16] + "\r\n")}, []Turn{Orig("GET / HTTP/1.1\r\nHost:" + x[:64] + "\r\n")}, 48},
+		"also of a reply":               {reply("200 OK\r\nConnection:" + x[:16] + "\r\n"), reply("200 OK\r\nConnection:" + x[:64] + "\r\n"), 48},
+		"nothing of other fields":       {request(), request("Cookie: " + x), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tt.want, held(tt.more)-held(tt.less))
@@ -1131,7 +1131,7 @@ func TestHeldCounts(t *testing.T) {
 }
 
 var account = linestest.Account{
-	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: 8 << 10, PerByte: 160,
+	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Retained: 8 << 10, PerByte: 160,
 }
 
 func FuzzParser(f *testing.F) {

@@ -48,7 +48,7 @@ type Row struct {
 	statusCode                                                           int
 }
 
-// rowSize is what a row takes besides the bytes of its strings.
+// rowSize is the size of a row in bytes, without those of its strings.
 const rowSize = int(unsafe.Sizeof(Row{}))
 
 // A transaction is a request and its reply.
@@ -123,7 +123,8 @@ func (s *state) set(c *conn.Connection, r *Row, field **string, value *string, r
 	*field = value
 }
 
-// text returns raw as rows have it, and counts its bytes in place of those of before.
+// text returns raw as it is logged, and counts its bytes instead of those of before, which it
+// replaces.
 func (s *state) text(c *conn.Connection, r *Row, raw []byte, before string) string {
 	if len(raw) > logs.MaxText {
 		s.parser.owner.Weird(c, "log_string_field_truncated", "HTTP::LOG")
@@ -257,7 +258,7 @@ func (s *state) onRequestEnd(c *conn.Connection, body uint64) {
 	}
 }
 
-// onReplyEnd logs the row, unless another reply is to come for its request.
+// onReplyEnd logs the row, unless its request awaits another reply.
 func (s *state) onReplyEnd(c *conn.Connection, code int, body uint64) {
 	if r := s.at(c, s.response).row; r != nil {
 		if r.ResponseBodyLen = body; r.StatusCode == nil {
@@ -279,7 +280,7 @@ func (s *state) log(r *Row) {
 	}
 }
 
-// logAll logs all pending rows. Their places stay, for replies that are still to come.
+// logAll logs all pending rows. Their places stay, for later replies.
 func (s *state) logAll() {
 	for i := range s.pending {
 		t := &s.pending[i]

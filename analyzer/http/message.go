@@ -22,8 +22,8 @@ func (d *side) ongoing() bool {
 	return d.expect != startLine && d.expect != reply09 && d.expect != nothing
 }
 
-// idle returns how many empty lines to skip at the beginning of data: all but the last. At a byte
-// each, no other line would cost more time per byte.
+// idle returns how many empty lines to skip at the beginning of data: all but the last. An empty
+// line takes one byte, so no other line would cost more time per byte.
 func (d *side) idle(data []byte) (n int) {
 	for d.expect == startLine && n+1 < len(data) && data[n] == '\n' && data[n+1] == '\n' {
 		n++
@@ -47,7 +47,7 @@ const (
 	nothing  // the rest of the side is ignored
 )
 
-// line handles a line outside bodies. after is what has already arrived behind it.
+// line handles a line outside bodies. after holds the bytes that have already arrived after it.
 func (s *state) line(c *conn.Connection, side protocol.Side, line lines.Line, after []byte) protocol.Next {
 	d := &s.sides[side]
 	switch d.expect {
@@ -131,8 +131,8 @@ func (s *state) requestLine(c *conn.Connection, line lines.Line) protocol.Next {
 	return protocol.More
 }
 
-// maxJunk is how many bytes of banner may precede the first request; the replies are still followed
-// behind it.
+// maxJunk is how many bytes may precede the first request, such as a banner, before a line that is
+// not a status line is a violation.
 const maxJunk = 1024
 
 func (s *state) statusLine(c *conn.Connection, line lines.Line) protocol.Next {
@@ -164,7 +164,7 @@ func (s *state) endHeaders(c *conn.Connection, side protocol.Side) protocol.Next
 	d := &s.sides[side]
 	f := &d.framing
 	if side == protocol.Orig && f.coded && !f.chunked {
-		s.weird(c, "HTTP_request_not_chunked_last") // most servers refuse it, others go by the length
+		s.weird(c, "HTTP_request_not_chunked_last") // most servers refuse it, others use the length
 	}
 	if side == protocol.Resp && (s.connect || f.code == 101 && s.unanswered == 1 && f.upgrade && f.protocol) {
 		s.endMessage(c, side)

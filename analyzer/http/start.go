@@ -25,7 +25,7 @@ type requestLine struct {
 }
 
 // parseRequestLine is as liberal as Zeek's parser: anything may follow the method, and a line
-// without a version is HTTP/0.9 where possible. A line too long to be kept whole counts as having
+// without a version is HTTP/0.9 where possible. A line too long to be kept whole is assumed to have
 // one.
 func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
 	line := l.Text
@@ -35,7 +35,7 @@ func parseRequestLine(l lines.Line) (r requestLine, ok bool) {
 		return r, false
 	}
 	r.method = line[:n]
-	// A version counts only behind a byte that no URI may contain, or if there is no URI at all.
+	// A version counts only after a byte that no URI may contain, or if there is no URI at all.
 	var version []byte
 	i := 0
 	for i < len(rest) && uriChars[rest[i]] {

@@ -15,8 +15,8 @@ import (
 var seed = maphash.MakeSeed()
 
 // Shard returns which of n workers follows the connections between a and b, in either order. It
-// ignores ports, so that an FTP session's data connections go to the worker that has the session.
-// The result differs between processes.
+// ignores ports, so that an FTP session's data connections go to the session's worker. The result
+// differs between processes.
 func Shard(a, b netip.Addr, n int) int {
 	if b.Less(a) {
 		a, b = b, a

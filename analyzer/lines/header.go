@@ -42,7 +42,7 @@ func (n *Names) field(line []byte) (name string, value []byte) {
 // A Field is a field of a header.
 type Field struct {
 	Name   string // spelled as in Names
-	Value  []byte // as sent, behind the colon and blanks, without line ends; the caller must not keep it
+	Value  []byte // as sent, after the colon and blanks, without line ends; must not be kept
 	Folded bool   // it spans several lines
 	Long   bool   // it was longer than Max bytes and is cut
 }
@@ -66,9 +66,9 @@ var tokenChars = func() (t [256]bool) {
 	return t
 }()
 
-// A Header finds the wanted fields of a header, as HTTP and mail have it, line by line. A field is
-// complete when the next line does not begin with a blank. Until then a wanted field is kept;
-// nothing else is. The zero value is ready for the first line.
+// A Header finds the wanted fields of an HTTP or mail header, line by line. A field is complete
+// when the next line does not begin with a blank. Until then a wanted field is kept; nothing else
+// is. The zero value is ready for the first line.
 type Header struct {
 	begun bool
 	name  string // of the field that may be continued
@@ -77,9 +77,9 @@ type Header struct {
 	long  bool
 }
 
-// Line takes a line of the header, but not the empty one that ends it. after is what has already
-// arrived behind the line. Complete fields go to yield. A field on a line that was too long is not
-// continued.
+// Line takes a line of the header, but not the empty one that ends it. after holds the bytes that
+// have already arrived after it. Complete fields go to yield. A field on a line that was too long
+// is not continued.
 func (h *Header) Line(l Line, after []byte, names *Names, yield func(Field)) {
 	line := l.Text
 	if blank(line[0]) && h.begun {
@@ -113,7 +113,7 @@ func (h *Header) Ahead(line []byte, yield func(Field)) {
 	}
 }
 
-// Finish gives the current field to yield. Lines that continue it are dropped.
+// Finish passes the current field to yield. Lines that would continue it are dropped.
 func (h *Header) Finish(yield func(Field)) {
 	if h.name != "" {
 		yield(Field{Name: h.name, Value: SkipBlanks(h.field), Folded: h.fold, Long: h.long})

@@ -76,7 +76,7 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-func TestFinishGoesOn(t *testing.T) {
+func TestHeaderContinuesAfterFinish(t *testing.T) {
 	var h Header
 	var got []string
 	yield := func(f Field) { got = append(got, fmt.Sprintf("%s=%s", f.Name, f.Value)) }
@@ -96,7 +96,7 @@ func TestAhead(t *testing.T) {
 	h.Ahead(nil, yield)
 	h.Ahead([]byte(" "), yield)
 	h.Ahead([]byte("\tb"), yield)
-	assert.Empty(t, got, "it may go on")
+	assert.Empty(t, got, "it may be continued")
 	h.Ahead([]byte("b"), yield)
 	assert.Equal(t, []string{"Host=a"}, got)
 	h.Ahead([]byte("b"), yield)

@@ -17,7 +17,7 @@ const Max = 32 << 10
 type Rules uint8
 
 const (
-	EndCR  Rules = 1 << iota // a lone carriage return ends a line, too
+	EndCR  Rules = 1 << iota // a lone carriage return ends a line too
 	OddNUL                   // a NUL is an anomaly
 )
 
@@ -85,14 +85,14 @@ func (s *Splitter) Next(data []byte, rules Rules) (l Line, n int, ok bool) {
 // Partial reports whether a line has begun.
 func (s *Splitter) Partial() bool { return s.scanned > 0 || s.dropping }
 
-// Skip drops the incomplete line, after a gap. The next line then begins wherever the bytes go on.
+// Skip drops the incomplete line, after a gap. The next line then begins with the next byte.
 func (s *Splitter) Skip() { *s = Splitter{} }
 
 // lineEnd searches data from an index on for a line end, and returns its index and size. If size is
 // 0, there is none before i, where the search continues when more arrives.
 func lineEnd(data []byte, from int, rules Rules) (i, size int) {
 	// Byte by byte at first and then in pieces, so that a short line does not cost a search of
-	// everything behind it.
+	// everything after it.
 	const short, piece = 16, 256
 	for i = from; i < min(from+short, len(data)); i++ {
 		if data[i] == '\n' || data[i] == '\r' && rules&EndCR != 0 {

@@ -97,7 +97,7 @@ func TestSplitter(t *testing.T) {
 			}
 		})
 	}
-	assert.Equal(t, []string{"a\x00", ""}, split(t, "a\x00\n", 9, EndCR), "whoever does not ask for zero bytes may have them")
+	assert.Equal(t, []string{"a\x00", ""}, split(t, "a\x00\n", 9, EndCR), "a NUL is no anomaly without OddNUL")
 }
 
 func TestSkipForgetsTheLine(t *testing.T) {
@@ -142,7 +142,7 @@ func TestShortLinesAreNotSearchedAhead(t *testing.T) {
 	}
 }
 
-// A line end is found wherever it is, also where the search resumes.
+// A line end is found wherever it is, including where the search resumes.
 func TestLineEnd(t *testing.T) {
 	for at := range 600 {
 		for _, tt := range []struct {

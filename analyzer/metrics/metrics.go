@@ -16,10 +16,10 @@ type Worker struct {
 	Name         string
 	Packets      int
 	Bytes        int64  // of these packets, as they were on the link
-	OnLink       uint64 // packets that came to the ring of an interface, with those that were dropped
+	OnLink       uint64 // packets that came to the ring of an interface, including dropped ones
 	Dropped      uint64 // packets for which the ring had no room
 	DecodeErrors int    // frames in which no packet was found
-	Panics       int    // outside of the flow table
+	Panics       int    // outside the flow table
 	Flow         flow.Stats
 	Active       int           // connections in the table
 	Held         int           // bytes for them
@@ -27,12 +27,12 @@ type Worker struct {
 	Down         bool          // the interface
 }
 
-// A Source is where metrics come from. Its functions are called at every scrape, which there may be
-// several of at once, and do not wait for workers.
+// A Source is where metrics come from. Its functions are called at every scrape, by several scrapes
+// at once, and must not wait for workers.
 type Source struct {
 	Workers func() []Worker
 	Output  func() logs.OutputStats
-	Weirds  func() map[string]uint64 // by name; each is a time series, so there must not be many
+	Weirds  func() map[string]uint64 // by name; each name is a time series, so there must be few
 	Healthy func() error             // nil, or what is wrong
 
 	// The limits of all workers together.
@@ -40,21 +40,21 @@ type Source struct {
 	MaxHeld        int // bytes
 }
 
-// A metric is made of what workers have counted.
+// A metric is computed from the counters of workers.
 type metric struct {
 	desc  *prometheus.Desc
 	kind  prometheus.ValueType
 	value func(w *Worker) float64
 }
 
-// perWorker lists the metrics that are told apart by worker: if those differ much, the load is
-// badly divided.
+// perWorker lists the metrics labeled by worker: large differences between workers show that the
+// load is unevenly divided.
 var perWorker = []metric{
 	{desc("packets_total", "Packets that were analyzed.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Packets) }},
 	{desc("packet_bytes_total", "Bytes of the packets that were analyzed, as they were on the link.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Bytes) }},
-	{desc("link_packets_total", "Packets that came to the ring of an interface, with those that were dropped.", "worker"),
+	{desc("link_packets_total", "Packets that came to the ring of an interface, including dropped ones.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.OnLink) }},
 	{desc("dropped_packets_total", "Packets that the kernel dropped because the ring was full.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Dropped) }},
@@ -73,7 +73,7 @@ var perWorker = []metric{
 		prometheus.GaugeValue, func(w *Worker) float64 { return float64(w.Held) }},
 }
 
-// summed lists the metrics that all workers have together.
+// summed lists the metrics that are summed over all workers.
 var summed = []metric{
 	{desc("decode_errors_total", "Packets that could not be decoded."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.DecodeErrors + w.Flow.DecodeErrors) }},
@@ -107,7 +107,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("analyzer_"+name, help, labels, nil)
 }
 
-// collector makes metrics of a Source.
+// collector turns a Source into metrics.
 type collector struct{ Source }
 
 // Describe implements prometheus.Collector. Sending nothing says that Collect is not checked

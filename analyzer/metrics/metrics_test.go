@@ -110,7 +110,7 @@ func TestNamesFollowConventions(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
-// Whoever documents or draws a metric that is not there sees nothing, and no error.
+// A page or dashboard that names a metric that does not exist shows nothing, and no error.
 func TestDocumentedMetricsExist(t *testing.T) {
 	_, body := serve(t, source())("/metrics")
 	for _, file := range []string{"../README.md", "../SCALING.md", "../deploy/dashboard.json"} {
@@ -120,7 +120,7 @@ func TestDocumentedMetricsExist(t *testing.T) {
 		assert.NotEmpty(t, names, file)
 		for _, name := range names {
 			if strings.HasPrefix(name, "process_") && runtime.GOOS == "darwin" {
-				continue // there are fewer
+				continue // which has fewer
 			}
 			assert.Contains(t, body, "\n# TYPE "+name+" ", file)
 		}

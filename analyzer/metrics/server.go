@@ -11,15 +11,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// A Server answers GET /metrics with all metrics, also those of Go's runtime and of the process,
-// and GET /healthz with 200, or with 503 and what is wrong.
+// A Server answers GET /metrics with all metrics, including those of Go's runtime and the process,
+// and GET /healthz with 200, or with 503 and the error.
 type Server struct {
 	listener net.Listener
 	http     http.Server
 	done     chan struct{}
 }
 
-// maxScrapes bounds how many scrapes are answered at once: the others get a 503.
+// maxScrapes bounds how many scrapes are answered at once; others get a 503.
 const maxScrapes = 8
 
 // Serve starts a Server at addr, a host and a port. Without a host it listens on loopback only.

@@ -16,7 +16,7 @@ type Verdict int
 const (
 	No    Verdict = iota // these bytes are not the protocol's
 	Maybe                // not enough bytes yet
-	Half                 // the bytes of one side are, those of the other are not
+	Half                 // the bytes of one side are, but not those of the other
 	Yes                  // the bytes are the protocol's
 )
 
@@ -43,8 +43,8 @@ type Parser interface {
 	Transport() conn.Proto
 
 	// Ports returns the ports where servers of the protocol listen, or nil. If no parser is sure of
-	// the first bytes of a connection to such a port, this one gets it. The analyzer also takes
-	// these ports for a server's when it has to guess which side is the originator.
+	// the first bytes of a connection to such a port, this one gets it. The analyzer also uses
+	// these ports when it has to guess which side is the responder.
 	Ports() []uint16
 
 	// Match gives its verdict on the first bytes that each side has sent so far; either may be
@@ -65,9 +65,9 @@ type Parser interface {
 	// other method, so it must take constant time.
 	MemoryUsed(c *conn.Connection) int
 
-	// FreeMemory releases memory because c, or all connections together, hold too much: the
-	// parser logs pending rows as they are and drops incomplete messages. Afterwards MemoryUsed is
-	// small. The parser goes on where it can.
+	// FreeMemory releases memory because c, or all connections together, hold too much: the parser
+	// logs pending rows as they are and drops incomplete messages. Afterwards MemoryUsed is small.
+	// The parser continues where it can.
 	FreeMemory(c *conn.Connection)
 }
 
@@ -110,12 +110,12 @@ type Next int
 const (
 	More      Next = iota // keep the bytes coming
 	Stop                  // nothing more for this parser or any other: the rest is opaque
-	HandOver              // the protocol gives way to another (STARTTLS, CONNECT): detection begins again with the rest
+	HandOver              // another protocol follows (STARTTLS, CONNECT): detection restarts with the rest
 	Violation             // these bytes are not the protocol's: like Stop, and conn.log loses the service
-	Flip                  // the responder has spoken first: the sides are exchanged, and the first datagram comes again
+	Flip                  // the responder sent first: swap the sides and deliver the first datagram again
 )
 
-// Violated returns what follows a line that is not the parser's protocol. As in Zeek, that is
+// Violated returns the Next for a line that is not the parser's protocol. As in Zeek, that is
 // Violation if the connection was confirmed, but More once both sides have sent many bytes, which
 // seen counts.
 func Violated(confirmed bool, seen int) Next {
@@ -126,8 +126,8 @@ func Violated(confirmed bool, seen int) Next {
 	return More
 }
 
-// An Owner is what a parser can ask of the analyzer. Only the worker that the parser serves uses
-// it.
+// An Owner provides what a parser needs of the analyzer. A parser and its Owner belong to one
+// worker.
 type Owner interface {
 	// Log writes row to the log that its header names. The row is written before Log returns.
 	Log(row logs.Row)

@@ -12,7 +12,7 @@ import (
 // that sends more does not wait for replies at all.
 const maxWaiting = 1000
 
-// A verb is a command, as far as replies are matched with it.
+// A verb is a command, or something else that is answered with a reply.
 type verb uint8
 
 const (
@@ -108,7 +108,7 @@ func (s *state) clientLine(c *conn.Connection, line lines.Line, after []byte) pr
 	return protocol.More
 }
 
-// command notes a known command, which then awaits its reply.
+// command records a known command, which then awaits its reply.
 func (s *state) command(c *conn.Connection, v verb) {
 	s.confirmed = true
 	s.parser.owner.Confirm(c)

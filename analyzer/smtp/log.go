@@ -10,11 +10,17 @@ import (
 )
 
 const (
-	maxAddrs   = 1000      // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses and its like
-	maxAddr    = 512       // bytes of one of them
-	maxList    = 64 << 10  // bytes of a list, beyond which it takes no more addresses
-	maxRow     = 256 << 10 // bytes of a row, beyond which it takes no more texts, and of all rows, beyond which no mail is added
-	maxInvalid = 25        // commands out of order, after which the rest is ignored; Zeek's SMTP::max_invalid_mail_transactions
+	maxAddrs = 1000     // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses and its like
+	maxAddr  = 512      // bytes of one of them
+	maxList  = 64 << 10 // bytes of a list, beyond which it takes no more addresses
+
+	// maxRow is how many bytes a row may have before it takes no more texts, and how many all rows may
+	// have before no mail is added.
+	maxRow = 256 << 10
+
+	// maxInvalid is how many commands may be out of order before the rest is ignored; Zeek's
+	// SMTP::max_invalid_mail_transactions.
+	maxInvalid = 25
 )
 
 // A Row is a row of the log smtp.
@@ -213,8 +219,8 @@ func (s *state) field(c *conn.Connection, f lines.Field) {
 	}
 }
 
-// onReceived adds the host from which a relay received the mail to the path: of two addresses, the
-// second.
+// onReceived adds the host from which a relay received the mail to the path. Of two addresses, it
+// is the second.
 func (s *state) onReceived(c *conn.Connection, r *Row, value []byte) {
 	var from netip.Addr
 	n := 0

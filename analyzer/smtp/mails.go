@@ -45,8 +45,8 @@ type member struct {
 	addr string
 }
 
-// memberSize is what a member takes besides its text, in the list and in the map, with their spare
-// room.
+// memberSize is how many bytes a member takes besides its text, in the list and in the map, with
+// their spare room.
 const memberSize = 2*int(unsafe.Sizeof("")) + 3*int(unsafe.Sizeof(member{}))
 
 func (m *mail) held() int {
@@ -151,8 +151,8 @@ func (s *state) log(c *conn.Connection, m *mail) {
 	}
 }
 
-// flush logs the rows of all mails. The newest mail goes on, but its row was logged. A row not
-// worth logging starts over.
+// flush logs the rows of all mails. The newest mail stays, and is muted if its row was logged. A
+// row not worth logging starts over.
 func (s *state) flush(c *conn.Connection) {
 	for len(s.pending) > 1 {
 		s.finish(c)

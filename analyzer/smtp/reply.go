@@ -42,7 +42,8 @@ func (s *state) onReplyTo(c *conn.Connection, code int) {
 		if code == 354 {
 			s.expect = expectData
 		}
-	case s.replying == data && code != 354 && s.expect == expectData && len(s.waiting) == 0: // not for an earlier DATA
+	case s.replying == data && code != 354 && s.expect == expectData && len(s.waiting) == 0:
+		// not for an earlier DATA
 		s.endHeader(c)
 		s.expect = expectCommand
 	case (s.replying == auth || s.replying == authAnswer) && s.expect != expectData && s.expect != expectChunk:

@@ -2,7 +2,7 @@
 // each attempt to send one.
 //
 // smtp.go is the parser; command.go and reply.go handle the lines of the two sides, data.go the
-// mail itself; mails.go tells pipelined mails and their replies apart; log.go fills in rows;
+// mail itself; mails.go assigns commands and replies to pipelined mails; log.go fills in rows;
 // address.go finds addresses in texts.
 package smtp
 
@@ -25,7 +25,7 @@ func New(o protocol.Owner) *Parser { return &Parser{o} }
 func (p *Parser) Name() string          { return "smtp" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
-// Ports returns the ports where Zeek takes everything for SMTP.
+// Ports returns the ports on which Zeek treats all traffic as SMTP.
 func (p *Parser) Ports() []uint16 { return []uint16{25, 587} }
 
 // A state is the state of a connection. finalize is registered while a row is pending.
@@ -69,8 +69,8 @@ func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	return int(unsafe.Sizeof(*s)) + cap(s.waiting) + s.mails.held()
 }
 
-// FreeMemory implements protocol.Parser. It logs all mails as they are; what else comes of them is
-// not logged.
+// FreeMemory implements protocol.Parser. It logs all mails as they are; later commands and replies
+// of these mails are not logged.
 func (p *Parser) FreeMemory(c *conn.Connection) {
 	s := session.Get(c)
 	if s == nil {
@@ -134,7 +134,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	return n, next
 }
 
-// Gap waits for the next reply, which tells where the client is.
+// Gap waits for the next reply, which shows whether the client sends commands or data.
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
 	s.lines[pkt.Side].Skip()

@@ -260,7 +260,7 @@ func TestStartTLSHandsOver(t *testing.T) {
 	assert.True(t, o.Rows[0].(*Row).TLS)
 }
 
-func TestRefusedStartTLSGoesOn(t *testing.T) {
+func TestRefusedStartTLSContinues(t *testing.T) {
 	assert.Equal(t, []string{"1/c.test/a@c.test/b@s.test/250 2.0.0 queued"},
 		play(t, join(hello, []Turn{Orig("STARTTLS\r\n"), Resp("454 no\r\n")}, envelope, content)...))
 }
@@ -487,7 +487,7 @@ func TestPipelining(t *testing.T) {
 			[]Turn{Orig(mail("a@x") + "BDAT 2 LAST\r\nhi" + mail("c@x") + "BDAT 2 LAST\r\nhi")},
 			[]string{row(1, "a@x", "250 PIPELINING"), row(2, "c@x", "")},
 		},
-		"a reply too many": {
+		"one reply too many": {
 			[]Turn{
 				Orig(mail("a@x") + "BDAT 2 LAST\r\nhi"), Resp("250 ok\r\n250 ok\r\n250 queued 1\r\n250 what\r\n"),
 				Orig(mail("c@x") + "BDAT 2 LAST\r\nhi"), Resp("250 ok\r\n250 ok\r\n250 queued 2\r\n"),
@@ -549,7 +549,7 @@ func TestPipelinedMailsAreBounded(t *testing.T) {
 	})
 }
 
-func TestFlushOfPipelinedMails(t *testing.T) {
+func TestFreeMemoryOfPipelinedMails(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	Play(t, p, c, join(hello, []Turn{Orig("MAIL FROM:<a@b>\r\nBDAT 0 LAST\r\nMAIL FROM:<c@d>\r\n")})...)
@@ -617,7 +617,7 @@ func TestTruncatedHeaders(t *testing.T) {
 }
 
 // A header that is cut short belongs to its own mail, not to the next.
-func TestHeaderIsOfItsMail(t *testing.T) {
+func TestHeaderBelongsToItsMail(t *testing.T) {
 	next := Orig("MAIL FROM:<n@c.test>\r\n")
 	for name, turns := range map[string][]Turn{
 		"given up for another mail": {Orig("BDAT 12\r\nSubject: s\r\n"), next},
@@ -896,21 +896,21 @@ func TestHeldCounts(t *testing.T) {
 		less, more []Turn
 		want       int
 	}{
-		"a text":                      {mail("Subject: s"), mail("Subject: a longer one"), 11},
-		"a text that is replaced":     {mail("Subject: s"), mail("Subject: a longer one", "Subject: s"), 0},
-		"an address":                  {mail(), mail("To: a@b"), 3 + inList},
-		"an address again":            {mail("To: a@b"), mail("To: a@b", "To: a@b"), 0},
-		"an address in another list":  {mail("To: a@b"), mail("To: a@b", "Cc: a@b"), 3 + inList},
-		"where it was received":       {mail(), mail("Received: one"), 3},
-		"where else it was received":  {mail(), mail("Received: one", "Received: three"), 8},
-		"and where it was before":     {mail(), mail("Received: seven", "Received: one", "Received: three"), 8},
-		"a path":                      {mail("Received: 192.0.2.7"), mail("Received: [192.0.2.7]"), 2 + 2*24},
-		"the client, also of a row":   {[]Turn{Orig("EHLO c\r\n")}, []Turn{Orig("EHLO client\r\n")}, 2 * 5},
-		"commands":                    {[]Turn{Orig(strings.Repeat("NOOP\r\n", 8))}, []Turn{Orig(strings.Repeat("NOOP\r\n", 64))}, 56},
-		"a field that may go on":      {[]Turn{Orig("DATA\r\nSubject:" + x[:16] + "\r\n")}, []Turn{Orig("DATA\r\nSubject:" + x[:64] + "\r\n")}, 48},
-		"part of a line in a chunk":   {[]Turn{Orig("BDAT 99\r\n" + x[:16])}, []Turn{Orig("BDAT 99\r\n" + x[:64])}, 48},
-		"nothing of other fields":     {mail(), mail("Comments: " + x), 0},
-		"nothing of what is no chunk": {mail(), mail("", x), 0},
+		"a text":                        {mail("Subject: s"), mail("Subject: a longer one"), 11},
+		"a text that is replaced":       {mail("Subject: s"), mail("Subject: a longer one", "Subject: s"), 0},
+		"an address":                    {mail(), mail("To: a@b"), 3 + inList},
+		"an address again":              {mail("To: a@b"), mail("To: a@b", "To: a@b"), 0},
+		"an address in another list":    {mail("To: a@b"), mail("To: a@b", "Cc: a@b"), 3 + inList},
+		"where it was received":         {mail(), mail("Received: one"), 3},
+		"where else it was received":    {mail(), mail("Received: one", "Received: three"), 8},
+		"and where it was before":       {mail(), mail("Received: seven", "Received: one", "Received: three"), 8},
+		"a path":                        {mail("Received: 192.0.2.7"), mail("Received: [192.0.2.7]"), 2 + 2*24},
+		"the client, also of a row":     {[]Turn{Orig("EHLO c\r\n")}, []Turn{Orig("EHLO client\r\n")}, 2 * 5},
+		"commands":                      {[]Turn{Orig(strings.Repeat("NOOP\r\n", 8))}, []Turn{Orig(strings.Repeat("NOOP\r\n", 64))}, 56},
+		"a field that may be continued": {[]Turn{Orig("DATA\r\nSubject:" + x[:16] + "\r\n")}, []Turn{Orig("DATA\r\nSubject:" + x[:64] + "\r\n")}, 48},
+		"part of a line in a chunk":     {[]Turn{Orig("BDAT 99\r\n" + x[:16])}, []Turn{Orig("BDAT 99\r\n" + x[:64])}, 48},
+		"nothing of other fields":       {mail(), mail("Comments: " + x), 0},
+		"nothing of what is no chunk":   {mail(), mail("", x), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tt.want, held(tt.more)-held(tt.less))
@@ -947,7 +947,7 @@ func TestWaitingCommandsTakeOneByte(t *testing.T) {
 }
 
 // A mail without a sender is not logged, but its header's fields are held until it has one.
-func TestFlushOfUnloggedMail(t *testing.T) {
+func TestFreeMemoryOfUnloggedMail(t *testing.T) {
 	c, o := Conn(), &Recorder{}
 	p := New(o)
 	text := strings.Repeat("\x97", logs.MaxText)
@@ -955,7 +955,7 @@ func TestFlushOfUnloggedMail(t *testing.T) {
 	Play(t, p, c, turns...)
 	assert.Greater(t, p.MemoryUsed(c), 16*logs.MaxText)
 	p.FreeMemory(c)
-	assert.Less(t, p.MemoryUsed(c), MaxFlushed)
+	assert.Less(t, p.MemoryUsed(c), MaxRetained)
 	Play(t, p, c, Orig(".\r\nMAIL FROM:<a@b>\r\n"))
 	conn.StateRemove(c)
 	require.Len(t, o.Rows, 1)
@@ -963,7 +963,7 @@ func TestFlushOfUnloggedMail(t *testing.T) {
 	assert.Empty(t, o.Rows[0].(*Row).Subject)
 }
 
-func TestFlush(t *testing.T) {
+func TestFreeMemory(t *testing.T) {
 	turns := join(hello, envelope, content, envelope, []Turn{
 		Orig(fmt.Sprintf("BDAT %d LAST\r\n%s", len(header), header)), Resp("250 ok\r\n"),
 	}, envelope, quit)
@@ -987,7 +987,7 @@ func TestFlush(t *testing.T) {
 }
 
 var account = linestest.Account{
-	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Flushed: MaxFlushed, PerByte: 128,
+	New: parser, State: func(c *conn.Connection) any { return session.Get(c) }, Retained: MaxRetained, PerByte: 128,
 }
 
 func FuzzParser(f *testing.F) {

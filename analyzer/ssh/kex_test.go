@@ -150,7 +150,7 @@ func TestWeirds(t *testing.T) {
 	}
 }
 
-func TestFlush(t *testing.T) {
+func TestFreeMemory(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	p := New(o)
 	p.FreeMemory(c)

@@ -1,5 +1,5 @@
-// Package linestest checks the accounts of the parsers of text protocols: what they say that they
-// hold, what they let go of, and what they allocate.
+// Package linestest checks how parsers of text protocols account for memory: what they say they
+// hold, what they release, and what they allocate.
 package linestest
 
 import (
@@ -15,19 +15,18 @@ import (
 	"example.com/conn/analyzer/protocol/protocoltest"
 )
 
-// An Account is what a parser is checked for.
+// An Account describes a parser and its limits.
 type Account struct {
-	New     func(protocol.Owner) protocol.Parser
-	State   func(*conn.Connection) any // a pointer to the state of a connection
-	Flushed int                        // bytes that may be held after Flush
-	PerByte int                        // bytes that may be allocated for a byte of input
+	New      func(protocol.Owner) protocol.Parser
+	State    func(*conn.Connection) any // a pointer to the state of a connection
+	Retained int                        // bytes that may be held after FreeMemory
+	PerByte  int                        // bytes that may be allocated per byte of input
 }
 
-// Check plays turns to a parser and compares what it says that it holds with what can be reached
-// from its state, after each packet. Where flush tells it to, before the nth packet, it calls
-// Flush, and checks that little is held then. It returns the rows, and checks that none is left
-// when the connection is removed.
-func (a Account) Check(t testing.TB, turns []protocoltest.Turn, size int, flush func(n int) bool) []any {
+// Check plays turns to a parser and, after each packet, compares what it says it holds with what
+// can be reached from its state. If free returns true for the nth packet, it calls FreeMemory and
+// checks that little is held then. It removes the connection and returns the rows.
+func (a Account) Check(t testing.TB, turns []protocoltest.Turn, size int, free func(n int) bool) []any {
 	t.Helper()
 	o, c := &protocoltest.Recorder{}, protocoltest.Conn()
 	p := a.New(o)
@@ -39,9 +38,9 @@ func (a Account) Check(t testing.TB, turns []protocoltest.Turn, size int, flush 
 			require.GreaterOrEqual(t, 5*held, 4*real, "holds %d", real)
 			require.LessOrEqual(t, held, 2*real+1024, "holds %d", real)
 		}
-		if n++; flush(n) {
+		if n++; free(n) {
 			p.FreeMemory(c)
-			require.LessOrEqual(t, p.MemoryUsed(c), a.Flushed, "after FreeMemory")
+			require.LessOrEqual(t, p.MemoryUsed(c), a.Retained, "after FreeMemory")
 		}
 	})
 	require.True(t, conn.StateRemove(c))
@@ -87,7 +86,7 @@ func (a Account) play(p protocol.Parser, c *conn.Connection, turns []protocoltes
 }
 
 // playIn plays turns as the flow table does. What the parser leaves is kept in held, which has room
-// for all.
+// for all input.
 func (a Account) playIn(
 	held []byte, p protocol.Parser, c *conn.Connection, turns []protocoltest.Turn, size int, after func(),
 ) {
@@ -125,8 +124,8 @@ func (a Account) playIn(
 	}
 }
 
-// Size returns how many bytes of memory can be reached from the value that v points to, but for
-// what it shares with other connections: interfaces and functions are not followed, nor pointers to
+// Size returns how many bytes of memory can be reached from the value that v points to, except what
+// it shares with other connections: it does not follow interfaces, functions, or pointers to
 // parsers.
 func Size(v any) int {
 	s := sizer{}

@@ -19,13 +19,13 @@ import (
 // MaxHeld is how many bytes of one side a parser may leave to the flow table, waiting for more.
 const MaxHeld = 64 << 10
 
-// What Parser.MemoryUsed may be: heldPerByte for each byte that was offered and heldAlways, and
-// MaxFlushed after FreeMemory: a text that outlives the rows, such as a working directory, whose
-// bytes may each have become \xNN, and the state.
+// Parser.MemoryUsed may be heldPerByte for each byte that was offered, plus heldAlways. After
+// FreeMemory it may be MaxRetained: the state, and a text that outlives the rows, such as a working
+// directory, whose bytes may each have become \xNN.
 const (
 	heldPerByte = 64
 	heldAlways  = 16 << 10
-	MaxFlushed  = 4*logs.MaxText + 4<<10
+	MaxRetained = 4*logs.MaxText + 4<<10
 )
 
 // A Turn is what one side sends, or loses, before the other sends. Over UDP, Data is a datagram and
@@ -142,7 +142,7 @@ func connOver(transport conn.Proto) *conn.Connection {
 // A Result is the outcome of playing a conversation.
 type Result struct {
 	protocol.Next
-	Rest [2]string // what the parser left of the originator and of the responder, in that order, for another protocol
+	Rest [2]string // what the parser left for another protocol, by side
 }
 
 // Play plays turns to p on c. It does what the analyzer does, except for removing c, and fails t
@@ -237,21 +237,21 @@ func (pl *player) data(packet protocol.Packet, part string) {
 	pl.check()
 }
 
-// check checks what the parser says it holds, and flushes it if that is to be tried.
+// check checks what the parser says it holds, and calls FreeMemory if the player is to.
 func (pl *player) check() {
 	held := pl.p.MemoryUsed(pl.c)
 	require.GreaterOrEqual(pl.t, held, 0, "bytes held")
 	require.LessOrEqual(pl.t, held, pl.held+heldPerByte*pl.offered+heldAlways, "bytes held after %d", pl.offered)
 	if pl.flush {
 		pl.p.FreeMemory(pl.c)
-		require.LessOrEqual(pl.t, pl.p.MemoryUsed(pl.c), MaxFlushed, "bytes held after FreeMemory")
+		require.LessOrEqual(pl.t, pl.p.MemoryUsed(pl.c), MaxRetained, "bytes held after FreeMemory")
 	}
 }
 
 // Rows plays turns to a new parser, removes the connection and returns the rows in JSON. It checks
 // that rows and results do not change when bytes come in packets of some small sizes, or when one
 // turn is cut in two at any byte (any byte near its ends, if it has several thousand). Datagrams
-// are not cut. It also plays the turns to a parser that is flushed after every packet.
+// are not cut. It also plays the turns to a parser and calls FreeMemory after every packet.
 func Rows(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns ...Turn) []string {
 	t.Helper()
 	const long = 1000
@@ -276,7 +276,7 @@ func Rows(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns ...Tu
 	return want.rows
 }
 
-// FuzzRows is Rows without the cuts at any byte, which take long.
+// FuzzRows is Rows without the cuts at every byte, which take long.
 func FuzzRows(t testing.TB, parser func(protocol.Owner) protocol.Parser, turns ...Turn) []string {
 	t.Helper()
 	return sameInSmallPackets(t, parser, turns).rows

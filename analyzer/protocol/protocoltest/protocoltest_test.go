@@ -12,7 +12,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A row has a line of a connection.
+// A row holds a line of a connection.
 type row struct {
 	logs.Header
 	Line string `json:"line"`
@@ -79,14 +79,14 @@ func (p *echo) MemoryUsed(c *conn.Connection) int {
 	case p.holds:
 		return heldAlways + 100*heldPerByte
 	case p.clings:
-		return MaxFlushed + 1
+		return MaxRetained + 1
 	}
 	return 0
 }
 
 func (p *echo) FreeMemory(*conn.Connection) {}
 
-// A failing is a testing.TB that notes failures.
+// A failing is a testing.TB that records failures.
 type failing struct {
 	testing.TB
 	messages strings.Builder
@@ -116,15 +116,15 @@ func TestRowsNoticesBrokenPromises(t *testing.T) {
 		parser echo
 		want   bool
 	}{
-		"none":                        {echo{}, false},
-		"depends on cuts":             {echo{impatient: true}, true},
-		"takes more than there is":    {echo{tooMuch: true}, true},
-		"keeps data":                  {echo{keeps: true}, true},
-		"holds less than nothing":     {echo{negative: true}, true},
-		"holds more than it got":      {echo{holds: true}, true},
-		"holds much after FreeMemory": {echo{clings: true}, true},
-		"is sure of some cuts":        {echo{unsure: true}, false},
-		"a hook does not complete":    {echo{leaves: true}, true},
+		"none":                         {echo{}, false},
+		"depends on cuts":              {echo{impatient: true}, true},
+		"takes more than it was given": {echo{tooMuch: true}, true},
+		"keeps data":                   {echo{keeps: true}, true},
+		"holds a negative amount":      {echo{negative: true}, true},
+		"holds more than it got":       {echo{holds: true}, true},
+		"holds much after FreeMemory":  {echo{clings: true}, true},
+		"is sure of some cuts":         {echo{unsure: true}, false},
+		"a hook does not complete":     {echo{leaves: true}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, transport := range []conn.Proto{conn.TCP, conn.UDP} {
