@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -111,11 +113,6 @@ func TestDamagedPcap(t *testing.T) {
 	assert.EqualError(t, err, "test: frame 2: has a length of 262145 bytes: the file is damaged")
 	assert.Len(t, frames, 1, "what was before")
 
-	longest := strings.Repeat("x", maxFrame)
-	frames, err = all(pcap(little, 0xa1b2c3d4, 1, longest))
-	assert.Equal(t, io.EOF, err)
-	assert.Equal(t, longest, string(frames[0].Data))
-
 	version := slices.Clone(good)
 	version[4] = 3
 	_, err = all(version)
@@ -143,6 +140,72 @@ func TestDamagedPcap(t *testing.T) {
 	little.PutUint32(small[24+12:], 1)
 	frames, _ = all(small)
 	assert.Equal(t, 3, frames[0].Wire, "no frame is longer captured than it was")
+}
+
+// A frame may be as long as the file's header says, or up to maxFrame. Only maxFrame bytes of it are
+// kept.
+func TestLongFrames(t *testing.T) {
+	for name, c := range map[string]struct {
+		snap  uint32
+		long  int
+		valid bool
+	}{
+		"longer than announced":     {65_535, maxFrame, true},
+		"much longer":               {65_535, maxFrame + 1, false},
+		"limit of 0":                {0, maxFrame + 1, false},
+		"jumbogram":                 {1 << 20, 524_280 + 14, true},
+		"as long as announced":      {1 << 20, 1 << 20, true},
+		"longer, above libpcap's":   {1 << 20, 1<<20 + 1, false},
+		"no limit":                  {math.MaxUint32, 1 << 20, true},
+		"no limit, longest":         {math.MaxUint32, longestFrame, true},
+		"no limit, beyond anything": {math.MaxUint32, longestFrame + 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			head := pcap(little, 0xa1b2c3d4, 1)
+			little.PutUint32(head[16:], c.snap)
+			frame := pcap(little, 0xa1b2c3d4, 1, "")[24:]
+			little.PutUint32(frame[8:], uint32(c.long))
+			little.PutUint32(frame[12:], uint32(c.long)-2)
+			last := pcap(little, 0xa1b2c3d4, 1, "last")[24:]
+			capture := func(long int) io.Reader {
+				return io.MultiReader(bytes.NewReader(slices.Concat(head, frame)), io.LimitReader(xs{}, int64(long)), bytes.NewReader(last))
+			}
+			s := &Source{name: "test"}
+			var err error
+			s.next, err = s.open(capture(c.long))
+			require.NoError(t, err)
+			f, err := s.Next()
+			if !c.valid {
+				assert.EqualError(t, err, fmt.Sprintf("test: frame 1: has a length of %d bytes: the file is damaged", c.long))
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, strings.Repeat("x", min(c.long, maxFrame)), string(f.Data))
+			assert.Equal(t, c.long, f.Wire)
+			f, err = s.Next()
+			require.NoError(t, err)
+			assert.Equal(t, "last", string(f.Data))
+
+			n, _ := allocated(t, capture(c.long))
+			assert.Less(t, n, uint64(1<<20))
+
+			s = &Source{name: "test"}
+			s.next, err = s.open(io.LimitReader(capture(c.long), int64(24+16+c.long-1)))
+			require.NoError(t, err)
+			_, err = s.Next()
+			assert.EqualError(t, err, "test: the capture ends in the middle of frame 1")
+		})
+	}
+}
+
+// xs reads as x forever.
+type xs struct{}
+
+func (xs) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'x'
+	}
+	return len(b), nil
 }
 
 // A section builds a pcapng section.

@@ -13,9 +13,13 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// maxFrame bounds the bytes read of a frame: libpcap's MAXIMUM_SNAPLEN. No file is trusted to have
-// longer ones.
+// maxFrame bounds the bytes read of a frame: libpcap's MAXIMUM_SNAPLEN. The rest of a longer frame,
+// such as a jumbogram's, is skipped, as if it had not been captured.
 const maxFrame = 256 << 10
+
+// longestFrame is the greatest length that a pcap file's header may announce: libpcap's limit for
+// USB, where frames are the longest.
+const longestFrame = 128 << 20
 
 // A reader reads a file in pieces.
 type reader struct {
@@ -84,6 +88,8 @@ func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 		return nil, fmt.Errorf("unknown pcap version %d", major)
 	}
 	link := layers.LinkType(order.Uint32(head[20:])) // the upper half gives the length of frame checksums
+	// Programs write frames longer than the header's limit, but none above maxFrame.
+	longest := min(max(order.Uint32(head[16:]), maxFrame), longestFrame)
 	return func() (packet.Frame, error) {
 		head, err := r.take(format.header)
 		if err != nil {
@@ -95,11 +101,14 @@ func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 			Wire: int(order.Uint32(head[12:])),
 		}
 		n := order.Uint32(head[8:])
-		if n > maxFrame {
+		if n > longest {
 			return f, fmt.Errorf("has a length of %d bytes: the file is damaged", n)
 		}
-		f.Data, err = r.take(int(n))
-		f.Wire = max(f.Wire, len(f.Data))
+		f.Wire = max(f.Wire, int(n))
+		// More than maxFrame is skipped. A frame of that size is in r.buf, not in the Reader's buffer.
+		if f.Data, err = r.take(int(min(n, maxFrame))); err == nil {
+			_, err = r.Discard(int(n) - len(f.Data))
+		}
 		return f, whole(err)
 	}, nil
 }
