@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"slices"
 
 	"example.com/conn"
 	"example.com/conn/analyzer/protocol"
@@ -174,16 +175,12 @@ func (s *Session) attach(ps *Parsers, c *conn.Connection, p protocol.Parser) {
 		return
 	}
 	s.parser = p
-	s.service = -1
-	for i, known := range s.services {
-		if known.name == p.Name() { // as in a tunnel of HTTP inside one
-			s.service = i
-		}
-	}
-	if s.service < 0 {
-		s.service = len(s.services)
+	known := slices.IndexFunc(s.services, func(v service) bool { return v.name == p.Name() }) // as in a tunnel of HTTP inside one
+	if known < 0 {
+		known = len(s.services)
 		s.services = append(s.services, service{name: p.Name(), parser: p})
 	}
+	s.service = uint8(known)
 	var at [2]int
 	for _, x := range r.events {
 		e := x.Event

@@ -56,17 +56,17 @@ func NewParsers(owner Owner, parsers []protocol.Parser) *Parsers {
 // A Session delivers the bytes of one connection. The zero value is ready to use. A Session belongs
 // to the goroutine that owns the connection.
 type Session struct {
-	// Partial says that the connection was captured from the middle on, so that what looks like a
-	// beginning is none. The owner sets it before it calls Feed or Decide.
-	Partial bool
-
 	services  []service       // protocols that the connection was taken for, each once; at most maxHandOvers+1
-	service   int             // index of parser's
 	parser    protocol.Parser // nil until one is found, and when the session is ignored
 	search    *search         // for a parser; nil while there is one, before the first event, and when ignored
 	untaken   *[2]buffer      // bytes of each side that parser has not taken yet; nil until there are any
+	service   uint8           // index of parser's
 	handOvers uint8           // how often one protocol gave way to another; at most maxHandOvers
 	ignored   bool            // bytes are discarded
+
+	// Partial says that the connection was captured from the middle on, so that what looks like a
+	// beginning is none. The owner sets it before it calls Feed or Decide.
+	Partial bool
 }
 
 // A service is a protocol that the connection was taken for.
