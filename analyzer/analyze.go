@@ -41,7 +41,7 @@ type analysis struct {
 	// Now, for which it has been made, come first.
 	waiting []packet.Frame
 
-	ticked time.Time // the latest tick of all workers
+	tickDue time.Time // when all workers get the next tick
 
 	// For stats.log; see mark.
 	live   bool                 // frames come from an interface
@@ -146,9 +146,8 @@ type batch struct {
 
 // An item is a frame, or a packet that the reader has decoded.
 type item struct {
-	clock  time.Time // of the capture then, so that results do not depend on the number of workers
-	number int       // of the frame, counted from 1
-	frame  packet.Frame
+	number int            // of the frame, counted from 1
+	frame  packet.Frame   // its Now is set, so that results do not depend on the number of workers
 	packet *packet.Packet // nil if there is a frame
 }
 
@@ -222,7 +221,7 @@ func (w *worker) take(items []item, next int) (end int) {
 		it := &items[end]
 		end++
 		w.report.Frame = it.number
-		w.table.Advance(it.clock)
+		w.table.Advance(it.frame.Now)
 		if it.packet != nil {
 			w.table.Packet(it.packet)
 		} else {
@@ -378,11 +377,11 @@ func (a *analysis) distribute(f packet.Frame) {
 	if src, dst, ok := a.decoder.Plain(f); ok {
 		b := a.batchFor(src, dst)
 		f.Data = b.keep(f.Data)
-		b.items = append(b.items, item{clock: a.now, number: a.packets, frame: f})
+		b.items = append(b.items, item{number: a.packets, frame: f})
 	} else {
 		a.decode(f, a)
 	}
-	if a.now.Sub(a.ticked) >= tickEvery {
+	if !a.now.Before(a.tickDue) {
 		a.tick(false)
 	}
 }
@@ -393,7 +392,7 @@ func (a *analysis) Packet(p *packet.Packet) {
 	b := a.batchFor(p.Src, p.Dst)
 	kept := *p
 	kept.Payload = b.keep(p.Payload)
-	b.items = append(b.items, item{clock: a.now, number: a.packets, packet: &kept})
+	b.items = append(b.items, item{number: a.packets, frame: packet.Frame{Now: a.now}, packet: &kept})
 }
 
 // batchFor returns the batch of the worker for two addresses. It has room for another item.
@@ -417,7 +416,7 @@ func (b *batch) keep(data []byte) []byte {
 
 // tick sends all workers their batches, and the clock.
 func (a *analysis) tick(flush bool) {
-	a.ticked = a.now
+	a.tickDue = a.now.Add(tickEvery)
 	if a.board != nil {
 		a.board.show(&a.counts)
 	}

@@ -55,9 +55,10 @@ func (c *Clock) Last() time.Time { return c.last }
 // next call.
 func (c *Clock) Add(t time.Time) []Reading {
 	c.decided = c.decided[:0]
-	if d := t.Sub(c.now); len(c.waiting) == 0 && c.offset == 0 && near(d) {
-		// Nearly every packet. The general case below does the same, in more than twice the time.
-		if d > 0 {
+	if len(c.waiting) == 0 && c.offset == 0 && t.Unix() == c.now.Unix() {
+		// Nearly every packet, as the same second is near. The general case below does the same, in
+		// more than twice the time.
+		if t.After(c.now) {
 			c.now = t
 		}
 		c.last, c.newFile, c.flushed = t, false, time.Time{}

@@ -21,7 +21,7 @@ type flow struct {
 	timer   timer
 	rank    rank
 	oneWay  bool          // see identity.KeyOf
-	since   time.Time     // when timer was started, by the table's clock
+	since   int64         // when timer was started, by the table's clock, in Unix nanoseconds
 	lag     time.Duration // of the first packet's timestamp behind that clock
 
 	packets [2]uint64

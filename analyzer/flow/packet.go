@@ -16,7 +16,7 @@ import (
 
 // Packet follows one packet. It does not retain p.Payload.
 func (t *Table) Packet(p *packet.Packet) {
-	if back := t.at.Sub(p.Time); back < 0 || back > time.Second { // else it is merely out of order
+	if p.Time.After(t.at) || t.at.Sub(p.Time) > time.Second { // else it is merely out of order
 		t.at = p.Time
 	}
 	t.Advance(p.Time)
@@ -132,7 +132,7 @@ func (t *Table) udpPacket(p *packet.Packet) {
 // shifted to the start of f, because the two sides may have been captured with different clocks.
 func (t *Table) expired(f *flow) (over bool) {
 	outer := t.enter(f)
-	over = f.session.Expired(t.parsers, &f.Connection, f.since.Add(-f.lag), t.now.Add(-f.lag))
+	over = f.session.Expired(t.parsers, &f.Connection, time.Unix(0, f.since).Add(-f.lag), t.now.Add(-f.lag))
 	t.leave(f, outer)
 	return over
 }

@@ -53,7 +53,7 @@ func (t *Table) remove(f *flow, why Reason) {
 func (t *Table) forget(f *flow) {
 	k := identity.KeyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay)
 	switch {
-	case t.flows[k] != f:
+	case t.displaced > 0 && t.flows[k] != f:
 		t.displaced--
 		if f.rare.by != nil {
 			f.rare.by.rare.prior = nil

@@ -27,7 +27,7 @@ func waiting(f *flow) *node { return &f.waiting }
 // start restarts f's wait with timer t. now never goes back.
 func (ts *timers) start(f *flow, t timer, now time.Time) {
 	ts.stop(f)
-	f.timer, f.since = t, now
+	f.timer, f.since = t, now.UnixNano()
 	ts.queues[t].push(f, waiting)
 }
 
@@ -41,9 +41,10 @@ func (ts *timers) stop(f *flow) {
 
 // due returns a connection that has timed out at now, or nil.
 func (ts *timers) due(now time.Time) *flow {
+	nano := now.UnixNano() // as time.Time.Sub costs several times as much, for every packet
 	for i := range ts.queues {
 		q := &ts.queues[i]
-		if f := q.first; f != nil && now.Sub(f.since) >= q.after {
+		if f := q.first; f != nil && nano-f.since >= int64(q.after) {
 			return f
 		}
 	}
@@ -54,7 +55,7 @@ func (ts *timers) due(now time.Time) *flow {
 func (ts *timers) idlest() *flow {
 	var idlest *flow
 	for i := range ts.queues {
-		if f := ts.queues[i].first; f != nil && (idlest == nil || f.since.Before(idlest.since)) {
+		if f := ts.queues[i].first; f != nil && (idlest == nil || f.since < idlest.since) {
 			idlest = f
 		}
 	}

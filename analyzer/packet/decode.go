@@ -202,9 +202,9 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 	d.missing = max(f.Wire-len(f.Data), 0)
 	d.chain, d.pending = d.chain[:0], d.pending[:0]
 
-	k, ok := linkTypes[f.Link]
-	if f.Link == layers.LinkTypeEthernet {
-		k, ok = ethernet, true // the most common one skips the map
+	k, ok := ethernet, true // the most common one skips the map
+	if f.Link != layers.LinkTypeEthernet {
+		k, ok = linkTypes[f.Link]
 	}
 	if !ok {
 		k = d.unknown("link type", int(f.Link))
