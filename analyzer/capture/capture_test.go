@@ -755,7 +755,7 @@ func TestParseFilter(t *testing.T) {
 		"2,6 0 0 1,6 0 0 x":   `instruction 2, "6 0 0 x"`,
 		"2,6 0 0 1,6 0 0 1 x": `instruction 2, "6 0 0 1 x"`,
 		"2,6 0 256 1,6 0 0 1": `instruction 1, "6 0 256 1"`,
-		"1,65535 0 0 1":       "has an instruction that is none",
+		"1,65535 0 0 1":       "contains an invalid instruction",
 	} {
 		_, err := ParseFilter(text)
 		assert.EqualError(t, err, "filter: "+want+`: want what "tcpdump -ddd EXPRESSION" prints`)

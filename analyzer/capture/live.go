@@ -13,8 +13,12 @@ import (
 type LiveConfig struct {
 	Interface string               // "any" for all interfaces
 	Filter    []bpf.RawInstruction // packets that the kernel passes on; nil for all
-	Fanout    int                  // the group of rings, possibly in several processes, that share the interface; -1 for none
-	Buffer    int                  // size of the ring in bytes, rounded up; the memory is shared with the kernel
+	// Fanout is the group of rings, possibly in several processes, that share the interface; -1 for
+	// none.
+	Fanout int
+
+	// Buffer is the size of the ring in bytes, rounded up. The memory is shared with the kernel.
+	Buffer int
 }
 
 // ParseFilter parses a filter program as "tcpdump -ddd" prints it: the number of instructions, then
@@ -38,7 +42,7 @@ func ParseFilter(text string) ([]bpf.RawInstruction, error) {
 		program = append(program, in)
 	}
 	if _, ok := bpf.Disassemble(program); !ok {
-		return nil, errors.New("filter: has an instruction that is none: " + usage)
+		return nil, errors.New("filter: contains an invalid instruction: " + usage)
 	}
 	return program, nil
 }

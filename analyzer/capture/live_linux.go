@@ -95,7 +95,7 @@ func (r *Ring) open(i *net.Interface) error {
 		afpacket.OptAddVLANHeader(true),
 	)
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("opening a packet socket: %w: it takes CAP_NET_RAW, as root has it", err)
+		return fmt.Errorf("opening a packet socket: %w: it needs CAP_NET_RAW, which root has", err)
 	}
 	if err != nil {
 		return fmt.Errorf("opening a packet socket: %w", err)
@@ -112,7 +112,7 @@ func (r *Ring) open(i *net.Interface) error {
 func prepare(ring *afpacket.TPacket, i *net.Interface, cfg LiveConfig) error {
 	filter := cfg.Filter
 	if i == nil || i.Flags&net.FlagLoopback != 0 {
-		// A packet at the loopback is sent and received: take it once. The filter that follows
+		// A packet at the loopback is sent and received: capture it once. The filter that follows
 		// works at any position, as its jumps are relative.
 		once, err := bpf.Assemble([]bpf.Instruction{
 			bpf.LoadExtension{Num: bpf.ExtType},

@@ -47,7 +47,7 @@ func (r *reader) take(n int) ([]byte, error) {
 	return r.buf[:n], err
 }
 
-// whole returns err, but io.ErrUnexpectedEOF in place of io.EOF: more data had to follow.
+// whole returns err, but io.ErrUnexpectedEOF instead of io.EOF: more data had to follow.
 func whole(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -64,7 +64,8 @@ var pcapFormats = map[uint32]struct {
 }{
 	0xa1b2c3d4: {16, time.Microsecond},
 	0xa1b23c4d: {16, time.Nanosecond},
-	0xa1b2cd34: {24, time.Microsecond}, // Kuznetsov's format, which some Linux distributions once wrote
+	// Kuznetsov's format, which some Linux distributions once wrote
+	0xa1b2cd34: {24, time.Microsecond},
 }
 
 // readPcap returns a function that reads the next frame of a pcap file. gopacket's reader knows
@@ -87,7 +88,8 @@ func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 	if major := order.Uint16(head[4:]); major != 2 {
 		return nil, fmt.Errorf("unknown pcap version %d", major)
 	}
-	link := layers.LinkType(order.Uint32(head[20:])) // the upper half gives the length of frame checksums
+	// the upper half gives the length of frame checksums
+	link := layers.LinkType(order.Uint32(head[20:]))
 	// Programs write frames longer than the header's limit, but none above maxFrame.
 	longest := min(max(order.Uint32(head[16:]), maxFrame), longestFrame)
 	return func() (packet.Frame, error) {

@@ -7,7 +7,7 @@ type Conn struct {
 	Header
 	Proto    string
 	Service  string    // names separated by commas; empty if unset
-	Duration *Micros   // nil if there is but one packet; then Bytes are unset too
+	Duration *Micros   // nil if there is only one packet; then Bytes are unset too
 	Bytes    [2]int64  // payload of the originator and of the responder
 	State    string    // conn_state
 	Local    [2]bool   // whether the originator and the responder are in the local networks

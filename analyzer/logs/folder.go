@@ -73,9 +73,9 @@ func beginsWithRow(name, path string) (bool, error) {
 	return n >= len(start) && bytes.Equal(got[:n], want[:n]), nil
 }
 
-// putLeftoverAside puts the file name aside under the time when it was last written: nobody knows
-// when the process that wrote it began it. If that process was killed while it wrote a row, the
-// part of it that is there is cut off, for no reader could make sense of it.
+// putLeftoverAside puts the file name aside under the time when it was last written, since the time
+// when it was begun is unknown. If the process that wrote it was killed while it wrote a row, the
+// part of it that is there is cut off, since no reader could make sense of it.
 func putLeftoverAside(name string) error {
 	info, err := os.Stat(name)
 	if err != nil {

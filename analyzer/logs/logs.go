@@ -53,10 +53,10 @@ func NewHeader(path string, c *conn.Connection, ts time.Time) Header {
 // with six decimals, as Zeek writes both.
 type Micros int64
 
-// Time returns t as rows have it.
+// Time returns t as rows contain it.
 func Time(t time.Time) Micros { return Micros(t.UnixMicro()) }
 
-// Interval returns d as rows have it. A field that may be unset is a *Micros: new(Interval(d)).
+// Interval returns d as rows contain it. A field that may be unset is a *Micros: new(Interval(d)).
 func Interval(d time.Duration) Micros { return Micros(d.Microseconds()) }
 
 // MarshalJSON writes m in seconds.

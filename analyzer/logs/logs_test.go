@@ -27,7 +27,7 @@ var c = &conn.Connection{UID: "C1", ID: conn.ID{
 	Orig: netip.MustParseAddrPort("[2001:db8::1]:40000"), Resp: netip.MustParseAddrPort("192.0.2.1:80"), Proto: conn.TCP,
 }}
 
-func TestConnWritesHeaderAsOtherRowsDo(t *testing.T) {
+func TestConnWritesHeaderLikeOtherRows(t *testing.T) {
 	at := time.Unix(1_700_000_000, 123_456_789)
 	r := &logs.Conn{
 		Header: logs.NewHeader("conn", c, at), Proto: "tcp", Service: "http,ssl", Duration: new(logs.Interval(1500 * time.Millisecond)),
@@ -64,14 +64,14 @@ func TestTextKeepsUTF8AndEscapesOtherBytes(t *testing.T) {
 	assert.Equal(t, "grün", logs.Text([]byte("grün")))
 	assert.Equal(t, "a\\xffb\\xc3\a", logs.Text([]byte("a\xffb\xc3\x07")))
 	assert.Equal(t, "a\ufffd", logs.Text([]byte("a\ufffd")), "U+FFFD in the input is kept")
-	assert.Equal(t, "\ufffd\\xf0", logs.Text([]byte("\ufffd\xf0")), "also beside another byte")
+	assert.Equal(t, "\ufffd\\xf0", logs.Text([]byte("\ufffd\xf0")), "even next to an escaped byte")
 }
 
 func TestTextIsCut(t *testing.T) {
 	long := strings.Repeat("x", 4096)
 	assert.Equal(t, long, logs.Text([]byte(long)))
 	assert.Equal(t, long, logs.Text([]byte(long+"y")))
-	assert.Equal(t, long[1:]+"\\xc3", logs.Text([]byte(long[1:]+"ü")), "also in the middle of a letter")
+	assert.Equal(t, long[1:]+"\\xc3", logs.Text([]byte(long[1:]+"ü")), "even in the middle of a character")
 }
 
 func TestTimesHaveMicroseconds(t *testing.T) {
@@ -204,7 +204,7 @@ func TestStatsDoNotWaitForSlowReader(t *testing.T) {
 	assert.EqualValues(t, 1, out.Stats().Rows["x"])
 }
 
-func TestRowThatIsNotJSONIsABug(t *testing.T) {
+func TestRowThatIsNotJSONPanics(t *testing.T) {
 	w := logs.NewWriter(logs.NewOutput(new(writes), nil))
 	assert.PanicsWithValue(t, "logs: a row of x is not JSON: json: unsupported value: NaN", func() {
 		w.Write(struct {
@@ -287,7 +287,7 @@ func TestLogsOfEarlierRunArePutAside(t *testing.T) {
 	const stamp = ".20260102T150405.678Z"
 	long := line("x", strings.Repeat("x", 10_000))
 	for name, c := range map[string]struct{ before, want map[string]string }{
-		"of a log that the new run has, and of one that it has not": {
+		"a log that the new run writes, and one that it does not": {
 			map[string]string{"x.log": line("x", "1") + line("x", "2"), "y.log": line("y", "1")},
 			map[string]string{"x.log": line("x", "new"), "x" + stamp + ".log": line("x", "1") + line("x", "2"), "y" + stamp + ".log": line("y", "1")},
 		},

@@ -52,8 +52,7 @@ func (r *Weird) AppendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// MarshalJSON implements [json.Marshaler]; otherwise that of a field that is embedded would stand
-// for the whole.
+// MarshalJSON implements [json.Marshaler], for encoders other than a [Writer].
 func (r *Weird) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
 
 func appendEndpoint(b []byte, side string, addr netip.Addr, port uint16) []byte {
@@ -96,8 +95,8 @@ type weirdCount struct {
 	n     int // in the interval that began at since
 }
 
-// How many rows of a name are allowed, and of how many one is after that, until the interval ends.
-// Names are part of the program; their number is bounded in case a parser makes them up.
+// In each weirdInterval, weirdThreshold rows of a name are allowed, and after that one in
+// weirdRate. Names are part of the program; their number is bounded in case a parser makes them up.
 const (
 	weirdThreshold = 5000
 	weirdRate      = 1000

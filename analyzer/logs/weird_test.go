@@ -61,7 +61,7 @@ func TestWeirdLimit(t *testing.T) {
 	}
 	assert.Equal(t, 5000, count("a", 5999))
 	assert.Equal(t, 3, count("a", 2500), "one in a thousand")
-	assert.Equal(t, 1, count("b", 1), "each name for itself")
+	assert.Equal(t, 1, count("b", 1), "each name has its own limit")
 	at = at.Add(10*time.Minute - 1)
 	assert.Equal(t, 0, count("a", 100))
 	at = at.Add(1)
@@ -75,6 +75,6 @@ func TestWeirdLimit(t *testing.T) {
 
 	counts := maps.Collect(l.Counts())
 	assert.Len(t, counts, 1000)
-	assert.EqualValues(t, 8699, counts["a"], "with those that were not allowed")
+	assert.EqualValues(t, 8699, counts["a"], "including those that were not allowed")
 	assert.EqualValues(t, 1, counts["made up 997"])
 }

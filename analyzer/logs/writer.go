@@ -19,7 +19,7 @@ import (
 // An Output is the destination of all rows: one stream, or a folder with a file per log. Each
 // worker has its own [Writer] to it. Its methods may be called from any goroutine, even after
 // Close: then Reopen and Rotate do nothing, Close returns the first error again, and rows that a
-// Writer flushes are lost, which counts as an error of writing.
+// Writer flushes are lost, which counts as a write error.
 type Output struct {
 	stream io.Writer // nil if rows go to dir
 	dir    string
@@ -30,7 +30,7 @@ type Output struct {
 	files  map[string]*os.File
 	begun  time.Time // when the files that are open were begun; names what [Output.Rotate] puts aside
 	closed bool
-	err    error // the first error of writing: nothing is written after it
+	err    error // the first write error: nothing is written after it
 
 	statsMu sync.Mutex // never held during a write
 	stats   OutputStats
@@ -45,9 +45,9 @@ func NewOutput(w io.Writer, failed func(error)) *Output {
 // NewDir returns an Output that writes a file for each log, such as conn.log, in the folder dir,
 // which it makes. Logs that are there already, because the process that wrote them was killed or
 // has ended, are put aside under names with the time when they were last written, such as
-// conn.20060102T150405.000Z.log; of a last row that was not written as a whole, nothing is kept. No
-// file with rows in it is ever replaced. It is an error if another process has an Output to dir.
-// failed, which may be nil, is called at the first error of writing.
+// conn.20060102T150405.000Z.log; a last row that was not written as a whole is cut off. No file
+// with rows in it is ever replaced. It is an error if another process has an Output to dir. failed,
+// which may be nil, is called at the first write error.
 func NewDir(dir string, failed func(error)) (*Output, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
@@ -168,8 +168,7 @@ func (o *Output) Rotate() {
 	})
 }
 
-// Close closes the files and returns the first error that writing met. All Writers must be flushed
-// before.
+// Close closes the files and returns the first write error. All Writers must be flushed before.
 func (o *Output) Close() error {
 	o.do(&o.stats.WriteErrors, func() error {
 		var err error
@@ -197,7 +196,8 @@ type OutputStats struct {
 	Rows                        map[string]uint64 // that were written, by log
 	Rotations                   uint64            // files that [Output.Rotate] has put aside
 	WriteErrors, RotationErrors uint64            // the second of Rotate and [Output.Reopen]
-	Err                         error             // the first of these errors: nothing is written after it
+	// Err is the first of these errors: nothing is written after it.
+	Err error
 }
 
 func newOutputStats() OutputStats { return OutputStats{Rows: make(map[string]uint64)} }
@@ -211,7 +211,7 @@ func (o *Output) Stats() OutputStats {
 	return stats
 }
 
-// count calls f with what is counted, to change it.
+// count lets f change the counters.
 func (o *Output) count(f func(*OutputStats)) {
 	o.statsMu.Lock()
 	defer o.statsMu.Unlock()
@@ -225,7 +225,7 @@ type Writer struct {
 	logs map[string]*pending
 }
 
-// pending is what is to be written to a log.
+// pending describes the rows of a log that are still to be written.
 type pending struct {
 	rows   int
 	buffer *buffer // if the Output is a stream, that of all logs: the rows keep their order
@@ -235,7 +235,9 @@ type pending struct {
 type buffer struct {
 	bytes.Buffer
 	path string
-	enc  *json.Encoder // to the buffer; half the time of encoding/json (BenchmarkWrite), the same output (FuzzRows)
+	// enc encodes to the buffer. It takes half the time of encoding/json (BenchmarkWrite) for the same
+	// output (FuzzRows).
+	enc *json.Encoder
 }
 
 // NewWriter returns a Writer to out. It belongs to one goroutine.
@@ -243,8 +245,8 @@ func NewWriter(out *Output) *Writer {
 	return &Writer{out: out, logs: make(map[string]*pending)}
 }
 
-// An Appender is a row that writes itself, without its newline. The log that has a row for every
-// connection needs it.
+// An Appender is a row that writes itself, without its newline. conn.log, which has a row for every
+// connection, needs the speed.
 type Appender interface {
 	AppendJSON(b []byte) []byte
 }
@@ -253,7 +255,7 @@ type Appender interface {
 const flushSize = 64 << 10
 
 // Write writes row, a struct with json tags or an Appender, to the log that it names. It panics if
-// row cannot be JSON, a caller's bug.
+// row cannot be encoded, which is a bug of the caller.
 func (w *Writer) Write(row Row) {
 	path := row.LogName()
 	l := w.logs[path]

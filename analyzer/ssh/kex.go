@@ -74,7 +74,7 @@ func (s *state) packet1(c *conn.Connection, me *side, data []byte, size int) (in
 	case cmsgSessionKey:
 		s.parser.owner.Confirm(c)
 	}
-	me.phase = encrypted // nothing behind it is read
+	me.phase = encrypted // nothing after it is read
 	return end, protocol.More
 }
 
@@ -133,8 +133,8 @@ type kexInitMsg struct {
 	Rest                           []byte `ssh:"rest"`
 }
 
-// kexInit handles one side's KEXINIT. Once it has both, it knows what they agree on. It reports
-// whether they can be read.
+// kexInit handles one side's KEXINIT. With the second one, it finds out what the sides agree on. It
+// reports whether they can be read.
 func (s *state) kexInit(c *conn.Connection, me *side, body []byte) bool {
 	if s.row.KexAlg != "" || me.init != nil {
 		return true // a key re-exchange
@@ -170,7 +170,7 @@ const disagree = "Algorithm negotiation failed"
 // maxNames is how many algorithms of a list are read. Hosts allow fewer: OpenSSH 40, Dropbear 50.
 const maxNames = 64
 
-// agree returns the first algorithm of the client's list that is also in the server's.
+// agree returns the first algorithm of the client's list that is also in the server's, or disagree.
 func agree(client, server []byte) string {
 	offered := names(server)
 	for _, name := range names(client) {

@@ -18,7 +18,7 @@ import (
 	. "example.com/conn/analyzer/protocol/protocoltest"
 )
 
-// str returns a string as SSH 2 has it.
+// str encodes a string as SSH 2 does.
 func str(s string) string { return string(binary.BigEndian.AppendUint32(nil, uint32(len(s)))) + s }
 
 func inits(kex string) []Turn {
@@ -72,7 +72,7 @@ func TestHostKey(t *testing.T) {
 	assert.Empty(t, o.Weirds, "nothing in common is no weird algorithm")
 }
 
-// number returns a number as SSH 1 has it.
+// number encodes a number as SSH 1 does.
 func number(bits int, v string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(bits))) + v
 }
@@ -230,7 +230,7 @@ func TestHeldIsWhatIsReachable(t *testing.T) {
 	}
 }
 
-// hostile has conversations that are made to be expensive.
+// hostile returns conversations that are made to be expensive.
 func hostile() map[string][]Turn {
 	var distinct strings.Builder
 	for i := range 12000 {
@@ -259,7 +259,7 @@ func hostile() map[string][]Turn {
 // maxAlloc is how many bytes may be allocated for n bytes of a conversation.
 func maxAlloc(n int) int { return 8192 + 40*n }
 
-// say gives turns to p as they are, and returns how many bytes they have.
+// say passes turns to p as they are, and returns how many bytes they have.
 func say(p *Parser, c *conn.Connection, turns []Turn) (n int) {
 	for _, turn := range turns {
 		side := protocol.Resp

@@ -1,8 +1,8 @@
 // Package ssh follows SSH 1 and 2 until they encrypt, and guesses from the sizes of later packets
 // whether the user logged in. The log ssh has a row for each connection, as Zeek's does.
 //
-// ssh.go is the parser and reads the greeting; row.go has the row, kex.go the key exchange, and
-// auth.go the guess.
+// ssh.go is the parser and reads the greeting; row.go defines the row; kex.go reads the key
+// exchange; auth.go guesses.
 package ssh
 
 import (
@@ -76,7 +76,7 @@ func (p *Parser) FreeMemory(c *conn.Connection) {
 	}
 }
 
-// Ports returns the port where Zeek takes everything for SSH, so that one side is enough.
+// Ports returns the port on which Zeek treats all traffic as SSH, so that one side is enough.
 func (p *Parser) Ports() []uint16 { return []uint16{22} }
 
 // Match wants the versions of both sides.
@@ -113,7 +113,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		case s.sides[pkt.Side].phase == greeting:
 			n, next = p.line(c, pkt, rest)
 		case s.row == nil:
-			return len(data), protocol.Stop // it was flushed
+			return len(data), protocol.Stop // FreeMemory has logged it
 		case s.sides[pkt.Side].phase == exchange:
 			n, next = s.packet(c, pkt.Side, rest)
 		default:
@@ -135,7 +135,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 // Gap gives up, as Zeek does: what follows cannot be read without the missing bytes.
 func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { return protocol.Stop }
 
-// End does nothing: the other side may go on.
+// End does nothing: the other side may continue.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
 // finalize logs a connection that ended before it was complete.
@@ -150,7 +150,7 @@ func (s *state) log() {
 	s.sides[0].init, s.sides[1].init = nil, nil
 }
 
-// finish logs a connection of which nothing more can be known.
+// finish logs a connection about which nothing more can be learned.
 func (s *state) finish(c *conn.Connection) {
 	s.log()
 	conn.Unregister(c, finalize)
@@ -179,7 +179,7 @@ func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		conn.Register(c, finalize)
 	}
 	if s.row == nil {
-		return n, protocol.Stop // it was flushed
+		return n, protocol.Stop // FreeMemory has logged it
 	}
 	me := &s.sides[pkt.Side]
 	me.phase = exchange
@@ -213,7 +213,7 @@ func common(client, server byte) int {
 	return 0
 }
 
-// complete reports whether the rest of the connection tells nothing more.
+// complete reports whether nothing more can be learned from the rest of the connection.
 func (s *state) complete() bool {
 	client, server := &s.sides[protocol.Orig], &s.sides[protocol.Resp]
 	switch {

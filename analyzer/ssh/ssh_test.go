@@ -176,7 +176,7 @@ func TestAuthentication(t *testing.T) {
 		"short failures":        {[]Turn{request, accept, request, sized(27), request, sized(27)}, no, 1},
 		"none tried":            {[]Turn{request, accept, request, failure}, nil, 0},
 		"server's last key":     {[]Turn{sized(99), request, accept, request, success}, yes, 1},
-		"rest is passed over":   {[]Turn{request, accept, request, success, failure, failure}, yes, 1},
+		"rest is skipped":       {[]Turn{request, accept, request, success, failure, failure}, yes, 1},
 		"sizes without meaning": {[]Turn{request, accept, request, failure, request, sized(77), sized(99)}, nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestCompressionHidesAuthentication(t *testing.T) {
 			zlib := kexInit("a", "a", "a", "a", "a", "a", alg, alg)
 			o, c := &Recorder{}, Conn()
 			res := Play(t, New(o), c, clientVersion, serverVersion, Orig(zlib), Resp(zlib), reply, newKeys, Orig("x"))
-			assert.Equal(t, protocol.Stop, res.Next, "nothing more can be known")
+			assert.Equal(t, protocol.Stop, res.Next, "nothing more can be learned")
 			require.Len(t, o.Rows, 1)
 			assert.Equal(t, alg, o.Rows[0].(*Row).CompAlg)
 			assert.False(t, conn.Registered(c, finalize))

@@ -40,7 +40,7 @@ func postgresStep(s *state, side protocol.Side, data []byte) (int, protocol.Next
 	return s.done()
 }
 
-// MySQL gives way to TLS when the client says so, after a server that supports it.
+// MySQL gives way to TLS when the client asks for it after the server's greeting.
 var MySQL = &Protocol{
 	name: "mysql", ports: []uint16{1434, 3306},
 	match: func(orig, resp []byte) protocol.Verdict {

@@ -38,8 +38,8 @@ func matchSOCKS5(data []byte) protocol.Verdict {
 	return protocol.Yes
 }
 
-// matchBytes tells whether each byte of data is one of those in its place; an empty place takes any
-// byte.
+// matchBytes tells whether each byte of data is among those of its place; an empty place accepts
+// any byte.
 func matchBytes(data []byte, places ...string) protocol.Verdict {
 	for i, b := range data[:min(len(data), len(places))] {
 		if places[i] != "" && strings.IndexByte(places[i], b) < 0 {
@@ -52,7 +52,7 @@ func matchBytes(data []byte, places ...string) protocol.Verdict {
 	return protocol.Yes
 }
 
-// Commands, which a state has for its id.
+// Commands, which are kept in state.id.
 const (
 	socksConnect = 1
 	socksBind    = 2 // has two answers
@@ -179,7 +179,7 @@ func socksReply(s *state, data []byte) (int, protocol.Next) {
 	return s.done()
 }
 
-// answered notes what a server has answered to a command.
+// answered handles a server's answer to a command.
 func (s *state) answered(granted bool, n int) (int, protocol.Next) {
 	s.confirmed = true
 	switch {

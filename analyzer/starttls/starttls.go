@@ -1,6 +1,6 @@
 // Package starttls follows protocols that lead to another, usually TLS, until that begins: STARTTLS
 // in IMAP, POP3, IRC, XMPP and LDAP, the negotiations of RDP, MySQL and PostgreSQL, and SOCKS,
-// behind which any protocol may follow. They have no logs, only their names in conn.log.
+// after which any protocol may follow. They have no logs, only their names in conn.log.
 //
 // starttls.go is the parser; text.go, binary.go and socks.go define the protocols.
 package starttls

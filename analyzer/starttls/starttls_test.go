@@ -436,7 +436,7 @@ func FuzzParsers(f *testing.F) {
 			f.Add(byte(slices.Index(all, tt.p)), input)
 		}
 	}
-	// The name of StartTLS lies behind the end of the message that asks for it.
+	// The name of StartTLS lies after the end of the message that asks for it.
 	f.Add(byte(4), []byte("\x9f0\r\x02\x01\x05w\x18\x80\x161.3.6.1.4.1.1466.20037"))
 	f.Fuzz(func(t *testing.T, which byte, input []byte) {
 		proto := all[int(which)%len(all)]

@@ -197,7 +197,7 @@ func xmppTag(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 	return n, protocol.More
 }
 
-// byLine makes a step of a function that handles lines.
+// byLine turns a function that handles lines into a step.
 func byLine(f func(s *state, side protocol.Side, line []byte) protocol.Next) func(*state, protocol.Side, []byte) (int, protocol.Next) {
 	return func(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 		end := bytes.IndexByte(data[:min(len(data), maxLine)], '\n')

@@ -94,7 +94,7 @@ func TestCertificates(t *testing.T) {
 		"address":                     {[]Turn{client("192.0.2.1"), server(alternative)}, new(false)},
 		"the first of two":            {[]Turn{client("a.example"), server(common, alternative)}, new(false)},
 		"no certificate":              {[]Turn{client("a.example"), server("x")}, nil},
-		"no certificate at the first": {[]Turn{client("host.example"), server("x", common)}, nil},
+		"the first is no certificate": {[]Turn{client("host.example"), server("x", common)}, nil},
 		"no name":                     {[]Turn{client(), server(common)}, nil},
 		"a client's":                  {[]Turn{client("host.example"), server(), Orig(inRecords(chain(common)))}, nil},
 	} {
@@ -131,9 +131,9 @@ func TestCertificates(t *testing.T) {
 	assert.Nil(t, row(t, client(), server(), Resp(inRecords(broken))).CertChain)
 }
 
-// TestCertificateThatIsMadeToBeSlow parses a hundred thousand names of all kinds. Those that cannot
-// match cost no memory.
-func TestCertificateThatIsMadeToBeSlow(t *testing.T) {
+// TestHostileCertificate parses a hundred thousand names of all kinds. Those that cannot match cost
+// no memory.
+func TestHostileCertificate(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	for name, entry := range map[string]string{"DNS": "\x82\x01a", "URI": "\x86\x02a:", "mail": "\x81\x01a", "address": "\x87\x04abcd"} {

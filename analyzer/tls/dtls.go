@@ -115,7 +115,7 @@ func (s *state) datagramRecord(c *conn.Connection, pkt protocol.Packet, data []b
 }
 
 // unified returns the end of a record with DTLS 1.3's header for encrypted records (RFC 9147,
-// section 4). Without a length, or behind a connection ID, whose length is unknown, the record is
+// section 4). Without a length, or after a connection ID, whose length is unknown, the record is
 // the last of the datagram.
 func unified(data []byte) int {
 	const hasID, longNumber, hasLength = 1 << 4, 1 << 3, 1 << 2

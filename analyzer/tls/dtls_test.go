@@ -173,7 +173,7 @@ func TestDTLS13IsEstablishedByEncryptedRecords(t *testing.T) {
 	assert.False(t, row.Established, "one side")
 	assert.Equal(t, protocol.More, res.Next)
 	row, res, _ = datagrams(t, Orig("\x2f\x00\x01\x00\x01z"), Resp("\x2f\x00\x01\x00\x01z"))
-	assert.Nil(t, row, "what begins so is not DTLS")
+	assert.Nil(t, row, "without a hello, it is not DTLS")
 	assert.Equal(t, protocol.More, res.Next)
 }
 

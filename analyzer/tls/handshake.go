@@ -210,7 +210,8 @@ func (s *state) serverHello(body cryptobyte.String) (retry, ok bool) {
 	if !body.ReadUint16(&version) || !versionOK(version) || !body.ReadBytes(&random, 32) {
 		return false, false
 	}
-	old := version != tls13 && version>>8 != draft // drafts of TLS 1.3 had no session ID and compression; the final one says it is TLS 1.2
+	// Drafts of TLS 1.3 had neither session ID nor compression; the final version says it is TLS 1.2.
+	old := version != tls13 && version>>8 != draft
 	if old && !body.ReadUint8LengthPrefixed(&id) || !body.ReadUint16(&cipher) || old && !body.Skip(1) {
 		return false, false
 	}

@@ -45,7 +45,7 @@ type state struct {
 	confirmed bool   // a client hello was seen
 }
 
-// stateSize is what a state takes, without what it refers to.
+// stateSize is the size of a state, without what it refers to.
 const stateSize = 1 << 10 // bytes, about
 
 // A side is the state of one side.
@@ -78,7 +78,8 @@ func (a account) MemoryUsed(c *conn.Connection) int {
 		return 0
 	}
 	n := stateSize + len(s.sessionID) + len(s.row.ServerName) + len(s.row.NextProtocol) + len(s.row.History)
-	n += (len(s.row.CertChain) + len(s.row.ClientCertChain)) * 2 * fingerprintSize // slices grow to twice what is needed
+	// Slices grow to twice what is needed.
+	n += (len(s.row.CertChain) + len(s.row.ClientCertChain)) * 2 * fingerprintSize
 	for i := range s.sides {
 		n += cap(s.sides[i].message.body) + s.sides[i].pieces.size
 	}

@@ -1,8 +1,8 @@
 // Package tls follows the handshakes of TLS, SSL and DTLS. The log ssl has a row for each
 // connection.
 //
-// tls.go reads the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go has the
-// state of a connection and its row; handshake.go reads messages and certs.go certificates;
+// tls.go reads the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go holds
+// the state of a connection and its row; handshake.go reads messages and certs.go certificates;
 // names.go and ciphers.go name numbers.
 package tls
 
@@ -196,7 +196,7 @@ func (s *state) body(c *conn.Connection, pkt protocol.Packet, r *record, data []
 	return len(data), protocol.More
 }
 
-// ciphertext notes that a side has sent an encrypted record.
+// ciphertext records that a side has sent an encrypted record.
 func (s *state) ciphertext(pkt protocol.Packet) protocol.Next {
 	s.sides[pkt.Side].encrypted = true
 	if !s.sides[pkt.Side.Other()].encrypted {

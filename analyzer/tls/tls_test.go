@@ -412,7 +412,7 @@ func TestSSL2(t *testing.T) {
 	none := Resp(v2("\x04\x00\x01\x00\x02\x00\x03\x00\x02\x00\x10" + "crt" + "\x01\x00\x80" + challenge))
 	assert.Equal(t, "unknown-0", row(t, greet("\x00\x02"), none, key).Cipher, "less than a cipher")
 	c, o := Conn(), &Recorder{}
-	assert.Equal(t, protocol.Violation, Play(t, New(o), c, greet("\x00\x02"), server, Orig("\x01"+key.Data[1:])).Next, "after that, all is of SSL 2")
+	assert.Equal(t, protocol.Violation, Play(t, New(o), c, greet("\x00\x02"), server, Orig("\x01"+key.Data[1:])).Next, "from then on, everything is SSL 2")
 
 	answer := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})[1:]
 	got = row(t, append([]Turn{greet("\x03\x03")}, answer...)...)
