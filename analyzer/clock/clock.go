@@ -10,23 +10,26 @@ import (
 // A Clock follows the timestamps of a capture. For each packet it decides when the packet was sent
 // and how much capture time has passed. The zero value is ready to use.
 //
-// A timestamp is believed at once if it is at most slack behind the clock and at most leap ahead of
+// A timestamp is accepted at once if it is at most slack behind the clock and at most leap ahead of
 // it. Any other is a jump, and waits for later packets to decide. If a later timestamp is near the
 // clock again, the jump was wrong. If confirmations of the next window timestamps continue from the
 // jump, the capture was silent or its clock was set. So up to confirmations wrong timestamps in a
-// row cost nothing, even in a capture so sparse that every packet is a jump.
+// row do no harm, even in a capture so sparse that every packet is a jump.
 //
-// Invariant: Now never goes back, and no believed timestamp is after it. A clock that is set back
-// does not stop Now: from then on, offset is added to timestamps.
+// Invariant: Now never goes back, and no accepted timestamp is after it. If the capture's clock is
+// set back, Now advances nevertheless: from then on, offset is added to timestamps.
 type Clock struct {
 	now     time.Time
-	last    time.Time     // the latest timestamp that was believed
+	last    time.Time     // the latest accepted timestamp
 	offset  time.Duration // from timestamps to now; never negative
-	other   time.Duration // the offset before the clock was set back: packets of two clocks may alternate
-	newFile bool          // no timestamp was believed since NewFile
-	flushed time.Time     // the timestamp that Flush refuted, if none has been believed since
+	newFile bool          // no timestamp has been accepted since NewFile
+	flushed time.Time     // the timestamp that Flush rejected, if none has been accepted since
 	waiting []time.Time   // undecided timestamps, at most window+1; the first is a jump
-	decided []Reading
+	decided []Reading     // the result of Add and Flush
+
+	// other is the offset before the capture's clock was set back. Packets of two clocks may
+	// alternate.
+	other time.Duration
 }
 
 // A Reading is what a Clock says about one packet.
@@ -40,24 +43,27 @@ const (
 	leap          = time.Second // shorter than every timeout
 	confirmations = 3
 	window        = 2 * confirmations
-	plausible     = 2 * time.Hour        // a silence that needs no confirmation if no packet follows
-	year          = 365 * 24 * time.Hour // the longest silence after the first packet; beyond, its timestamp is wrong
+	plausible     = 2 * time.Hour // a silence that needs no confirmation if no packet follows
+
+	// year is the longest silence after the first packet. If the next two timestamps are further
+	// ahead, the first one is wrong.
+	year = 365 * 24 * time.Hour
 )
 
 // Now returns the time of the latest reading, zero if there was none.
 func (c *Clock) Now() time.Time { return c.now }
 
-// Last returns the latest timestamp that was believed, zero if there was none.
+// Last returns the latest accepted timestamp, zero if there was none.
 func (c *Clock) Last() time.Time { return c.last }
 
-// Add takes the timestamp of the next packet. It returns the readings that this decides, in the
-// order of Add: none while a jump waits, and several when it is decided. They are valid until the
-// next call.
+// Add takes the timestamp of the next packet. It returns the readings that it decides, in the order
+// of the calls: none while a jump waits, and several when it is decided. They are valid until the
+// next call of Add or Flush.
 func (c *Clock) Add(t time.Time) []Reading {
 	c.decided = c.decided[:0]
 	if len(c.waiting) == 0 && c.offset == 0 && t.Unix() == c.now.Unix() {
-		// Nearly every packet, as the same second is near. The general case below does the same, in
-		// more than twice the time.
+		// Nearly every packet: a timestamp in the current second is near. The general case below
+		// does the same, but takes more than twice as long.
 		if t.After(c.now) {
 			c.now = t
 		}
@@ -71,7 +77,7 @@ func (c *Clock) Add(t time.Time) []Reading {
 		return c.decided
 	}
 	if len(c.waiting) == 0 && near(c.ahead(t)) {
-		c.believe(t)
+		c.accept(t)
 		return c.decided
 	}
 	c.waiting = append(c.waiting, t)
@@ -80,38 +86,38 @@ func (c *Clock) Add(t time.Time) []Reading {
 	return c.decided
 }
 
-// decide decides about the first waiting timestamps, if it can.
+// decide accepts or rejects the first waiting timestamps. It reports whether it could.
 func (c *Clock) decide() bool {
 	for i, t := range c.waiting {
 		if near(c.ahead(t)) {
-			c.refute(i)
-			c.believe(c.next())
+			c.reject(i)
+			c.accept(c.next())
 			return true
 		}
 		if near(c.ahead(t) - c.offset + c.other) {
-			c.refute(i)
+			c.reject(i)
 			c.offset, c.other = c.other, c.offset
-			c.believe(c.next())
+			c.accept(c.next())
 			return true
 		}
 	}
 	for i, n := range c.chains() {
 		if n > confirmations {
-			c.refute(i)
+			c.reject(i)
 			c.confirm()
 			return true
 		}
 	}
 	if len(c.waiting) > window {
-		c.refute(1)
+		c.reject(1)
 		return true
 	}
 	return false
 }
 
-// Flush decides about the waiting timestamps now, because no packet may follow. The jump that the
-// most timestamps continue from is believed; one that none continues from only if it is plausible,
-// or continues from the timestamp that the Flush before refuted.
+// Flush decides about the waiting timestamps now, because no packet may follow. It accepts the jump
+// that the most timestamps continue from, but one that none continues from only if it is plausible,
+// or continues from the timestamp that the previous Flush rejected.
 func (c *Clock) Flush() []Reading {
 	c.decided = c.decided[:0]
 	if c.now.IsZero() && len(c.waiting) > 0 {
@@ -122,8 +128,7 @@ func (c *Clock) Flush() []Reading {
 	return c.decided
 }
 
-// flush decides about the first waiting timestamps as Flush does. It reports whether there were
-// any.
+// flush decides about the first waiting timestamps for Flush. It reports whether there were any.
 func (c *Clock) flush() bool {
 	best, most := 0, 0
 	for i, n := range c.chains() {
@@ -136,11 +141,11 @@ func (c *Clock) flush() bool {
 	}
 	switch {
 	case most > 0:
-		c.refute(best)
+		c.reject(best)
 		c.confirm()
 	case len(c.waiting) > 0:
 		c.flushed = c.waiting[0]
-		c.refute(1)
+		c.reject(1)
 	default:
 		return false
 	}
@@ -153,12 +158,14 @@ func (c *Clock) plausible(t time.Time) bool {
 	return c.newFile || 0 < d && d <= plausible || !c.flushed.IsZero() && continues(c.flushed, t)
 }
 
-// NewFile says that the next packet is the first of another file. If its timestamp is older than
-// the one before, the files are out of order or the clock was set between them; no connection
-// continues from one file in the other, so the time between them counts as idle. Call Flush before.
+// NewFile says that the next packet is the first of another file; call Flush first. If its
+// timestamp is older than the one before, the files are out of order or the clock was set between
+// them. No connection continues from one file to the other, so the time between them counts as
+// idle.
 func (c *Clock) NewFile() { c.newFile = true }
 
-// begin finds a timestamp to start from: the first one, unless the next two are both far from it.
+// begin finds a timestamp to start from: the first one, or the second if the first is far from both
+// the second and the third.
 func (c *Clock) begin(t time.Time) {
 	waiting := append(c.waiting, t)
 	n, first := len(waiting), waiting[0]
@@ -179,7 +186,7 @@ func (c *Clock) begin(t time.Time) {
 // ahead returns how far t is ahead of the clock.
 func (c *Clock) ahead(t time.Time) time.Duration { return t.Add(c.offset).Sub(c.now) }
 
-// near reports whether a timestamp that is d ahead of the clock is believed at once.
+// near reports whether a timestamp that is d ahead of the clock is accepted at once.
 func near(d time.Duration) bool { return -slack <= d && d <= leap }
 
 // continues reports whether a packet with timestamp t may come after one with timestamp before.
@@ -208,8 +215,8 @@ func (c *Clock) next() time.Time {
 	return t
 }
 
-// believe reads the clock at t.
-func (c *Clock) believe(t time.Time) {
+// accept sets the clock to t, and decides on it as the reading of the next packet.
+func (c *Clock) accept(t time.Time) {
 	if c.ahead(t) > 0 {
 		c.now = t.Add(c.offset)
 	}
@@ -217,15 +224,15 @@ func (c *Clock) believe(t time.Time) {
 	c.decided = append(c.decided, Reading{t, c.now})
 }
 
-// refute gives the first n waiting packets the time of the one before them.
-func (c *Clock) refute(n int) {
+// reject gives the first n waiting packets the last accepted time.
+func (c *Clock) reject(n int) {
 	for range n {
 		c.decided = append(c.decided, Reading{c.last, c.now})
 	}
 	c.waiting = slices.Delete(c.waiting, 0, n)
 }
 
-// confirm believes the first waiting timestamp, a jump.
+// confirm accepts the first waiting timestamp, a jump.
 func (c *Clock) confirm() {
 	t := c.next()
 	d := c.ahead(t)
@@ -240,7 +247,7 @@ func (c *Clock) confirm() {
 			c.offset -= d
 		}
 	}
-	c.believe(t)
+	c.accept(t)
 }
 
 // earliest and latest bound timestamps, so that the difference of two fits in a Duration.

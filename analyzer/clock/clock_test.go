@@ -12,7 +12,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
-// readings returns a new Clock's decisions about a complete sequence of packets.
+// readings returns what a new Clock says about the packets of a whole capture.
 func readings(timestamps ...float64) (times, nows []float64) {
 	var c Clock
 	take := func(rs []Reading) {
@@ -115,11 +115,11 @@ func TestOnlyPacketOfFileOutOfOrder(t *testing.T) {
 	assert.Empty(t, c.Add(at(-3600)))
 	assert.Equal(t, []Reading{{at(-3600), at(3600)}}, c.Flush())
 	c.Add(at(-7200))
-	assert.Equal(t, []Reading{{at(-3600), at(3600)}}, c.Flush(), "the second packet of the file has the wrong time")
+	assert.Equal(t, []Reading{{at(-3600), at(3600)}}, c.Flush(), "the timestamp of the file's second packet is wrong")
 }
 
-// After a silence that is too long to believe a single packet, as on a quiet pipe, the second one
-// that comes after a pause is believed.
+// After a silence too long for a single packet's timestamp to be accepted, as on a quiet pipe, the
+// timestamp of the second packet that comes after a pause is.
 func TestSecondJumpAfterPauses(t *testing.T) {
 	const day = 86400
 	for name, test := range map[string]struct {
@@ -139,12 +139,12 @@ func TestSecondJumpAfterPauses(t *testing.T) {
 			assert.Equal(t, []Reading{{test.want, test.want}}, c.Flush())
 			c.Add(test.want)
 			c.Add(at(3 * day))
-			assert.Equal(t, []Reading{{test.want, test.want}}, c.Flush(), "the first jump after a packet that was right")
+			assert.Equal(t, []Reading{{test.want, test.want}}, c.Flush(), "the first jump after an accepted timestamp")
 		})
 	}
 }
 
-func TestTimestampsBeyondAllBounds(t *testing.T) {
+func TestExtremeTimestamps(t *testing.T) {
 	var c Clock
 	decided := 0
 	for _, ts := range []time.Time{{}, time.Unix(1<<60, 0), time.Unix(-1<<60, 0), at(0), {}, at(1), time.Unix(1<<60, 0), at(2)} {

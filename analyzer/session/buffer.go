@@ -3,11 +3,11 @@ package session
 // A buffer holds bytes that a parser has not consumed.
 type buffer struct {
 	data []byte
-	from int // where they begin in data
+	from int // the index in data where they begin
 }
 
-// roomy is the capacity that an empty buffer may keep. More is given back: only a few long messages
-// need it.
+// roomy is the largest capacity that an empty buffer keeps. A larger one is freed: only the few long
+// messages need it.
 const roomy = 1024
 
 func (b *buffer) len() int      { return len(b.data) - b.from }
@@ -20,7 +20,8 @@ func (b *buffer) append(data []byte) []byte {
 	return b.bytes()
 }
 
-// take removes the first n bytes. Its time is proportional to n, not to the bytes that are left.
+// take removes the first n bytes. Over many calls, it takes time proportional to the bytes removed,
+// not to those left.
 func (b *buffer) take(n int) {
 	b.from += n
 	switch left := b.len(); {

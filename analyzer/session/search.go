@@ -11,12 +11,17 @@ import (
 // A search keeps the events of a connection until a parser is found, which then gets all of them.
 // It is Zeek's dynamic protocol detection.
 type search struct {
-	first      [2][]byte       // the bytes of each side, together at most maxSearch and those of the latest event
-	events     []kept          // in order, at most maxEvents and an end of each side
-	asked      int             // how many bytes the parsers were asked about
-	half       protocol.Parser // was sure of one side then, and of the other that it is not its protocol's; may be nil
-	skipped    int             // bytes of earlier datagrams, which no parser wanted; at most maxSkipped
-	handedOver bool            // another protocol came before, so the port says nothing
+	// first holds the bytes of each side: together at most maxSearch, and those of the latest event.
+	first  [2][]byte
+	events []kept // in order; at most maxEvents and the end of each side
+
+	// asked is how many bytes the parsers were last asked about. half is the first parser that then
+	// returned protocol.Half, or nil.
+	asked int
+	half  protocol.Parser
+
+	skipped    int  // bytes of earlier datagrams, which no parser claimed; see maxSkipped
+	handedOver bool // another protocol came before, so the port does not count
 }
 
 // kept is an event whose data is the next n bytes of search.first.
@@ -25,15 +30,15 @@ type kept struct {
 	n int
 }
 
-// How much is kept to find a parser, in bytes of both sides together and in events.
+// Bounds of what is kept to find a parser.
 const (
-	maxSearch = 4096
+	maxSearch = 4096 // bytes of both sides together
 	maxEvents = 256
 	eventCost = 64 // bytes that an event takes
 )
 
-// maxSkipped is how many bytes of datagrams may come, of both sides together, before the one by
-// which a parser is found, such as STUN before DTLS. It is Zeek's dpd_buffer_size.
+// maxSkipped is how many bytes of datagrams, of both sides together, may precede the datagram by
+// which a parser is found, as STUN precedes DTLS. It is Zeek's dpd_buffer_size.
 const maxSkipped = 1024
 
 func (r *search) len() int { return len(r.first[0]) + len(r.first[1]) }
@@ -55,7 +60,7 @@ func (r *search) add(e Event) bool {
 	return r.len() < maxSearch && len(r.events) <= maxEvents
 }
 
-// skip discards the datagrams that no parser claimed: each stands for itself.
+// skip discards the datagrams, as no parser claimed them.
 func (r *search) skip() {
 	r.skipped, r.asked = r.skipped+r.asked, 0
 	r.events = r.events[:0]
@@ -151,7 +156,7 @@ func (s *Session) byPort(ps *Parsers, c *conn.Connection) protocol.Parser {
 	return p
 }
 
-// Decide ends the search, and picks a parser by the events so far.
+// Decide ends the search. It picks a parser by the events so far or by the port, if there is one.
 func (s *Session) Decide(ps *Parsers, c *conn.Connection) {
 	r := s.search
 	if r == nil {
@@ -175,7 +180,8 @@ func (s *Session) attach(ps *Parsers, c *conn.Connection, p protocol.Parser) {
 		return
 	}
 	s.parser = p
-	known := slices.IndexFunc(s.services, func(v service) bool { return v.name == p.Name() }) // as in a tunnel of HTTP inside one
+	// A protocol may contain itself, as in a tunnel of HTTP inside another.
+	known := slices.IndexFunc(s.services, func(v service) bool { return v.name == p.Name() })
 	if known < 0 {
 		known = len(s.services)
 		s.services = append(s.services, service{name: p.Name(), parser: p})

@@ -1,6 +1,6 @@
 // Package session delivers the bytes of a connection to a parser. It finds the parser by the first
-// bytes of both sides, or else by the port, passes on bytes, gaps and ends in order, and starts
-// over when one protocol hands over to another. It does not depend on TCP or the flow table.
+// bytes of both sides, or else by the port, passes bytes, gaps and ends to it in order, and searches
+// again when one protocol hands over to another. It does not depend on TCP or the flow table.
 package session
 
 import (
@@ -15,15 +15,15 @@ import (
 // An Owner owns the connections of sessions, as the flow table does. While it calls a Session,
 // every Connection passed to its methods is that session's.
 type Owner interface {
-	// Flip exchanges the originator and the responder of c, if one datagram is all there was of it
-	// and they were not exchanged before. It reports whether it did.
+	// Flip swaps the originator and the responder of c, if c has had a single datagram and they have
+	// not been swapped before. It reports whether it did.
 	Flip(c *conn.Connection) bool
 
-	// Panicked takes the value that a parser panicked with. It is called by the deferred function
+	// Panicked takes the value with which a parser panicked. It is called by the deferred function
 	// that recovered it.
 	Panicked(c *conn.Connection, value any)
 
-	// Weird is that of a protocol.Owner.
+	// Weird is as in protocol.Owner.
 	Weird(c *conn.Connection, name, addl string)
 }
 
@@ -35,8 +35,8 @@ type Parsers struct {
 	byPort map[conn.Proto]map[uint16]protocol.Parser
 }
 
-// NewParsers returns the Parsers of the owner's connections. Where several claim a connection, the
-// first one gets it; a port belongs to the last one that names it.
+// NewParsers returns the Parsers for the owner's connections. If several claim a connection, the
+// first one gets it; if several list a port, the last one gets it.
 func NewParsers(owner Owner, parsers []protocol.Parser) *Parsers {
 	ps := &Parsers{
 		owner:  owner,
@@ -56,20 +56,25 @@ func NewParsers(owner Owner, parsers []protocol.Parser) *Parsers {
 // A Session delivers the bytes of one connection. The zero value is ready to use. A Session belongs
 // to the goroutine that owns the connection.
 type Session struct {
-	services  []service       // protocols that the connection was taken for, each once; at most maxHandOvers+1
-	parser    protocol.Parser // nil until one is found, and when the session is ignored
-	search    *search         // for a parser; nil while there is one, before the first event, and when ignored
-	untaken   *[2]buffer      // bytes of each side that parser has not taken yet; nil until there are any
-	service   uint8           // index of parser's
-	handOvers uint8           // how often one protocol gave way to another; at most maxHandOvers
-	ignored   bool            // bytes are discarded
+	// services are the protocols found so far, each once. There are at most maxHandOvers+1.
+	services []service
 
-	// Partial says that the connection was captured from the middle on, so that what looks like a
-	// beginning is none. The owner sets it before it calls Feed or Decide.
+	// A session has either a parser or a search for one. It has neither before the first event, and
+	// when it is ignored.
+	parser protocol.Parser
+	search *search
+
+	untaken   *[2]buffer // bytes of each side that parser has not consumed; nil until there are any
+	service   uint8      // the index of the parser's service
+	handOvers uint8      // how often one protocol gave way to another; at most maxHandOvers
+	ignored   bool       // bytes are discarded
+
+	// Partial says that the capture lacks the beginning of the connection, so that nothing in it is
+	// to be taken for one. The owner sets it before it calls Feed or Decide.
 	Partial bool
 }
 
-// A service is a protocol that the connection was taken for.
+// A service is a protocol found in a connection.
 type service struct {
 	name      string
 	parser    protocol.Parser // nil for an announced connection
@@ -77,12 +82,13 @@ type service struct {
 	confirmed bool            // by the parser, which has seen no violation since
 }
 
-// maxHandOvers bounds how often protocols may be found inside one another: a tunnel in a tunnel in
-// a tunnel would go on forever.
+// maxHandOvers bounds how deep protocols may be nested: otherwise a tunnel in a tunnel in a tunnel
+// would never end.
 const maxHandOvers = 16
 
-// An Event is what one side of a connection did. With Data it sent these bytes, over UDP one
-// datagram; with a Gap it sent as many bytes that are missing; with neither it will send no more.
+// An Event is what one side of a connection did. With Data, it sent these bytes: over UDP, one
+// datagram. With a Gap, it sent that many bytes, which are missing. With neither, it will send no
+// more.
 type Event struct {
 	Time time.Time
 	Side protocol.Side
@@ -105,7 +111,7 @@ func (s *Session) Feed(ps *Parsers, c *conn.Connection, e Event) {
 	}
 }
 
-// deliver gives an event to the parser, after the bytes that it has not taken before.
+// deliver passes an event to the parser, preceded by the bytes that it has not consumed yet.
 func (s *Session) deliver(ps *Parsers, c *conn.Connection, e Event) {
 	next := protocol.More
 	switch {
@@ -133,7 +139,7 @@ func (s *Session) deliverBytes(ps *Parsers, c *conn.Connection, e Event) (next p
 	n := 0
 	s.call(ps, c, func(p protocol.Parser) { n, next = p.Data(c, e.packet(), data) })
 	if s.ignored {
-		return next // it panicked
+		return next // the parser panicked
 	}
 	n = min(max(n, 0), len(data))
 	switch {
@@ -148,7 +154,7 @@ func (s *Session) deliverBytes(ps *Parsers, c *conn.Connection, e Event) (next p
 	return next
 }
 
-// call calls a method of the parser, and asks what it holds afterwards.
+// call calls a method of the parser, and then asks how much memory it holds.
 func (s *Session) call(ps *Parsers, c *conn.Connection, method func(protocol.Parser)) {
 	v := &s.services[s.service]
 	s.contain(ps, c, func() {
@@ -157,7 +163,7 @@ func (s *Session) call(ps *Parsers, c *conn.Connection, method func(protocol.Par
 	})
 }
 
-// contain calls a parser. If it panics, the session is ignored from then on.
+// contain calls a parser. If the parser panics, the session is ignored from then on.
 func (s *Session) contain(ps *Parsers, c *conn.Connection, call func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -168,7 +174,7 @@ func (s *Session) contain(ps *Parsers, c *conn.Connection, call func()) {
 	call()
 }
 
-// proceed does what the parser wants after an event.
+// proceed does what the parser asked for after an event.
 func (s *Session) proceed(ps *Parsers, c *conn.Connection, e Event, next protocol.Next) {
 	switch {
 	case s.ignored || next == protocol.More:
@@ -210,14 +216,14 @@ func (s *Session) Ignore() {
 // IsIgnored reports whether the bytes of the connection are discarded.
 func (s *Session) IsIgnored() bool { return s.ignored }
 
-// Announce says what the connection carries, as another one has announced. No parser gets its
-// bytes.
+// Announce names the protocol of the connection, which another connection has announced. No parser
+// gets its bytes.
 func (s *Session) Announce(name string) {
 	s.services = append(s.services, service{name: name, confirmed: true})
 	s.Ignore()
 }
 
-// Confirm says that the connection speaks the protocol of its latest parser.
+// Confirm says that the connection does speak the protocol of its latest parser.
 func (s *Session) Confirm() {
 	if len(s.services) > 0 {
 		s.services[s.service].confirmed = true
@@ -227,13 +233,12 @@ func (s *Session) Confirm() {
 // Untouched reports whether no parser was ever attached to the connection.
 func (s *Session) Untouched() bool { return len(s.services) == 0 }
 
-// Identified reports whether the connection has a parser, or turned out to speak a protocol.
+// Identified reports whether the connection has a parser or a confirmed protocol.
 func (s *Session) Identified() bool {
 	return s.parser != nil || slices.ContainsFunc(s.services, func(v service) bool { return v.confirmed })
 }
 
-// Service returns the name of the protocol that the connection was taken for last, "" if it was
-// taken for none.
+// Service returns the name of the protocol found last, "" if there is none.
 func (s *Session) Service() string {
 	if len(s.services) == 0 {
 		return ""
@@ -241,7 +246,7 @@ func (s *Session) Service() string {
 	return s.services[s.service].name
 }
 
-// Services returns the names of the protocols that were confirmed, in the order in which they came,
+// Services returns the names of the confirmed protocols, in the order in which they were found,
 // separated by commas: conn.log's service.
 func (s *Session) Services() string {
 	if len(s.services) == 0 {
@@ -256,8 +261,8 @@ func (s *Session) Services() string {
 	return strings.Join(names, ",")
 }
 
-// Expired reports whether the parser of c, whose last packet before came at last, says that c is
-// over when another comes at now; see protocol.Expirer.
+// Expired reports whether, according to the parser of c, a packet at now no longer belongs to c,
+// whose previous packet came at last; see protocol.Expirer.
 func (s *Session) Expired(ps *Parsers, c *conn.Connection, last, now time.Time) (over bool) {
 	if e, ok := s.parser.(protocol.Expirer); ok {
 		s.contain(ps, c, func() { over = e.Expired(c, last, now) })
@@ -265,7 +270,7 @@ func (s *Session) Expired(ps *Parsers, c *conn.Connection, last, now time.Time) 
 	return over
 }
 
-// Waiting returns how many bytes of memory are held for one side until the parser takes them.
+// Waiting returns how many bytes of memory hold the unconsumed data of one side.
 func (s *Session) Waiting(side protocol.Side) int {
 	if s.untaken == nil {
 		return 0
@@ -289,7 +294,7 @@ func (s *Session) Searching() int {
 	return s.search.size()
 }
 
-// FreeMemory makes the parsers let go of what they hold.
+// FreeMemory makes the parsers free what they hold for the connection.
 func (s *Session) FreeMemory(ps *Parsers, c *conn.Connection) {
 	for i := range s.services {
 		v := &s.services[i]
@@ -302,7 +307,7 @@ func (s *Session) FreeMemory(ps *Parsers, c *conn.Connection) {
 	}
 }
 
-// Count asks the parsers again what they hold, after a hook of c has run.
+// Count asks the parsers again how much they hold, after a hook of c has run.
 func (s *Session) Count(ps *Parsers, c *conn.Connection) {
 	for i := range s.services {
 		v := &s.services[i]

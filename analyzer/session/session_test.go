@@ -13,7 +13,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// An owner records a session's requests.
+// An owner records a session's calls.
 type owner struct {
 	flips    bool // whether Flip succeeds
 	panicked []any
@@ -31,7 +31,7 @@ func (o *owner) Panicked(_ *conn.Connection, value any) { o.panicked = append(o.
 
 func (o *owner) Weird(_ *conn.Connection, name, _ string) { o.weirds = append(o.weirds, name) }
 
-// A parser claims connections in which a side begins with its name, and records its input: bytes as
+// A parser claims connections of which a side begins with its name, and records its input: bytes as
 // ">bytes" or "<bytes", gaps as ">[3]", ends as ">.".
 type parser struct {
 	name    string
@@ -182,9 +182,9 @@ func TestHalfSureParserComesLast(t *testing.T) {
 		parsers []*parser
 		want    *parser
 	}{
-		"alone":             {[]*parser{half}, half},
-		"beside a sure one": {[]*parser{half, sure}, sure},
-		"beside a port":     {[]*parser{half, byPort}, byPort},
+		"alone":           {[]*parser{half}, half},
+		"and a sure one":  {[]*parser{half, sure}, sure},
+		"and one by port": {[]*parser{half, byPort}, byPort},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, p := range tt.parsers {
@@ -203,7 +203,7 @@ func TestDecideEndsTheSearch(t *testing.T) {
 		want   string
 	}{
 		"by the port":   {[]uint16{80}, ">ht", ">ht"},
-		"with nothing":  {nil, ">ht", ""},
+		"no parser":     {nil, ">ht", ""},
 		"without bytes": {[]uint16{80}, "", ""},
 		"with an end":   {[]uint16{80}, ">ht >.", ">ht>."},
 	} {
@@ -222,7 +222,7 @@ func TestDecideAsksAboutNewBytes(t *testing.T) {
 	p := &parser{name: strings.Repeat("h", 100)}
 	h := newHarness(p)
 	h.feed(">" + strings.Repeat("h", 95) + " >h >h >h >h >h")
-	assert.Empty(t, p.got.String(), "one byte more is no reason to ask again")
+	assert.Empty(t, p.got.String(), "single bytes are no reason to ask again")
 	h.s.Decide(h.parsers, &h.c)
 	assert.NotEmpty(t, p.got.String())
 }
@@ -256,7 +256,7 @@ func TestDatagramsBeforeTheProtocolAreSkipped(t *testing.T) {
 			h := newHarness(p)
 			h.feed(">" + strings.Repeat("x", tt.size-1) + " <y >dtls")
 			if tt.found {
-				assert.Equal(t, ">dtls", p.got.String(), "and the datagrams before are not its")
+				assert.Equal(t, ">dtls", p.got.String(), "but not the datagrams before")
 			} else {
 				assert.Empty(t, p.got.String())
 			}
@@ -282,8 +282,8 @@ func TestGapAndEndDropUnconsumedBytes(t *testing.T) {
 	assert.Zero(t, h.s.Waiting(protocol.Orig))
 }
 
-func TestParserMiscounts(t *testing.T) {
-	for name, n := range map[string]int{"more": 100, "less than nothing": -1} {
+func TestParserReturnsWrongCount(t *testing.T) {
+	for name, n := range map[string]int{"more": 100, "negative": -1} {
 		t.Run(name, func(t *testing.T) {
 			p := &parser{name: "a", onData: func(string) (int, protocol.Next) { return n, protocol.More }}
 			h := newHarness(p)
@@ -306,7 +306,7 @@ func TestHandOver(t *testing.T) {
 	h.feed(">connect <switchh <ttp >x")
 	h.s.Confirm()
 	assert.Equal(t, ">connect<switchh", outer.got.String())
-	assert.Equal(t, "<h<ttp>x", inner.got.String(), "also what came with the last bytes")
+	assert.Equal(t, "<h<ttp>x", inner.got.String(), "including the rest of the last segment")
 	assert.Equal(t, "http", h.s.Services())
 }
 
@@ -363,7 +363,7 @@ func TestViolationWithdrawsConfirmation(t *testing.T) {
 	assert.Equal(t, ">http>x", p.got.String())
 	assert.Empty(t, h.s.Services())
 	assert.False(t, h.s.Identified())
-	assert.Equal(t, "http", h.s.Service(), "the first guess stays")
+	assert.Equal(t, "http", h.s.Service(), "the protocol found is kept")
 }
 
 func TestStopKeepsTheService(t *testing.T) {
@@ -376,7 +376,7 @@ func TestStopKeepsTheService(t *testing.T) {
 }
 
 func TestFlip(t *testing.T) {
-	for name, flips := range map[string]bool{"granted": true, "refused": false} {
+	for name, flips := range map[string]bool{"swapped": true, "not swapped": false} {
 		t.Run(name, func(t *testing.T) {
 			p := &parser{name: "dns", udp: true}
 			p.onData = func(data string) (int, protocol.Next) {
@@ -387,7 +387,7 @@ func TestFlip(t *testing.T) {
 			h.owner.flips = flips
 			h.feed(">dns")
 			if flips {
-				assert.Equal(t, ">dns<dns", p.got.String(), "the datagram comes again, from the other side")
+				assert.Equal(t, ">dns<dns", p.got.String(), "the datagram is delivered again, from the other side")
 			} else {
 				assert.Equal(t, ">dns", p.got.String())
 				assert.True(t, h.s.IsIgnored())
@@ -396,8 +396,8 @@ func TestFlip(t *testing.T) {
 	}
 }
 
-func TestOnlyResumersBeginInTheMiddle(t *testing.T) {
-	for name, resumes := range map[string]bool{"a resumer": true, "another parser": false} {
+func TestOnlyResumersParsePartialConnections(t *testing.T) {
+	for name, resumes := range map[string]bool{"a Resumer": true, "another parser": false} {
 		t.Run(name, func(t *testing.T) {
 			p := &parser{name: "http", ports: []uint16{80}, resumes: resumes}
 			h := newHarness(p)
