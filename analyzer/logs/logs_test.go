@@ -204,6 +204,24 @@ func TestStatsDoNotWaitForSlowReader(t *testing.T) {
 	assert.EqualValues(t, 1, out.Stats().Rows["x"])
 }
 
+// lazy is a stream that takes a second for each write.
+type lazy struct{}
+
+func (lazy) Write(b []byte) (int, error) { time.Sleep(time.Second); return len(b), nil }
+
+func TestStatsCountTimeOfWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := logs.NewOutput(lazy{}, nil)
+		w := logs.NewWriter(out)
+		for range 2 {
+			w.Write(row{Path: "x"})
+			w.Flush()
+			time.Sleep(time.Minute)
+		}
+		assert.Equal(t, 2*time.Second, out.Stats().WriteTime)
+	})
+}
+
 func TestRowThatIsNotJSONPanics(t *testing.T) {
 	w := logs.NewWriter(logs.NewOutput(new(writes), nil))
 	assert.PanicsWithValue(t, "logs: a row of x is not JSON: json: unsupported value: NaN", func() {
@@ -410,6 +428,30 @@ func TestRotatePutsFilesAside(t *testing.T) {
 	})
 }
 
+// logrotate and operators move files away, too, and may leave an empty one in their place.
+func TestRotateContinuesAfterFileWasMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, out, write := folder(t)
+		x, y := filepath.Join(dir, "x.log"), filepath.Join(dir, "y.log")
+		write("1")
+		require.NoError(t, os.Rename(x, filepath.Join(dir, "x.old")))
+		write("2")
+		out.Rotate()
+		write("3")
+		require.NoError(t, os.Remove(x))
+		require.NoError(t, os.Rename(y, filepath.Join(dir, "y.old")))
+		require.NoError(t, os.WriteFile(y, nil, 0o666))
+		out.Rotate()
+		write("4")
+		require.NoError(t, out.Close())
+		assert.Equal(t, map[string]string{
+			"x.old": "1\n2\n", "x.log": "4\n",
+			"y.20000101T000000.000Z.log": "1\n2\n", "y.old": "3\n", "y.20000101T000000.000Z.1.log": "", "y.log": "4\n",
+		}, files(t, dir))
+		assert.Zero(t, out.Stats().RotationErrors)
+	})
+}
+
 // A clock that is set back makes the same names again.
 func TestRotateReplacesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -448,12 +490,23 @@ func TestReopenAndRotateErrors(t *testing.T) {
 			dir, out, write := folder(t)
 			write("1")
 			require.NoError(t, os.RemoveAll(dir))
+			require.NoError(t, os.WriteFile(dir, nil, 0o666)) // where the folder was
 			call(out)
-			assert.ErrorIs(t, out.Close(), os.ErrNotExist)
+			assert.ErrorContains(t, out.Close(), "writing logs: ")
 			assert.EqualValues(t, 1, out.Stats().RotationErrors)
-			assert.ErrorIs(t, out.Stats().Err, os.ErrNotExist)
+			assert.Equal(t, out.Close(), out.Stats().Err)
 		})
 	}
+}
+
+func TestRemovedFolderIsError(t *testing.T) {
+	dir, out, write := folder(t)
+	write("1")
+	require.NoError(t, os.RemoveAll(dir))
+	out.Rotate()
+	write("2")
+	assert.ErrorIs(t, out.Close(), os.ErrNotExist)
+	assert.EqualValues(t, 1, out.Stats().WriteErrors)
 }
 
 type failing struct{ calls, reported int }

@@ -149,7 +149,8 @@ func (o *Output) Reopen() {
 }
 
 // Rotate puts the files in the folder aside under names with the time when they were begun, such as
-// conn.20060102T150405.000Z.log, and begins new ones. It does nothing to a stream.
+// conn.20060102T150405.000Z.log, and begins new ones, also where a file was moved away or removed
+// in the meantime. It does nothing to a stream.
 func (o *Output) Rotate() {
 	o.do(&o.stats.RotationErrors, func() error {
 		begun := o.begun
@@ -194,8 +195,9 @@ func (o *Output) Close() error {
 // OutputStats holds the counters of an [Output].
 type OutputStats struct {
 	Rows                        map[string]uint64 // that were written, by log
-	Rotations                   uint64            // files that [Output.Rotate] has put aside
+	Rotations                   uint64            // files that [Output.Rotate] has ended
 	WriteErrors, RotationErrors uint64            // the second of Rotate and [Output.Reopen]
+	WriteTime                   time.Duration     // that Writers spent writing, or waiting to write
 	// Err is the first of these errors: nothing is written after it.
 	Err error
 }
@@ -302,9 +304,12 @@ func (w *Writer) flush(b *buffer) {
 	if b.Len() == 0 {
 		return
 	}
+	start := time.Now()
 	written := w.out.write(b.path, b.Bytes())
+	took := time.Since(start)
 	b.Reset()
 	w.out.count(func(stats *OutputStats) {
+		stats.WriteTime += took
 		for path, l := range w.logs {
 			if l.buffer == b && l.rows > 0 {
 				if written {
