@@ -20,12 +20,13 @@ import (
 // A Ring is a buffer that the kernel fills with the frames at an interface (TPACKET_V3). Only one
 // goroutine may use it.
 type Ring struct {
-	cfg    LiveConfig
-	index  int // of the interface; 0 for all
-	name   string
-	ring   *afpacket.TPacket       // nil while the interface is down
-	links  map[int]layers.LinkType // by interface index, at most maxLinks
-	opened time.Time
+	cfg     LiveConfig
+	index   int // of the interface; 0 for all
+	name    string
+	ring    *afpacket.TPacket       // nil while the interface is down
+	links   map[int]layers.LinkType // by interface index, at most maxLinks
+	opened  time.Time               // by the clock that stamps frames; zero once settled has passed
+	settled time.Time               // by the monotonic clock
 
 	packets, dropped uint64 // of earlier rings, before the interface went down
 }
@@ -49,6 +50,7 @@ const (
 	frameSize  = 1 << 11   // must divide blockSize; frames in a block take only the room they need
 	wholeFrame = blockSize // more than any frame: Linux's GSO_MAX_SIZE is 524,280
 	minBlocks  = 2
+	joinTime   = time.Second // more than the first block takes to reach the reader
 )
 
 // Live opens a ring at an interface, or at all interfaces if the name is "any" and no interface is
@@ -81,8 +83,24 @@ func interfaceNames() (names []string) {
 	return names
 }
 
+// available returns how many bytes of memory are available, or false if that is unknown.
+func available() (bytes uint64, ok bool) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, false
+	}
+	_, rest, _ := strings.Cut(string(text), "\nMemAvailable:")
+	line, _, _ := strings.Cut(rest, " kB\n")
+	kb, err := strconv.ParseUint(strings.TrimSpace(line), 10, 64)
+	return kb << 10, err == nil
+}
+
 // open opens the ring at i, or at all interfaces if i is nil.
 func (r *Ring) open(i *net.Interface) error {
+	// The kernel reserves the ring's memory at once, and kills processes until there is enough.
+	if bytes, ok := available(); ok && uint64(r.cfg.Buffer) > bytes {
+		return fmt.Errorf("a buffer of %d bytes does not fit into the %d that are available", r.cfg.Buffer, bytes)
+	}
 	name := ""
 	if i != nil {
 		name = i.Name
@@ -105,6 +123,7 @@ func (r *Ring) open(i *net.Interface) error {
 		return err
 	}
 	r.ring, r.opened = ring, time.Now()
+	r.settled = r.opened.Add(joinTime)
 	return nil
 }
 
@@ -192,7 +211,12 @@ func (r *Ring) Next() (packet.Frame, error) {
 			return packet.Frame{}, fmt.Errorf("%s: %w", r.name, err)
 		}
 		// Before it joined its group, the ring received frames that belong to others of the group.
-		if ci.Timestamp.After(r.opened) {
+		// If an older frame comes much later, the system clock was set back.
+		old := !ci.Timestamp.After(r.opened)
+		if old && time.Now().After(r.settled) {
+			r.opened, old = time.Time{}, false
+		}
+		if !old {
 			return packet.Frame{Data: data, Time: ci.Timestamp, Link: r.link(ci.InterfaceIndex), Wire: ci.Length}, nil
 		}
 	}

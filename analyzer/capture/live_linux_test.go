@@ -2,10 +2,12 @@ package capture
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -264,6 +266,23 @@ func TestLiveBuffer(t *testing.T) {
 	assert.Equal(t, sent-int(dropped), len(passed(t, r)))
 }
 
+// A ring skips frames from before it was opened, but goes on if the system clock is set back.
+func TestSystemClockSetBack(t *testing.T) {
+	isolate(t)
+	tap := device(t, "tap", unix.IFF_TAP)
+	r := live(t, LiveConfig{Interface: "tap", Fanout: 7})
+	r.opened = time.Now().Add(time.Hour)
+	send := func() []packet.Frame {
+		_, err := tap.Write(frame(0))
+		require.NoError(t, err)
+		return passed(t, r)
+	}
+	assert.Empty(t, send(), "from before")
+	time.Sleep(joinTime)
+	assert.Len(t, send(), 1)
+	assert.Len(t, send(), 1)
+}
+
 // next returns the next error of a ring that is not a plain ErrIdle.
 func next(t *testing.T, r *Ring) error {
 	for range 50 {
@@ -358,9 +377,11 @@ func TestLiveErrors(t *testing.T) {
 	isolate(t)
 	filter, err := ParseFilter("1,0 0 0 1") // no return instruction
 	require.NoError(t, err)
+	most := strconv.Itoa(math.MaxInt)
 	for want, cfg := range map[string]LiveConfig{
 		"interface none: does not exist; there are lo, and any": {Interface: "none", Fanout: -1},
 		"interface lo: setting the filter":                      {Interface: "lo", Filter: filter, Fanout: -1},
+		"interface lo: a buffer of " + most + " bytes does not": {Interface: "lo", Buffer: math.MaxInt, Fanout: -1},
 	} {
 		r, err := Live(cfg)
 		assert.ErrorContains(t, err, want)
