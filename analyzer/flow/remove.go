@@ -36,6 +36,7 @@ func (t *Table) remove(f *flow, why Reason) {
 	t.ranks.remove(f)
 	t.ledger.set(f, 0)
 	t.forget(f)
+	t.Stats.MissedBytes += f.tcp.Missed()
 	t.Stats.Removed++
 	t.Stats.RemovedFor[why]++
 	t.Stats.Ended[transportOf(f.ID.Proto)]++

@@ -15,6 +15,7 @@ type Stats struct {
 	HooksRun             int                // when a connection was removed, or its parsing stopped
 	DecodeErrors         int                // packets whose transport header could not be read
 	BadChecksums         int                // packets ignored because of a wrong checksum
+	MissedBytes          int64              // missing from TCP connections, when they were removed; conn.log's missed_bytes
 	Panics               int
 	HookTime             time.Duration // spent in hooks, including their logging
 }
@@ -35,6 +36,7 @@ func (s *Stats) Add(o *Stats, n int) {
 	s.HooksRun += n * o.HooksRun
 	s.DecodeErrors += n * o.DecodeErrors
 	s.BadChecksums += n * o.BadChecksums
+	s.MissedBytes += int64(n) * o.MissedBytes
 	s.Panics += n * o.Panics
 	s.HookTime += time.Duration(n) * o.HookTime
 }

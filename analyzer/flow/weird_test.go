@@ -178,6 +178,7 @@ func TestTruncatedPayloadIsWeird(t *testing.T) {
 	h.tcp(server, client, "A", 501, 106, "")
 	assert.Equal(t, []string{"40000>7000 S1 ShADaG 5/0"}, h.close())
 	assert.Contains(t, h.rows.String(), `"missed_bytes":5`)
+	assert.EqualValues(t, 5, h.table.Stats.MissedBytes)
 }
 
 func TestWeirdsBoundedAcrossConnections(t *testing.T) {
