@@ -34,13 +34,17 @@ import (
 	"example.com/conn/analyzer/metrics"
 )
 
-func main() {
+func main() { os.Exit(runMain()) }
+
+// runMain runs the program until it is done or interrupted, and returns its exit status.
+func runMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	context.AfterFunc(ctx, stop)   // a second signal ends the program at once
 	signal.Ignore(syscall.SIGPIPE) // so that a closed pipe is a write error like any other
 	// run handles SIGHUP; before and after it, the signal must not kill the program.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	return run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 }
 
 const usage = `usage: analyzer [flags] [FILE...]
@@ -186,12 +190,20 @@ func parse(args []string, help io.Writer) (options, error) {
 		err = errors.New("-rotate needs -o and at least one second")
 	case o.stats != 0 && o.stats < time.Second:
 		err = fmt.Errorf("-stats %v: must be at least one second, or 0", o.stats)
+	case o.live.Interface == "" && isSet(set, "i"): // a variable of a script, say
+		err = errors.New("-i needs the name of an interface")
 	case o.live.Interface == "any" && o.live.Filter != nil:
 		err = errors.New("-filter and -i any are mutually exclusive: a filter fits one link type only")
 	case o.live.Interface != "" && len(o.files) > 0:
 		err = errors.New("-i and FILE are mutually exclusive")
 	}
 	return o, err
+}
+
+// isSet reports whether the command line has the flag name.
+func isSet(set *flag.FlagSet, name string) (found bool) {
+	set.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 // run runs the program and returns its exit status: 0, 1 after an error in a capture or the output,

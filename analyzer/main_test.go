@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -25,6 +26,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/logs"
@@ -32,6 +34,52 @@ import (
 	"example.com/conn/analyzer/panics"
 	"example.com/conn/conntest"
 )
+
+// asAnalyzer names an environment variable that makes the test binary run the analyzer instead, for
+// tests that need it in a process of its own. If a goroutine is left, or a removal hook where the
+// variable is withHooks, the process says so and exits with statusLeft.
+const (
+	asAnalyzer = "RUN_AS_ANALYZER"
+	plain      = "plain"
+	withHooks  = "hooks" // no hook sets are shared then
+	statusLeft = 3
+)
+
+func TestMain(m *testing.M) {
+	mode := os.Getenv(asAnalyzer)
+	if mode == "" {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	var hooks processTB
+	if mode == withHooks {
+		conntest.VerifyRemoved(&hooks)
+	}
+	status := runMain()
+	for _, f := range hooks.cleanups {
+		f()
+	}
+	if err := goleak.Find(); err != nil {
+		hooks.Errorf("%v", err)
+	}
+	if hooks.failed {
+		status = statusLeft
+	}
+	os.Exit(status)
+}
+
+// A processTB is the testing.TB of a process that runs no test.
+type processTB struct {
+	testing.TB
+	cleanups []func()
+	failed   bool
+}
+
+func (p *processTB) Name() string              { return "the process" }
+func (p *processTB) Helper()                   {}
+func (p *processTB) Logf(string, ...any)       {}
+func (p *processTB) Cleanup(f func())          { p.cleanups = append(p.cleanups, f) }
+func (p *processTB) Errorf(f string, a ...any) { fmt.Fprintf(os.Stderr, f+"\n", a...); p.failed = true }
 
 var update = flag.Bool("update", false, "rewrite testdata/demo.golden")
 
@@ -393,7 +441,7 @@ func TestBadFileDoesNotStopTheNext(t *testing.T) {
 
 func TestWrongCommandLine(t *testing.T) {
 	for _, args := range [][]string{{"-workers", "0"}, {"-workers", "1025"}, {"-max-connections", "0"}, {"-max-buffered", "0"}, {"-max-total", "0"},
-		{"-tcp-timeout", "-5s"}, {"-udp-timeout", "0"}, {"-i", "x", "y"}, {"-stats", "1ms"}, {"-i", "any", "-filter", "1,6 0 0 1"}, {"-nonsense"}, {"-o"}} {
+		{"-tcp-timeout", "-5s"}, {"-udp-timeout", "0"}, {"-i", ""}, {"-i", "x", "y"}, {"-stats", "1ms"}, {"-i", "any", "-filter", "1,6 0 0 1"}, {"-nonsense"}, {"-o"}} {
 		status, out, stderr := runWith(t, args...)
 		assert.Equal(t, 2, status)
 		assert.Empty(t, out)
@@ -460,7 +508,9 @@ func TestInterruptBeforePipeIsWritten(t *testing.T) {
 	ctx, interrupt := context.WithCancel(context.Background())
 	time.AfterFunc(500*time.Millisecond, interrupt)
 	var out, stderr bytes.Buffer
-	assert.Equal(t, 0, run(ctx, []string{capture, pipe(t)}, &out, &stderr))
+	name := pipe(t)
+	assert.Equal(t, 0, run(ctx, []string{capture, name}, &out, &stderr))
+	require.NoError(t, os.WriteFile(name, nil, 0)) // nothing else ends the goroutine that opens the pipe
 	assert.Empty(t, stderr.String())
 	assert.Contains(t, out.String(), `"_path":"http"`)
 	assert.Contains(t, out.String(), `"_path":"stats"`)

@@ -31,7 +31,7 @@ const patience = time.Minute // for a process to start, to catch up, or to end
 type rig struct {
 	*testing.T
 	link
-	program string
+	program string // the test binary; see asAnalyzer
 	file    string // the capture to send
 }
 
@@ -42,7 +42,10 @@ func newRig(t *testing.T) *rig {
 			t.Error("requested, but cannot run here")
 		}
 	})
-	g := &rig{T: t, link: newLink(t), program: program(t)}
+	program, err := os.Executable()
+	require.NoError(t, err)
+	t.Setenv(asAnalyzer, plain)
+	g := &rig{T: t, link: newLink(t), program: program}
 	g.ip(t, "-netns", g.receiver, "link", "set", "lo", "up") // for metrics
 	return g
 }
