@@ -17,15 +17,19 @@ type board struct {
 	mu    sync.Mutex
 	shown counts
 
-	// since is when the worker began its current work, in Unix nanoseconds; 0 while it waits for
-	// frames.
+	// since is the uptime when the worker began its current work; 0 while it waits for frames.
 	since atomic.Int64
 }
+
+var started = time.Now()
+
+// uptime returns how long the program has been running, also if the system clock is set.
+func uptime() time.Duration { return time.Since(started) }
 
 // begin records that the worker starts some work: a batch of frames, or removing all connections.
 func (b *board) begin() {
 	if b != nil {
-		b.since.Store(time.Now().UnixNano())
+		b.since.Store(int64(uptime()))
 	}
 }
 
@@ -50,6 +54,14 @@ func (w *worker) show() {
 		c := w.counted()
 		w.board.show(&c)
 	}
+}
+
+// busy returns how long the worker has been at its current work, 0 if it waits for frames.
+func (b *board) busy() time.Duration {
+	if since := b.since.Load(); since != 0 {
+		return uptime() - time.Duration(since)
+	}
+	return 0
 }
 
 // look returns the counters published last.
@@ -77,7 +89,7 @@ func (a *analysis) health(out *logs.Output) error {
 		return err
 	}
 	for i, w := range a.workers {
-		if since := w.board.since.Load(); since != 0 && time.Since(time.Unix(0, since)) > stallTime {
+		if w.board.busy() > stallTime {
 			return fmt.Errorf("worker %d has been stuck for more than %v", i, stallTime)
 		}
 	}
@@ -95,7 +107,11 @@ func (a *analysis) observed() []metrics.Worker {
 		})
 	}
 	for i, w := range a.workers {
-		add(strconv.Itoa(i), w.board.look())
+		c := w.board.look()
+		if busy := w.board.busy(); a.live && busy > 2*housekeeping { // it has not published its lag since
+			c.lag = max(c.lag, busy)
+		}
+		add(strconv.Itoa(i), c)
 	}
 	if !a.live {
 		add("reader", a.board.look())

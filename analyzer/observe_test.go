@@ -124,6 +124,9 @@ func TestHealthOfStuckAndFailingOutput(t *testing.T) {
 	a.workers[0].board.since.Add(-int64(stallTime))
 	assert.EqualError(t, a.health(out), "worker 0 has been stuck for more than 30s")
 	assert.Len(t, a.observed(), 2, "metrics do not wait for the worker")
+	assert.Zero(t, a.observed()[0].Lag, "the packets of a file are not late")
+	a.live = true
+	assert.GreaterOrEqual(t, a.observed()[0].Lag, stallTime)
 	close(stuck)
 	require.Eventually(t, func() bool { return a.workers[0].board.since.Load() == 0 }, 10*time.Second, time.Millisecond)
 	assert.ErrorIs(t, a.health(out), io.ErrClosedPipe)

@@ -117,7 +117,7 @@ func TestStatsOfNothing(t *testing.T) {
 func TestCountsAddAndSubtract(t *testing.T) {
 	var sum counts
 	c := counts{packets: 1, bytes: 2, decodeErrors: 3, onLink: 4, dropped: 5, active: 6}
-	c.flow.Removed = 7
+	c.flow.Removed, c.flow.MissedBytes = 7, 8
 	sum.add(&c, 1)
 	sum.add(&c, 1)
 	sum.add(&c, -1)

@@ -23,7 +23,7 @@ type Worker struct {
 	Flow         flow.Stats
 	Active       int           // connections in the table
 	Held         int           // bytes for them
-	Lag          time.Duration // how far the latest packet of an interface was behind the clock
+	Lag          time.Duration // how far the worker is behind the clock, on an interface
 	Down         bool          // the interface
 }
 
@@ -58,7 +58,7 @@ var perWorker = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.OnLink) }},
 	{desc("dropped_packets_total", "Packets that the kernel dropped because the ring was full.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Dropped) }},
-	{desc("packet_lag_seconds", "How far the latest packet was behind the clock when it was analyzed.", "worker"),
+	{desc("packet_lag_seconds", "How old the latest packet was when it was analyzed, or how long a worker that is stuck has been so.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return w.Lag.Seconds() }},
 	{desc("interface_up", "1, or 0 while the interface is down.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 {
@@ -79,6 +79,8 @@ var summed = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.DecodeErrors + w.Flow.DecodeErrors) }},
 	{desc("bad_checksums_total", "Packets ignored because of a wrong checksum."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.BadChecksums) }},
+	{desc("missed_bytes_total", "Bytes missing from TCP connections, by conn.log, because they were not captured or came to no ring."),
+		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.MissedBytes) }},
 	{desc("connections_evicted_total", "Connections evicted to bound the table or memory."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.Evicted) }},
 	{desc("hooks_run_total", "Removal hooks that ran."),
@@ -97,6 +99,7 @@ var (
 	weirds         = desc("weirds_total", "Anomalies in the traffic, including those that weird.log omits.", "name")
 	rotations      = desc("log_rotations_total", "Log files that were rotated.")
 	rotationErrors = desc("log_rotation_errors_total", "Log files that could not be rotated or reopened. The first ends the run.")
+	writeSeconds   = desc("log_write_seconds_total", "Time that workers spent writing rows, or waiting for each other to.")
 	writeErrors    = desc("log_write_errors_total", "Writes that failed. The first ends the run.")
 	healthy        = desc("healthy", "1 if /healthz answers 200, 0 if it answers 503.")
 	maxConnections = desc("table_connections_limit", "Maximum of table_connections. Beyond it, connections are evicted.")
@@ -149,6 +152,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	send(rotations, prometheus.CounterValue, float64(out.Rotations))
 	send(rotationErrors, prometheus.CounterValue, float64(out.RotationErrors))
+	send(writeSeconds, prometheus.CounterValue, out.WriteTime.Seconds())
 	send(writeErrors, prometheus.CounterValue, float64(out.WriteErrors))
 	for name, n := range c.Weirds() {
 		send(weirds, prometheus.CounterValue, float64(n), strings.ToValidUTF8(name, "\uFFFD"))

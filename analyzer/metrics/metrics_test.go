@@ -24,7 +24,7 @@ import (
 // source returns a Source with two workers.
 func source() metrics.Source {
 	one := flow.Stats{
-		Connections: 10, Removed: 4, Evicted: 2, HooksRun: 3, DecodeErrors: 5, BadChecksums: 6, Panics: 1,
+		Connections: 10, Removed: 4, Evicted: 2, HooksRun: 3, DecodeErrors: 5, BadChecksums: 6, MissedBytes: 1460, Panics: 1,
 		HookTime: 1500 * time.Millisecond,
 		Begun:    [flow.NumTransports]int{flow.TCP: 7, flow.UDP: 3}, Ended: [flow.NumTransports]int{flow.TCP: 4},
 		RemovedFor: [flow.NumReasons]int{flow.Timeout: 1, flow.TableFull: 2, flow.EndOfCapture: 1},
@@ -37,7 +37,7 @@ func source() metrics.Source {
 			}
 		},
 		Output: func() logs.OutputStats {
-			return logs.OutputStats{Rows: map[string]uint64{"conn": 4}, Rotations: 3, WriteErrors: 1}
+			return logs.OutputStats{Rows: map[string]uint64{"conn": 4}, Rotations: 3, WriteErrors: 1, WriteTime: 250 * time.Millisecond}
 		},
 		Weirds:         func() map[string]uint64 { return map[string]uint64{"bad_TCP_checksum": 6, "not \xff UTF-8": 1} },
 		Healthy:        func() error { return nil },
@@ -76,6 +76,7 @@ analyzer_table_connections{worker="0"} 6
 analyzer_held_bytes{worker="0"} 4096
 analyzer_decode_errors_total 6
 analyzer_bad_checksums_total 6
+analyzer_missed_bytes_total 1460
 analyzer_connections_evicted_total 2
 analyzer_hooks_run_total 3
 analyzer_hook_seconds_total 1.5
@@ -90,6 +91,7 @@ analyzer_log_rows_total{log="conn"} 4
 analyzer_log_rotations_total 3
 analyzer_log_rotation_errors_total 0
 analyzer_log_write_errors_total 1
+analyzer_log_write_seconds_total 0.25
 analyzer_weirds_total{name="bad_TCP_checksum"} 6
 analyzer_weirds_total{name="not � UTF-8"} 1
 analyzer_healthy 1
