@@ -12,18 +12,19 @@ import (
 	"example.com/conn/analyzer/identity"
 )
 
-// A Decoder finds the IP packets in frames, opens their tunnels, and reassembles fragments. Only
-// one goroutine may use it. It must see every frame of a capture except plain ones; see
+// A Decoder finds the IP packets in frames, opens their tunnels, and reassembles fragments. It is
+// not safe for concurrent use. It must see every frame of a capture except plain ones; see
 // [Decoder.Plain].
 //
-// Only gopacket's protocol numbers are used. Its layers reject some headers that hosts accept, such
-// as those with malformed IP options, and do not tell which of Zeek's weirds a bad header is.
+// Of gopacket, only the protocol numbers are used. Its layers reject some headers that hosts
+// accept, such as those with malformed IP options, and do not say which of Zeek's weirds a bad
+// header is.
 type Decoder struct {
 	IgnoreChecksums bool          // accept IP headers and tunnels whatever their checksums are
 	UDPTimeout      time.Duration // the flow table's timeout for UDP; 0 means a minute
 
-	// Servers tells which side of an outer connection is likely the originator. It must be the
-	// flow table's. NewDecoder sets it to identity.NewServers().
+	// Servers tells which side of an outer connection is likely to be the originator. It must be
+	// the same as the flow table's. NewDecoder sets it to identity.NewServers().
 	Servers *identity.Servers
 
 	now       time.Time // the latest time of a frame, for timeouts; never goes back
@@ -97,8 +98,8 @@ const (
 	udpInside
 )
 
-// decoders maps each kind to its decoder, which strips a header and returns the kind of what
-// follows, with its bytes. Zeek chains its packet analyzers in the same way.
+// decoders maps each kind to its decoder, which strips a header and returns the rest of the data
+// with its kind. Zeek chains its packet analyzers in the same way.
 var decoders = [...]struct {
 	min    int    // minimum length of data
 	short  string // weird for shorter data
@@ -129,8 +130,8 @@ var decoders = [...]struct {
 	udpInside: {0, "", (*Decoder).udpInside},
 }
 
-// These tables map the numbers of each registry to kinds. A protocol that maps to done is known but
-// carries no IP, or none that can be read.
+// These tables map the numbers of each registry to kinds. A protocol that maps to done is known,
+// but carries no IP or none that can be read.
 var (
 	linkTypes = map[layers.LinkType]kind{
 		layers.LinkTypeNull:           loopback,
@@ -192,9 +193,9 @@ var (
 const protoGRE = conn.Proto(layers.IPProtocolGRE)
 
 // Decode passes the IP packets in a frame to sink. There are none if the frame carries no IP, only
-// a fragment that does not complete its packet, or something that cannot be decoded; the latter
-// returns ErrUnknown or ErrMalformed. A packet's payload points into the frame or into memory that
-// the Decoder does not reuse.
+// a fragment that does not complete its packet, a packet that every host drops, or something that
+// cannot be decoded. In the last case Decode returns ErrUnknown or ErrMalformed. A packet's payload
+// points into the frame or into memory that the Decoder does not reuse.
 func (d *Decoder) Decode(f Frame, sink Sink) error {
 	d.sink, d.at, d.err = sink, f.Time, nil
 	d.advance(f)
@@ -213,8 +214,8 @@ func (d *Decoder) Decode(f Frame, sink Sink) error {
 }
 
 // Resume decodes the rest of the frame after Decode has panicked, in the sink or elsewhere, so that
-// only one packet of the frame is lost. It returns what Decode would have returned. After Resume
-// itself has panicked, call it again: that ends, because no part of a frame is decoded twice.
+// only one packet of the frame is lost. It returns what Decode would have returned. If Resume
+// itself panics, call it again: as no part of a frame is decoded twice, the calls come to an end.
 func (d *Decoder) Resume(sink Sink) error {
 	d.sink = sink
 	return d.decode(done, nil)
@@ -256,8 +257,8 @@ func (d *Decoder) advance(f Frame) {
 	}
 }
 
-// Close ends the tunnels over UDP, as the end of the capture does, and forgets all others. Datagrams
-// that are not complete are reported as weird.
+// Close ends the tunnels over UDP, as the end of a capture does, and forgets all others. It reports
+// incomplete datagrams as weird.
 func (d *Decoder) Close(sink Sink) {
 	d.sink = sink
 	for g := d.fragments.oldest(); g != nil; g = d.fragments.oldest() {
@@ -287,7 +288,7 @@ func (d *Decoder) limit(data []byte, n int) []byte {
 	return data[:min(len(data), n)]
 }
 
-// unknown reports that the next protocol is in no table. It returns done.
+// unknown reports that the next protocol is in none of the tables. It returns done.
 func (d *Decoder) unknown(registry string, number int) kind {
 	if d.err == nil {
 		d.err = ErrUnknown
@@ -306,18 +307,18 @@ func (d *Decoder) bad(name string) (kind, []byte) {
 	return done, nil
 }
 
-// badPacket is bad for data with addresses.
+// badPacket is like bad, for a packet with addresses.
 func (d *Decoder) badPacket(name string, src, dst netip.Addr) (kind, []byte) {
 	d.err = ErrMalformed
 	d.weirdPacket(name, src, dst)
 	return done, nil
 }
 
-// maxWeirds bounds the rows per name: they only tell an analyst where to look.
+// maxWeirds bounds the weirds reported per name: they only tell an analyst where to look.
 const maxWeirds = 100
 
-// A weird is the key by which duplicates are recognized. It is not a string because a frame may
-// repeat one thousands of times: finding it in the map must not allocate.
+// A weird is the key by which duplicates are recognized. It is not a string, because a frame may
+// repeat a weird thousands of times and looking it up must not allocate.
 type weird struct {
 	name     string
 	src, dst netip.Addr // of a packet; invalid if there is none
@@ -325,7 +326,8 @@ type weird struct {
 	number   int        // in registry
 }
 
-// reports says whether w is still to be reported, and notes that it was.
+// reports reports whether the caller is to report w. That is so once, and for at most maxWeirds
+// weirds of a name.
 func (d *Decoder) reports(w weird) bool {
 	if d.names[w.name] >= maxWeirds {
 		return false

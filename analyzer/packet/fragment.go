@@ -11,14 +11,15 @@ import (
 	"example.com/conn"
 )
 
-// Limits of the memory and time that fragments are kept for. Zeek keeps them without limit by
-// default; Linux keeps them 30 seconds.
+// Limits on the memory and the age of incomplete datagrams. By default, Zeek has none; Linux keeps
+// fragments for 30 seconds.
 const (
 	maxFragments    = 32 << 20
 	fragmentTimeout = 30 * time.Second
 )
 
-// Zeek reports fragments that are shorter, or end further on, than this as weird.
+// Zeek reports a fragment as weird if its packet is shorter than smallFragment, unless it is the
+// last one, or if it ends after largeFragment.
 const (
 	smallFragment = 64
 	largeFragment = 64_000
@@ -39,7 +40,7 @@ type fragment struct {
 	header  int        // length of the headers before the payload, without IPv6's fragment header
 	total   int        // length of the packet, with that header
 	offset  int
-	more    bool // the last fragment does not have it
+	more    bool // further fragments follow
 	df      bool // the packet must not be fragmented
 	payload []byte
 }
@@ -56,8 +57,8 @@ func newFragments() fragments {
 }
 
 // A datagram holds the fragments of one datagram that have arrived. Adding a fragment takes time in
-// proportion to its length, however many there are, and memory in proportion to the bytes that have
-// arrived: empty pages are not allocated.
+// proportion to its length and to the number of pages, at most 128, however many fragments there
+// are. Only pages with bytes take memory.
 type datagram struct {
 	key    fragmentKey
 	born   time.Time
@@ -68,11 +69,11 @@ type datagram struct {
 	header int     // of the fragment that arrived first
 	next   conn.Proto
 	cost   int  // its share of fragments.size
-	dead   bool // it will not be completed: further fragments are dropped
+	dead   bool // further fragments are dropped
 }
 
-// A page holds 512 bytes of a datagram. As fragment offsets are multiples of eight bytes, it has a
-// bit for each unit of eight bytes that has arrived.
+// A page holds 512 bytes of a datagram. As fragment offsets are multiples of eight bytes, have has
+// a bit for each unit of eight bytes, set if the unit has arrived.
 type page struct {
 	at   int // offset in the datagram
 	have uint64
@@ -92,13 +93,13 @@ const (
 	slotCost     = 8
 )
 
-// reassemble adds the fragment that d.packet was made from. If that completes a packet, it makes it
+// reassemble adds the fragment in d.packet. If that completes a packet, reassemble makes it
 // d.packet and returns true.
 func (d *Decoder) reassemble(f *fragment) bool {
 	p := &d.packet
 	if d.missing > 0 {
 		d.weirdPacket("incompletely_captured_fragment", p.Src, p.Dst)
-		return f.offset == 0 // only this one has the transport header
+		return f.offset == 0 // only the first fragment has the transport header
 	}
 	if f.key.v6 && f.offset == 0 && !f.more { // an atomic fragment: the whole packet
 		p.IPLength = f.header + len(f.payload)
@@ -168,7 +169,7 @@ func (d *Decoder) reassemble(f *fragment) bool {
 		d.account(g)
 		return false
 	}
-	if n != g.size || g.end > n { // bytes beyond the end belong to another datagram, or to an attack
+	if n != g.size || g.end > n { // bytes after the end are another datagram's, or an attack
 		d.weirdPacket("fragment_size_inconsistency", p.Src, p.Dst)
 	}
 	p.Proto, p.Payload, p.Length, p.IPLength = g.next, g.bytes(n), n, g.header+n
@@ -201,10 +202,10 @@ func (d *Decoder) account(g *datagram) {
 	}
 }
 
-// giveUp removes g, which has not been completed.
+// giveUp drops the incomplete datagram g.
 func (d *Decoder) giveUp(g *datagram) {
 	d.fragments.remove(g)
-	if !g.dead { // else there was a weird when it died
+	if !g.dead { // otherwise a weird was reported when it died
 		src, dst := netip.AddrFrom16(g.key.src), netip.AddrFrom16(g.key.dst)
 		if !g.key.v6 {
 			src, dst = src.Unmap(), dst.Unmap()
@@ -219,8 +220,7 @@ func (fs *fragments) remove(g *datagram) {
 	fs.size -= g.cost
 }
 
-// oldest returns the datagram whose first fragment arrived before those of all others, nil if there
-// are none.
+// oldest returns the datagram that a fragment arrived for first, nil if there are none.
 func (fs *fragments) oldest() *datagram {
 	e := fs.order.Front()
 	if e == nil {
@@ -229,15 +229,15 @@ func (fs *fragments) oldest() *datagram {
 	return e.Value.(*datagram)
 }
 
-// expireFragments gives up the datagrams that were not completed in time.
+// expireFragments drops the datagrams that were not completed in time.
 func (d *Decoder) expireFragments() {
 	for g := d.fragments.oldest(); g != nil && d.now.Sub(g.born) >= fragmentTimeout; g = d.fragments.oldest() {
 		d.giveUp(g)
 	}
 }
 
-// insert adds bytes. Bytes that have arrived before stay: overlap reports whether there were any,
-// same whether all of those were equal, and added whether any bytes were new.
+// insert adds bytes, and keeps those that arrived earlier. overlap reports whether there were any,
+// same whether all of them were equal to the new ones, and added whether any bytes were new.
 func (g *datagram) insert(offset int, data []byte) (overlap, same, added bool) {
 	g.end = max(g.end, offset+len(data))
 	same = true

@@ -161,11 +161,11 @@ func TestWeirdFragments(t *testing.T) {
 				[]string{"fragment_overlap"}, text[:70]},
 			"last twice": {[][]byte{piece(1, 64, false, text[64:70]), piece(1, 64, false, text[64:70]), piece(1, 0, true, text[:64])},
 				[]string{"fragment_overlap"}, text[:70]},
-			"others, after": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 0, true, x), piece(1, 64, false, text[64:70])},
+			"other bytes, after": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 0, true, x), piece(1, 64, false, text[64:70])},
 				[]string{"fragment_inconsistency"}, text[:70]},
-			"others, across": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 128, false, text[128:150]), piece(1, 56, true, cat(text[56:128], x[:8]))},
+			"other bytes, across": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 128, false, text[128:150]), piece(1, 56, true, cat(text[56:128], x[:8]))},
 				[]string{"fragment_inconsistency"}, text[:150]},
-			"others, in pages": {[][]byte{piece(1, 0, true, text[:1024]), piece(1, 512, true, cat(text[512:1016], x[:8], text[1024:1040])),
+			"other bytes, in pages": {[][]byte{piece(1, 0, true, text[:1024]), piece(1, 512, true, cat(text[512:1016], x[:8], text[1024:1040])),
 				piece(1, 1040, false, text[1040:1050])}, []string{"fragment_inconsistency"}, text[:1050]},
 			"overlap, across": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 128, false, text[128:150]), piece(1, 56, true, text[56:136])},
 				[]string{"fragment_overlap"}, text[:150]},
@@ -175,7 +175,7 @@ func TestWeirdFragments(t *testing.T) {
 				[]string{"fragment_size_inconsistency", "fragment_overlap"}, text[:80]},
 			"another end, longer": {[][]byte{piece(1, 64, false, text[64:80]), piece(1, 64, false, text[64:90]), piece(1, 0, true, text[:64])},
 				[]string{"fragment_size_inconsistency", "fragment_overlap"}, text[:90]},
-			"behind the end": {[][]byte{piece(1, 64, false, text[64:72]), piece(1, 128, true, text[128:192]), piece(1, 0, true, text[:64])},
+			"after the end": {[][]byte{piece(1, 64, false, text[64:72]), piece(1, 128, true, text[128:192]), piece(1, 0, true, text[:64])},
 				[]string{"fragment_size_inconsistency"}, nil},
 			"before the end": {[][]byte{piece(1, 128, true, text[128:192]), piece(1, 64, false, text[64:72]), piece(1, 0, true, text[:64])},
 				[]string{"fragment_size_inconsistency"}, text[:72]},
@@ -184,7 +184,7 @@ func TestWeirdFragments(t *testing.T) {
 			"large": {[][]byte{piece(1, 64_000, true, text[:64])}, []string{"excessively_large_fragment"}, nil},
 			"too large": {[][]byte{piece(1, 65_528, false, text[:8]), piece(1, 65_528, false, text[:64])},
 				[]string{"excessively_large_fragment"}, nil},
-			"nothing": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 64, false, nil)}, nil, text[:64]},
+			"empty last one": {[][]byte{piece(1, 0, true, text[:64]), piece(1, 64, false, nil)}, nil, text[:64]},
 			"just up to the end": {[][]byte{piece(1, 64, false, text[64:72]), piece(1, 8, true, text[8:72]), piece(1, 0, true, text[:64])},
 				[]string{"fragment_overlap"}, text[:72]},
 			"without a page": {[][]byte{piece(1, 1024, true, text[1024:1536]), piece(1, 512, false, text[512:1024])}, nil, nil},
@@ -197,7 +197,7 @@ func TestWeirdFragments(t *testing.T) {
 			"odd by one":    {[][]byte{piece(1, 0, true, text[:65]), piece(1, 64, false, text[64:70])}, nil, text[:70]},
 			"odd":           {[][]byte{piece(1, 64, false, text[64:70]), piece(1, 0, true, text[:66])}, nil, text[:70]},
 		} {
-			if version == "IPv6" && slices.Contains([]string{"others, across", "others, in pages", "overlap, across", "another end, longer",
+			if version == "IPv6" && slices.Contains([]string{"other bytes, across", "other bytes, in pages", "overlap, across", "another end, longer",
 				"just up to the end"}, name) {
 				c.want = nil // RFC 8200, section 4.5: no overlaps
 			}
@@ -238,7 +238,7 @@ func TestOverlapEndsIPv6Datagram(t *testing.T) {
 	assert.Equal(t, datagramCost, d.fragments.size)
 }
 
-// Of truncated fragments, only a first one is used.
+// A truncated fragment is used only if it is the first.
 func TestTruncatedFragment(t *testing.T) {
 	for _, piece := range pieces {
 		d := NewDecoder()
@@ -270,7 +270,7 @@ func TestFragmentsExpire(t *testing.T) {
 	assert.Len(t, d.fragments.datagrams, 1)
 	at(piece(1, 128, false, text[128:150]), 0) // timestamps may go back, the Decoder's time does not
 	at(piece(2, 64, false, text[64:70]), 0)
-	require.Len(t, r.packets, 2, "the one with all its parts, and inner")
+	require.Len(t, r.packets, 2, "the completed datagram, and inner")
 	assert.Equal(t, text[:70], r.packets[1].Payload)
 }
 
@@ -308,7 +308,7 @@ func TestIncompleteDatagramIsWeird(t *testing.T) {
 	r, err := decode(d, 101, piece6(1, 0, true, text[:64]), piece6(1, 56, true, text[56:128]))
 	require.NoError(t, err)
 	d.Close(&r)
-	assert.Equal(t, []string{"fragment_overlap"}, r.names(), "says why the datagram is lost")
+	assert.Equal(t, []string{"fragment_overlap"}, r.names(), "which says why the datagram is lost")
 
 	d = NewDecoder()
 	mapped := piece6(1, 0, true, text[:64])
@@ -323,7 +323,7 @@ func TestFragmentsInTunnels(t *testing.T) {
 	d := NewDecoder()
 	r, err := decode(d, 101, ip4(4, c4, d4, piece(1, 0, true, payload[:64])), gre4(0, 0x0800, piece(1, 64, false, payload[64:])))
 	require.NoError(t, err)
-	require.Len(t, r.packets, 1, "what the parts came through does not matter: a router may spread them")
+	require.Len(t, r.packets, 1, "fragments may take different tunnels: a router may spread them")
 	assertInner(t, r.packets[0])
 	assert.Equal(t, "Tunnel::GRE", r.packets[0].Tunnels[0].Type)
 
@@ -362,7 +362,7 @@ func TestLongestReassembledPacket(t *testing.T) {
 	}
 }
 
-// The oldest datagram is removed to make room.
+// The oldest datagram is evicted to make room.
 func TestOldestDatagramIsEvicted(t *testing.T) {
 	d := NewDecoder()
 	var c counter
@@ -402,8 +402,8 @@ func TestFragmentMemoryIsCounted(t *testing.T) {
 	}
 }
 
-// floods lists attacks of fragments whose datagrams are never completed: each returns the i-th
-// frame.
+// floods lists attacks with fragments of datagrams that are never completed. next turns frame into
+// the i-th one.
 var floods = map[string]struct {
 	frame []byte
 	next  func(frame []byte, i int)
@@ -455,7 +455,7 @@ func TestFragmentMemoryIsBounded(t *testing.T) {
 			}
 			kept := heap() - before
 			assert.Less(t, kept, uint64(d.fragments.size)+1<<20)
-			assert.Greater(t, kept, uint64(d.fragments.size/3), "it is not counted much too high either")
+			assert.Greater(t, kept, uint64(d.fragments.size/3), "the count is not much too high either")
 			assert.Equal(t, len(d.fragments.datagrams), d.fragments.order.Len())
 			runtime.KeepAlive(d)
 		})

@@ -15,8 +15,8 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// FuzzDecode decodes arbitrary bytes as any link type, first as one frame, then as several. Time
-// and memory must be in proportion to them, and every packet must lie within them.
+// FuzzDecode decodes arbitrary bytes as any link type, first as one frame, then as several. The
+// memory allocated, and the number and bytes of the packets found, must be in proportion to them.
 func FuzzDecode(f *testing.F) {
 	for _, c := range links {
 		f.Add(uint16(c.link), c.frame, true)
@@ -72,8 +72,8 @@ func (c *counter) Log(row logs.Row) {
 	}
 }
 
-// Plain frames are by far the most common; they must not allocate, nor must frames in a known
-// tunnel.
+// Decoding must not allocate, neither for plain frames, by far the most common ones, nor for frames
+// in a known tunnel.
 func TestDecodeAllocatesNothing(t *testing.T) {
 	d := NewDecoder()
 	var c counter

@@ -12,7 +12,7 @@ import (
 	"example.com/conn/analyzer/checksum"
 )
 
-// ip opens an IP packet. Its checks come in Zeek's order.
+// ip opens an IP packet. The checks are in Zeek's order.
 func (d *Decoder) ip(data []byte) (kind, []byte) {
 	switch data[0] >> 4 {
 	case 4:
@@ -71,7 +71,7 @@ func (d *Decoder) ip4(data []byte) (kind, []byte) {
 	return d.transport()
 }
 
-// Headers that may stand between the IPv6 header and the transport's.
+// IPv6's extension headers, and the number that says that no header follows.
 const (
 	hopByHop    = conn.Proto(layers.IPProtocolIPv6HopByHop)
 	routing     = conn.Proto(layers.IPProtocolIPv6Routing)
@@ -116,7 +116,7 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 		header := next
 		n := extensionLength(header, data[at:])
 		if n == 0 || n > len(data)-at {
-			break // the transport's, or truncated
+			break // a transport's header, or a truncated one
 		}
 		extension := data[at : at+n]
 		next, at = conn.Proto(extension[0]), at+n
@@ -197,7 +197,7 @@ func extensionLength(header conn.Proto, data []byte) int {
 	return 0
 }
 
-// extensions tells which addresses the headers of a packet have set so far.
+// extensions says which addresses of a packet its headers have replaced so far.
 type extensions struct{ home, final bool }
 
 // routing reads the final destination from a routing header. It reports whether a host accepts the
@@ -223,7 +223,7 @@ func (d *Decoder) routing(header []byte, seen *extensions) bool {
 	if header[2] == 0 { // deprecated
 		d.weirdPacket("routing0_hdr", p.Src, p.Dst)
 	}
-	// Type 0 is believed, as in Zeek; 2 to 4 belong to Mobile IPv6, RPL and segment routing.
+	// Type 0 is accepted, as in Zeek; 2 to 4 belong to Mobile IPv6, RPL and segment routing.
 	return !left || header[2] == 0 || header[2] >= 2 && header[2] <= 4
 }
 
@@ -232,7 +232,7 @@ func (d *Decoder) routing(header []byte, seen *extensions) bool {
 var requiredOptions = []byte{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xc2, 0xee}
 
 // options reads a mobile node's home address from the options in a destination or hop-by-hop
-// header. It reports whether a host accepts the options; malformed ones are believed, as in Zeek.
+// header. It reports whether a host accepts the options; malformed ones are accepted, as in Zeek.
 func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) bool {
 	const homeAddress = 201
 	p := &d.packet
@@ -270,8 +270,8 @@ func (d *Decoder) options(header conn.Proto, options []byte, seen *extensions) b
 // ethernetPadding is the number of bytes after an empty IPv6 packet in the shortest frame.
 const ethernetPadding = 60 - 14 - 40
 
-// jumboLength returns the length in the jumbo payload option of a hop-by-hop header (RFC 2675), and
-// whether there is one.
+// jumboLength returns the length in the jumbo payload option of a hop-by-hop header (RFC 2675). It
+// reports whether there is one.
 func jumboLength(header []byte) (length int, ok bool) {
 	const jumboPayload = 0xc2
 	n := extensionLength(hopByHop, header)
@@ -287,7 +287,7 @@ func jumboLength(header []byte) (length int, ok bool) {
 			return 0, false
 		}
 		if options[0] == jumboPayload && options[1] == 4 {
-			// longer than any frame
+			// still longer than any frame
 			return int(min(binary.BigEndian.Uint32(options[2:]), math.MaxInt32/2)), true
 		}
 		options = options[2+int(options[1]):]

@@ -15,7 +15,7 @@ import (
 	"example.com/conn"
 )
 
-// changed returns a copy of an IPv4 packet with the bytes from at on replaced, and its checksum
+// changed returns a copy of an IPv4 packet with the bytes at an offset replaced, and its checksum
 // corrected.
 func changed(b []byte, at int, with ...byte) []byte {
 	b = slices.Clone(b)
@@ -75,7 +75,7 @@ func TestIPWithoutLength(t *testing.T) {
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"ip_hdr_len_zero"}, r.names())
 	require.Len(t, r.packets, 1)
-	assert.Zero(t, r.packets[0].IPLength, "it has none")
+	assert.Zero(t, r.packets[0].IPLength)
 	r.packets[0].IPLength = len(inner)
 	assertInner(t, r.packets[0])
 }
@@ -91,8 +91,7 @@ func TestTruncatedPacket(t *testing.T) {
 		assert.Equal(t, len(payload), p.Length)
 		assert.Equal(t, len(whole), p.IPLength)
 	}
-	// The same inside tunnels, whose own length does not tell how much was captured, and with
-	// padding.
+	// The same in tunnels, whose lengths do not say how much was captured, and with padding.
 	for name, c := range tunnelled {
 		var r recorder
 		err := NewDecoder().Decode(Frame{Data: c.packet[:len(c.packet)-10], Time: now, Link: 101, Wire: len(c.packet) + 5}, &r)
@@ -126,15 +125,15 @@ func TestRejectedExtensions(t *testing.T) {
 		packet []byte
 		weird  string
 	}{
-		"option for all to know":          {extended(60, 6, 0, 0x41, 4, 0, 0, 0, 0), "unknown_ipv6_option"},
-		"option for each hop to know":     {extended(0, 6, 0, 0x81, 4, 0, 0, 0, 0), "unknown_ipv6_option"},
-		"home address for each hop":       {extended(0, 6, 2, 1, 2, 0, 0, 201, 16, []byte(home)), "unknown_ipv6_option"},
-		"hop by hop after others":         {extended(60, 0, 0, padding, 6, 0, padding), "ipv6_hop_by_hop_not_first"},
-		"routing of a type to know":       {extended(43, 6, 2, 9, 1, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
-		"option that some know":           {extended(0, 6, 0, 0x63, 4, 0, 0, 0, 0), ""},
-		"option that one need not know":   {extended(0, 6, 0, 0x1e, 4, 0, 0, 0, 0), ""},
-		"hop by hop first":                {extended(0, 60, 0, padding, 6, 0, padding), ""},
-		"routing of a type, that is over": {extended(43, 6, 2, 9, 0, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
+		"option unknown to the destination":      {extended(60, 6, 0, 0x41, 4, 0, 0, 0, 0), "unknown_ipv6_option"},
+		"option unknown to each hop":             {extended(0, 6, 0, 0x81, 4, 0, 0, 0, 0), "unknown_ipv6_option"},
+		"home address among hop-by-hop options":  {extended(0, 6, 2, 1, 2, 0, 0, 201, 16, []byte(home)), "unknown_ipv6_option"},
+		"hop-by-hop options not first":           {extended(60, 0, 0, padding, 6, 0, padding), "ipv6_hop_by_hop_not_first"},
+		"unknown routing type":                   {extended(43, 6, 2, 9, 1, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
+		"option assigned by IANA":                {extended(0, 6, 0, 0x63, 4, 0, 0, 0, 0), ""},
+		"option that may be skipped":             {extended(0, 6, 0, 0x1e, 4, 0, 0, 0, 0), ""},
+		"hop-by-hop options first":               {extended(0, 60, 0, padding, 6, 0, padding), ""},
+		"unknown routing type, no segments left": {extended(43, 6, 2, 9, 0, 0, 0, 0, 0, []byte(final)), "unknown_routing_type"},
 	} {
 		r, err := decode(NewDecoder(), layers.LinkTypeRaw, c.packet)
 		assert.NoError(t, err)
@@ -143,7 +142,7 @@ func TestRejectedExtensions(t *testing.T) {
 			weirds = []string{c.weird}
 		}
 		assert.Equal(t, weirds, r.names(), name)
-		refused := c.weird != "" && name != "routing of a type, that is over"
+		refused := c.weird != "" && name != "unknown routing type, no segments left"
 		assert.Equal(t, refused, len(r.packets) == 0, name)
 	}
 }
@@ -160,7 +159,7 @@ func TestExtensionsOfIPv6(t *testing.T) {
 			44, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 9), a6, b6, nil},
 		"home address": {extended(60, homeAddress), home, b6, nil},
 		"empty option": {extended(60, 6, 0, 1, 2, 0, 0, 5, 0), a6, b6, nil},
-		"two home addresses, and nonsense": {extended(60, 6, 4, option(201, home), option(201, final), 5, 9), home, b6,
+		"two home addresses, and a bad option": {extended(60, 6, 4, option(201, home), option(201, final), 5, 9), home, b6,
 			[]string{"multiple_home_addr_opts 2001:db8::a > 2001:db8::2"}},
 		"two home addresses": {extended(60, 60, homeAddress[1:], 6, 2, 0, 0, 0, 0, option(201, final)), home, b6,
 			[]string{"multiple_home_addr_opts 2001:db8::a > 2001:db8::2"}},
@@ -242,7 +241,8 @@ func TestOptionsOfEveryLength(t *testing.T) {
 	}
 }
 
-// Hosts accept an option or routing header whose number lets them skip it, or is assigned by IANA.
+// Hosts accept an option or routing header that its number lets them skip, or that IANA has
+// assigned.
 func TestAcceptedIPv6OptionsAndRouting(t *testing.T) {
 	var options, headers []int
 	for n := range 256 {
@@ -255,7 +255,7 @@ func TestAcceptedIPv6OptionsAndRouting(t *testing.T) {
 			headers = append(headers, n)
 		}
 	}
-	assert.Equal(t, []int{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xee}, options, "and 0xc2 in a packet without another length")
+	assert.Equal(t, []int{0x4d, 0x63, 0x6d, 0x8a, 0x8b, 0x8c, 0xee}, options, "and 0xc2 in a jumbogram")
 	assert.Equal(t, []int{0, 2, 3, 4}, headers)
 }
 
@@ -355,7 +355,7 @@ func TestRepeatedWeirdDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Parsing options stops at the first bad home address.
+// Options after the first bad home address are ignored.
 func TestManyBadHomeAddresses(t *testing.T) {
 	r, err := decode(NewDecoder(), layers.LinkTypeRaw, extended(60, 6, 2, 201, 0, 201, 16, home, 1, 0))
 	assert.NoError(t, err)
@@ -363,9 +363,9 @@ func TestManyBadHomeAddresses(t *testing.T) {
 	assert.Equal(t, net.IP(a6).String(), r.packets[0].Src.String())
 }
 
-// An encrypted or unknown transport still makes a packet between two hosts. IPv6 extension headers
-// are no transports, and nothing follows 59.
-func TestUnreadTransports(t *testing.T) {
+// An encrypted or unknown transport still yields a packet between two hosts. IPv6 extension headers
+// are not transports, and nothing follows 59.
+func TestOtherTransports(t *testing.T) {
 	for n := range 256 {
 		proto := conn.Proto(n)
 		switch proto {
@@ -384,10 +384,10 @@ func TestUnreadTransports(t *testing.T) {
 			}
 			atomic := cat(n, 0, 0, 0, 0, 0, 0, 1)
 			for name, frames := range map[string][][]byte{
-				"alone":            {ip6(layers.IPProtocol(n), a6, b6, payload)},
-				"behind an option": {ip6(60, a6, b6, cat(n, 0, 1, 4, 0, 0, 0, 0, payload))},
-				"behind AH":        {ip6(51, a6, b6, cat(n, 1, make([]byte, 10), payload))},
-				"fragment of one":  {ip6(44, a6, b6, cat(atomic, payload))},
+				"alone":           {ip6(layers.IPProtocol(n), a6, b6, payload)},
+				"after an option": {ip6(60, a6, b6, cat(n, 0, 1, 4, 0, 0, 0, 0, payload))},
+				"after AH":        {ip6(51, a6, b6, cat(n, 1, make([]byte, 10), payload))},
+				"atomic fragment": {ip6(44, a6, b6, cat(atomic, payload))},
 				"two fragments": {
 					ip6(44, a6, b6, cat(n, 0, 0, 1, 0, 0, 0, 1, payload[:48])),
 					ip6(44, a6, b6, cat(n, 0, 0, 48, 0, 0, 0, 1, payload[48:])),
@@ -419,8 +419,8 @@ func TestJumbograms(t *testing.T) {
 			ignore bool
 			weirds []string
 		}{
-			"with the option":      {packet: jumbogram(0, n+8, data)},
-			"and behind it others": {packet: cat(jumbogram(0, n+8, data), make([]byte, 9))},
+			"with the option":         {packet: jumbogram(0, n+8, data)},
+			"followed by other bytes": {packet: cat(jumbogram(0, n+8, data), make([]byte, 9))},
 			"without": {packet: cat(ip6(6, a6, b6, nil), data), ignore: true,
 				weirds: []string{"ip_hdr_len_zero 2001:db8::1 > 2001:db8::2"}},
 		} {
@@ -469,10 +469,10 @@ func TestRejectedJumbograms(t *testing.T) {
 		packet []byte
 		weird  string
 	}{
-		"with two lengths":        {jumbogram(108, 70_008, data), "bad_ipv6_jumbo_len"},
-		"shorter than it must be": {jumbogram(0, 0xffff, data), "bad_ipv6_jumbo_len"},
-		"longer than it is":       {jumbogram(0, 70_009, data), "truncated_IP_len"},
-		"much longer":             {jumbogram(0, 1<<32-1, data), "truncated_IP_len"},
+		"with two lengths":          {jumbogram(108, 70_008, data), "bad_ipv6_jumbo_len"},
+		"too short for a jumbogram": {jumbogram(0, 0xffff, data), "bad_ipv6_jumbo_len"},
+		"longer than the frame":     {jumbogram(0, 70_009, data), "truncated_IP_len"},
+		"much longer":               {jumbogram(0, 1<<32-1, data), "truncated_IP_len"},
 	} {
 		for _, ignore := range []bool{false, true} {
 			d := NewDecoder()
@@ -485,23 +485,23 @@ func TestRejectedJumbograms(t *testing.T) {
 	}
 }
 
-// Only with IgnoreChecksums may a packet without a length be one that a network card will segment.
-// Otherwise it is empty.
+// A packet without a length is empty, unless checksums are ignored: then a network card may be
+// about to segment it.
 func TestIPv6WithoutLength(t *testing.T) {
 	for name, c := range map[string]struct {
-		behind int
+		after  int
 		ignore bool
 		length int
 	}{
-		"padding":                   {6, true, 0},
-		"more than padding":         {20, true, 20},
-		"more, which is not TCP's":  {20, false, 0},
-		"nothing":                   {0, true, 0},
-		"padding, checksums matter": {6, false, 0},
+		"padding":                             {6, true, 0},
+		"more than padding":                   {20, true, 20},
+		"more than padding, checksums matter": {20, false, 0},
+		"nothing":                             {0, true, 0},
+		"padding, checksums matter":           {6, false, 0},
 	} {
 		d := NewDecoder()
 		d.IgnoreChecksums = c.ignore
-		r, err := decode(d, layers.LinkTypeEthernet, eth(0x86dd, cat(ip6(6, a6, b6, nil), make([]byte, c.behind))))
+		r, err := decode(d, layers.LinkTypeEthernet, eth(0x86dd, cat(ip6(6, a6, b6, nil), make([]byte, c.after))))
 		require.NoError(t, err, name)
 		require.Len(t, r.packets, 1, name)
 		assert.Equal(t, c.length, r.packets[0].Length, name)

@@ -48,8 +48,8 @@ func (d *Decoder) pbb(data []byte) (kind, []byte) { return ethernet, data[4:] }
 
 func (d *Decoder) vntag(data []byte) (kind, []byte) { return d.etherType(be16(data[4:])), data[6:] }
 
-// mpls skips the labels. They do not tell what follows: IP, or a pseudowire, which is a frame with
-// or without a control word before it.
+// mpls skips the labels. They do not say what follows: IP, or a pseudowire, which is a frame that a
+// control word may precede.
 func (d *Decoder) mpls(data []byte) (kind, []byte) {
 	for bottom := false; !bottom; data = data[4:] {
 		if len(data) <= 4 {
@@ -128,7 +128,7 @@ func (d *Decoder) llc(data []byte) (kind, []byte) {
 
 func (d *Decoder) fddi(data []byte) (kind, []byte) { return llc, data[13:] }
 
-// sll opens Linux cooked frames. The lowest protocol numbers are not EtherTypes.
+// sll opens Linux cooked frames. Their lowest protocol numbers are not EtherTypes.
 func (d *Decoder) sll(data []byte) (kind, []byte) { return d.cooked(be16(data[14:]), data[16:]) }
 
 func (d *Decoder) sll2(data []byte) (kind, []byte) { return d.cooked(be16(data), data[20:]) }

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A builder nests headers from the inside out, as a fuzzer's bytes direct it. The headers' lengths
-// are right; mutating a packet's bytes hardly ever produces a valid long header.
+// A builder nests headers from the inside out, as a fuzzer's bytes direct. The headers have correct
+// lengths: mutating the bytes of a packet hardly ever produces a valid long header.
 type builder struct{ script []byte }
 
 // next returns the next byte of the script, and 0 after its end.
@@ -99,7 +99,7 @@ func (b *builder) packet() []byte {
 	return ip6(layers.IPProtocol(next), a6, b6, data)
 }
 
-// FuzzNested decodes nested headers with right lengths, whole and truncated.
+// FuzzNested decodes nested headers with correct lengths, whole and truncated.
 func FuzzNested(f *testing.F) {
 	for kind := range 8 { // each header, with the shortest and the longest option, in each tunnel
 		for tunnel := range 8 {

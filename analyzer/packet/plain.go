@@ -14,7 +14,7 @@ import (
 // if any Decoder finds exactly one packet in it and nothing weird, whatever it has seen before:
 // there is no tunnel, fragment, extension header or unusual link. So any Decoder may decode it,
 // such as that of the worker that owns the connections between the two addresses. All other frames
-// are for the Decoder that sees the whole capture.
+// need the Decoder that sees the whole capture.
 func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
 	d.advance(f)
 	data := f.Data

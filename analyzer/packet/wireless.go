@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 )
 
-// radiotap skips the radio information that a card adds.
+// radiotap skips the radio information that the capturing card adds.
 func (d *Decoder) radiotap(data []byte) (kind, []byte) {
 	n := int(binary.LittleEndian.Uint16(data[2:]))
 	if n >= len(data) {
