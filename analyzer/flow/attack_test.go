@@ -232,6 +232,17 @@ func TestHeldBytesCount(t *testing.T) {
 	}
 }
 
+// So do the bytes of a second SYN-ACK, which wait for the client's ACK.
+func TestCompetingBytesCount(t *testing.T) {
+	h := newHarness(t, nil, &fake{name: "hello"})
+	h.tcp(client, server, "S", 100, 0, "")
+	h.tcp(server, client, "SA", 900, 101, "")
+	h.tcp(server, client, "SA", 500, 101, "hello")
+	assert.GreaterOrEqual(t, h.table.Held(), 5)
+	require.NoError(t, h.table.Invariants())
+	h.close()
+}
+
 // Bytes that a parser left unconsumed before a gap are not joined with those after it.
 func TestUnconsumedDroppedAtGap(t *testing.T) {
 	p := &fake{name: "hello"}

@@ -66,6 +66,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 		return
 	case tcp.Competes:
 		f.count(p, side)
+		t.limit(f)
 		return
 	}
 	f.addTunnel(p.Tunnels)

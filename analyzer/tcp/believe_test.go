@@ -573,6 +573,36 @@ func TestForgedAnswers(t *testing.T) {
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 		`,
+		"SYN-ACK, before the true one with data": `
+			> S 100
+			< SA 900 101
+			< SA 500 101 welcome      | SYN_seq_jump competes
+			> A 101 508 hello         | <welcome >hello
+			< A 508 106 reply         | <reply
+		`,
+		"SYN-ACK with data, before the true one with data": `
+			> S 100
+			< SA 900 101 decoy        | SYN_with_data
+			< SA 500 101 welcome      | SYN_seq_jump competes
+			< SA 500 101 welcome      | SYN_seq_jump competes
+			> A 101 508 hello         | <welcome >hello
+			< A 508 106 reply         | <reply
+		`,
+		"SYN-ACK, before the client's ACK and the true one with data": `
+			> S 100
+			< SA 900 101
+			> A 101 501               | TCP_ack_underflow_or_misorder
+			< SA 500 101 welcome      | SYN_seq_jump competes
+			> A 101 508 hello         | <welcome >hello
+			< A 508 106 reply         | <reply
+		`,
+		"SYN-ACK, before the true one with data that is not captured whole": `
+			> S 100
+			< SA 900 101
+			< SA 500 101 welcome len=9 | SYN_seq_jump competes
+			> A 101 510 hello         | <[9] >hello
+			< A 510 106 reply         | <reply
+		`,
 		"SYN-ACK and data, before the true ones": `
 			> S 100
 			< SA 900 101

@@ -112,6 +112,7 @@ func (d *deferral) beginsAt(seq uint32) bool {
 // out of date, and the client's ACK tells which.
 type rival struct {
 	iss    uint32
+	next   int64 // one past its data
 	window window
 }
 

@@ -2,15 +2,19 @@ package tcp
 
 import "slices"
 
-// compete notes a SYN-ACK for choose, and does nothing else with it.
-func (c *Conn) compete(s *segment) {
+// compete notes a SYN-ACK for choose, and defers its data.
+func (c *Conn) compete(s *segment, sink Sink) {
 	r, orig := c.more(), &c.half[Orig]
 	if len(r.rivals) == maxRivals || slices.ContainsFunc(r.rivals, func(x rival) bool { return x.iss == s.Seq() }) {
 		return
 	}
-	x := rival{iss: s.Seq()}
+	x := rival{iss: s.Seq(), next: s.span()}
 	x.window.update(s.Header, int64(int32(s.Ack()-orig.iss)), true)
-	if r.rivals = append(r.rivals, x); orig.window.known {
+	r.rivals = append(r.rivals, x)
+	if s.length > 0 && len(s.data) == s.length && !r.waitsOf(Orig) {
+		c.deferSegment(s, sink)
+	}
+	if orig.window.known {
 		c.choose(orig.window.ack)
 	}
 }
@@ -47,7 +51,7 @@ func (c *Conn) choose(ack uint32) {
 	}
 	if best > 0 {
 		x := r.rivals[best-1]
-		resp.begin(x.iss, 1)
+		resp.begin(x.iss, x.next)
 		resp.window = x.window
 		resp.finSeen, resp.eof, resp.queue = false, false, queue{}
 		r.claims[Resp], r.beyond[Resp], r.foretold[Resp] = nil, 0, 0

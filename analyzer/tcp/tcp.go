@@ -21,7 +21,7 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		case outcome == Answers:
 			c.extra.doubted = false
 		case outcome == Competes:
-			c.compete(s)
+			c.compete(s, sink)
 		case outcome == Doubted && !h.ACK():
 			r := c.more()
 			r.doubted, r.doubter, r.doubt = true, side, h.Seq()
