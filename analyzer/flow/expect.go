@@ -17,10 +17,10 @@ func (t *Table) Expect(orig netip.Addr, resp netip.AddrPort, service string, att
 	t.expected.add(&expectation{endpoints: endpoints{orig, resp}, service: service, attach: attach, since: t.now})
 }
 
-// attachExpected attaches f, which is new, to the parser that announced it, if any.
+// attachExpected attaches f to the parser that announced it, unless it has one of its own.
 func (t *Table) attachExpected(f *flow) {
 	xs := &t.expected
-	if xs.len == 0 || f.ID.Proto != conn.TCP {
+	if xs.len == 0 || f.ID.Proto != conn.TCP || !f.session.Untouched() {
 		return
 	}
 	for xs.oldest != nil && t.now.Sub(xs.oldest.since) > expectedExpiry {

@@ -40,11 +40,12 @@ func (t *Table) updateCloseTimer(f *flow, outcome tcp.Outcome) {
 	}
 }
 
-// finish stops waiting on f: for bytes that were acknowledged but not captured, and for more bytes
-// to find a parser by.
+// finish stops waiting on f: for bytes that were acknowledged but not captured, for more bytes to
+// find a parser by, and for an announcement that was captured after its connection began.
 func (t *Table) finish(f *flow) {
 	t.updateCloseTimer(f, f.tcp.Conclude(t.sink(f)))
 	outer := t.enter(f)
 	f.session.Decide(t.parsers, &f.Connection)
 	t.leave(f, outer)
+	t.attachExpected(f)
 }

@@ -1472,6 +1472,52 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 	assert.Equal(t, 1, ran)
 }
 
+// An announcement may be captured after the connection, such as when the server's direction is late.
+func TestConnectionIsExpectedLate(t *testing.T) {
+	data := netip.MustParseAddrPort("198.51.100.1:50000")
+	for name, tt := range map[string]struct {
+		before, after func(h *harness) // the announcement
+		want          string
+	}{
+		"the announcement comes during the connection": {
+			before: func(h *harness) {
+				h.tcp(client, data, "S", 1, 0, "")
+				h.tcp(data, client, "SA", 1, 2, "")
+			},
+			after: func(h *harness) { h.tcp(client, data, "A", 2, 2, "bytes") },
+			want:  "40000>50000 S1 ShD 5/0 hello-data",
+		},
+		"the announcement comes after the connection": {
+			before: func(h *harness) {
+				h.tcp(client, data, "S", 1, 0, "")
+				h.tcp(data, client, "RA", 0, 2, "")
+			},
+			after: func(*harness) {},
+			want:  "40000>50000 REJ Sr 0/0 hello-data",
+		},
+		"the connection has a parser of its own": {
+			before: func(h *harness) {
+				h.tcp(client, data, "S", 1, 0, "")
+				h.tcp(data, client, "SA", 1, 2, "")
+				h.tcp(client, data, "A", 2, 2, "hello")
+			},
+			after: func(*harness) {},
+			want:  "40000>50000 S1 ShD 5/0 hello",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			attached := 0
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			tt.before(h)
+			p.owner.Expect(client.Addr(), data, "hello-data", func(*conn.Connection) { attached++ })
+			tt.after(h)
+			assert.Equal(t, []string{tt.want}, h.close())
+			assert.Equal(t, strings.HasSuffix(tt.want, "-data"), attached == 1)
+		})
+	}
+}
+
 func TestExpectationExpires(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
