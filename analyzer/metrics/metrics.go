@@ -58,7 +58,7 @@ var perWorker = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.OnLink) }},
 	{desc("dropped_packets_total", "Packets that the kernel dropped because the ring was full.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Dropped) }},
-	{desc("packet_lag_seconds", "How old the latest packet was when it was analyzed, or how long a worker that is stuck has been so.", "worker"),
+	{desc("packet_lag_seconds", "Age of the latest packet when it was analyzed, or how long a stuck worker has been stuck.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return w.Lag.Seconds() }},
 	{desc("interface_up", "1, or 0 while the interface is down.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 {
@@ -79,7 +79,7 @@ var summed = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.DecodeErrors + w.Flow.DecodeErrors) }},
 	{desc("bad_checksums_total", "Packets ignored because of a wrong checksum."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.BadChecksums) }},
-	{desc("missed_bytes_total", "Bytes missing from TCP connections, by conn.log, because they were not captured or came to no ring."),
+	{desc("missed_bytes_total", "Bytes of TCP connections that were acknowledged but not captured: conn.log's missed_bytes."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.MissedBytes) }},
 	{desc("connections_evicted_total", "Connections evicted to bound the table or memory."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.Evicted) }},
@@ -99,7 +99,7 @@ var (
 	weirds         = desc("weirds_total", "Anomalies in the traffic, including those that weird.log omits.", "name")
 	rotations      = desc("log_rotations_total", "Log files that were rotated.")
 	rotationErrors = desc("log_rotation_errors_total", "Log files that could not be rotated or reopened. The first ends the run.")
-	writeSeconds   = desc("log_write_seconds_total", "Time that workers spent writing rows, or waiting for each other to.")
+	writeSeconds   = desc("log_write_seconds_total", "Time that workers spent writing rows, or waiting for another worker to write.")
 	writeErrors    = desc("log_write_errors_total", "Writes that failed. The first ends the run.")
 	healthy        = desc("healthy", "1 if /healthz answers 200, 0 if it answers 503.")
 	maxConnections = desc("table_connections_limit", "Maximum of table_connections. Beyond it, connections are evicted.")
