@@ -23,7 +23,7 @@ type board struct {
 
 var started = time.Now()
 
-// uptime returns how long the program has been running, also if the system clock is set.
+// uptime returns how long the program has been running, even if the system clock is set meanwhile.
 func uptime() time.Duration { return time.Since(started) }
 
 // begin records that the worker starts some work: a batch of frames, or removing all connections.

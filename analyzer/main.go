@@ -190,7 +190,7 @@ func parse(args []string, help io.Writer) (options, error) {
 		err = errors.New("-rotate needs -o and at least one second")
 	case o.stats != 0 && o.stats < time.Second:
 		err = fmt.Errorf("-stats %v: must be at least one second, or 0", o.stats)
-	case o.live.Interface == "" && isSet(set, "i"): // a variable of a script, say
+	case o.live.Interface == "" && isSet(set, "i"): // such as an unset variable in a script
 		err = errors.New("-i needs the name of an interface")
 	case o.live.Interface == "any" && o.live.Filter != nil:
 		err = errors.New("-filter and -i any are mutually exclusive: a filter fits one link type only")

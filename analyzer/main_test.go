@@ -36,8 +36,8 @@ import (
 )
 
 // asAnalyzer names an environment variable that makes the test binary run the analyzer instead, for
-// tests that need it in a process of its own. If a goroutine is left, or a removal hook where the
-// variable is withHooks, the process says so and exits with statusLeft.
+// tests that need it in a process of its own. If a goroutine is left at the end or, with withHooks,
+// a removal hook, the process says so and exits with statusLeft.
 const (
 	asAnalyzer = "RUN_AS_ANALYZER"
 	plain      = "plain"

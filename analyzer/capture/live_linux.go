@@ -99,7 +99,7 @@ func available() (bytes uint64, ok bool) {
 func (r *Ring) open(i *net.Interface) error {
 	// The kernel reserves the ring's memory at once, and kills processes until there is enough.
 	if bytes, ok := available(); ok && uint64(r.cfg.Buffer) > bytes {
-		return fmt.Errorf("a buffer of %d bytes does not fit into the %d that are available", r.cfg.Buffer, bytes)
+		return fmt.Errorf("a buffer of %d bytes does not fit into the %d bytes of available memory", r.cfg.Buffer, bytes)
 	}
 	name := ""
 	if i != nil {

@@ -266,7 +266,7 @@ func TestLiveBuffer(t *testing.T) {
 	assert.Equal(t, sent-int(dropped), len(passed(t, r)))
 }
 
-// A ring skips frames from before it was opened, but goes on if the system clock is set back.
+// A ring skips frames from before it was opened, but not for long if the system clock is set back.
 func TestSystemClockSetBack(t *testing.T) {
 	isolate(t)
 	tap := device(t, "tap", unix.IFF_TAP)
@@ -277,7 +277,7 @@ func TestSystemClockSetBack(t *testing.T) {
 		require.NoError(t, err)
 		return passed(t, r)
 	}
-	assert.Empty(t, send(), "from before")
+	assert.Empty(t, send(), "as if from before")
 	time.Sleep(joinTime)
 	assert.Len(t, send(), 1)
 	assert.Len(t, send(), 1)

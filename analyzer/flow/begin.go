@@ -17,7 +17,7 @@ func (t *Table) find(p *packet.Packet, src, dst netip.AddrPort, oneWay bool) (*f
 	return t.join(t.flows[k], p, k, src, dst)
 }
 
-// join is find once f has been looked up; f is nil if the connection is new.
+// join is like find, with f already looked up; f is nil if the connection is new.
 func (t *Table) join(f *flow, p *packet.Packet, k identity.Key, src, dst netip.AddrPort) (*flow, protocol.Side) {
 	if f == nil {
 		f = t.begin(p, k, src, dst)

@@ -46,8 +46,8 @@ func (t *Table) badHeader(p *packet.Packet, size int) {
 	t.packetWeird(p, name)
 }
 
-// corrupt counts and logs a packet of f with a wrong checksum. The host dropped it, so it has no
-// other effect.
+// corrupt counts and logs a packet of f with a wrong checksum. It has no other effect, as hosts
+// drop such packets.
 func (t *Table) corrupt(f *flow, side protocol.Side, name, source string) {
 	t.Stats.BadChecksums++
 	if f.more().corrupt[side].Add() {

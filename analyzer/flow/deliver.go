@@ -31,7 +31,7 @@ func (t *Table) feed(f *flow, e session.Event) {
 	t.leave(f, outer)
 }
 
-// ignore discards the bytes of f from now on.
+// ignore makes f discard its bytes from now on.
 func (t *Table) ignore(f *flow) {
 	f.session.Ignore()
 	t.leave(f, t.current)

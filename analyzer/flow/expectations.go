@@ -20,7 +20,7 @@ type expectation struct {
 	attach  func(*conn.Connection)
 	since   time.Time
 
-	older, newer *expectation // among all
+	older, newer *expectation // among all announced connections
 	next         *expectation // the next newer one with the same endpoints
 }
 

@@ -85,18 +85,18 @@ const (
 	attemptTimer       // TCP with an unanswered SYN: Config.AttemptTimeout
 	briefTimer         // UDP, ICMP and TCP handshakes: Config.UDPTimeout
 	longTimer          // TCP, established or partial: Config.TCPTimeout
-	closeTimer         // TCP, closed, kept for late packets: Config.CloseTimeout
+	closeTimer         // TCP, closed and kept for late packets: Config.CloseTimeout
 	numTimers
 )
 
-// A rank is the value of a connection when the table is full. Connections that an attacker can
-// create with a packet or two each rank below those that took two hosts several packets.
+// A rank is the value of a connection when the table is full. Connections that cost an attacker a
+// packet or two rank below those that took two hosts several packets.
 type rank uint8
 
 const (
 	noRank      rank = iota
 	unanswered       // TCP, an unanswered attempt
-	ended            // TCP, closed, kept for late packets
+	ended            // TCP, closed and kept for late packets
 	oneSided         // TCP without a handshake and other transports, only one side seen
 	answered         // the same, both sides seen
 	newQuiet         // TCP with a handshake, no protocol identified
@@ -154,7 +154,7 @@ func (f *flow) flip() {
 	f.swapSides()
 }
 
-// swapSides is flip without f.tcp.
+// swapSides is like flip, but leaves f.tcp alone.
 func (f *flow) swapSides() {
 	f.ID.Orig, f.ID.Resp = f.ID.Resp, f.ID.Orig
 	f.packets[0], f.packets[1] = f.packets[1], f.packets[0]

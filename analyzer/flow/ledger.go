@@ -39,8 +39,8 @@ func (l *ledger) set(f *flow, n int) {
 }
 
 // biggest returns the latest connection of the size class that holds most in total, or nil if
-// nothing is held. That finds a flood of connections that hold little each as well as a few that
-// hold much, and spares older, larger connections from a flood of small ones.
+// nothing is held. So it finds a flood of connections that hold little each, as well as a few that
+// hold much, and a flood of small connections does not cost older, larger ones their bytes.
 func (l *ledger) biggest() *flow {
 	most := &l.sizes[0]
 	for i := range l.sizes {

@@ -3,8 +3,8 @@ package flow
 import "time"
 
 // offloading detects captures from a host that leaves checksums to its network card, as Zeek's
-// find-checksum-offloading does: by the share of packets with a wrong checksum, checked every ten
-// seconds until there were enough packets, and at the end.
+// find-checksum-offloading does: by the share of packets with a wrong checksum. It checks that
+// every ten seconds until there are enough packets, and at the end.
 type offloading struct {
 	packets  int // all
 	tcp, udp int // with a wrong checksum

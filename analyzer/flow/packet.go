@@ -62,7 +62,7 @@ func (t *Table) Advance(now time.Time) {
 }
 
 // Resume makes t consistent again after Packet has panicked. The packet's connection continues
-// without parsers, because the bytes held for it may be inconsistent.
+// without parsers, because the state of its bytes may be inconsistent.
 func (t *Table) Resume() {
 	t.ending, t.current = notRemoved, nil
 	f := t.following
@@ -78,7 +78,7 @@ func (t *Table) Resume() {
 	t.ranks.update(f)
 }
 
-// Close removes all connections, the longest idle first.
+// Close removes all connections, those idle longest first.
 func (t *Table) Close() {
 	for f := t.timers.idlest(); f != nil; f = t.timers.idlest() {
 		t.remove(f, EndOfCapture)

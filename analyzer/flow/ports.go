@@ -3,7 +3,7 @@ package flow
 import "net/netip"
 
 // PrivateNetworks is the default of Config.Local: Zeek's Site::private_address_space, the networks
-// that are not routed on the Internet, also as 6to4 addresses.
+// that are not routed on the Internet, also in their 6to4 form.
 var PrivateNetworks = privateNetworks()
 
 func privateNetworks() (ps []netip.Prefix) {

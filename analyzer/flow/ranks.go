@@ -7,8 +7,8 @@ import "example.com/conn"
 //
 // Of established connections, the latest is evicted first: a flood can look like any other
 // newcomer, but not like the connections that were there before it. That alone would leave
-// newcomers no time to send anything, so a share of the table is reserved for the latest: they have
-// a rank of their own, which is evicted after the older ones of their kind.
+// newcomers no time to send anything. So a share of the table is reserved for the latest
+// connections: they have a rank of their own, which is evicted after the older ones of their kind.
 var evictions = [...]struct {
 	rank   rank
 	oldest bool
@@ -43,7 +43,7 @@ type ranks struct {
 
 func ranked(f *flow) *node { return &f.ranked }
 
-// fullRank returns the rank of f once it is no newcomer.
+// fullRank returns the rank of f, without regard to whether it is a newcomer.
 func (f *flow) fullRank() rank {
 	switch {
 	case f.timer == attemptTimer:

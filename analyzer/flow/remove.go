@@ -44,13 +44,15 @@ func (t *Table) remove(f *flow, why Reason) {
 		t.following = nil
 	}
 	if f.session.Untouched() {
-		// No parser or hook has seen it, so it can be reused. In a flood the next packet needs one.
+		// No parser or hook has seen f, so it can be reused. In a flood, the next packet needs a
+		// flow.
 		*f = flow{}
 		t.spare = f
 	}
 }
 
-// forget deletes f from the table's map. A connection that f displaced takes its place again.
+// forget deletes f from the table's map. If f displaced another connection, that one takes its
+// place again.
 func (t *Table) forget(f *flow) {
 	k := identity.KeyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay)
 	switch {
@@ -82,7 +84,7 @@ func (t *Table) stateRemove(f *flow) {
 // pendingHooks returns how many hooks the removal of f would run.
 func (f *flow) pendingHooks() (n int) {
 	if f.session.Untouched() {
-		return 0 // no parser has seen it
+		return 0 // no parser has seen f, so none has registered a hook
 	}
 	for range f.RemovalHooks() {
 		n++

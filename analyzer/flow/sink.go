@@ -30,7 +30,7 @@ func (s *sink) Weird(name, addl, source string) { s.table.weird(s.flow, name, ad
 
 func (s *sink) Flip() { s.flow.swapSides() }
 
-// updateCloseTimer starts or ends the wait for late packets of f, as a segment's outcome demands.
+// updateCloseTimer starts or ends the wait for late packets of f, depending on a segment's outcome.
 func (t *Table) updateCloseTimer(f *flow, outcome tcp.Outcome) {
 	switch outcome {
 	case tcp.Closed:
@@ -40,8 +40,8 @@ func (t *Table) updateCloseTimer(f *flow, outcome tcp.Outcome) {
 	}
 }
 
-// finish stops waiting on f: for bytes that were acknowledged but not captured, for more bytes to
-// find a parser by, and for an announcement that was captured after its connection began.
+// finish ends all waiting in f: for bytes that were acknowledged but not captured, for more bytes to
+// find a parser by, and for an announcement that was captured after f began.
 func (t *Table) finish(f *flow) {
 	t.updateCloseTimer(f, f.tcp.Conclude(t.sink(f)))
 	outer := t.enter(f)

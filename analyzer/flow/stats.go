@@ -15,7 +15,7 @@ type Stats struct {
 	HooksRun             int                // when a connection was removed, or its parsing stopped
 	DecodeErrors         int                // packets whose transport header could not be read
 	BadChecksums         int                // packets ignored because of a wrong checksum
-	MissedBytes          int64              // missing from TCP connections, when they were removed; conn.log's missed_bytes
+	MissedBytes          int64              // of removed TCP connections: conn.log's missed_bytes
 	Panics               int
 	HookTime             time.Duration // spent in hooks, including their logging
 }

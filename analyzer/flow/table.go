@@ -19,11 +19,15 @@ import (
 type Table struct {
 	Stats Stats
 
-	cfg       Config
-	now       time.Time // of the capture's clock, for timeouts; never goes back
-	at        time.Time // the current packet's timestamp, for weird.log; as in Zeek, it does not go back by a second or less
+	cfg Config
+	now time.Time // of the capture's clock, for timeouts; never goes back
+
+	// at is the current packet's timestamp, for weird.log. As in Zeek, it does not go back by a
+	// second or less.
+	at time.Time
+
 	flows     map[identity.Key]*flow
-	displaced int // connections that another has replaced in flows; see displace
+	displaced int // connections that others have replaced in flows; see displace
 	timers    *timers
 	ranks     ranks
 	ledger    ledger
@@ -45,7 +49,7 @@ type Table struct {
 	icmp6 layers.ICMPv6
 }
 
-// A sink passes the events of a TCP connection on to its session and to weird.log.
+// A sink passes the events of a TCP connection to its session and to weird.log.
 type sink struct {
 	table *Table
 	flow  *flow

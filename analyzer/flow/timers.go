@@ -2,9 +2,9 @@ package flow
 
 import "time"
 
-// timers tell which connections have timed out. Each connection waits for one timer. All that wait
-// for the same timer have the same timeout, so a queue in starting order suffices: its first
-// connection is the next to time out.
+// timers tell which connections have timed out. Each connection waits for one timer. All
+// connections that wait for the same timer have the same timeout, so a queue in the order of their
+// starts is enough: its first connection is the next to time out.
 type timers struct {
 	queues [numTimers]struct {
 		list

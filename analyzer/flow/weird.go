@@ -12,7 +12,8 @@ import (
 // maxWeirds bounds the weirds logged per connection.
 const maxWeirds = 16
 
-// Weirds returns the counts of weirds by name. Its Counts method may be called from any goroutine.
+// Weirds returns the counts of weirds by name. Their Counts method may be called from any
+// goroutine.
 func (t *Table) Weirds() *logs.WeirdLimit { return &t.weirds }
 
 // Weird implements protocol.Owner.
@@ -24,7 +25,7 @@ func (t *Table) Weird(c *conn.Connection, name, addl string) {
 	t.weird(f, name, addl, strings.ToUpper(f.session.Service()))
 }
 
-// suppresses reports whether f has logged the weird before, or too many others.
+// suppresses reports whether f has already logged the weird, or too many others.
 func (f *flow) suppresses(name string) bool {
 	names := f.rare.weirdNames()
 	return len(names) >= maxWeirds || slices.Contains(names, name)

@@ -114,7 +114,7 @@ func cutTornRow(name string, size int64) error {
 
 // putAside renames the file name, such as conn.log, to one with the time t in it, such as
 // conn.20060102T150405.000Z.log, or conn.20060102T150405.000Z.1.log if that is taken: it replaces
-// no file. If name is gone, somebody else has moved or removed it, and nothing is left to do.
+// no file. If name is gone, another program has moved or removed it, and putAside does nothing.
 func putAside(name string, t time.Time) error {
 	base := strings.TrimSuffix(name, suffix) + t.UTC().Format(".20060102T150405.000Z")
 	aside := base + suffix

@@ -428,7 +428,7 @@ func TestRotatePutsFilesAside(t *testing.T) {
 	})
 }
 
-// logrotate and operators move files away, too, and may leave an empty one in their place.
+// logrotate and operators also move files away, and may leave an empty one in their place.
 func TestRotateContinuesAfterFileWasMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, out, write := folder(t)

@@ -149,8 +149,8 @@ func (o *Output) Reopen() {
 }
 
 // Rotate puts the files in the folder aside under names with the time when they were begun, such as
-// conn.20060102T150405.000Z.log, and begins new ones, also where a file was moved away or removed
-// in the meantime. It does nothing to a stream.
+// conn.20060102T150405.000Z.log, and begins new ones, even if a file was moved away or removed in
+// the meantime. It does nothing to a stream.
 func (o *Output) Rotate() {
 	o.do(&o.stats.RotationErrors, func() error {
 		begun := o.begun

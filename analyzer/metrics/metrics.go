@@ -58,7 +58,7 @@ var perWorker = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.OnLink) }},
 	{desc("dropped_packets_total", "Packets that the kernel dropped because the ring was full.", "worker"),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Dropped) }},
-	{desc("packet_lag_seconds", "Age of the latest packet when it was analyzed, or how long a stuck worker has been stuck.", "worker"),
+	{desc("packet_lag_seconds", "Age of the latest packet when it was analyzed, or how long the worker has been stuck.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 { return w.Lag.Seconds() }},
 	{desc("interface_up", "1, or 0 while the interface is down.", "worker"),
 		prometheus.GaugeValue, func(w *Worker) float64 {
@@ -79,7 +79,7 @@ var summed = []metric{
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.DecodeErrors + w.Flow.DecodeErrors) }},
 	{desc("bad_checksums_total", "Packets ignored because of a wrong checksum."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.BadChecksums) }},
-	{desc("missed_bytes_total", "Bytes of TCP connections that were acknowledged but not captured: conn.log's missed_bytes."),
+	{desc("missed_bytes_total", "Bytes of TCP connections that were not captured: conn.log's missed_bytes."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.MissedBytes) }},
 	{desc("connections_evicted_total", "Connections evicted to bound the table or memory."),
 		prometheus.CounterValue, func(w *Worker) float64 { return float64(w.Flow.Evicted) }},
