@@ -52,19 +52,13 @@ func (r *search) add(e Event) bool {
 	r.first[e.Side] = append(r.first[e.Side], e.Data...)
 	x := kept{Event: e, n: len(e.Data)}
 	x.Data = nil
-	if n := len(r.events); n >= maxEvents && x.n > 0 && r.events[n-1].n > 0 && r.events[n-1].Side == e.Side {
-		r.events[n-1].n += x.n
-	} else {
-		r.events = append(r.events, x)
-	}
+	r.events = append(r.events, x)
 	return r.len() < maxSearch && len(r.events) <= maxEvents
 }
 
 // skip discards the datagrams, as no parser claimed them.
 func (r *search) skip() {
-	r.skipped, r.asked = r.skipped+r.asked, 0
-	r.events = r.events[:0]
-	r.first = [2][]byte{r.first[0][:0], r.first[1][:0]}
+	*r = search{skipped: r.skipped + r.asked}
 }
 
 // suits reports whether p can parse the session: only a Resumer can begin in the middle of a

@@ -152,7 +152,7 @@ func TestParserIsFound(t *testing.T) {
 		{"by the responder's bytes, and gets what came before", "<s >x <mtp", "", "<s>x<mtp"},
 		{"by its port, if none is sure", ">x <y", ">x<y", ""},
 		{"against its port", "<smtp >x", "", "<smtp>x"},
-		{"by its port, after a gap", ">ht >[3] >tp", ">ht>[3]>tp", ""},
+		{"by its port, after a gap", ">ht >[1] >tp", ">ht>[1]>tp", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			web, mail := &parser{name: "http", ports: []uint16{80}}, &parser{name: "smtp", ports: []uint16{25}}
@@ -274,6 +274,12 @@ func TestUnconsumedBytesRedelivered(t *testing.T) {
 	assert.Positive(t, h.s.Waiting(protocol.Resp))
 }
 
+func TestNothingIsKeptOfConsumedBytes(t *testing.T) {
+	h := newHarness(&parser{name: "a"})
+	h.feed(">a >bc <d")
+	assert.Nil(t, h.s.untaken)
+}
+
 func TestGapAndEndDropUnconsumedBytes(t *testing.T) {
 	p := &parser{name: "a", onData: take(4)}
 	h := newHarness(p)
@@ -325,10 +331,15 @@ func TestEmptyLinesAfterHandOverAreDropped(t *testing.T) {
 	outer.onData = func(data string) (int, protocol.Next) { return len(data), protocol.HandOver }
 	h := newHarness(outer, inner)
 	h.feed(">connect")
-	for _, data := range []string{"\r\n", "\n\r\nhttp", "\r\n"} {
+	for _, data := range []string{"\r\n", "\n", "\n\r\nhttp", "\r\n"} {
 		h.s.Feed(h.parsers, &h.c, Event{Side: protocol.Resp, Data: []byte(data)})
 	}
 	assert.Equal(t, "<http<\r\n", inner.got.String())
+
+	inner = &parser{name: "http"}
+	h = newHarness(outer, inner)
+	h.feed(">connect >. <http")
+	assert.Equal(t, ">.<http", inner.got.String(), "the end of a side is no empty line")
 
 	inner = &parser{name: "a\r\nb"}
 	h = newHarness(outer, inner)
