@@ -269,7 +269,7 @@ func maxAlloc(n int) int { return 2048 + 40*n + 3*maxAnswerBytes }
 func TestAllocationIsBounded(t *testing.T) {
 	for name, m := range hostile() {
 		t.Run(name, func(t *testing.T) {
-			o, c := &Recorder{}, Conn()
+			c, o := Conn(), discard{}
 			p := New(o, conn.UDP)
 			p.message(c, protocol.Packet{Time: Start}, m)
 			var before, after runtime.MemStats

@@ -17,10 +17,13 @@ import (
 )
 
 // A Parser is a protocol.Parser.
-type Parser struct{ owner protocol.Owner }
+type Parser struct {
+	owner protocol.Owner
+	spare *Row // already logged, for reuse by the next transaction; or nil
+}
 
 // New returns a parser for HTTP.
-func New(o protocol.Owner) *Parser { return &Parser{o} }
+func New(o protocol.Owner) *Parser { return &Parser{owner: o} }
 
 func (p *Parser) Name() string          { return "http" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }

@@ -1197,6 +1197,26 @@ func BenchmarkParser(b *testing.B) {
 	}
 }
 
+// A logged row is reused, and nothing of it shows in the next one.
+func TestRowsAreReused(t *testing.T) {
+	o := &Recorder{}
+	c, p := Conn(), New(o)
+	full := "GET /a HTTP/1.1\r\nHost: h\r\nReferer: r\r\nUser-Agent: u\r\nOrigin: o\r\nVia: x\r\nAuthorization: Basic bWU6c2VjcmV0\r\n\r\n"
+	Play(t, p, c, Orig(full), Resp("HTTP/1.1 100 Continue\r\n\r\n"+ok))
+	require.NotNil(t, p.spare)
+	spare := p.spare
+	Play(t, p, c, Orig("GET /b HTTP/1.1\r\n\r\n"))
+	assert.Nil(t, p.spare)
+	assert.Same(t, spare, session.Get(c).pending[0].row)
+	Play(t, p, c, Resp(ok))
+	require.Len(t, o.Rows, 2)
+	fresh := &Recorder{}
+	Play(t, New(fresh), Conn(), Orig("GET /b HTTP/1.1\r\n\r\n"), Resp(ok))
+	got, want := o.Rows[1].(*Row), fresh.Rows[0].(*Row)
+	want.Header, want.TransDepth = got.Header, 2
+	assert.Equal(t, want, got)
+}
+
 // The cheapest input for a client to repeat costs the least.
 func TestRepetitionIsCheap(t *testing.T) {
 	for data, want := range map[string]int{"": 0, "\n": 0, "\n\n": 1, "\n\n\nG": 2, "\n\r\n": 0, "G\n\n": 0, "\r\n\r\n": 0} {

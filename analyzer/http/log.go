@@ -108,9 +108,12 @@ func (s *state) at(c *conn.Connection, place int) *transaction {
 	if !ok {
 		s.depth++
 		s.size += rowSize
-		s.pending = slices.Insert(s.pending, i, transaction{place: place, row: &Row{
-			Header: logs.NewHeader("http", c, s.now), TransDepth: s.depth, Tags: []string{},
-		}})
+		r := s.parser.spare
+		if s.parser.spare = nil; r == nil {
+			r = new(Row)
+		}
+		*r = Row{Header: logs.NewHeader("http", c, s.now), TransDepth: s.depth, Tags: []string{}}
+		s.pending = slices.Insert(s.pending, i, transaction{place: place, row: r})
 		conn.Register(c, finalize)
 	}
 	return &s.pending[i]
@@ -260,7 +263,8 @@ func (s *state) onRequestEnd(c *conn.Connection, body uint64) {
 
 // onReplyEnd logs the row, unless its request awaits another reply.
 func (s *state) onReplyEnd(c *conn.Connection, code int, body uint64) {
-	if r := s.at(c, s.response).row; r != nil {
+	r := s.at(c, s.response).row
+	if r != nil {
 		if r.ResponseBodyLen = body; r.StatusCode == nil {
 			code = 0 // the row of another request: there were too many
 		}
@@ -271,6 +275,7 @@ func (s *state) onReplyEnd(c *conn.Connection, code int, body uint64) {
 	if !informational(code) {
 		i, _ := s.index(s.response)
 		s.drop(i, 1)
+		s.parser.spare = r
 	}
 }
 

@@ -129,7 +129,8 @@ func Violated(confirmed bool, seen int) Next {
 // An Owner provides what a parser needs of the analyzer. A parser and its Owner belong to one
 // worker.
 type Owner interface {
-	// Log writes row to the log that its header names. The row is written before Log returns.
+	// Log writes row to the log that its header names. The row is written before Log returns,
+	// so the parser may reuse it.
 	Log(row logs.Row)
 
 	// Confirm adds the protocol of the calling parser, which must be the current one of c, to the

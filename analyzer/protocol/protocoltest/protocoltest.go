@@ -5,6 +5,7 @@ package protocoltest
 import (
 	"encoding/json"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -97,7 +98,18 @@ type Recorder struct {
 	Weirds    []string // names, each once
 }
 
-func (r *Recorder) Log(row logs.Row) { r.Rows = append(r.Rows, row) }
+// Log keeps a copy, as the parser may reuse row.
+func (r *Recorder) Log(row logs.Row) {
+	kept := reflect.New(reflect.TypeOf(row).Elem()).Interface()
+	text, err := json.Marshal(row)
+	if err == nil {
+		err = json.Unmarshal(text, kept)
+	}
+	if err != nil {
+		panic(err) // no log can have this row
+	}
+	r.Rows = append(r.Rows, kept)
+}
 
 func (r *Recorder) Confirm(*conn.Connection) { r.Confirmed = true }
 
