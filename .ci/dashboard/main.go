@@ -1,5 +1,5 @@
-// Dashboard checks a Grafana dashboard against Grafana's schema, which knows each field of
-// dashboards, panels and queries, and checks that the queries are PromQL:
+// Dashboard checks that a Grafana dashboard has no fields other than those in Grafana's schema of
+// dashboards, panels and queries, and that its queries are PromQL:
 //
 //	go run ./dashboard ../analyzer/deploy/dashboard.json
 package main
@@ -31,7 +31,9 @@ func check(file string) error {
 		return err
 	}
 	plugins.RegisterDefaultPlugins() // for the fields of queries to Prometheus
-	// UnmarshalJSONStrict returns an empty list where there is no error, and then takes no values.
+	// UnmarshalJSONStrict finds unknown fields. But it returns an error that is not nil, an empty
+	// list, even if there are none, and drops nested values because of that: json.Unmarshal reads
+	// those.
 	var unknown cog.BuildErrors
 	err = new(dashboard.Dashboard).UnmarshalJSONStrict(text)
 	if err != nil && (!errors.As(err, &unknown) || len(unknown) > 0) {
@@ -50,7 +52,7 @@ func check(file string) error {
 	queries := 0
 	for _, p := range d.Panels {
 		if p.Panel == nil {
-			return errors.New("a row of panels, which this program does not check")
+			return errors.New("a row of panels: this program checks panels only")
 		}
 		for _, target := range p.Panel.Targets {
 			query, ok := target.(*prometheus.Dataquery)
