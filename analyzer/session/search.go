@@ -52,7 +52,11 @@ func (r *search) add(e Event) bool {
 	r.first[e.Side] = append(r.first[e.Side], e.Data...)
 	x := kept{Event: e, n: len(e.Data)}
 	x.Data = nil
-	r.events = append(r.events, x)
+	if n := len(r.events); n >= maxEvents && x.n > 0 && r.events[n-1].n > 0 && r.events[n-1].Side == e.Side {
+		r.events[n-1].n += x.n
+	} else {
+		r.events = append(r.events, x)
+	}
 	return r.len() < maxSearch && len(r.events) <= maxEvents
 }
 
