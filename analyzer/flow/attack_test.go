@@ -29,7 +29,7 @@ func (h *harness) establish(port uint16) netip.AddrPort {
 	return from
 }
 
-// A table full of established connections keeps them through any flood.
+// No flood evicts established connections from a full table.
 func TestEstablishedConnectionsSurviveFloods(t *testing.T) {
 	const size, old, flood = 800, 100, 3000
 	for name, packets := range map[string]func(h *harness, from netip.AddrPort){
@@ -165,7 +165,7 @@ func TestEvictionOrder(t *testing.T) {
 	h.udp(at(4), server, "x")
 	h.tcp(at(5), server, "A", 100, 3, "x")
 	h.tcp(at(4), server, "A", 100, 3, "x")
-	h.udp(at(4), server, "x") // no longer the idlest
+	h.udp(at(4), server, "x") // no longer idle longest
 	h.tcp(h.establish(2), server, "R", 101, 0, "")
 	h.tcp(at(1), server, "S", 100, 0, "") // the table is full from here on
 	for i := range uint16(9) {
@@ -181,7 +181,7 @@ func TestEvictionOrder(t *testing.T) {
 	h.close()
 }
 
-// When too much is held, connections that hold a lot behind a missing byte stop waiting for it, and
+// When too much is held, connections that hold a lot after a missing byte stop waiting for it, and
 // those that hold nothing stay.
 func TestMemoryLimitAppliesToLargest(t *testing.T) {
 	p := &fake{name: "hello"}
@@ -289,7 +289,7 @@ func TestIgnoredBytesNotHeld(t *testing.T) {
 	}
 }
 
-// During the search for a protocol, each packet that is kept separately counts.
+// During the search for a protocol, each packet kept separately counts.
 func TestSearchSegmentsCount(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: strings.Repeat("hello", 60)})
 	h.handshake()
@@ -315,14 +315,14 @@ func TestUnconsumedDroppedAtEnd(t *testing.T) {
 
 func TestParserStateCounts(t *testing.T) {
 	for name, c := range map[string]struct {
-		flush, hook int // bytes held after each
-		flushed     int
-		ran         int
-		ignored     bool
-		weirds      []string
+		kept, hook int // bytes held after FreeMemory, and after the hook
+		freed      int // calls of FreeMemory
+		ran        int
+		ignored    bool
+		weirds     []string
 	}{
-		"flushed": {flush: 10, flushed: 1},
-		"stopped": {flush: 5000, hook: 0, flushed: 1, ran: 1, ignored: true, weirds: []string{"buffer_limit_exceeded"}},
+		"freed":   {kept: 10, freed: 1},
+		"stopped": {kept: 5000, hook: 0, freed: 1, ran: 1, ignored: true, weirds: []string{"buffer_limit_exceeded"}},
 	} {
 		for _, transport := range []conn.Proto{conn.TCP, conn.UDP} {
 			t.Run(fmt.Sprint(name, transport), func(t *testing.T) {
@@ -332,7 +332,7 @@ func TestParserStateCounts(t *testing.T) {
 					p.hold(c, 5000)
 					return len(data), protocol.More
 				}
-				p.flush = func(cn *conn.Connection) { p.hold(cn, c.flush) }
+				p.free = func(cn *conn.Connection) { p.hold(cn, c.kept) }
 				p.hook = func(cn *conn.Connection) bool { p.ran++; p.hold(cn, c.hook); return true }
 				h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 4000 }, p)
 				send := func(seq uint32, data string) {
@@ -347,7 +347,7 @@ func TestParserStateCounts(t *testing.T) {
 				}
 				send(101, "hello")
 				require.NoError(t, h.table.Invariants())
-				assert.Equal(t, c.flushed, p.flushed)
+				assert.Equal(t, c.freed, p.freed)
 				assert.Equal(t, c.ran, p.ran)
 				assert.Less(t, h.table.Held(), 200)
 				send(106, "more")
@@ -360,9 +360,9 @@ func TestParserStateCounts(t *testing.T) {
 	}
 }
 
-// When too much is held, a parser that releases memory only in its hooks is stopped early. Its
+// When too much is held, a parser that frees memory only in its hooks is stopped early. Its
 // connection stays.
-func TestParserReleasingOnlyInHooksIsStopped(t *testing.T) {
+func TestParserFreeingMemoryOnlyInHooksIsStopped(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		p.hold(c, 900)
@@ -380,8 +380,8 @@ func TestParserReleasingOnlyInHooksIsStopped(t *testing.T) {
 	assert.Equal(t, 20, p.ran)
 }
 
-// When too much is held, the connection of a parser that never releases memory is removed.
-func TestParserNeverReleasingLosesConnection(t *testing.T) {
+// When too much is held, the connection of a parser that never frees memory is removed.
+func TestConnectionOfParserThatFreesNothingIsRemoved(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		p.hold(c, 900)
@@ -418,7 +418,7 @@ func (h *harness) sender() func(seq uint32, b byte) {
 	}
 }
 
-// Bytes that arrive one by one are not searched again for each of them.
+// When bytes arrive one by one, the search does not begin again for each of them.
 func TestSearchTakesLinearTime(t *testing.T) {
 	p := &counting{fake: &fake{name: strings.Repeat("x", 10_000)}}
 	h := newHarness(t, func(cfg *flow.Config) {
@@ -470,7 +470,7 @@ func TestUnconsumedBytesTakeLinearTime(t *testing.T) {
 	assert.Less(t, allocated, 10*size)
 	assert.Greater(t, h.table.Held(), size-100)
 	send(106+size-5-1, 'x')
-	assert.Zero(t, h.table.Held(), "capacity is released")
+	assert.Zero(t, h.table.Held(), "capacity is freed")
 	require.NoError(t, h.table.Invariants())
 	h.close()
 }
@@ -493,8 +493,7 @@ func TestBufferIsSmallAfterBurst(t *testing.T) {
 	h.close()
 }
 
-// One-byte segments in any order: each takes constant time, and the parser gets all of them that
-// fit.
+// One-byte segments in any order take bounded memory each.
 func TestManySmallSegmentsOutOfOrder(t *testing.T) {
 	for _, order := range []string{"reverse", "random", "every other"} {
 		t.Run(order, func(t *testing.T) {
@@ -535,12 +534,12 @@ func TestParserFlipsConnectionOnce(t *testing.T) {
 	h := newHarness(t, nil, p)
 	h.udp(client, server, "hello")
 	h.udp(client, server, "hello")
-	assert.Equal(t, ">hello<hello", p.got.String(), "ignored after the second flip")
+	assert.Equal(t, ">hello<hello", p.got.String(), "ignored after the second Flip")
 	assert.Equal(t, []string{"7000>40000 SHR D^ 0/10 hello"}, h.close())
 	assert.Contains(t, h.rows.String(), `"orig_pkts":0,"orig_ip_bytes":0,"resp_pkts":2,"resp_ip_bytes":66`)
 }
 
-// Counts of bad checksums move with their side.
+// Counts of bad checksums follow their side.
 func TestFlipAfterBadChecksums(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	p.onData = func(*conn.Connection, protocol.Packet, []byte) (int, protocol.Next) { return 0, protocol.Flip }
@@ -609,11 +608,11 @@ func TestAnnouncementsInFlood(t *testing.T) {
 	h.table.Advance(h.now.Add(5*time.Minute + time.Second))
 	h.now = h.now.Add(5*time.Minute + time.Second)
 	h.tcp(client, netip.AddrPortFrom(server.Addr(), 9999), "S", 1, 0, "")
-	assert.Zero(t, h.table.Expected(), "all have lapsed")
+	assert.Zero(t, h.table.Expected(), "all have expired")
 	h.close()
 }
 
-// An announcement equal to an earlier, fulfilled one is a new announcement.
+// An announcement equal to an earlier one that was fulfilled is a new announcement.
 func TestRepeatedAnnouncement(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -652,12 +651,12 @@ func TestFlowsAreSmall(t *testing.T) {
 	assert.LessOrEqual(t, int(flow.FlowSize), 696, "a size class of the allocator, but for its header of 8 bytes")
 }
 
-// When a flood of connections, each holding little, exceeds the limit, the flood loses its bytes,
-// not earlier connections that each hold as much or more.
+// When a flood of connections that hold little each exceeds the limit, the flood loses its bytes,
+// not earlier connections that hold as much or more each.
 func TestMemoryLimitAppliesToFlood(t *testing.T) {
 	for _, size := range []int{1100, 3000} {
 		p := &fake{name: "hello"}
-		flushed := map[uint16]bool{}
+		freed := map[uint16]bool{}
 		p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 			n := 1100
 			if c.ID.Orig.Port() <= 10 {
@@ -666,8 +665,8 @@ func TestMemoryLimitAppliesToFlood(t *testing.T) {
 			p.hold(c, n)
 			return len(data), protocol.More
 		}
-		p.flush = func(c *conn.Connection) {
-			flushed[c.ID.Orig.Port()] = true
+		p.free = func(c *conn.Connection) {
+			freed[c.ID.Orig.Port()] = true
 			p.hold(c, 0)
 		}
 		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxTotal = 100_000 }, p)
@@ -675,9 +674,9 @@ func TestMemoryLimitAppliesToFlood(t *testing.T) {
 			h.tcp(h.establish(i+1), server, "A", 101, 501, "hello")
 			assert.NoError(t, h.table.Invariants())
 		}
-		assert.Greater(t, len(flushed), 100)
+		assert.Greater(t, len(freed), 100)
 		for i := range uint16(10) {
-			assert.False(t, flushed[i+1], "%d of %d bytes", i, size)
+			assert.False(t, freed[i+1], "%d of %d bytes", i, size)
 		}
 		h.close()
 	}

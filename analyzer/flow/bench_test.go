@@ -81,7 +81,7 @@ func BenchmarkBulk(b *testing.B) {
 	send(0, &layers.TCP{ACK: true}, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	send(1, &layers.TCP{ACK: true}, "HTTP/1.1 200 OK\r\nContent-Length: 10000000000000\r\n\r\n")
 	l := layers.TCP{SrcPort: 80, DstPort: layers.TCPPort(cl.Port()), ACK: true, Window: 65535, Ack: seq[0]}
-	payload := serialize(b, web, cl, &l, strings.Repeat("x", 1400)) // with sequence number 0, and room for a checksum
+	payload := serialize(b, web, cl, &l, strings.Repeat("x", 1400)) // with sequence number 0
 	zero := binary.BigEndian.Uint16(payload[16:])
 	p := packet.Packet{
 		Src: web.Addr(), Dst: cl.Addr(), Proto: conn.TCP, Payload: payload, Length: len(payload), IPLength: 20 + len(payload),

@@ -14,8 +14,7 @@ const FlowSize = unsafe.Sizeof(flow{})
 // Expected returns the number of announced connections.
 func (t *Table) Expected() int { return t.expected.len }
 
-// Invariants checks the table between two packets. It returns an error for a violated invariant, or
-// nil.
+// Invariants checks the table between two packets. It returns an error if an invariant is violated.
 func (t *Table) Invariants() error {
 	held, queued, inRanks, holders := 0, 0, 0, 0
 	var heldBy [numSizes]int
@@ -23,7 +22,7 @@ func (t *Table) Invariants() error {
 	for k, f := range t.flows {
 		if f.rare.displaced() != nil {
 			if f.rare.prior.rare.by != f {
-				return fmt.Errorf("%v names another connection as its displacer", f.rare.prior.ID)
+				return fmt.Errorf("%v is displaced by one connection and names another", f.rare.prior.ID)
 			}
 			k.OneWay = true // never true for TCP
 			all[k] = f.rare.prior

@@ -18,7 +18,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A glutton is a parser whose input tells it to keep memory, leave bytes, announce connections,
+// A glutton is a parser whose input tells it to hold memory, leave bytes, announce connections,
 // hand over to another parser, panic, or register and unregister hooks.
 type glutton struct {
 	*fake
@@ -89,8 +89,9 @@ func (g *glutton) FreeMemory(c *conn.Connection) {
 	}
 }
 
-// FuzzTable follows arbitrary packets of a few connections, most of them with valid checksums. It
-// must not panic, its counters must match its contents, and nothing may be left at the end.
+// FuzzTable passes arbitrary packets of a few connections to a Table, most of them with valid
+// checksums. The Table must not panic, its counters must match its contents, and nothing may be
+// left at the end.
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\x00\x02\x00\x00\x00\x01\x12\x00\x00\x00\x00\x10\x00\x00\x05hello\x01\x10\x00\x05\x03ab\x00"))
 	f.Add([]byte("\x00\x02\x00\x00\x00\x00\x10\x00\x40\x07hkkkkkk\x00\x10\x00\x80\x07hkkkkkl\x00\x10\x00\x01\x03hol"))

@@ -14,7 +14,7 @@ import (
 	"example.com/conn/analyzer/flow"
 )
 
-// A talk builds a conversation in the order in which it was sent.
+// A talk builds a conversation, in the order in which it was sent.
 type talk struct {
 	steps []step
 	seq   [2]uint32 // of the client and the server
@@ -55,7 +55,7 @@ func (c *talk) exchange(n int, acks bool) *talk {
 	return c
 }
 
-// conversations returns talks by name. Each begins with "request" or "welcome".
+// conversations returns the steps of talks by name. Each talk begins with "request" or "welcome".
 func conversations() map[string][]step {
 	all := make(map[string][]step)
 	for _, acks := range []bool{true, false} {
@@ -89,8 +89,8 @@ func conversations() map[string][]step {
 	return all
 }
 
-// lagged returns the steps as captured if each of one side's is late by the given number of
-// segments of the other side.
+// lagged returns the steps as they are captured if those of one side are late by the given number
+// of segments of the other side.
 func lagged(steps []step, from string, by int) (late []step) {
 	var waits []step
 	var due []int
@@ -167,7 +167,7 @@ func TestLateDirection(t *testing.T) {
 }
 
 // If the other direction is missing, waiting segments are delivered at the end, or when they become
-// too many or too old.
+// too many.
 func TestOneDirectionOnly(t *testing.T) {
 	for name, from := range map[string]string{"client": "o", "server": "r"} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +208,8 @@ func TestOneDirectionOnly(t *testing.T) {
 	}
 }
 
-// The SYN-ACK is assumed lost when the server continues where the client's ACK points.
+// The SYN-ACK is taken as lost when the server continues from the number that the client has
+// acknowledged.
 func TestLostSYNACKDelaysNothing(t *testing.T) {
 	h := newHarness(t, nil)
 	h.play(step{"o", "S", 100, 0, ""}, step{"o", "A", 101, 501, ""}, step{"o", "A", 101, 501, "request"})

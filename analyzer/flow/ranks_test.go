@@ -72,7 +72,7 @@ func TestNewcomersEvictedFirst(t *testing.T) {
 		rs.update(f)
 	}
 	for range 3 {
-		rs.update(fs[0]) // further packets change nothing
+		rs.update(fs[0]) // further packets do not change the rank
 	}
 	assert.Equal(t, []rank{quiet, quiet, newQuiet, newQuiet}, []rank{fs[0].rank, fs[1].rank, fs[2].rank, fs[3].rank})
 	// the latest of the old ones, then newcomers

@@ -12,7 +12,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// A tripwire is a fake whose Name, which the table calls unguarded, panics when armed.
+// A tripwire is a fake whose Name panics when armed. The table does not guard calls of Name.
 type tripwire struct {
 	*fake
 	armed bool
@@ -74,7 +74,7 @@ func TestResumeAfterPacketPanics(t *testing.T) {
 			if c.established {
 				h.now = h.now.Add(2 * time.Minute)
 				h.table.Advance(h.now)
-				require.Empty(t, h.conns(), "its timeout is still that of established connections")
+				require.Empty(t, h.conns(), "its timeout is that of established connections")
 			}
 
 			// The connection continues without a parser, others with theirs.
@@ -97,7 +97,7 @@ func TestResumeAfterPacketPanics(t *testing.T) {
 			require.NoError(t, h.table.Invariants())
 
 			h.table.Advance(h.now.Add(time.Hour))
-			assert.Len(t, h.conns(), 2, "both time out")
+			assert.Len(t, h.conns(), 2, "both have timed out")
 			assert.Equal(t, 1, w.ran)
 			h.close()
 		})

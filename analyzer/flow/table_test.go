@@ -72,7 +72,7 @@ func (h *harness) tcp(src, dst netip.AddrPort, flags string, seq, ack uint32, da
 	h.packet(src, dst, conn.TCP, serialize(h.t, src, dst, &tcp, data))
 }
 
-// damaged is tcp with a wrong checksum.
+// damaged is like tcp, with a wrong checksum.
 func (h *harness) damaged(src, dst netip.AddrPort, flags string, seq, ack uint32, data string) {
 	h.damage = true
 	h.tcp(src, dst, flags, seq, ack, data)
@@ -170,7 +170,8 @@ func (h *harness) weirds() (names []string) {
 	return names
 }
 
-// close closes the table, checks its invariants, and returns the rows of conn.log.
+// close closes the table, checks that it has removed all connections, and returns the rows of
+// conn.log.
 func (h *harness) close() []string {
 	h.t.Helper()
 	h.table.Close()
@@ -179,23 +180,23 @@ func (h *harness) close() []string {
 	return h.conns()
 }
 
-// A fake parser claims connections that begin with its name, at once, and records its input.
+// A fake parser claims connections of which a side begins with its name, and records its input.
 type fake struct {
-	owner   protocol.Owner
-	udp     bool
-	asked   int // how often Match was called
-	name    string
-	ports   []uint16
-	onData  func(c *conn.Connection, p protocol.Packet, data []byte) (int, protocol.Next)
-	got     strings.Builder
-	ran     int // hooks
-	state   conn.Field[int]
-	hook    conn.RemovalHook
-	unsure  bool
-	half    bool // Match is sure of one side only
-	flushed int  // how often FreeMemory was called
-	flush   func(c *conn.Connection)
-	gap     protocol.Next // what Gap returns
+	owner  protocol.Owner
+	udp    bool
+	asked  int // how often Match was called
+	name   string
+	ports  []uint16
+	onData func(c *conn.Connection, p protocol.Packet, data []byte) (int, protocol.Next)
+	got    strings.Builder
+	ran    int // hooks
+	state  conn.Field[int]
+	hook   conn.RemovalHook
+	unsure bool
+	half   bool // Match is sure of one side only
+	freed  int  // how often FreeMemory was called
+	free   func(c *conn.Connection)
+	gap    protocol.Next // what Gap returns
 }
 
 func (f *fake) Name() string { return f.name }
@@ -258,9 +259,9 @@ func (f *fake) MemoryUsed(c *conn.Connection) int {
 }
 
 func (f *fake) FreeMemory(c *conn.Connection) {
-	f.flushed++
-	if f.flush != nil {
-		f.flush(c)
+	f.freed++
+	if f.free != nil {
+		f.free(c)
 	}
 }
 
@@ -275,7 +276,7 @@ func (f *fake) note(p protocol.Packet, s string) {
 	f.got.WriteString(s)
 }
 
-// Zeek's state for each way in which a connection can begin and end.
+// States and histories are Zeek's, however a connection begins and ends.
 func TestConnStates(t *testing.T) {
 	fins := func(steps []step, n uint32) []step {
 		for i := range n {
@@ -404,7 +405,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// As in Zeek, an attempt ends five seconds after its SYN, whatever the originator sends later.
+// As in Zeek, an attempt times out five seconds after its SYN, whatever the originator sends later.
 func TestUnansweredAttemptTimesOut(t *testing.T) {
 	h := newHarness(t, nil)
 	h.tcp(client, server, "S", 100, 0, "")
@@ -440,8 +441,7 @@ func TestNewSYNBeginsAnotherConnection(t *testing.T) {
 	assert.Contains(t, h.rows.String(), `"orig_pkts":2,"orig_ip_bytes":`)
 }
 
-// SYNs can be forged. While a connection is established, hosts do not believe them, nor does the
-// table.
+// SYNs can be forged. While a connection is established, neither hosts nor the table accept them.
 func TestConnectionSurvivesForgedSYNs(t *testing.T) {
 	h := newHarness(t, nil)
 	h.handshake()
@@ -457,7 +457,8 @@ func TestConnectionSurvivesForgedSYNs(t *testing.T) {
 	assert.Equal(t, []string{"active_connection_reuse", "SYN_seq_jump"}, h.weirds())
 }
 
-// Even SYNs of both sides do not end a connection that continues, whatever segments follow them.
+// Not even forged SYNs of both sides end a connection that continues, whatever segments follow
+// them.
 func TestConnectionSurvivesForgedHandshakes(t *testing.T) {
 	for _, most := range []int{1, 2, 1000} {
 		p := &fake{name: "hello"}
@@ -472,7 +473,7 @@ func TestConnectionSurvivesForgedHandshakes(t *testing.T) {
 			if i%2 == 0 {
 				h.tcp(client, server, "A", 9000*i+8, 7000*i+8, "hello, decoy")
 				h.tcp(server, client, "A", 7000*i+8, 9000*i+20, "decoy")
-				assert.Equal(t, ">hello, decoy<decoy", p.got.String(), "no evidence of a forgery yet")
+				assert.Equal(t, ">hello, decoy<decoy", p.got.String(), "nothing shows yet that they were forged")
 			}
 			require.NoError(t, h.table.Invariants())
 			require.LessOrEqual(t, h.table.Len(), most)
@@ -561,11 +562,11 @@ func TestSYNOfSameConnection(t *testing.T) {
 			h.tcp(server, client, "SA", 500, 101, "")
 			h.tcp(client, server, "S", 100, 0, "")
 		}, 1},
-		"after another's SYN-ACK": {func(h *harness) {
+		"after the SYN-ACK of another": {func(h *harness) {
 			h.tcp(server, client, "SA", 500, 101, "")
 			h.tcp(client, server, "S", 99, 0, "")
 		}, 2},
-		"of number 0": {func(h *harness) {
+		"with sequence number 0": {func(h *harness) {
 			h.tcp(client, server, "S", 100, 0, "")
 			h.tcp(client, server, "S", 0, 0, "")
 		}, 1},
@@ -595,7 +596,7 @@ func TestSYNOfSameConnection(t *testing.T) {
 }
 
 // When the SYN is captured after its SYN-ACK, bytes are counted for the side that sent them, even
-// if the SYN-ACK alone misleads because its destination is a server port.
+// if the SYN-ACK is misleading because its destination is a server port.
 func TestSYNAfterItsSYNACK(t *testing.T) {
 	for port, want := range map[uint16]string{40000: "40000>7000 S2 ^hSDdF 4/6", 88: "88>7000 S2 Hs^DdF 4/6"} {
 		h := newHarness(t, nil)
@@ -609,7 +610,7 @@ func TestSYNAfterItsSYNACK(t *testing.T) {
 	}
 }
 
-// Counts of bad checksums move with their side once it is known.
+// Counts of bad checksums follow their side once it is known.
 func TestFlipAfterBadChecksumsOfTCP(t *testing.T) {
 	h := newHarness(t, nil)
 	client := netip.AddrPortFrom(client.Addr(), 88)
@@ -633,7 +634,7 @@ func TestSYNWithData(t *testing.T) {
 	assert.Equal(t, ">hello", strings.ReplaceAll(p.got.String(), "l>", "l"))
 }
 
-// The end is delivered after all bytes before it.
+// A FIN is delivered after all bytes before it.
 func TestFINAfterMissingByte(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -646,7 +647,7 @@ func TestFINAfterMissingByte(t *testing.T) {
 	h.close()
 }
 
-// The originator sends its FIN without any data before the responder sends.
+// The originator sends its FIN without any data, and the responder's data follow.
 func TestSearchAfterEmptySide(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -657,9 +658,9 @@ func TestSearchAfterEmptySide(t *testing.T) {
 	h.close()
 }
 
-// If a parser claims to have consumed more than it got, it consumed everything; if less than
-// nothing, nothing.
-func TestParserMiscounts(t *testing.T) {
+// A parser that claims to have consumed more than it got has consumed everything, and one that
+// returns a negative number nothing.
+func TestParserReturnsWrongCount(t *testing.T) {
 	for n, want := range map[int]string{1000: ">hello>-", -5: ">hello>hello-"} {
 		p := &fake{name: "hello"}
 		p.onData = func(_ *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {
@@ -704,7 +705,7 @@ func TestSideOfPorts(t *testing.T) {
 	}
 }
 
-// A connection that a parser or hook may still refer to is never reused.
+// A Connection that a parser or hook may still refer to is never reused.
 func TestRemovedConnectionNotReused(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	var kept *conn.Connection
@@ -768,7 +769,7 @@ func TestSearchInManyPieces(t *testing.T) {
 	for i := range p.name {
 		h.tcp(client, server, "A", 101+uint32(i), 501, p.name[i:i+1])
 	}
-	h.close() // until then, more might follow
+	h.close() // until then, more may follow
 	assert.Equal(t, p.name, strings.ReplaceAll(p.got.String(), ">", ""))
 
 	p = &fake{name: p.name}
@@ -806,7 +807,7 @@ func TestSearchOfBothSidesIsBounded(t *testing.T) {
 	}
 }
 
-// A connection where only the responder sent anything is one-sided.
+// A connection in which only the responder sent anything is one-sided.
 func TestOneSidedEvictedBeforeAnswered(t *testing.T) {
 	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxConnections = 2 })
 	h.udp(client, server, "x")
@@ -831,8 +832,8 @@ func TestUnconsumedBytesDeliveredWithNext(t *testing.T) {
 	h.close()
 }
 
-// Consecutive segments behind a hole are merged.
-func TestSegmentsAfterHoleMerged(t *testing.T) {
+// Consecutive segments after missing bytes are merged.
+func TestSegmentsAfterMissingBytesAreMerged(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: "hello"})
 	h.handshake()
 	h.tcp(client, server, "A", 201, 501, "7 bytes")
@@ -842,7 +843,7 @@ func TestSegmentsAfterHoleMerged(t *testing.T) {
 	h.close()
 }
 
-// Hooks can find out why their connection was removed.
+// Ending tells hooks why their connection was removed.
 func TestEnding(t *testing.T) {
 	for want, end := range map[string]func(h *harness){
 		"timeout":        func(h *harness) { h.table.Advance(h.now.Add(time.Hour)) },
@@ -933,7 +934,7 @@ func TestICMPAnswers(t *testing.T) {
 			icmp := layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
 			h.packet(src, dst, conn.ICMPv6, serialize(t, src, dst, &icmp, "12345"))
 		}
-		// This one is too short to count.
+		// Too short: it is not counted.
 		h.packet(v6client, v6server, conn.ICMPv6, serialize(t, v6client, v6server,
 			&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(pair[0], 0)}, ""))
 		message(v6client, v6server, pair[0])
@@ -1009,7 +1010,7 @@ func TestBufferedBytesAreBounded(t *testing.T) {
 	for i := range uint32(10) {
 		h.tcp(client, server, "A", 200+i*100, 501, strings.Repeat("x", 100))
 	}
-	assert.Contains(t, p.got.String(), ">hello>[94]>xxx", "the table gives up on the hole")
+	assert.Contains(t, p.got.String(), ">hello>[94]>xxx", "the table gives up the missing bytes")
 	h.close()
 }
 
@@ -1112,8 +1113,8 @@ func TestParserEndsConnection(t *testing.T) {
 	assert.Len(t, h.close(), 2)
 }
 
-// The two sides may have been captured with clocks an hour apart.
-func TestParserIsToldIdleTimesByTheTablesClock(t *testing.T) {
+// The two sides may be captured with clocks an hour apart.
+func TestExpiredGetsTimesOfTableClock(t *testing.T) {
 	p := expirer{&fake{name: "hello", udp: true}}
 	h := newHarness(t, func(cfg *flow.Config) {
 		cfg.Parsers = append(cfg.Parsers, func(o protocol.Owner) protocol.Parser { p.owner = o; return p })
@@ -1262,7 +1263,7 @@ func TestSearchIsBounded(t *testing.T) {
 	h.close()
 }
 
-// Datagrams of another protocol may come first, such as STUN before DTLS. Their bytes are limited,
+// Datagrams of another protocol may come first, such as STUN before DTLS. Their bytes are bounded,
 // not their number.
 func TestDatagramsBeforeTheProtocol(t *testing.T) {
 	for n := 1; n <= 200; n++ {
@@ -1327,7 +1328,7 @@ func TestDatagramBeyond64KB(t *testing.T) {
 func TestExpectationsAreBounded(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
-	h.udp(client, server, "x") // time is that of packets
+	h.udp(client, server, "x") // sets the table's clock
 	attached := []int{}
 	for i := range 1001 {
 		at := netip.AddrPortFrom(server.Addr(), 1000+uint16(i))
@@ -1375,7 +1376,7 @@ func TestPanicContained(t *testing.T) {
 	h.tcp(other, server, "A", 101, 501, "hello")
 	assert.Equal(t, ">hello", p.got.String())
 	assert.Len(t, h.close(), 2)
-	assert.Equal(t, 3, h.table.Stats.Panics, "once in the parser, and in the hooks of both connections")
+	assert.Equal(t, 3, h.table.Stats.Panics, "one in the parser, and one in the hook of each connection")
 	for _, want := range []string{": panic: parser trouble\n", ": panic: hook trouble\n", "TestPanicContained.func"} {
 		assert.Contains(t, h.errors.String(), want)
 	}
@@ -1403,8 +1404,8 @@ func TestServiceConfirmed(t *testing.T) {
 	for name, c := range map[string]struct {
 		data, want string
 	}{
-		"never":               {"hello", "40000>7000 S1 ShAD 5/0"},
-		"and another service": {"hello+", "40000>7000 S1 ShAD 6/0 hello"},
+		"never":         {"hello", "40000>7000 S1 ShAD 5/0"},
+		"by the parser": {"hello+", "40000>7000 S1 ShAD 6/0 hello"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &fake{name: "hello", unsure: true}
@@ -1464,7 +1465,7 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 	stranger := netip.MustParseAddrPort("203.0.113.5:1")
 	h.tcp(stranger, data, "S", 1, 0, "")
 	h.tcp(client, data, "S", 1, 0, "")
-	h.tcp(netip.AddrPortFrom(client.Addr(), 40001), data, "S", 1, 0, "") // one announcement, one connection
+	h.tcp(netip.AddrPortFrom(client.Addr(), 40001), data, "S", 1, 0, "") // one announcement is for one connection
 	rows := h.close()
 	assert.ElementsMatch(t, []string{
 		"40000>7000 S1 ShAD 5/0 hello", "40000>50000 S0 S - hello-data", "1>50000 S0 S -", "40001>50000 S0 S -",
@@ -1472,7 +1473,8 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 	assert.Equal(t, 1, ran)
 }
 
-// An announcement may be captured after the connection, such as when the server's direction is late.
+// An announcement may be captured after the connection begins, such as when the server's direction
+// is late.
 func TestConnectionIsExpectedLate(t *testing.T) {
 	data := netip.MustParseAddrPort("198.51.100.1:50000")
 	for name, tt := range map[string]struct {

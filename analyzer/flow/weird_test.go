@@ -16,7 +16,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// Zeek's weirds about TCP, in order.
+// Weirds about TCP are Zeek's, and in Zeek's order.
 func TestWeirdTCP(t *testing.T) {
 	syn, synAck, ack := step{"o", "S", 100, 0, ""}, step{"r", "SA", 500, 101, ""}, step{"o", "A", 101, 501, ""}
 	up := func(steps ...step) []step { return append([]step{syn, synAck, ack}, steps...) }
@@ -69,8 +69,8 @@ func TestWeirdTCP(t *testing.T) {
 	}
 }
 
-// A weird at the end of a connection has the time of its last packet, because the time of removal
-// depends on other connections' packets.
+// A weird at the end of a connection has the time of the connection's last packet, because the time
+// of removal depends on packets of other connections.
 func TestWeirdAtEndHasTimeOfLastPacket(t *testing.T) {
 	for _, after := range []time.Duration{5 * time.Minute, time.Hour} {
 		p := &fake{name: "hello"}
@@ -78,7 +78,7 @@ func TestWeirdAtEndHasTimeOfLastPacket(t *testing.T) {
 		h := newHarness(t, nil, p)
 		h.handshake()
 		h.tcp(client, server, "A", 101, 501, "hello")
-		h.tcp(client, server, "A", 106, 502, "with an ACK of what is not there")
+		h.tcp(client, server, "A", 106, 502, "with an ACK of what was not sent")
 		h.table.Advance(h.now.Add(after))
 		assert.Equal(t, []string{"ack_outside_window", "unfinished"}, h.weirds())
 		assert.Equal(t, 2, strings.Count(h.rows.String(), fmt.Sprintf(`"weird","ts":%d.005000,`, start.Unix())))

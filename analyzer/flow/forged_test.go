@@ -208,7 +208,7 @@ func TestSegmentsOutsideWindow(t *testing.T) {
 		flags    string
 		seq      uint32
 		data     string
-		believed bool
+		accepted bool
 	}{
 		"RST before":      {"RA", 102, "", false},
 		"FIN before":      {"FA", 102, "", false},
@@ -225,8 +225,8 @@ func TestSegmentsOutsideWindow(t *testing.T) {
 			h.tcp(client, server, "A", 101, 501, "hello")
 			h.tcp(server, client, "A", 501, 106, "reply")
 			h.tcp(client, server, c.flags, c.seq, 506, c.data)
-			assert.Equal(t, !c.believed, len(h.weirds()) == 1, h.weirds())
-			if c.believed {
+			assert.Equal(t, !c.accepted, len(h.weirds()) == 1, h.weirds())
+			if c.accepted {
 				return
 			}
 			assert.Equal(t, "segment_outside_window", h.weirds()[0])
@@ -239,7 +239,7 @@ func TestSegmentsOutsideWindow(t *testing.T) {
 	}
 }
 
-// A host may ignore a RST in the window: if the connection continues, so does its analysis.
+// A host may drop a RST in the window: if the connection continues, so does its analysis.
 func TestConnectionContinuesAfterRST(t *testing.T) {
 	for name, seq := range map[string]uint32{"exact": 106, "in window": 300} {
 		t.Run(name, func(t *testing.T) {
@@ -266,11 +266,11 @@ func TestConnectionContinuesAfterRST(t *testing.T) {
 }
 
 // A FIN or RST ends a connection only at the next expected byte, or once the other side
-// acknowledges it. Otherwise, after a SYN, the next request would begin a connection of its own.
-func TestSYNAfterDoubtfulEnd(t *testing.T) {
+// acknowledges it. Only after such an end does a SYN begin another connection.
+func TestSYNAfterUnconfirmedEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		end      func(h *harness)
-		believed bool
+		accepted bool
 	}{
 		"RST in window":       {func(h *harness) { h.tcp(client, server, "R", 300, 0, "") }, false},
 		"expected RST":        {func(h *harness) { h.tcp(client, server, "R", 106, 0, "") }, true},
@@ -288,7 +288,7 @@ func TestSYNAfterDoubtfulEnd(t *testing.T) {
 			h.tcp(client, server, "A", 101, 501, "hello")
 			c.end(h)
 			h.tcp(client, server, "S", 9_000_000, 0, "")
-			assert.Equal(t, c.believed, h.table.Stats.Connections == 2)
+			assert.Equal(t, c.accepted, h.table.Stats.Connections == 2)
 			h.close()
 		})
 	}
@@ -307,7 +307,7 @@ func TestIgnoredBytesAreNotInconsistent(t *testing.T) {
 	h.close()
 }
 
-// Believing an ACK of bytes that were never sent would skip the bytes up to it.
+// If an ACK of bytes that were never sent were accepted, the bytes up to it would be skipped.
 func TestACKOutsideWindow(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, nil, p)
@@ -326,7 +326,7 @@ func TestStreamContinuesAfterGap(t *testing.T) {
 	h.handshake()
 	h.tcp(client, server, "A", 101, 501, "hello")
 	h.tcp(server, client, "A", 501, 106, "reply")
-	h.tcp(server, client, "A", 10_000_506, 106, "after") // not yet believed
+	h.tcp(server, client, "A", 10_000_506, 106, "after") // not accepted yet
 	h.tcp(client, server, "A", 106, 10_000_511, "")
 	h.tcp(server, client, "A", 10_000_511, 106, "more")
 	h.tcp(client, server, "A", 106, 10_000_515, "")
@@ -351,7 +351,7 @@ func (h *harness) play(steps ...step) {
 	}
 }
 
-// Segments that every host drops, or holds back as future data, do not change what the parser gets.
+// Segments that every host drops, or queues as future data, do not change what the parser gets.
 func TestForgedSegments(t *testing.T) {
 	for name, forged := range map[string][]step{
 		"nothing":                   nil,
@@ -382,7 +382,7 @@ func TestForgedSegments(t *testing.T) {
 		"RST ahead of the server":   {{"r", "R", 507, 0, ""}},
 		"RST ahead, SYN":            {{"o", "R", 107, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
 		"RST ahead, after ACK":      {{"o", "A", 1106, 506, ""}, {"o", "R", 1106, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
-		"RST behind, SYN":           {{"o", "R", 101, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
+		"RST before, SYN":           {{"o", "R", 101, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
 		"RST after data ahead, SYN": {{"o", "A", 116, 506, "later"}, {"o", "R", 121, 0, ""}, {"o", "S", 9_000_000, 0, ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -405,7 +405,7 @@ func TestForgedSegments(t *testing.T) {
 	}
 }
 
-// An ACK of bytes that were not captured is believed once their sender continues after them, and
+// An ACK of bytes that were not captured is accepted once their sender continues after them, and
 // the data sent with the ACK is delivered after the gap.
 func TestACKOfUncapturedData(t *testing.T) {
 	p := &fake{name: "hello"}
@@ -441,8 +441,8 @@ func TestUncapturedSYNACK(t *testing.T) {
 	assert.Equal(t, []string{"40000>7000 OTH SAdD 5/7"}, h.close())
 }
 
-// A hole that stays open too long is given up, with Zeek's weird.
-func TestHoleGivenUp(t *testing.T) {
+// When too much waits for missing bytes, they are given up, with Zeek's weird.
+func TestMissingBytesAreGivenUp(t *testing.T) {
 	for ack, want := range map[uint32]string{101: "above_hole_data_without_any_acks", 106: "excessive_data_without_further_acks"} {
 		p := &fake{name: "hello"}
 		h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
@@ -457,7 +457,8 @@ func TestHoleGivenUp(t *testing.T) {
 	}
 }
 
-// Segments that wait for confirmation are bounded, and dropped when the other side refutes them.
+// Segments that wait for confirmation are bounded, and dropped if the other side does not confirm
+// them.
 func TestUnconfirmedSegmentsAreBounded(t *testing.T) {
 	p := &fake{name: "hello"}
 	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxBuffered = 10_000 }, p)
