@@ -1,5 +1,5 @@
-// Command gopacket prints the connections in a pcap or pcapng file, their HTTP requests and DNS queries, and
-// which of those got no reply:
+// Command gopacket prints the connections in a pcap or pcapng file, their HTTP requests and DNS
+// queries, and which of those got no reply:
 //
 //	go -C examples run ./gopacket "$PWD/my.pcap"
 //
