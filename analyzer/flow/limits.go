@@ -43,22 +43,15 @@ func (t *Table) limit(f *flow) {
 // limitSides enforces MaxBuffered on each side of f.
 func (t *Table) limitSides(f *flow) {
 	for side := range protocol.Side(2) {
-		over := func() bool { return f.pending(side)+f.session.ParsersHold() > t.cfg.MaxBuffered }
-		if !over() {
+		within := func() bool { return f.pending(side)+f.session.ParsersHold() <= t.cfg.MaxBuffered }
+		if within() {
 			continue
 		}
-		side, sink := tcp.Side(side), t.sink(f)
-		t.updateCloseTimer(f, f.tcp.StopDeferring(side, sink))
-		for over() && !f.session.IsIgnored() && f.tcp.Pending(side) {
-			f.tcp.SkipGap(side, t.now, sink)
-		}
-		if over() {
-			f.tcp.Reject(side, sink)
-		}
-		if over() {
+		t.updateCloseTimer(f, f.tcp.Free(tcp.Side(side), t.now, within, t.sink(f)))
+		if !within() {
 			t.flush(f)
 		}
-		if over() {
+		if !within() {
 			t.stopParsing(f, "buffer_limit_exceeded")
 		}
 	}
@@ -73,13 +66,8 @@ func (t *Table) freeMemory(f *flow) {
 	t.weird(f, "memory_limit_exceeded", "", "")
 	for _, give := range [...]func(){
 		func() {
-			sink := t.sink(f)
-			t.updateCloseTimer(f, f.tcp.Release(sink))
 			for side := range tcp.Side(2) {
-				for f.tcp.Pending(side) {
-					f.tcp.SkipGap(side, t.now, sink)
-				}
-				f.tcp.Reject(side, sink)
+				t.updateCloseTimer(f, f.tcp.Free(side, t.now, func() bool { return false }, t.sink(f)))
 			}
 		},
 		func() { t.flush(f) },

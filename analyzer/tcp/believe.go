@@ -88,14 +88,6 @@ func (c *Conn) refuses(s *segment) bool {
 	return s.FIN() || s.length > 0 || !s.ACK()
 }
 
-// unconfirmed reports whether a segment is a SYN-ACK that the client has not acknowledged. As it
-// may be forged, its data is deferred.
-func (c *Conn) unconfirmed(s *segment) bool {
-	orig, resp := &c.half[Orig], &c.half[Resp]
-	return s.SYN() && s.ACK() && !s.FIN() && !s.RST() && orig.opened &&
-		(!resp.synSeen || resp.una == 0 && s.Seq() == resp.iss)
-}
-
 // accepts reports whether the other side takes a segment that starts at seq, once both are
 // established. Nothing begins beyond the window that it has opened, and no FIN or RST lies before
 // what it has acknowledged. A stream that goes on beyond the window is believed: then its ACKs were

@@ -1,9 +1,6 @@
 package tcp
 
-import (
-	"regexp"
-	"time"
-)
+import "time"
 
 // A Sink takes what a connection turns out to carry, in order, while [Conn.Segment] or another
 // method of the connection runs. It must not call a method of the connection that takes a Sink.
@@ -164,41 +161,38 @@ func (c *Conn) weirdOf(sink Sink, name, addl, source string) {
 	c.weirdSeen = true
 }
 
-// abortedAttempt matches the history of an originator that reset its own attempt before anything
-// else happened.
-var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
+// Attempt reports whether nothing but the originator's SYN, and what it sent behind it, was seen.
+func (c *Conn) Attempt() bool {
+	orig, resp := &c.half[Orig], &c.half[Resp]
+	return (orig.state == synSent || orig.state == synAckSent) && resp.state == inactive
+}
 
-// State returns Zeek's conn_state.
-func (c *Conn) State() string {
-	o, r := &c.half[Orig], &c.half[Resp]
-	switch {
-	case r.state == reset && (o.state == synSent || o.state == synAckSent ||
-		o.state == reset && o.bytes(r) == 0 && r.bytes(o) == 0):
-		return "REJ"
-	case r.state == reset && o.state.unseen():
-		return "RSTRH"
-	case r.state == reset:
-		return "RSTR"
-	case o.state == reset && !r.state.unseen():
-		return "RSTO"
-	case o.state == reset && abortedAttempt.Match(c.History.Letters()):
-		return "RSTOS0"
-	case o.state == reset:
-		return "OTH"
-	case o.state == closed && r.state == closed:
-		return "SF"
-	case o.state == closed && r.state.unseen():
-		return "SH"
-	case o.state == closed:
-		return "S2"
-	case r.state == closed && o.state.unseen():
-		return "SHR"
-	case r.state == closed:
-		return "S3"
-	case o.state == synSent && r.state == inactive:
-		return "S0"
-	case o.state == established && r.state == established:
-		return "S1"
-	}
-	return "OTH"
+// Handshaking reports whether neither side has got beyond its SYN.
+func (c *Conn) Handshaking() bool {
+	return c.half[Orig].state.handshaking() && c.half[Resp].state.handshaking()
+}
+
+// Partial reports whether the beginning of what a side sent was not captured, so that what looks
+// like the beginning of a protocol is none.
+func (c *Conn) Partial() bool { return c.half[Orig].partial || c.half[Resp].partial }
+
+// Bytes returns how much payload a side sent, by its sequence numbers.
+func (c *Conn) Bytes(side Side) int64 {
+	e, peer := c.ends(side)
+	return e.bytes(peer)
+}
+
+// Missed returns how many bytes were in gaps while both sides were established.
+func (c *Conn) Missed() int64 {
+	return c.rare().missed
+}
+
+// NoteWeird notes that the owner found something weird in the connection. Some of what is weird
+// matters only where nothing else is.
+func (c *Conn) NoteWeird() { c.weirdSeen = true }
+
+// Replayed returns when the deferred segment was captured that is followed right now; the zero time
+// if none is.
+func (c *Conn) Replayed() time.Time {
+	return c.rare().deferral.replayed
 }

@@ -49,6 +49,22 @@
 // never comes, and SYN-ACKs. All have bounds of their own in numbers, and [Conn.Held] says how
 // many bytes they are, for the owner to bound.
 //
-// States, weird names and the history are Zeek's. So is the order in which they are found, which
-// follow.go has in one place.
+// # Where things are
+//
+// Each file uses only those below it:
+//
+//	tcp.go        what the owner calls: a segment, the end, too much memory
+//	handshake.go  segments that wait for the handshake, and rival answers to a SYN
+//	follow.go     what a segment changes, step by step, in Zeek's order
+//	states.go     the states of both sides, and conn_state
+//	stream.go     payload: in order, missing, late, or claimed
+//	believe.go    which segments a host would believe
+//	conn.go       Conn, Sink and Outcome
+//	rare.go       the part of a connection that few have
+//	half.go       one side: its numbers, its state, its window
+//	queue.go      reassembly
+//	history.go    the letters of the history
+//	header.go     Side, Header, segment
+//
+// States, weird names and the history are Zeek's, and so is the order in which they are found.
 package tcp

@@ -7,10 +7,8 @@ import "fmt"
 func (c *Conn) follow(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 
-	// While the handshake lasts, what no host takes changes nothing. The first SYN, which is nearly
-	// all of a flood, has nothing to be compared with.
-	firstSYN := e.state == inactive && peer.state == inactive && s.SYN() && !s.ACK()
-	if !firstSYN && !c.Established() && !c.takes(s, sink) {
+	// While the handshake lasts, what no host takes changes nothing.
+	if !c.Established() && !c.takes(s, sink) {
 		return
 	}
 
@@ -109,33 +107,10 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 	return exact
 }
 
-// move moves both sides to the states that a segment leads to, and reports whether its side closes.
-// If it shows that the sides were the wrong way round, it exchanges them, and s.side with them.
-func (c *Conn) move(s *segment, sink Sink) (closes bool) {
-	e, peer := c.ends(s.side)
-	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
-		// The SYN and the SYN-ACK changed places on their way into the capture.
-		c.Flip()
-		sink.Flip()
-		s.side = Orig
-		e, peer = c.ends(s.side)
-		e.partial, peer.partial = false, false
-		e.set(established)
-		peer.set(established)
-	}
-	unseen := e.state == inactive
-	e.opened = e.opened || s.SYN() && !s.ACK()
-	closes = c.transition(s, sink)
-	if unseen && !s.SYN() && e.state == established {
-		e.partial, peer.partial = false, false // only the SYN is missing
-	}
-	return closes
-}
-
 // carry takes the payload of a segment that starts at seq. A segment that claims that the other
 // side has sent up to future has it wait; future is 0 if it does not.
 func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
-	e := &c.half[s.side]
+	e, peer := c.ends(s.side)
 	if s.SYN() {
 		seq++
 	}
@@ -144,11 +119,11 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	}
 	switch {
 	case s.RST() || seq <= 0: // data in a RST is no part of the stream
-	case s.side == Resp && e.una == 0 && len(s.data) == s.length && c.unconfirmed(s): // arrange has deferred it
+	case s.length == 0 && !s.FIN():
 	case len(s.data) < s.length: // becomes a gap when it is acknowledged
 		c.weird(sink, "truncated_tcp_payload")
-	case future > 0:
-		c.claim(s.side, claim{seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
+	case future > 0, s.SYN() && s.side == Resp && peer.opened && e.una == 0: // anybody may have sent that SYN-ACK
+		c.claim(s.side, claim{iss: e.iss, seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
 	case s.length > 0:
 		c.receive(s.side, s.time, seq, s.data[:s.length], sink)
 	}
@@ -184,47 +159,31 @@ func (c *Conn) takes(s *segment, sink Sink) bool {
 		c.reopen(e, established) // and so was the RST that withdrew it
 		e.next = 1
 	}
-	if e.state == inactive && (s.side == Orig || !s.RST()) {
-		e.partial = !s.SYN() || s.side == Orig && s.ACK()
-	}
 	return true
 }
 
 // synchronize begins the numbering of a side if the segment starts it, or starts it over.
 func (c *Conn) synchronize(s *segment, sink Sink) {
 	e, _ := c.ends(s.side)
-	switch e.state {
-	case inactive:
-		if !s.SYN() { // captured from the middle on
+	switch {
+	case !s.SYN():
+		if e.state == inactive { // captured from the middle on
 			e.begin(s.Seq()-1, 1)
 		}
-	case synSent, synAckSent:
-		if s.Seq() == e.iss {
-			return
-		}
-		if s.SYN() {
-			c.weirdOf(sink, "SYN_seq_jump", "", "")
-		}
-	case established, partial:
-		if !s.SYN() {
-			return
-		}
+		return
+	case (e.state == synSent || e.state == synAckSent) && s.Seq() == e.iss || e.state == closed || e.state == reset && e.before != inactive:
+		return
+	case e.state == established || e.state == partial:
 		if e.next > 1 {
 			c.weirdOf(sink, "SYN_inside_connection", "", "")
 		}
+		fallthrough
+	case e.state == synSent || e.state == synAckSent:
 		if s.Seq() != e.iss {
 			c.weirdOf(sink, "SYN_seq_jump", "", "")
 		}
-	case closed:
-		return
-	case reset:
-		if e.before != inactive {
-			return
-		}
 	}
-	if s.SYN() {
-		e.begin(s.Seq(), s.span())
-	}
+	e.begin(s.Seq(), s.span())
 }
 
 // acceptable reports whether a host takes a segment that starts at seq, once both are established.

@@ -156,8 +156,11 @@ func FuzzSegments(f *testing.F) {
 			}
 			s.data = strings.Repeat(string(rune('a'+what>>5)), n%64)
 			s.length = len(s.data) + n>>7
-			if what == 0xff {
+			switch what {
+			case 0xff:
 				p.conn.Ignore()
+			case 0xfe:
+				p.conn.Free(s.side, p.now, after(n%4), &p.sink)
 			}
 			p.segment(s)
 			require.NoError(t, p.conn.Invariants())

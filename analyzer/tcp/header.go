@@ -1,6 +1,9 @@
 package tcp
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // A Header is a TCP header with its options, as it was on the wire: RFC 9293, section 3.1. Its
 // methods read it in place and never fail, because [Parse] has checked its length. It shares the
@@ -76,15 +79,47 @@ func (h Header) WindowScale() (shift uint8) {
 }
 
 // flags returns the flags that matter as their initial letters.
-func (h Header) flags() string {
-	var b []byte
-	for _, x := range [...]struct {
-		set    bool
-		letter byte
-	}{{h.SYN(), 'S'}, {h.FIN(), 'F'}, {h.RST(), 'R'}, {h.ACK(), 'A'}} {
-		if x.set {
-			b = append(b, x.letter)
+func (h Header) flags() (letters string) {
+	for i, set := range [...]bool{h.SYN(), h.FIN(), h.RST(), h.ACK()} {
+		if set {
+			letters += "SFRA"[i : i+1]
 		}
 	}
-	return string(b)
+	return letters
+}
+
+// A Side is one of the two sides of a connection, and an index of arrays that hold something for
+// each.
+type Side uint8
+
+const (
+	Orig Side = iota // the originator: the client, which sends the SYN
+	Resp             // the responder: the server, which answers with the SYN-ACK
+)
+
+// Other returns the other side.
+func (s Side) Other() Side { return 1 - s }
+
+// A segment is what is followed: a header, and what came with it.
+type segment struct {
+	Header
+	side   Side
+	time   time.Time
+	data   []byte // what was captured of the payload
+	length int    // of the payload on the wire
+}
+
+// span returns how many sequence numbers the segment takes.
+func (s *segment) span() int64 {
+	n := int64(s.length)
+	if s.RST() {
+		n = 0
+	}
+	if s.SYN() {
+		n++
+	}
+	if s.FIN() {
+		n++
+	}
+	return n
 }

@@ -106,60 +106,66 @@ func TestNumbersAreBounded(t *testing.T) {
 	}
 }
 
-func TestSkipGap(t *testing.T) {
+// after returns a function that is true from the nth call on: when [tcp.Conn.Free] has given up
+// n-1 things.
+func after(n int) (enough func() bool) {
+	return func() bool { n--; return n <= 0 }
+}
+
+const never = 1 << 30
+
+func TestFreeSkipsGaps(t *testing.T) {
 	p := play(t, handshake+`
 		> A 106 501 b
 		> A 112 501 c`)
-	assert.True(t, p.conn.Pending(tcp.Orig))
-	assert.False(t, p.conn.Pending(tcp.Resp))
-	p.conn.SkipGap(tcp.Orig, start.Add(time.Hour), &p.sink)
-	assert.Equal(t, "above_hole_data_without_any_acks >[5] >b", p.take(tcp.GoesOn))
+	free := func(side tcp.Side, at time.Time, n int) string {
+		return p.take(p.conn.Free(side, at, after(n), &p.sink))
+	}
+	assert.Empty(t, free(tcp.Orig, start, 1), "enough is free")
+	assert.Empty(t, free(tcp.Resp, start, never), "the other side")
+	assert.Equal(t, "above_hole_data_without_any_acks >[5] >b", free(tcp.Orig, start.Add(time.Hour), 2))
 	assert.Equal(t, start.Add(time.Hour), p.sink.at[tcp.Orig])
 	assert.Equal(t, int64(5), p.conn.Missed())
 	p.step(t, "< A 501 102")
-	p.conn.SkipGap(tcp.Orig, start, &p.sink)
-	assert.Equal(t, "excessive_data_without_further_acks >[5] >c", p.take(tcp.GoesOn))
-	assert.False(t, p.conn.Pending(tcp.Orig))
+	assert.Equal(t, "excessive_data_without_further_acks >[5] >c", free(tcp.Orig, start, never))
+	assert.Zero(t, p.conn.Held(tcp.Orig))
 	assert.Equal(t, int64(10), p.conn.Missed())
 }
 
-func TestReject(t *testing.T) {
+func TestFreeRejectsClaims(t *testing.T) {
 	p := play(t, handshake+`
 		> A 101 600 decoy`)
-	p.conn.Reject(tcp.Resp, &p.sink)
-	assert.Empty(t, p.sink.weirds)
-	p.conn.Reject(tcp.Orig, &p.sink)
-	assert.Equal(t, []string{"ack_outside_window"}, p.sink.weirds)
+	free := func(side tcp.Side, n int) string { return p.take(p.conn.Free(side, start, after(n), &p.sink)) }
+	assert.Empty(t, free(tcp.Resp, never))
+	assert.Empty(t, free(tcp.Orig, 1), "enough is free")
+	assert.NotZero(t, p.conn.Held(tcp.Orig))
+	assert.Equal(t, "ack_outside_window", free(tcp.Orig, never))
 	assert.Zero(t, p.conn.Held(tcp.Orig))
 	p.step(t, "< A 501 106 x*99")
 	assert.Equal(t, strings.Repeat("x", 99), p.sink.got[tcp.Resp].String())
 	assert.Empty(t, p.sink.got[tcp.Orig].String(), "no longer believed")
-	p.conn.Reject(tcp.Orig, &p.sink)
-	assert.Len(t, p.sink.weirds, 1, "there is nothing to reject")
+	assert.Empty(t, free(tcp.Orig, never), "there is nothing to reject")
 }
 
-func TestRelease(t *testing.T) {
+func TestFreeStopsDeferring(t *testing.T) {
 	const waiting script = `
 		> S 100
 		> A 101 501 hello`
 	p := play(t, waiting)
+	free := func(side tcp.Side, n int) string { return p.take(p.conn.Free(side, p.now, after(n), &p.sink)) }
+	assert.Empty(t, free(tcp.Resp, never), "the other side")
+	assert.Empty(t, free(tcp.Orig, 1), "enough is free")
+	assert.NotZero(t, p.conn.Held(tcp.Orig))
 	p.now = start.Add(10 * time.Second)
-	assert.Equal(t, "possible_split_routing data_before_established >hello", p.take(p.conn.Release(&p.sink)))
+	assert.Equal(t, "possible_split_routing data_before_established >hello", free(tcp.Orig, never))
 	assert.Equal(t, start.Add(2*time.Millisecond), p.sink.at[tcp.Orig], "when it was captured")
 	assert.Equal(t, start.Add(2*time.Millisecond), p.conn.Last)
-	assert.Empty(t, p.step(t, "> A 106 501 more"), "the next segment waits again")
-
-	p = play(t, waiting)
-	assert.Empty(t, p.take(p.conn.StopDeferring(tcp.Resp, &p.sink)), "the other side")
-	assert.NotZero(t, p.conn.Held(tcp.Orig))
-	assert.Equal(t, "possible_split_routing data_before_established >hello", p.take(p.conn.StopDeferring(tcp.Orig, &p.sink)))
 	assert.Equal(t, "data_before_established >more", p.step(t, "> A 106 501 more"), "no segment waits any more")
 
 	p = play(t, waiting+`
 		> FA 106 501`)
-	assert.Contains(t, p.take(p.conn.Release(&p.sink)), " >. closed", "the segments determine the outcome")
-	assert.Empty(t, p.take(p.conn.Release(&p.sink)))
-	assert.Empty(t, p.take(p.conn.StopDeferring(tcp.Orig, &p.sink)))
+	assert.Contains(t, free(tcp.Orig, never), " >. closed", "the segments determine the outcome")
+	assert.Empty(t, free(tcp.Orig, never))
 }
 
 // Only while deferred segments are followed does the owner see their capture times.

@@ -49,28 +49,23 @@ func (h *History) Letters() []byte {
 
 // Add adds a letter, which is given in upper case.
 func (h *History) Add(side Side, letter byte) {
-	if side == Resp {
-		letter |= 'a' - 'A'
-	}
 	if h.n < maxHistory {
-		h.append(letter)
+		h.append(of(side, letter))
 	}
 }
 
+// of returns the letter, which is given in upper case, as it is for a side.
+func of(side Side, letter byte) byte { return letter | byte(side)*('a'-'A') }
+
 func (h *History) append(letter byte) {
-	switch n := int(h.n); {
-	case h.long != nil && n < len(h.long):
-		h.long[n] = letter
-	case h.long == nil && n < len(h.short):
-		h.short[n] = letter
-	case h.long == nil:
+	if h.long == nil && int(h.n) == len(h.short) {
 		h.long = new([maxHistory + maxFlips]byte)
 		copy(h.long[:], h.short[:])
-		h.long[n] = letter
-	default:
-		return
 	}
-	h.n++
+	if h.n < maxHistory+maxFlips {
+		h.n++
+		h.Letters()[h.n-1] = letter
+	}
 }
 
 // Data records that a side has sent data.
@@ -99,8 +94,12 @@ func (h *History) Flip() {
 // Flipped reports whether originator and responder were exchanged.
 func (h *History) Flipped() bool { return bytes.IndexByte(h.Letters(), '^') >= 0 }
 
-// delete takes the ith letter back, counted from 1.
-func (h *History) delete(i int) { h.n = uint8(len(slices.Delete(h.Letters(), i-1, i))) }
+// takeBack removes the latest of a letter, which is given in upper case.
+func (h *History) takeBack(side Side, letter byte) {
+	if i := bytes.LastIndexByte(h.Letters(), of(side, letter)); i >= 0 {
+		h.n = uint8(len(slices.Delete(h.Letters(), i, i+1)))
+	}
+}
 
 // latest holds the sequence numbers of the latest segment of each kind that one side has sent, so
 // that a retransmission is not recorded again.

@@ -21,7 +21,7 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		case outcome == Answers:
 			c.extra.doubted = false
 		case outcome == Competes:
-			c.compete(s, sink)
+			c.compete(s)
 		case outcome == Doubted && !h.ACK():
 			r := c.more()
 			r.doubted, r.doubter, r.doubt = true, side, h.Seq()
@@ -31,40 +31,76 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		}
 	}
 	ended := c.ended
-	if c.extra == nil && h.SYN() && !h.ACK() || c.settled() {
-		c.follow(s, sink)
-	} else {
-		c.arrange(s, sink)
+	c.arrange(s, sink)
+	return c.outcome(ended)
+}
+
+// What a connection keeps of segments waits for others: bytes for those before them, claims for the
+// other side to bear them out, deferred segments for the handshake. The owner counts it, and has
+// the connection give it up.
+
+// Held returns how many bytes are kept for a side.
+func (c *Conn) Held(side Side) int {
+	n := c.half[side].queue.size
+	for _, x := range c.rare().claims[side] {
+		n += cap(x.data) + claimCost
+	}
+	if c.rare().waitsOf(side) {
+		for _, x := range c.extra.deferral.queue {
+			n += cap(x.segment) + deferredCost
+		}
+	}
+	return n
+}
+
+// Free gives up what is kept for a side until enough says that it may keep the rest: first it
+// follows the deferred segments, and defers none any more; then it gives up missing bytes; then
+// claims.
+func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outcome {
+	ended := c.ended
+	if c.rare().waitsOf(side) && !enough() {
+		c.extra.deferral.over = true
+		c.release(sink)
+	}
+	for len(c.half[side].queue.pending) > 0 && !enough() {
+		c.skipGap(side, at, sink)
+	}
+	if !enough() {
+		c.reject(side, sink)
 	}
 	return c.outcome(ended)
 }
 
-// Attempt reports whether nothing but the originator's SYN, and what it sent behind it, was seen.
-func (c *Conn) Attempt() bool {
-	orig, resp := &c.half[Orig], &c.half[Resp]
-	return (orig.state == synSent || orig.state == synAckSent) && resp.state == inactive
+// Conclude gives up what the connection waits for, as no more segments come: deferred segments,
+// bytes that an ACK alone knows of, and claims, as far as nothing speaks against them.
+func (c *Conn) Conclude(sink Sink) Outcome {
+	ended := c.ended
+	c.release(sink)
+	for side := range Side(2) {
+		c.acknowledged(side, c.Last, c.half[side].una, sink)
+		if len(c.rare().claims[side]) > 0 {
+			c.settle(side, true, sink)
+			c.finish(side, c.Last, sink)
+			c.reject(side, sink)
+		}
+	}
+	return c.outcome(ended)
 }
 
-// Handshaking reports whether neither side has got beyond its SYN.
-func (c *Conn) Handshaking() bool {
-	return c.half[Orig].state.handshaking() && c.half[Resp].state.handshaking()
+// Ignore says that nobody wants the bytes any more. The sink gets no more of them, nor gaps or
+// ends; sequence numbers are followed as before.
+func (c *Conn) Ignore() {
+	c.ignored = true
+	for side := range c.half {
+		c.half[side].queue.forget()
+	}
 }
 
-// Partial reports whether the beginning of what a side sent was not captured, so that what looks
-// like the beginning of a protocol is none.
-func (c *Conn) Partial() bool { return c.half[Orig].partial || c.half[Resp].partial }
-
-// Bytes returns how much payload a side sent, by its sequence numbers.
-func (c *Conn) Bytes(side Side) int64 {
-	e, peer := c.ends(side)
-	return e.bytes(peer)
+// Drop forgets bytes and claims that wait, after a panic that may have left them inconsistent.
+func (c *Conn) Drop() {
+	for side := range Side(2) {
+		q := &c.half[side].queue
+		q.pending, q.size = nil, 0
+		c.more().claims[side] = nil
+	}
 }
-
-// Missed returns how many bytes were in gaps while both sides were established.
-func (c *Conn) Missed() int64 {
-	return c.rare().missed
-}
-
-// NoteWeird notes that the owner found something weird in the connection. Some of what is weird
-// matters only where nothing else is.
-func (c *Conn) NoteWeird() { c.weirdSeen = true }

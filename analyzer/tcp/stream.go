@@ -1,6 +1,10 @@
 package tcp
 
-import "time"
+import (
+	"bytes"
+	"slices"
+	"time"
+)
 
 // receive takes payload that starts at seq.
 func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sink) {
@@ -30,7 +34,7 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 		}
 		c.deliver(side, at, sink)
 		if len(q.pending) > maxPieces {
-			c.SkipGap(side, at, sink)
+			c.skipGap(side, at, sink)
 		}
 	}
 	if e.state == reset {
@@ -38,9 +42,9 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 	}
 }
 
-// SkipGap gives up the bytes before the first pending ones of a side, since too much waits for
+// skipGap gives up the bytes before the first pending ones of a side, since too much waits for
 // them. There must be pending ones.
-func (c *Conn) SkipGap(side Side, at time.Time, sink Sink) {
+func (c *Conn) skipGap(side Side, at time.Time, sink Sink) {
 	e := &c.half[side]
 	name := "excessive_data_without_further_acks"
 	if e.una <= 1 {
@@ -117,25 +121,64 @@ func (c *Conn) foretell(side Side, seq int64) {
 	if r := c.more(); seq > r.foretold[side] {
 		r.foretold[side] = seq
 		if e.gaps.Add() {
-			if c.History.Add(side, 'G'); int(c.History.n) < maxHistory {
-				r.gapAt[side] = int16(c.History.n)
-			}
+			c.History.Add(side, 'G')
+			r.letter[side] = true
 		}
 	}
 }
 
 // arrived takes the gap that foretell noted back: bytes of it, from seq on, were captured late.
 func (c *Conn) arrived(side Side, seq int64) {
-	if seq >= max(c.rare().foretold[side], 0) || c.extra == nil {
+	if r := c.rare(); r.foretold[side] == 0 || seq >= r.foretold[side] {
 		return
 	}
-	r := c.extra
-	r.foretold[side] = 0
-	if i := int(r.gapAt[side]); i > 0 {
-		c.History.delete(i)
+	c.extra.foretold[side] = 0
+	if c.extra.letter[side] {
+		c.extra.letter[side] = false
+		c.History.takeBack(side, 'G')
 		c.half[side].gaps--
-		if r.gapAt[side] = 0; int(r.gapAt[side.Other()]) > i {
-			r.gapAt[side.Other()]--
+	}
+}
+
+// claim keeps a copy of x until settle.
+func (c *Conn) claim(side Side, x claim) {
+	if r := c.more(); len(r.claims[side]) < maxClaims {
+		x.data = bytes.Clone(x.data)
+		r.claims[side] = append(r.claims[side], x)
+	}
+}
+
+// settle takes those claims of a side that the other side has borne out by now: it has sent what
+// they acknowledge, and has acknowledged them. At the end of the connection, when no more ACK
+// comes, it is enough that the other side sent what they acknowledge and that nothing else took
+// their place.
+func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
+	claims := c.rare().claims[side]
+	if len(claims) == 0 {
+		return
+	}
+	e, peer := c.ends(side)
+	rest := slices.DeleteFunc(claims, func(x claim) bool {
+		if x.iss != e.iss || x.ack > peer.next || x.end() > e.una && !(atEnd && x.seq >= e.queue.next()) {
+			return false
 		}
+		if x.fin {
+			e.finSeen, e.fin = true, x.end()
+		}
+		if len(x.data) > 0 {
+			c.receive(side, x.time, x.seq, x.data, sink)
+		}
+		return true
+	})
+	if c.extra.claims[side] = rest; len(rest) == 0 {
+		c.extra.claims[side] = nil
+	}
+}
+
+// reject drops the claims of a side that nothing has borne out.
+func (c *Conn) reject(side Side, sink Sink) {
+	if len(c.rare().claims[side]) > 0 {
+		c.extra.claims[side] = nil
+		c.weird(sink, "ack_outside_window")
 	}
 }

@@ -1,5 +1,25 @@
 package tcp
 
+import "regexp"
+
+// move moves both sides to the states that a segment leads to, and reports whether its side closes.
+// If it shows that the sides were the wrong way round, it exchanges them, and s.side with them.
+func (c *Conn) move(s *segment, sink Sink) (closes bool) {
+	e, peer := c.ends(s.side)
+	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
+		// The SYN and the SYN-ACK changed places on their way into the capture.
+		c.Flip()
+		sink.Flip()
+		s.side = Orig
+		e, peer = c.ends(s.side)
+		peer.partial = false
+		e.set(established)
+		peer.set(established)
+	}
+	e.opened = e.opened || s.SYN() && !s.ACK()
+	return c.transition(s, sink)
+}
+
 // transition moves a side to the state that a segment puts it in, sometimes also the other side,
 // and reports whether the side closes. The states are Zeek's, and so is what is weird.
 func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
@@ -60,9 +80,11 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 // firstOf is transition for the first segment of a side.
 func (c *Conn) firstOf(s *segment, sink Sink) (closes bool) {
 	e, peer := c.ends(s.side)
+	e.partial = !s.SYN() && (s.side == Orig || !s.RST())
 	switch {
 	case !s.SYN():
 	case s.side == Orig && s.ACK():
+		e.partial = true
 		e.set(synAckSent)
 	case s.side == Orig && peer.synSeen && peer.state == established: // captured after its answer
 		e.set(established)
@@ -89,9 +111,49 @@ func (c *Conn) firstOf(s *segment, sink Sink) (closes bool) {
 	case s.SYN() || s.FIN() || s.RST():
 	case s.side == Resp && s.length == 0 && peer.opened && !peer.window.known: // some acknowledge a SYN before they answer it
 	case s.ACK() && peer.state == established: // a SYN-ACK was seen: only the SYN is missing
+		e.partial, peer.partial = false, false
 		e.set(established)
 	default:
 		e.set(partial)
 	}
 	return s.FIN() || s.RST()
+}
+
+// abortedAttempt matches the history of an originator that reset its own attempt before anything
+// else happened.
+var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
+
+// State returns Zeek's conn_state.
+func (c *Conn) State() string {
+	o, r := &c.half[Orig], &c.half[Resp]
+	switch {
+	case r.state == reset && (o.state == synSent || o.state == synAckSent ||
+		o.state == reset && o.bytes(r) == 0 && r.bytes(o) == 0):
+		return "REJ"
+	case r.state == reset && o.state.unseen():
+		return "RSTRH"
+	case r.state == reset:
+		return "RSTR"
+	case o.state == reset && !r.state.unseen():
+		return "RSTO"
+	case o.state == reset && abortedAttempt.Match(c.History.Letters()):
+		return "RSTOS0"
+	case o.state == reset:
+		return "OTH"
+	case o.state == closed && r.state == closed:
+		return "SF"
+	case o.state == closed && r.state.unseen():
+		return "SH"
+	case o.state == closed:
+		return "S2"
+	case r.state == closed && o.state.unseen():
+		return "SHR"
+	case r.state == closed:
+		return "S3"
+	case o.state == synSent && r.state == inactive:
+		return "S0"
+	case o.state == established && r.state == established:
+		return "S1"
+	}
+	return "OTH"
 }

@@ -11,22 +11,10 @@ import (
 // exists are deferred as a whole; afterwards, data that acknowledges what was not captured yet
 // waits as a claim.
 
-// settled reports whether the handshake leaves nothing open, as is the case for nearly every
-// segment.
-func (c *Conn) settled() bool {
-	orig, resp := &c.half[Orig], &c.half[Resp]
-	return orig.synSeen && resp.synSeen && (resp.una > 0 || !orig.opened) && !c.rare().waits() && !c.rare().contested()
-}
-
 // arrange follows a segment, or defers it, and sees to those that were waiting for it.
 func (c *Conn) arrange(s *segment, sink Sink) {
-	switch {
-	case s.side == Orig && s.ACK() && !s.SYN() && !s.RST() && c.rare().contested():
+	if s.side == Orig && s.ACK() && !s.SYN() && !s.RST() && c.rare().contested() {
 		c.choose(s.Ack())
-	case s.side == Resp && s.length > 0 && len(s.data) == s.length && c.unconfirmed(s) && !c.refuses(s):
-		if !c.rare().waitsOf(Orig) {
-			c.deferSegment(s, sink) // its data; follow sees the SYN-ACK
-		}
 	}
 	if c.defers(s) && c.deferSegment(s, sink) {
 		return
@@ -71,7 +59,6 @@ func (c *Conn) deferSegment(s *segment, sink Sink) bool {
 	x := deferred{time: s.time, segment: slices.Concat(s.Header, s.data), length: s.length}
 	d.from = s.side
 	d.queue = append(d.queue, x)
-	d.size += cap(x.segment) + deferredCost
 	return true
 }
 
@@ -102,18 +89,13 @@ func (c *Conn) release(sink Sink) {
 	}
 	d, last := &c.extra.deferral, c.Last
 	queue := d.queue
-	d.queue, d.size = nil, 0
+	d.queue = nil
 	defer func() { d.replayed = time.Time{} }() // after a panic too
+	c.settle(d.from, true, sink)                // the data of a SYN-ACK, which comes before the deferred
 	for i := range queue {
 		x := &queue[i]
 		h, data, _ := Parse(x.segment) // as it was before
 		d.replayed = x.time
-		if h.SYN() { // which was followed at once; now its data
-			if h.Seq() == c.half[Resp].iss && len(data) > 0 {
-				c.receive(Resp, x.time, 1, data, sink)
-			}
-			continue
-		}
 		c.follow(&segment{Header: h, side: d.from, time: x.time, data: data, length: x.length}, sink)
 	}
 	if c.Last.Before(last) {
@@ -121,8 +103,59 @@ func (c *Conn) release(sink Sink) {
 	}
 }
 
-// Replayed returns when the deferred segment was captured that is followed right now; the zero time
-// if none is.
-func (c *Conn) Replayed() time.Time {
-	return c.rare().deferral.replayed
+// compete notes a SYN-ACK for choose, and keeps its data as a claim.
+func (c *Conn) compete(s *segment) {
+	r, orig := c.more(), &c.half[Orig]
+	if len(r.rivals) == maxRivals || slices.ContainsFunc(r.rivals, func(x rival) bool { return x.iss == s.Seq() }) {
+		return
+	}
+	x := rival{iss: s.Seq(), next: s.span()}
+	x.window.update(s.Header, int64(int32(s.Ack()-orig.iss)), true)
+	if r.rivals = append(r.rivals, x); len(s.data) >= s.length && s.length > 0 {
+		c.claim(Resp, claim{iss: x.iss, seq: 1, data: s.data[:s.length], time: s.time})
+	}
+	if orig.window.known {
+		c.choose(orig.window.ack)
+	}
+}
+
+// choose takes the SYN-ACK that the client acknowledges with ack for the true one. That is the one
+// just before it; if the first ACK was not captured, the one that the server's next bytes follow,
+// or else the nearest.
+func (c *Conn) choose(ack uint32) {
+	r, resp := c.extra, &c.half[Resp]
+	candidates := []uint32{resp.iss} // and then the rivals
+	for _, x := range r.rivals {
+		candidates = append(candidates, x.iss)
+	}
+	best, least := -1, int64(2*slack)
+	for i, iss := range candidates {
+		n := int64(int32(ack-iss)) - 1 // bytes after the SYN-ACK
+		if n < 0 || n > slack {
+			continue
+		}
+		if n > 0 && !r.deferral.beginsAt(iss+1) {
+			n += slack // any of those is better
+		}
+		if n < least {
+			best, least = i, n
+		}
+	}
+	if best < 0 {
+		return
+	}
+	for i, iss := range candidates {
+		if i != best {
+			r.deferral.drop(iss + 1)
+		}
+	}
+	r.claims[Resp] = slices.DeleteFunc(r.claims[Resp], func(x claim) bool { return x.iss != candidates[best] })
+	if best > 0 {
+		x := r.rivals[best-1]
+		resp.begin(x.iss, x.next)
+		resp.window = x.window
+		resp.finSeen, resp.eof, resp.queue = false, false, queue{}
+		r.beyond[Resp], r.foretold[Resp] = 0, 0
+	}
+	r.rivals = nil
 }
