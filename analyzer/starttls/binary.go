@@ -2,6 +2,7 @@ package starttls
 
 import (
 	"encoding/binary"
+	"math"
 
 	"example.com/conn/analyzer/protocol"
 	"golang.org/x/crypto/cryptobyte"
@@ -220,13 +221,14 @@ func readBER(in *cryptobyte.String) (tag byte, size int, ok bool) {
 	if n < 1 || n > 4 {
 		return 0, 0, false
 	}
+	var long uint32
 	for ; n > 0; n-- {
 		if !in.ReadUint8(&b) {
 			return 0, 0, false
 		}
-		size = size<<8 | int(b)
+		long = long<<8 | uint32(b)
 	}
-	return tag, size, true
+	return tag, int(min(long, math.MaxInt32/2)), true // an int may have 32 bits
 }
 
 func ldapStep(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
