@@ -31,6 +31,7 @@ import (
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
+	"example.com/conn/analyzer/packet/packettest"
 	"example.com/conn/analyzer/panics"
 	"example.com/conn/conntest"
 )
@@ -594,6 +595,11 @@ func FuzzPackets(f *testing.F) {
 		f.Add(uint16(layers.LinkTypeEthernet), seed)
 	}
 	f.Add(uint16(layers.LinkTypeRaw), []byte{0, 20, 0x45, 0, 0, 20})
+	for link, frame := range packettest.Seeds() {
+		if len(frame) < 1<<11 {
+			f.Add(uint16(link), append([]byte{byte(len(frame) >> 8), byte(len(frame))}, frame...))
+		}
+	}
 	f.Fuzz(func(t *testing.T, link uint16, data []byte) {
 		var frames []packet.Frame
 		at := time.Unix(1e9, 0)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/conn/analyzer/logs"
+	"example.com/conn/analyzer/packet/packettest"
 )
 
 // FuzzDecode decodes arbitrary bytes as any link type, first as one frame, then as several. The
@@ -23,6 +24,9 @@ func FuzzDecode(f *testing.F) {
 	}
 	for _, c := range tunnelled {
 		f.Add(uint16(101), c.packet, false)
+	}
+	for link, frame := range packettest.Seeds() {
+		f.Add(uint16(link), frame, true)
 	}
 	for _, piece := range pieces {
 		f.Add(uint16(101), piece(1, 0, true, payload[:64]), true)
