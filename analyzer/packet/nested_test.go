@@ -12,9 +12,9 @@ import (
 	"example.com/conn/analyzer/packet/packettest"
 )
 
-// nested builds a frame from the inside out, with up to five IP packets in one another, as a
-// fuzzer's bytes direct. Lengths are correct unless a byte asks for something else; mutating a
-// frame's bytes hardly ever produces a valid long header.
+// nested builds a frame from the inside out, with IP packets in one another, as a fuzzer's bytes
+// direct. Lengths are correct unless a byte asks for wrong ones: mutating the bytes of a frame
+// hardly ever produces a valid long header.
 func nested(script []byte) packettest.Part {
 	next := func() int { // 0 after the script's end
 		if len(script) == 0 {
@@ -52,7 +52,7 @@ func nested(script []byte) packettest.Part {
 	}
 }
 
-// FuzzNested decodes nested headers, whole and truncated, twice with one Decoder.
+// FuzzNested decodes nested headers, whole and truncated, twice with the same Decoder.
 func FuzzNested(f *testing.F) {
 	// each layer in the simplest frame, with each length
 	for _, n := range packettest.Lengths {
@@ -85,7 +85,7 @@ func FuzzNested(f *testing.F) {
 	})
 }
 
-// What packettest builds is decoded, unless it lies about lengths.
+// What packettest builds is decoded, unless it states a wrong length.
 func TestPackettest(t *testing.T) {
 	tcp := packettest.TCP(packettest.Part{}, 0)
 	decodes := func(frame packettest.Part) bool {
@@ -94,7 +94,7 @@ func TestPackettest(t *testing.T) {
 		r, err := decode(d, layers.LinkType(frame.Type), frame.Data)
 		return err == nil && len(r.packets) > 0 && slices.Equal(tcp.Data, r.packets[len(r.packets)-1].Payload)
 	}
-	// the least n of the layers that are right with any length from there on
+	// for layers that are valid with any length from some n on: that n
 	least := map[string]int{
 		"hop-by-hop option": 0, "destination option": 0, "long header": 0, "authentication": 0, "MPLS": 0, "pseudowire": 0, "Geneve": 0,
 		"GTP extension": 1, "Teredo with authentication and origin": 0, "AYIYA": 0, "NFLOG": 4, "radiotap": 4, "radiotap, very long": 1,

@@ -17,9 +17,9 @@ type Part struct {
 	Data []byte
 }
 
-// A Layer is a header, or several, that Wrap puts before a Part. Its variable part has the length n,
-// in its own units; n is at most 255. If there is none, the highest n make the header state a wrong
-// length.
+// A Layer is one or more headers that Wrap puts before a Part. n, at most 255, is the length of
+// their variable part, in its own units. Headers without one state a wrong length for some n; see
+// stated.
 type Layer struct {
 	Name string
 	Wrap func(p Part, n int) Part
@@ -79,24 +79,24 @@ const (
 	dot1Q    = 0x8100
 )
 
-// Headers lists what may stand between an IPv6 header and the transport's, with the IP protocols of
-// both sides.
+// Headers lists what may follow an IPv6 header. Wrap gets a Part whose Type is an IP protocol, and
+// returns another such Part.
 var Headers = []Layer{
 	{"hop-by-hop option", option(hopByHop, 5)},
 	{"jumbo payload", option(hopByHop, 0xc2)},
 	{"destination option", option(destination, 5)},
 	{"home address", option(destination, 201)},
 	{"unknown option", option(destination, 0xff)},
-	{"long header", func(p Part, n int) Part { // full of options of one byte
+	{"long header", func(p Part, n int) Part { // full of options of two bytes each
 		return Part{destination, cat(p.Type, n, bytes.Repeat([]byte{1, 0}, 4*n+3), p.Data)}
 	}},
-	{"short header", func(p Part, n int) Part { // whose option reaches beyond it
+	{"short header", func(p Part, n int) Part { // with an option that is longer than it
 		return Part{destination, cat(p.Type, 0, 5, n, 0, 0, 0, 0, p.Data)}
 	}},
 	{"routing header", func(p Part, n int) Part {
 		return Part{routing, cat(p.Type, n, n&6, 1, make([]byte, 8*n+4), p.Data)}
 	}},
-	{"fragment", func(p Part, n int) Part { // n is 0 for an atomic one
+	{"fragment", func(p Part, n int) Part { // atomic if n is 0
 		return Part{fragment, cat(p.Type, 0, n, n, 0, 0, 0, n&1, p.Data)}
 	}},
 	{"authentication", func(p Part, n int) Part {
@@ -127,7 +127,7 @@ func TCP(_ Part, n int) Part {
 // IPv4 puts p into an IPv4 packet with options of n bytes, up to 40.
 func IPv4(p Part, n int) Part {
 	options := min(n, 40) &^ 3
-	b := cat(0x45+options/4, 0, word(lie(n, 20+options+len(p.Data))), 0, 7, 0, 0, 64, p.Type, 0, 0,
+	b := cat(0x45+options/4, 0, word(stated(n, 20+options+len(p.Data))), 0, 7, 0, 0, 64, p.Type, 0, 0,
 		192, 0, 2, 1, 192, 0, 2, 2, bytes.Repeat([]byte{1}, options))
 	binary.BigEndian.PutUint16(b[10:], gopacket.FoldChecksum(gopacket.ComputeChecksum(b, 0)))
 	return Part{ip4, append(b, p.Data...)}
@@ -135,36 +135,37 @@ func IPv4(p Part, n int) Part {
 
 // IPv6 puts p into an IPv6 packet, whose header has no variable part.
 func IPv6(p Part, n int) Part {
-	return Part{ip6, cat(0x60, 0, 0, 0, word(lie(n, len(p.Data))), p.Type, 64,
+	return Part{ip6, cat(0x60, 0, 0, 0, word(stated(n, len(p.Data))), p.Type, 64,
 		0x20, 1, 0xd, 0xb8, make([]byte, 11), 1, 0x20, 1, 0xd, 0xb8, make([]byte, 11), 2, p.Data)}
 }
 
-// Tags lists what may stand between an Ethernet header and an IP header, with the EtherTypes of both
-// sides.
+// Tags lists what may come between an Ethernet header and an IP header. Wrap gets a Part whose Type
+// is an EtherType, and returns another such Part.
 var Tags = []Layer{
 	{"VLAN", func(p Part, n int) Part { return Part{dot1Q, cat(0, n, word(p.Type), p.Data)} }},
 	{"QinQ", func(p Part, _ int) Part { return Part{0x88a8, cat(0, 5, word(dot1Q), 0, 6, word(p.Type), p.Data)} }},
 	{"VLAN with SNAP", func(p Part, n int) Part {
 		p = snap(p)
-		return Part{dot1Q, cat(0, 5, word(lie(n, len(p.Data))), p.Data)}
+		return Part{dot1Q, cat(0, 5, word(stated(n, len(p.Data))), p.Data)}
 	}},
 	{"PBB", func(p Part, n int) Part { return Part{0x88e7, cat(1, 2, 3, 4, Ethernet(p, n).Data)} }},
 	{"VN-Tag", func(p Part, n int) Part { return Part{0x8926, cat(1, 2, 3, n, word(p.Type), p.Data)} }},
 	{"MPLS", mpls},
 	{"pseudowire", func(p Part, n int) Part { return mpls(Part{0, cat(0, 0, 0, 9, Ethernet(p, 0).Data)}, n) }},
 	{"PPPoE", func(p Part, n int) Part {
-		return Part{0x8864, cat(0x11, 0, 0, 1, word(lie(n, 2+len(p.Data))), ppp(p), p.Data)}
+		return Part{0x8864, cat(0x11, 0, 0, 1, word(stated(n, 2+len(p.Data))), ppp(p), p.Data)}
 	}},
 	{"bridging", func(p Part, n int) Part { return Part{bridging, Ethernet(p, n).Data} }},
 	{"FabricPath", func(p Part, n int) Part { return Part{0x8903, cat(1, n, Ethernet(p, 0).Data)} }},
 }
 
-// mpls has n more labels than one.
+// mpls puts n+1 labels before p.
 func mpls(p Part, n int) Part {
 	return Part{0x8847, cat(bytes.Repeat([]byte{1, 2, 0, 4}, n), 1, 2, 1, 4, p.Data)}
 }
 
-// Tunnels lists what carries a packet with an EtherType in one with an IP protocol.
+// Tunnels lists tunnels. Wrap gets a Part whose Type is an EtherType, and returns one whose Type is
+// an IP protocol.
 var Tunnels = []Layer{
 	{"IP in IP", func(p Part, _ int) Part {
 		if p.Type == ip6 {
@@ -172,7 +173,7 @@ var Tunnels = []Layer{
 		}
 		return Part{4, p.Data}
 	}},
-	{"GRE", func(p Part, n int) Part { // the bits of n tell which fields there are
+	{"GRE", func(p Part, n int) Part { // with the fields for which n has bits
 		fields := n>>7&1 + n>>5&1 + n>>4&1 // checksum, key, sequence number
 		return Part{gre, cat(n&0xb0, 0, word(p.Type), make([]byte, 4*fields), p.Data)}
 	}},
@@ -183,26 +184,26 @@ var Tunnels = []Layer{
 	{"ERSPAN II", func(p Part, n int) Part {
 		return Part{gre, cat(0x10, 0, 0x88, 0xbe, make([]byte, 4+8), Ethernet(p, n).Data)}
 	}},
-	{"ERSPAN III", func(p Part, n int) Part { // if n is odd, with a header of the platform
+	{"ERSPAN III", func(p Part, n int) Part { // with a platform-specific header if n is odd
 		return Part{gre, cat(0x10, 0, 0x22, 0xeb, make([]byte, 4+11), n&1, make([]byte, n&1*8), Ethernet(p, 0).Data)}
 	}},
 	{"EoIP", func(p Part, n int) Part {
 		p = Ethernet(p, 0)
-		return Part{gre, cat(0x20, 1, 0x64, 0, word(lie(n, len(p.Data))), 1, 0, p.Data)}
+		return Part{gre, cat(0x20, 1, 0x64, 0, word(stated(n, len(p.Data))), 1, 0, p.Data)}
 	}},
 	{"PPTP", func(p Part, n int) Part {
-		return Part{gre, cat(0x30, 0x81, 0x88, 0x0b, word(lie(n, 4+len(p.Data))), make([]byte, 10), 0xff, 3, ppp(p), p.Data)}
+		return Part{gre, cat(0x30, 0x81, 0x88, 0x0b, word(stated(n, 4+len(p.Data))), make([]byte, 10), 0xff, 3, ppp(p), p.Data)}
 	}},
 	{"Aruba", func(p Part, n int) Part { return Part{gre, cat(0, 0, 0x90, 0, amsdu(p, n).Data)} }},
 	{"VXLAN", func(p Part, n int) Part { return datagram(4789, n, cat(8, make([]byte, 7), Ethernet(p, 0).Data)) }},
-	{"Geneve", func(p Part, n int) Part { // n is in units of four bytes, and up to 63
+	{"Geneve", func(p Part, n int) Part { // with 4*n bytes of options, n up to 63
 		n = min(n, 63)
 		return datagram(6081, 0, cat(n, 0, word(p.Type), 0, 0, 9, 0, make([]byte, 4*n), p.Data))
 	}},
 	{"GTP", func(p Part, n int) Part {
-		return datagram(2152, 0, cat(0x30, 255, word(lie(n, len(p.Data))), 0, 0, 0, 1, p.Data))
+		return datagram(2152, 0, cat(0x30, 255, word(stated(n, len(p.Data))), 0, 0, 0, 1, p.Data))
 	}},
-	{"GTP extension", func(p Part, n int) Part { // in units of four bytes
+	{"GTP extension", func(p Part, n int) Part { // of 4*n bytes
 		extension := make([]byte, max(4*n, 1))
 		extension[0] = byte(n)
 		return datagram(2152, 0, cat(0x34, 255, word(4+len(extension)+len(p.Data)), 0, 0, 0, 1, 0, 1, 0, 0x85, extension, p.Data))
@@ -222,15 +223,16 @@ var Tunnels = []Layer{
 
 // datagram returns a UDP packet to a port.
 func datagram(port, n int, data []byte) Part {
-	return Part{udp, cat(0xc3, 0x50, word(port), word(lie(n, 8+len(data))), 0, 0, data)}
+	return Part{udp, cat(0xc3, 0x50, word(port), word(stated(n, 8+len(data))), 0, 0, data)}
 }
 
-// Links lists the link layers, with the EtherType inside and the link type.
+// Links lists the link layers. Wrap gets a Part whose Type is an EtherType, and returns one whose
+// Type is a link type.
 var Links = []Layer{
 	{"Ethernet", Ethernet},
 	{"802.3", func(p Part, n int) Part {
 		p = snap(p)
-		return Part{1, Ethernet(Part{lie(n, len(p.Data)), p.Data}, 0).Data}
+		return Part{1, Ethernet(Part{stated(n, len(p.Data)), p.Data}, 0).Data}
 	}},
 	{"raw", Raw},
 	{"BSD loopback", func(p Part, n int) Part {
@@ -244,13 +246,13 @@ var Links = []Layer{
 	{"Cisco HDLC", func(p Part, n int) Part { return Part{104, cat(0x0f, n, word(p.Type), p.Data)} }},
 	{"FDDI", func(p Part, _ int) Part { return Part{10, cat(make([]byte, 13), snap(p).Data)} }},
 	{"PPPoE without Ethernet", func(p Part, n int) Part {
-		return Part{51, cat(0x11, 0, 0, 1, word(lie(n, 2+len(p.Data))), ppp(p), p.Data)}
+		return Part{51, cat(0x11, 0, 0, 1, word(stated(n, 2+len(p.Data))), ppp(p), p.Data)}
 	}},
 	{"MPLS without Ethernet", func(p Part, n int) Part { return Part{219, mpls(p, n).Data} }},
 	{"Linux cooked", func(p Part, n int) Part { return Part{113, cat(make([]byte, 13), n, word(p.Type), p.Data)} }},
 	{"Linux cooked, 802.2", func(p Part, _ int) Part { return Part{113, cat(make([]byte, 15), 4, snap(p).Data)} }},
 	{"Linux cooked, new", func(p Part, n int) Part { return Part{276, cat(word(p.Type), make([]byte, 17), n, p.Data)} }},
-	{"NFLOG", func(p Part, n int) Part { // behind a value that, with its header, has the length n
+	{"NFLOG", func(p Part, n int) Part { // after another value, of n bytes with its header
 		family := 2
 		if p.Type == ip6 {
 			family = 10
@@ -260,7 +262,7 @@ var Links = []Layer{
 	{"802.11", func(p Part, _ int) Part { return Part{105, cat(8, 0, make([]byte, 22), snap(p).Data)} }},
 	{"802.11 with any flags", func(p Part, n int) Part { return Part{105, cat(0x88, n&^0x40, make([]byte, 24), snap(p).Data)} }},
 	{"A-MSDU", amsdu},
-	{"radiotap", func(p Part, n int) Part { // with the length n, without which there is no header
+	{"radiotap", func(p Part, n int) Part { // of n bytes, at least four
 		return Part{127, cat(0, 0, n, 0, make([]byte, max(n-4, 0)), amsdu(p, 0).Data)}
 	}},
 	{"radiotap, very long", func(p Part, n int) Part {
@@ -268,22 +270,22 @@ var Links = []Layer{
 	}},
 }
 
-// Ethernet puts p into an Ethernet frame, before n bytes of padding.
+// Ethernet puts p into an Ethernet frame, with n bytes of padding.
 func Ethernet(p Part, n int) Part {
 	return Part{1, cat(bytes.Repeat([]byte{2}, 12), word(p.Type), p.Data, make([]byte, n))}
 }
 
-// Raw makes p a frame without a link layer, before n bytes of padding.
+// Raw makes p a frame without a link layer, with n bytes of padding.
 func Raw(p Part, n int) Part { return Part{101, cat(p.Data, make([]byte, n))} }
 
 // amsdu returns an 802.11 frame with two packets, both p.
 func amsdu(p Part, n int) Part {
 	p = snap(p)
-	sub := cat(make([]byte, 12), word(lie(n, len(p.Data))), p.Data, make([]byte, -(14+len(p.Data))&3))
+	sub := cat(make([]byte, 12), word(stated(n, len(p.Data))), p.Data, make([]byte, -(14+len(p.Data))&3))
 	return Part{105, cat(0x88, 1, make([]byte, 22), 0x80, 0, sub, sub)}
 }
 
-// snap returns p in 802.2, for a header that states a length.
+// snap returns p with 802.2 headers. Its Type is the length, which an Ethernet header states.
 func snap(p Part) Part {
 	return Part{len(p.Data) + 8, cat(0xaa, 0xaa, 3, 0, 0, 0, word(p.Type), p.Data)}
 }
@@ -299,21 +301,21 @@ func ppp(p Part) []byte {
 	return word(0x281) // MPLS
 }
 
-// lie returns the length that a header states: length, unless n asks for one that is too short or
-// too long.
-func lie(n, length int) int {
+// stated returns the length that a header states: the correct one, unless n asks for one that is
+// too short or too long.
+func stated(n, correct int) int {
 	switch {
 	case n == 1:
 		return 0
 	case n > 250:
 		return 0xff00 | n
 	}
-	return length
+	return correct
 }
 
 func word(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
 
-// cat concatenates bytes, which it takes one by one as ints.
+// cat concatenates byte slices, and single bytes that are passed as ints.
 func cat(parts ...any) (b []byte) {
 	for _, p := range parts {
 		switch p := p.(type) {
