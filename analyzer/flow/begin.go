@@ -36,19 +36,25 @@ func (t *Table) begin(p *packet.Packet, k identity.Key, src, dst netip.AddrPort)
 		f = new(flow)
 	}
 	f.oneWay, f.tcp.Last, f.lag = k.OneWay, p.Time, t.now.Sub(p.Time)
-	if f.Start = p.Start; f.Start.IsZero() {
-		f.Start = p.Time
-	}
+	f.Start = p.Time
 	f.ID = conn.ID{Orig: src, Resp: dst, Proto: p.Proto}
 	var syn, ack bool
 	if p.Proto == conn.TCP {
 		h := tcp.Header(p.Payload) // already checked by tcp.Parse
 		syn, ack = h.SYN(), h.ACK()
 	}
-	if t.servers.FromResponder(p.Proto, src, dst, syn, ack) {
+	fromResponder := t.servers.FromResponder(p.Proto, src, dst, syn, ack)
+	if f.outer = p.Outer != nil; f.outer {
+		fromResponder = src != p.Outer.ID.Orig
+	}
+	if fromResponder {
 		f.flip()
 	}
-	f.UID = identity.UID(f.ID, f.Start)
+	if f.outer {
+		f.UID = p.Outer.UID
+	} else {
+		f.UID = identity.UID(f.ID, f.Start)
+	}
 	t.flows[k], t.following = f, f
 	t.Stats.Connections++
 	t.Stats.Begun[transportOf(p.Proto)]++

@@ -21,8 +21,8 @@ func (t *Table) checksumValid(p *packet.Packet) bool {
 	case conn.ICMP:
 		return checksum.Valid(data)
 	case conn.UDP:
-		if t.udp.Checksum == 0 && p.Src.Is4() {
-			return true // sent without a checksum
+		if t.udp.Checksum == 0 && (p.Src.Is4() || p.Outer != nil) {
+			return true // sent without a checksum, over IPv6 by tunnels alone: RFC 6935
 		}
 		if n := int(t.udp.Length); n >= 8 {
 			data = data[:min(n, len(data))]

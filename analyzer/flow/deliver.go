@@ -62,7 +62,7 @@ func (t *Table) Confirm(c *conn.Connection) {
 // Flip implements session.Owner.
 func (t *Table) Flip(c *conn.Connection) bool {
 	f := t.flowOf(c)
-	if f.packets[0]+f.packets[1] != 1 || f.tcp.History.Flipped() {
+	if f.outer || f.packets[0]+f.packets[1] != 1 || f.tcp.History.Flipped() {
 		return false
 	}
 	f.flip()

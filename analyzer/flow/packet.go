@@ -95,9 +95,15 @@ func (t *Table) udpPacket(p *packet.Packet) {
 	src, dst := netip.AddrPortFrom(p.Src, uint16(udp.SrcPort)), netip.AddrPortFrom(p.Dst, uint16(udp.DstPort))
 	k := identity.KeyOf(src, dst, conn.UDP, false)
 	f := t.flows[k]
-	if f != nil && t.expired(f) {
-		t.remove(f, Timeout)
-		f = nil
+	if f != nil {
+		switch {
+		case p.Outer != nil && f.UID != p.Outer.UID: // see packet.Outer
+			t.remove(f, Reused)
+			f = nil
+		case !f.outer && t.expired(f):
+			t.remove(f, Timeout)
+			f = nil
+		}
 	}
 	f, side := t.join(f, p, k, src, dst)
 	f.count(p, side) // even with a bad checksum, as Zeek does

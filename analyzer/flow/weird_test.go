@@ -194,7 +194,7 @@ func TestFieldsOfConn(t *testing.T) {
 	h := newHarness(t, func(c *flow.Config) { c.Local = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 	tunnel := func(uids ...string) (ts []packet.Tunnel) {
 		for _, uid := range uids {
-			ts = append(ts, packet.Tunnel{UID: uid})
+			ts = append(ts, packet.Tunnel{Outer: &packet.Outer{UID: uid}})
 		}
 		return ts
 	}

@@ -25,7 +25,9 @@ func (d *Decoder) ipInIP(data []byte) (kind, []byte) {
 // enterIP notes that data is inside the tunnel between the addresses of d.packet.
 func (d *Decoder) enterIP(typ string, next kind, data []byte) (kind, []byte) {
 	p := &d.packet
-	if !d.enter(d.outer(netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), p.Proto), typ) {
+	t := d.outer(netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), p.Proto)
+	d.refresh(t)
+	if !d.enter(t, typ) {
 		return done, nil
 	}
 	return next, data

@@ -29,19 +29,27 @@ type Packet struct {
 	Time     time.Time
 	Src, Dst netip.Addr // for IPv6, the home address and the final destination if the packet names them
 	Proto    conn.Proto
-	Payload  []byte    // transport header and data, as far as they were captured
-	Length   int       // length of Payload on the wire
-	IPLength int       // length according to the IP header; 0 if a network card will segment the packet
-	Tunnels  []Tunnel  // outermost first; shared between packets, so do not modify
-	Start    time.Time // of its connection if that may be a UDP tunnel, otherwise zero
+	Payload  []byte   // transport header and data, as far as they were captured
+	Length   int      // length of Payload on the wire
+	IPLength int      // length according to the IP header; 0 if a network card will segment the packet
+	Tunnels  []Tunnel // outermost first; shared between packets, so do not modify
+	Outer    *Outer   // its connection if that may be a UDP tunnel, otherwise nil; do not modify
 }
 
-// A Tunnel is the outer connection that carried a packet.
-type Tunnel struct {
-	Type  string  // Zeek's name, such as "Tunnel::VXLAN"
+// An Outer is the outer connection of a tunnel. The Decoder alone decides its endpoints, its UID, and
+// which packets belong to it. The flow table obeys: it gives the connection that UID, and ends one
+// between the same endpoints that has another. Otherwise packets inside could refer to a UID that no
+// connection has.
+type Outer struct {
 	ID    conn.ID // ports are 0 if the tunnel has none
-	UID   string  // the same in all workers
+	UID   string
 	Start time.Time
+}
+
+// A Tunnel is an outer connection that carried a packet.
+type Tunnel struct {
+	Type string // Zeek's name, such as "Tunnel::VXLAN"
+	*Outer
 }
 
 // A Sink receives what a Decoder finds in a frame, during Decode.

@@ -271,7 +271,7 @@ func assertInner(t *testing.T, p Packet) {
 	assert.Equal(t, payload, p.Payload)
 	assert.Equal(t, len(payload), p.Length)
 	assert.Equal(t, len(payload)+20, p.IPLength)
-	assert.Zero(t, p.Start)
+	assert.Nil(t, p.Outer)
 }
 
 func TestLinks(t *testing.T) {
@@ -335,7 +335,7 @@ func TestTunnels(t *testing.T) {
 			require.Len(t, r.packets, len(outer)+1)
 			for i, tunnel := range outer {
 				assert.Equal(t, conn.UDP, r.packets[i].Proto)
-				assert.Equal(t, now, r.packets[i].Start)
+				assert.Equal(t, now, r.packets[i].Outer.Start)
 				assert.Equal(t, r.packets[i].Src, tunnel.ID.Orig.Addr())
 				assert.Equal(t, be16(r.packets[i].Payload), int(tunnel.ID.Orig.Port()))
 			}

@@ -25,7 +25,7 @@ func checkPlain(t *testing.T, f Frame, ignore bool) bool {
 		require.Equal(t, p.Src, src)
 		require.Equal(t, p.Dst, dst)
 		require.Empty(t, p.Tunnels)
-		require.Zero(t, p.Start)
+		require.Nil(t, p.Outer)
 		require.Empty(t, r.weirds)
 		require.Empty(t, r.tunnels)
 	}

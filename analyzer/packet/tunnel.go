@@ -23,9 +23,9 @@ const (
 // A tunnel is an outer connection: UDP to or from a tunnel's port, even before a packet was found
 // inside; or, with ports of 0, two hosts that exchange IP in IP or GRE.
 type tunnel struct {
-	Tunnel   // Type and UID are empty until a packet was found inside
+	Tunnel   // Type is empty until a packet was found inside
 	key      identity.Key
-	last     time.Time     // Decoder.now at its latest packet
+	last     time.Time     // Decoder.now at its latest valid packet
 	seen     time.Time     // timestamp of that packet
 	elem     *list.Element // in tunnels.udp or tunnels.ip
 	violated bool          // a packet was not the tunnel's protocol
@@ -37,8 +37,11 @@ type tunnel struct {
 }
 
 // tunnels tracks the outer connections. A tunnel over UDP expires when the flow table's connection
-// does, so both have the same start, with two exceptions: when there are more than maxTunnels at
-// once, and when a connection on other ports turns into a tunnel after its first packet.
+// does, because both have the same timeout, restart it at the same packets, and follow one clock.
+// Where they still differ, the table follows (see [Outer]): when the idlest of maxTunnels is
+// forgotten, or a connection on other ports turns into a tunnel after its first packet, its next
+// packet begins another connection. If a full table removes a connection, the rest of it gets
+// another row with the same UID.
 type tunnels struct {
 	known   map[identity.Key]*tunnel
 	udp, ip *list.List // in the order of their latest packets
@@ -52,24 +55,27 @@ func newTunnels() tunnels {
 // outer returns the outer connection of a packet, a new one if necessary.
 func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 	key := identity.KeyOf(src, dst, proto, false)
-	order := d.tunnels.order(proto)
 	t := d.tunnels.known[key]
 	if t == nil {
 		if len(d.tunnels.known) >= maxTunnels {
 			d.endTunnel(d.tunnels.idlest(), "Tunnel::EXPIRE", d.at)
 		}
-		t = &tunnel{key: key}
-		t.Start = d.at
-		t.ID = conn.ID{Orig: src, Resp: dst, Proto: proto}
+		id := conn.ID{Orig: src, Resp: dst, Proto: proto}
 		if d.Servers.FromResponder(proto, src, dst, false, false) {
-			t.ID.Orig, t.ID.Resp = dst, src
+			id.Orig, id.Resp = dst, src
 		}
-		t.elem = order.PushBack(t)
+		t = &tunnel{key: key, last: d.now, seen: d.at}
+		t.Outer = &Outer{ID: id, UID: identity.UID(id, d.at), Start: d.at}
+		t.elem = d.tunnels.order(proto).PushBack(t)
 		d.tunnels.known[key] = t
 	}
-	t.last, t.seen = d.now, d.at
-	order.MoveToBack(t.elem)
 	return t
+}
+
+// refresh restarts the timeout of t. A packet with a wrong checksum does not.
+func (d *Decoder) refresh(t *tunnel) {
+	t.last, t.seen = d.now, d.at
+	d.tunnels.order(t.ID.Proto).MoveToBack(t.elem)
 }
 
 // via returns the innermost tunnel entered so far, nil if there is none.
@@ -93,9 +99,6 @@ func (d *Decoder) enter(t *tunnel, typ string) bool {
 		path, within = outer.path, outer.number
 	}
 	if t.Type != typ || t.within != within {
-		if t.UID == "" {
-			t.UID = identity.UID(t.ID, t.Start)
-		}
 		d.tunnels.numbers++
 		t.Type, t.within, t.number = typ, within, d.tunnels.numbers
 		t.path = append(slices.Clip(path), t.Tunnel)

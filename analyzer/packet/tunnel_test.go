@@ -112,8 +112,8 @@ func TestTunnelStartsAtFirstPacket(t *testing.T) {
 	assert.Empty(t, r.tunnels)
 	at(udp4(2152, 2152, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner)), time.Second)
 	require.Len(t, r.packets, 3)
-	assert.Equal(t, now, r.packets[0].Start)
-	assert.Equal(t, now, r.packets[1].Start)
+	assert.Equal(t, now, r.packets[0].Outer.Start)
+	assert.Equal(t, now, r.packets[1].Outer.Start)
 	tunnel := r.packets[2].Tunnels[0]
 	assert.Equal(t, now, tunnel.Start)
 	assert.Equal(t, identity.UID(r.packets[2].Tunnels[0].ID, now), tunnel.UID)
@@ -130,6 +130,7 @@ func TestTunnelsExpire(t *testing.T) {
 	}{
 		{vxlan(50000, 4789, inner), 0, time.Minute, 5, "CLOSE"},
 		{vxlan(50000, 4789, inner), 5 * time.Second, 5 * time.Second, 0, "CLOSE"},
+		{udp4(50000, 50001, ip6(6, net.ParseIP("2001::1"), b6, payload)), 0, time.Minute, 5, "CLOSE"},
 		{gre4(0, 0x0800, inner), 5 * time.Second, time.Hour, 0, "EXPIRE"},
 		{gre4(0, 0x0800, inner), 5 * time.Second, time.Hour, 5, "EXPIRE"},
 	} {
@@ -227,7 +228,7 @@ func TestBubbleBetweenPeers(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Empty(t, r.weirds, name)
 		require.Len(t, r.packets, 1, name)
-		assert.Equal(t, now, r.packets[0].Start, name)
+		assert.Equal(t, now, r.packets[0].Outer.Start, name)
 	}
 }
 
@@ -446,7 +447,7 @@ func TestTunnelChecksum(t *testing.T) {
 			r, err := decode(d, 101, f)
 			require.NoError(t, err)
 			assert.Equal(t, c.opened, len(r.packets) == 2, fmt.Sprint(c, at))
-			assert.Equal(t, now, r.packets[0].Start)
+			assert.Equal(t, now, r.packets[0].Outer.Start)
 		}
 	}
 	f := vxlan(50000, 4789, inner)
@@ -467,7 +468,8 @@ func TestUDPLength(t *testing.T) {
 	require.Len(t, r.packets, 2)
 	assertInner(t, r.packets[1])
 
-	for length, opened := range map[byte]bool{8: false, 0: true, 7: true} { // a length below 8 is ignored
+	// No host accepts 7, and so no connection is behind it; 0 stands for a jumbogram.
+	for length, opened := range map[byte]bool{8: false, 0: true, 7: false} {
 		f := vxlan(50000, 4789, inner)
 		f[25], f[26], f[27] = length, 0, 0
 		r, err = decode(NewDecoder(), 101, f)

@@ -55,7 +55,7 @@ func (d *Decoder) udp(data []byte) (kind, []byte) {
 	}
 	next, inner, t, u := d.openUDP(data)
 	if t != nil {
-		d.packet.Start = t.Start
+		d.packet.Outer = t.Outer
 	}
 	if u != nil { // the packet inside does not depend on whether emit panics
 		d.opened = opened{next, t, u.name}
@@ -84,9 +84,10 @@ func (d *Decoder) udpInside(inner []byte) (kind, []byte) {
 }
 
 // mayBeTunnel reports whether a UDP packet needs a closer look: because of its ports, or because it
-// begins like Teredo or AYIYA, which use any port between peers.
+// begins like Teredo or AYIYA, which use any port between peers. No host accepts a length below 8,
+// except that a jumbogram has 0.
 func mayBeTunnel(data []byte) bool {
-	if len(data) < 8 {
+	if len(data) < 8 || 0 < be16(data[4:]) && be16(data[4:]) < 8 {
 		return false
 	}
 	return isTunnelPort(be16(data)) || isTunnelPort(be16(data[2:])) || detect(data[8:]) != nil
@@ -140,7 +141,13 @@ func (d *Decoder) openUDP(data []byte) (next kind, inner []byte, t *tunnel, u *u
 	if n := be16(data[4:]); n >= 8 {
 		data = d.limit(data, n)
 	}
-	if u == nil || t != nil && t.violated || d.dropsUDP(data) {
+	if d.dropsUDP(data) {
+		return done, nil, t, nil
+	}
+	if t != nil {
+		d.refresh(t)
+	}
+	if u == nil || t != nil && t.violated {
 		return done, nil, t, nil
 	}
 	next, inner, found := u.open(d, data[8:])
@@ -158,6 +165,7 @@ func (d *Decoder) openUDP(data []byte) (next kind, inner []byte, t *tunnel, u *u
 		return done, nil, t, nil
 	case t == nil:
 		t = d.outer(src, dst, conn.UDP)
+		d.refresh(t)
 	}
 	return next, inner, t, u
 }
