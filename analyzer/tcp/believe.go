@@ -48,7 +48,7 @@ func (c *Conn) judge(s *segment) (o Outcome, weird string) {
 			weird = "premature_connection_reuse"
 		}
 		return Begins, weird
-	case s.Seq() == e.iss:
+	case e.begunBy(s):
 		return GoesOn, ""
 	case e.state == synSent:
 		return Begins, "SYN_seq_jump"

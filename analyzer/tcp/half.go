@@ -46,6 +46,12 @@ func (e *half) closed() bool { return e.state == closed || e.state == reset }
 // begin starts the numbering at iss, as if a SYN had that number.
 func (e *half) begin(iss uint32, next int64) { e.iss, e.next, e.una = iss, next, 0 }
 
+// begunBy reports whether e began with a SYN. Of one that is captured after its answer, iss only says
+// where the answer's ACK has it end: with its data, if it has any (RFC 7413).
+func (e *half) begunBy(s *segment) bool {
+	return s.Seq() == e.iss || e.state == inactive && s.Seq()+uint32(s.span()) == e.iss+1
+}
+
 // relative returns a sequence number of e as a relative one: the one nearest to next.
 func (e *half) relative(seq uint32) int64 {
 	return e.next + int64(int32(seq-(e.iss+uint32(e.next))))

@@ -29,6 +29,59 @@ func TestOrder(t *testing.T) {
 			> A 101 501 hello         | >hello <reply
 			= S1 hSDd 5/5
 		`,
+		"SYN with data, after its SYN-ACK": `
+			< SA 500 106
+			> S 100 - hello           | SYN_with_data >hello
+			> A 106 501 again         | >again
+			< A 501 111 reply         | <reply
+		`,
+		"SYN with data, after its SYN-ACK and replies": `
+			< SA 500 106
+			< A 501 106 reply
+			> S 100 - hello           | SYN_with_data >hello
+			> A 106 506 again         | <reply >again
+		`,
+		"SYN with data, after the SYN-ACK that refused the data": `
+			< SA 500 101
+			> S 100 - hello           | SYN_with_data >hello
+			> A 101 501 hello
+			< A 501 106 reply         | <reply
+		`,
+		"SYN with data, after its SYN-ACK, where the port is wrong": `
+			> SA 500 106
+			< S 100 - hello           | SYN_with_data ^ >hello
+			> A 106 501 again         | >again
+			< A 501 111 reply         | <reply
+		`,
+		"SYN with data that its SYN-ACK does not acknowledge": `
+			< SA 500 107
+			> S 100 - hello           | active_connection_reuse begins
+		`,
+		"ACK before the SYN-ACK with data": `
+			> S 100
+			> A 101 508 hello
+			< SA 500 101 welcome      | SYN_with_data <welcome >hello
+			< A 508 106 reply         | <reply
+		`,
+		"ACKs before the SYN-ACK with data": `
+			> S 100
+			> A 101 508
+			> A 101 513 hello
+			< SA 500 101 welcome      | SYN_with_data <welcome
+			< A 508 101 again         | <again
+			< A 513 106               | >hello
+		`,
+		"ACK before a SYN-ACK with data that it does not acknowledge": `
+			> S 100
+			> A 101 501 hello
+			< SA 500 101 welcome      | SYN_with_data >hello
+			< A 501 106 welcome       | <welcome
+		`,
+		"SYN with data that ends where the stream began": `
+			> A 1 501 x               | >x
+			< A 501 2 y               | <y
+			> S 4294967295 - z        | active_connection_reuse begins
+		`,
 		"replies before the client's ACK": `
 			> S 100
 			< SA 500 101
