@@ -106,12 +106,12 @@ func (d *Decoder) reassemble(f *fragment) bool {
 		return true
 	}
 	end := f.offset + len(f.payload)
-	if end > largeFragment {
-		d.weirdPacket("excessively_large_fragment", p.Src, p.Dst)
-	}
 	most := 0xffff - f.header // for IPv4
 	if f.key.v6 {
 		most += 40
+	}
+	if end > min(largeFragment, most) {
+		d.weirdPacket("excessively_large_fragment", p.Src, p.Dst)
 	}
 	if end > most {
 		return false // no host accepts it

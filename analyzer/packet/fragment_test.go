@@ -491,4 +491,8 @@ func TestLengthLimits(t *testing.T) {
 			assert.Len(t, d.fragments.datagrams, want, "%s, %d bytes more", version, more)
 		}
 	}
+	// after long headers, the limit is lower
+	r, err := decode(NewDecoder(), 101, ip6(60, a6, b6, cat(44, 255, make([]byte, 2046), 6, 0, 0xf8, 0x00, 0, 0, 0, 1, make([]byte, 8))))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"excessively_large_fragment"}, r.names())
 }
