@@ -3,6 +3,7 @@ package capture
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"net"
 	"os"
 	"strconv"
@@ -55,8 +56,11 @@ const (
 
 // Live opens a ring at an interface, or at all interfaces if the name is "any" and no interface is
 // called that. The ring receives every frame from now on; at a single interface also frames
-// addressed to other hosts.
+// addressed to other hosts. It takes a 64-bit system.
 func Live(cfg LiveConfig) (*Ring, error) {
+	if bits.UintSize == 32 { // gopacket/afpacket panics at the first frame: its counters are not aligned
+		return nil, fmt.Errorf("interface %s: capturing needs a 64-bit system", cfg.Interface)
+	}
 	r := &Ring{cfg: cfg, name: "interface " + cfg.Interface, links: make(map[int]layers.LinkType)}
 	i, err := net.InterfaceByName(cfg.Interface)
 	switch {
