@@ -108,7 +108,7 @@ func (a *analysis) observed() []metrics.Worker {
 	}
 	for i, w := range a.workers {
 		c := w.board.look()
-		if busy := w.board.busy(); a.live && busy > 2*housekeeping { // it has not published its lag since
+		if busy := w.board.busy(); a.live && busy > 2*housekeeping { // its lag is from before
 			c.lag = max(c.lag, busy)
 		}
 		add(strconv.Itoa(i), c)
