@@ -183,9 +183,7 @@ func (c *Conn) Bytes(side Side) int64 {
 }
 
 // Missed returns how many bytes were in gaps while both sides were established.
-func (c *Conn) Missed() int64 {
-	return c.rare().missed
-}
+func (c *Conn) Missed() int64 { return c.rare().missed }
 
 // NoteWeird notes that the owner found something weird in the connection. Some of what is weird
 // matters only where nothing else is.
@@ -193,6 +191,4 @@ func (c *Conn) NoteWeird() { c.weirdSeen = true }
 
 // Replayed returns when the deferred segment was captured that is followed right now; the zero time
 // if none is.
-func (c *Conn) Replayed() time.Time {
-	return c.rare().deferral.replayed
-}
+func (c *Conn) Replayed() time.Time { return c.rare().deferral.replayed }

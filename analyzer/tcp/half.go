@@ -13,7 +13,7 @@ type half struct {
 	partial     bool // the beginning of what it sent was not captured: its first segment has no SYN
 	opened      bool // sent a SYN that was no answer: was in SYN-SENT
 	synSeen     bool // a SYN or SYN-ACK was seen, so iss is right and windows can be scaled
-	established bool // was in Zeek's state established, whatever came then; only reopen has it begin again
+	established bool // was in Zeek's state established, whatever came then
 	finSeen     bool // has sent a FIN, in fin; false again when data follows it
 	believed    bool // has sent a FIN or RST that a host believes: see Conn.over
 	reset       bool // closed by a RST that a host believes
@@ -93,16 +93,12 @@ const farAway = 1 << 20
 // whether it had not sent as much.
 func (e *half) advance(s *segment, end int64) (again, advanced bool) {
 	ahead := end - e.next
-	switch {
-	case (s.SYN() || s.RST()) && (ahead > farAway || ahead < -farAway):
-	case e.state == reset && s.length == 0 && !s.FIN(): // otherwise it goes on: see Conn.receive
-	case ahead > 0:
-		e.next = end
-		return false, true
-	default:
-		return s.length > 0, false
+	if (s.SYN() || s.RST()) && (ahead > farAway || ahead < -farAway) ||
+		e.state == reset && s.length == 0 && !s.FIN() { // otherwise it goes on: see Conn.receive
+		return false, false
 	}
-	return false, false
+	e.next = max(e.next, end)
+	return ahead <= 0 && s.length > 0, ahead > 0
 }
 
 // bytes returns how much payload e sent, by sequence numbers: what was acknowledged counts even if

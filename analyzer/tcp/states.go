@@ -26,45 +26,31 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 	e, peer := c.ends(s.side)
 	switch e.state {
 	case inactive:
-		return c.firstOf(s, sink)
+		c.first(s, sink)
 	case synSent, synAckSent:
 		if s.SYN() && s.side == Orig && s.ACK() && !s.FIN() && !s.RST() && e.state != synAckSent {
 			c.weird(sink, "repeated_SYN_with_ack")
 		}
-		if s.FIN() {
-			if peer.state == inactive || peer.state == synSent {
-				c.weird(sink, "inappropriate_FIN")
-			}
-			e.set(closed)
+		if s.FIN() && (peer.state == inactive || peer.state == synSent) {
+			c.weird(sink, "inappropriate_FIN")
 		}
-		if s.RST() {
-			e.set(reset)
-		} else if s.length > 0 {
+		if s.length > 0 && !s.RST() {
 			c.weird(sink, "data_before_established")
 		}
-		return s.FIN() || s.RST()
 	case established, partial:
 		if s.SYN() && e.state == partial && peer.state == inactive && !s.ACK() {
 			c.weird(sink, "SYN_after_partial")
 			e.set(synSent)
 		}
-		if s.FIN() && !s.RST() {
-			e.set(closed)
-			if peer.state == reset && peer.before == closed {
-				peer.set(closed) // a FIN, then a RST, and the other side's FIN: a normal end after all
-			}
+		if s.FIN() && !s.RST() && peer.state == reset && peer.before == closed {
+			peer.set(closed) // a FIN, then a RST, and the other side's FIN: a normal end after all
 		}
-		if s.RST() {
-			e.set(reset)
-		}
-		return s.FIN() || s.RST()
 	case closed:
 		if s.SYN() {
 			c.weird(sink, "SYN_after_close")
 		}
-		if s.RST() && peer.state != closed {
-			e.set(reset)
-			return true
+		if !s.RST() || peer.state == closed {
+			return false
 		}
 	case reset:
 		if s.SYN() {
@@ -73,16 +59,30 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 		if s.length > 0 && !s.RST() {
 			c.weird(sink, "data_after_reset")
 		}
+		return false
 	}
-	return false
+	switch {
+	case s.RST():
+		e.set(reset)
+	case s.FIN():
+		e.set(closed)
+	}
+	return s.RST() || s.FIN()
 }
 
-// firstOf is transition for the first segment of a side.
-func (c *Conn) firstOf(s *segment, sink Sink) (closes bool) {
+// first moves a side to the state that its first segment puts it in, unless that closes it.
+func (c *Conn) first(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 	e.partial = !s.SYN() && (s.side == Orig || !s.RST())
 	switch {
+	case !s.SYN() && (s.FIN() || s.RST()):
+	case !s.SYN() && s.side == Resp && s.length == 0 && peer.opened && !peer.window.known:
+		// Some acknowledge a SYN before they answer it.
+	case !s.SYN() && s.ACK() && peer.state == established: // only the SYN was not captured
+		e.partial, peer.partial = false, false
+		e.set(established)
 	case !s.SYN():
+		e.set(partial)
 	case s.side == Orig && s.ACK():
 		e.partial = true
 		e.set(synAckSent)
@@ -101,22 +101,6 @@ func (c *Conn) firstOf(s *segment, sink Sink) (closes bool) {
 		}
 		e.set(established)
 	}
-	if s.FIN() {
-		e.set(closed)
-	}
-	if s.RST() {
-		e.set(reset)
-	}
-	switch {
-	case s.SYN() || s.FIN() || s.RST():
-	case s.side == Resp && s.length == 0 && peer.opened && !peer.window.known: // some acknowledge a SYN before they answer it
-	case s.ACK() && peer.state == established: // a SYN-ACK was seen: only the SYN is missing
-		e.partial, peer.partial = false, false
-		e.set(established)
-	default:
-		e.set(partial)
-	}
-	return s.FIN() || s.RST()
 }
 
 // abortedAttempt matches the history of an originator that reset its own attempt before anything
