@@ -1,8 +1,10 @@
 package flow
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"unsafe"
 
 	"example.com/conn/analyzer/identity"
@@ -16,16 +18,19 @@ func (t *Table) Expected() int { return t.expected.len }
 
 // Invariants checks the table between two packets. It returns an error if an invariant is violated.
 func (t *Table) Invariants() error {
+	if !reflect.DeepEqual(none, rare{}) {
+		return errors.New("the rare state that flows share was written")
+	}
 	held, queued, inRanks, holders := 0, 0, 0, 0
 	var heldBy [numSizes]int
 	all := maps.Clone(t.flows)
 	for k, f := range t.flows {
-		if f.rare.displaced() != nil {
-			if f.rare.prior.rare.by != f {
-				return fmt.Errorf("%v is displaced by one connection and names another", f.rare.prior.ID)
+		if prior := f.rare().prior; prior != nil {
+			if prior.rare().by != f {
+				return fmt.Errorf("%v is displaced by one connection and names another", prior.ID)
 			}
 			k.OneWay = true // never true for TCP
-			all[k] = f.rare.prior
+			all[k] = prior
 		}
 	}
 	for k, f := range all {
@@ -44,7 +49,7 @@ func (t *Table) Invariants() error {
 		}
 		held += f.held
 		if f.held > 0 {
-			heldBy[f.rare.size] += f.held
+			heldBy[f.rare().size] += f.held
 		}
 	}
 	var bytes [numSizes]int

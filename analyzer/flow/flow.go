@@ -29,7 +29,7 @@ type flow struct {
 	ipBytes [2]uint64 // of the same packets, including headers
 	bytes   [2]int64  // payload; not used for TCP, see tcp.Conn.Bytes
 	held    int       // bytes, as recorded in Table.ledger
-	rare    *rare     // nil for most; read through methods that accept nil, written through more
+	extra   *rare     // nil for most; read through rare, written through more
 	tcp     tcp.Conn  // for other transports, only the time of the last packet and the history
 	session session.Session
 }
@@ -46,36 +46,23 @@ type rare struct {
 	by      *flow          // the flow that displaced this one, or nil
 }
 
-// displaced returns the connection that this one displaced, or nil.
-func (r *rare) displaced() *flow {
-	if r == nil {
-		return nil
-	}
-	return r.prior
-}
+// none is the rare state of the flows that have none.
+var none rare
 
-// weirdNames returns the names of the weirds already logged.
-func (r *rare) weirdNames() []string {
-	if r == nil {
-		return nil
+// rare returns the rare part of f, for reading.
+func (f *flow) rare() *rare {
+	if f.extra == nil {
+		return &none
 	}
-	return r.weirds
-}
-
-// tunnels returns the UIDs of the tunnels that packets came through.
-func (r *rare) tunnels() []string {
-	if r == nil {
-		return nil
-	}
-	return r.parents
+	return f.extra
 }
 
 // more returns the rare part of f, for writing.
 func (f *flow) more() *rare {
-	if f.rare == nil {
-		f.rare = new(rare)
+	if f.extra == nil {
+		f.extra = new(rare)
 	}
-	return f.rare
+	return f.extra
 }
 
 // A timer selects one of the timeouts of Config.
@@ -161,7 +148,7 @@ func (f *flow) swapSides() {
 	f.packets[0], f.packets[1] = f.packets[1], f.packets[0]
 	f.bytes[0], f.bytes[1] = f.bytes[1], f.bytes[0]
 	f.ipBytes[0], f.ipBytes[1] = f.ipBytes[1], f.ipBytes[0]
-	if f.rare != nil {
-		f.rare.corrupt[0], f.rare.corrupt[1] = f.rare.corrupt[1], f.rare.corrupt[0]
+	if r := f.extra; r != nil {
+		r.corrupt[0], r.corrupt[1] = r.corrupt[1], r.corrupt[0]
 	}
 }

@@ -38,7 +38,7 @@ func (f *flow) describe(row *logs.Conn, local *networks) {
 		IPBytes: f.ipBytes,
 		IPProto: uint8(f.ID.Proto),
 	}
-	row.Parents = f.rare.tunnels()
+	row.Parents = f.rare().parents
 	switch f.ID.Proto {
 	case conn.TCP:
 		row.Bytes = [2]int64{f.tcp.Bytes(tcp.Orig), f.tcp.Bytes(tcp.Resp)}

@@ -58,12 +58,13 @@ func (t *Table) forget(f *flow) {
 	switch {
 	case t.displaced > 0 && t.flows[k] != f:
 		t.displaced--
-		if f.rare.by != nil {
-			f.rare.by.rare.prior = nil
+		if by := f.rare().by; by != nil {
+			by.more().prior = nil
 		}
-	case f.rare.displaced() != nil:
+	case f.rare().prior != nil:
+		prior := f.rare().prior
 		t.displaced--
-		t.flows[k], f.rare.prior.rare.by = f.rare.prior, nil
+		t.flows[k], prior.more().by = prior, nil
 	default:
 		delete(t.flows, k)
 	}

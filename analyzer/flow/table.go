@@ -108,10 +108,10 @@ func (t *Table) flowOf(c *conn.Connection) *flow {
 		return t.current
 	}
 	f := t.flows[identity.KeyOf(c.ID.Orig, c.ID.Resp, c.ID.Proto, false)]
-	if f != nil && f.rare.displaced() != nil && &f.rare.prior.Connection == c {
-		return f.rare.prior
+	if f == nil || &f.Connection == c {
+		return f
 	}
-	if f == nil || &f.Connection != c {
+	if f = f.rare().prior; f != nil && &f.Connection != c {
 		return nil
 	}
 	return f

@@ -32,9 +32,11 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst netip.AddrPort) {
 	k := identity.KeyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
-	if f != nil && f.rare.displaced() != nil && f.rare.prior.tcp.Continues(tcp.Side(f.rare.prior.sideOf(src)), h) {
-		t.remove(f, Resumed)
-		f = t.flows[k]
+	if f != nil {
+		if prior := f.rare().prior; prior != nil && prior.tcp.Continues(tcp.Side(prior.sideOf(src)), h) {
+			t.remove(f, Resumed)
+			f = t.flows[k]
+		}
 	}
 	if f == nil {
 		f = t.begin(p, k, src, dst)
@@ -48,7 +50,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 		t.follow(p, h, payload, src, dst)
 		return
 	case tcp.Answers:
-		syn := f.rare.syn
+		syn := f.rare().syn
 		prior := t.displace(f, k)
 		t.follow(syn, tcp.Header(syn.Payload), nil, dst, src)
 		if f = t.flows[k]; f != nil && prior != nil {
@@ -91,7 +93,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 // returned.
 func (t *Table) displace(f *flow, k identity.Key) *flow {
 	switch {
-	case f.rare.displaced() != nil: // one is enough
+	case f.rare().prior != nil: // one is enough
 		t.remove(f, Reused)
 		f = t.flows[k]
 	case !f.tcp.Established():

@@ -27,7 +27,7 @@ func (t *Table) Weird(c *conn.Connection, name, addl string) {
 
 // suppresses reports whether f has already logged the weird, or too many others.
 func (f *flow) suppresses(name string) bool {
-	names := f.rare.weirdNames()
+	names := f.rare().weirds
 	return len(names) >= maxWeirds || slices.Contains(names, name)
 }
 
