@@ -57,8 +57,8 @@ func (c *tunnelTape) endpoint(v6 bool) netip.AddrPort {
 	return netip.AddrPortFrom(addr, ports[c.random.IntN(len(ports))])
 }
 
-// inside returns a packet that no other is like, after the given layers, in a tunnel between src
-// and dst.
+// inside returns a packet unlike any other, after the given layers, for a tunnel between src and
+// dst.
 func (c *tunnelTape) inside(src, dst netip.AddrPort, v6 bool, before ...gopacket.SerializableLayer) []byte {
 	id := binary.BigEndian.AppendUint16(nil, uint16(len(c.outer)))
 	udp := &layers.UDP{SrcPort: 9, DstPort: 9}
@@ -91,8 +91,8 @@ func (c *tunnelTape) serialize(ls ...gopacket.SerializableLayer) []byte {
 	return b.Bytes()
 }
 
-// datagram writes a frame. mend may change its UDP header.
-func (c *tunnelTape) datagram(src, dst netip.AddrPort, payload []byte, mend func(udp []byte)) {
+// datagram writes a frame. If change is not nil, it modifies the UDP header.
+func (c *tunnelTape) datagram(src, dst netip.AddrPort, payload []byte, change func(udp []byte)) {
 	udp := &layers.UDP{SrcPort: layers.UDPPort(src.Port()), DstPort: layers.UDPPort(dst.Port())}
 	var data []byte
 	if src.Addr().Is4() {
@@ -104,8 +104,8 @@ func (c *tunnelTape) datagram(src, dst netip.AddrPort, payload []byte, mend func
 		require.NoError(c.t, udp.SetNetworkLayerForChecksum(ip))
 		data = c.serialize(ip, udp, gopacket.Payload(payload))
 	}
-	if mend != nil {
-		mend(data[len(data)-len(payload)-8:])
+	if change != nil {
+		change(data[len(data)-len(payload)-8:])
 	}
 	c.frames++
 	require.NoError(c.t, c.w.WritePacket(gopacket.CaptureInfo{Timestamp: c.at, CaptureLength: len(data), Length: len(data)}, data))
@@ -121,14 +121,14 @@ func (c *tunnelTape) frame() {
 	src, dst := c.endpoint(v6), c.endpoint(v6)
 	switch c.random.IntN(9) {
 	case 0, 1, 2:
-		var mend func([]byte)
+		var change func([]byte)
 		if v6 { // RFC 6935
-			mend = func(udp []byte) { udp[6], udp[7] = 0, 0 }
+			change = func(udp []byte) { udp[6], udp[7] = 0, 0 }
 			if src.Port() != 4789 {
 				dst = netip.AddrPortFrom(dst.Addr(), 4789)
 			}
 		}
-		c.datagram(src, dst, c.vxlan(src, dst), mend)
+		c.datagram(src, dst, c.vxlan(src, dst), change)
 	case 3, 4: // on any port
 		c.datagram(src, dst, c.inside(src, dst, true), nil)
 	case 5:
@@ -143,7 +143,7 @@ func (c *tunnelTape) frame() {
 	}
 }
 
-// flood writes a frame of each of n outer connections.
+// flood writes a frame for each of n outer connections.
 func (c *tunnelTape) flood(n int) {
 	for i := range n {
 		src := netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}), 1)
@@ -151,8 +151,8 @@ func (c *tunnelTape) flood(n int) {
 	}
 }
 
-// The UID of a tunnel in conn.log and tunnel.log is that of its outer connection, whose row covers
-// the packet inside.
+// A tunnel's UID in conn.log and tunnel.log is that of its outer connection, whose row covers the
+// packet inside.
 func TestTunnelsAreConnections(t *testing.T) {
 	seeds := uint64(20)
 	if testing.Short() {
@@ -221,7 +221,7 @@ type tunnelRow struct {
 	endpoints [2]netip.AddrPort
 }
 
-// check checks the rows. unique is set if the table was never full, whole if the decoder wasn't
+// check checks the rows. unique is set if the table was never full, whole if the decoder never was
 // either.
 func (c *tunnelTape) check(t *testing.T, rows io.Reader, unique, whole bool) {
 	var inside, tunnels []tunnelRow
@@ -252,7 +252,7 @@ func (c *tunnelTape) check(t *testing.T, rows io.Reader, unique, whole bool) {
 				after = last[before]
 			}
 			if whole && after.UID != "" && (isTunnel[r.OrigP] || isTunnel[r.RespP]) {
-				require.GreaterOrEqual(t, r.TS-after.TS-after.Duration, logs.Interval(time.Minute), "an outer connection was cut in two")
+				require.GreaterOrEqual(t, r.TS-after.TS-after.Duration, logs.Interval(time.Minute), "an outer connection has two rows")
 			}
 			last[before] = r
 		}
