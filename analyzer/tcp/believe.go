@@ -1,14 +1,14 @@
 package tcp
 
-// What a segment must look like to be believed. The functions here change nothing; they say what a
-// host would do, as far as that can be known from outside. Segment, arrange and follow ask them.
+// What a segment must look like to be accepted. The functions in this file change nothing; they say
+// what a host would do, as far as an observer can know. Segment, arrange and follow call them.
 //
-// An attacker who is not on the path knows addresses and ports, and guesses numbers of 32 bits.
-// Whatever is believed is believed because it has a number that takes 2^32 guesses, or 2^32 divided
-// by a window.
+// An attacker who is not on the path may know addresses and ports, but must guess numbers of 32
+// bits. A segment is accepted because it has a number that takes 2^32 guesses, or 2^32 divided by a
+// window.
 
-// competes reports whether a SYN is another SYN-ACK than the first one, while the client has not
-// acknowledged that.
+// competes reports whether a SYN is a SYN-ACK that differs from the first one, which the client has
+// not acknowledged yet.
 func (c *Conn) competes(s *segment) bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	if !s.ACK() || s.side != Resp || s.FIN() || s.RST() || !orig.opened || !resp.synSeen || s.Seq() == resp.iss {
@@ -18,10 +18,10 @@ func (c *Conn) competes(s *segment) bool {
 	return 0 < n && n <= orig.next && (resp.una == 0 || orig.window.known && orig.window.ack == s.Seq()+1 && resp.queue.taken == 0)
 }
 
-// judge says whose SYN it is: one of this connection (GoesOn), or of another one between the same
-// endpoints; and what is weird about it. A SYN in an established connection is doubted, since
-// anybody can send one in another's name: RFC 5961, section 4. If a host has really forgotten the
-// connection, the other one answers its SYN.
+// judge says whether a SYN belongs to this connection (GoesOn) or to another one between the same
+// endpoints, and what is weird about it. A SYN in an established connection is Doubted, because it
+// is easily forged: RFC 5961, section 4. If a host really has lost the connection, the other one
+// answers its SYN.
 func (c *Conn) judge(s *segment) (o Outcome, weird string) {
 	e, peer := c.ends(s.side)
 	orig, resp := &c.half[Orig], &c.half[Resp]
@@ -35,7 +35,7 @@ func (c *Conn) judge(s *segment) (o Outcome, weird string) {
 		if s.side == Orig && s.Seq() != orig.iss {
 			return Doubted, "SYN_seq_jump"
 		}
-		return GoesOn, "" // the responder's is an answer
+		return GoesOn, "" // a SYN of the responder is an answer
 	case c.Established() && !c.over() && (s.Seq() != e.iss || s.side == Resp && !s.ACK()):
 		if s.ACK() {
 			return Doubted, "SYN_seq_jump"
@@ -55,10 +55,10 @@ func (c *Conn) judge(s *segment) (o Outcome, weird string) {
 	case e.state != inactive || peer.state != inactive:
 		return Begins, "active_connection_reuse"
 	}
-	return GoesOn, "" // nothing but packets with bad checksums came before
+	return GoesOn, "" // there were only packets with bad checksums before
 }
 
-// unanswered reports whether the originator's SYN waits for the SYN-ACK, perhaps after a RST that
+// unanswered reports whether the originator's SYN waits for its SYN-ACK, perhaps after a RST that
 // seemed to refuse or withdraw it.
 func (c *Conn) unanswered() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
@@ -66,15 +66,15 @@ func (c *Conn) unanswered() bool {
 }
 
 // refuses reports whether one side drops a segment of the other while the SYN waits for its answer,
-// so that an attacker who does not know its number cannot answer it: RFC 9293, 3.10.7.3. Until its
-// SYN is seen nothing of the responder is believed, whatever RST or FIN came before, but a RST that
-// answers the SYN. ACKs without anything else change nothing.
+// so that an attacker who does not know the SYN's number cannot answer it: RFC 9293, section
+// 3.10.7.3. Until the responder's SYN is captured, nothing of the responder is accepted, except a
+// RST that answers the SYN. ACKs without data or FIN do no harm.
 func (c *Conn) refuses(s *segment) bool {
 	orig := &c.half[Orig]
 	switch {
 	case !c.unanswered():
 		return false
-	case s.side == Orig: // elsewhere than where it goes on; a RST means nothing yet
+	case s.side == Orig: // not where it continues; a RST has no effect yet
 		seq := orig.relative(s.Seq())
 		return !s.SYN() && !s.RST() && (seq < 0 || seq > orig.next+slack)
 	case s.SYN() && (s.FIN() || s.RST() && !s.ACK()):
@@ -82,16 +82,16 @@ func (c *Conn) refuses(s *segment) bool {
 	case s.SYN() || s.RST():
 		n := int32(s.Ack() - orig.iss)
 		return !orig.window.known && (s.ACK() && (n <= 0 || int64(n) > orig.next) || s.RST() && !s.ACK())
-	case orig.window.known: // the SYN-ACK was not captured: the client's ACK says where the server is
+	case orig.window.known: // the client's ACK says where the server continues
 		return (s.FIN() || s.length > 0) && !near(s.Seq(), orig.window.ack)
 	}
 	return s.FIN() || s.length > 0 || !s.ACK()
 }
 
-// accepts reports whether the other side takes a segment that starts at seq, once both are
-// established. Nothing begins beyond the window that it has opened, and no FIN or RST lies before
-// what it has acknowledged. A stream that goes on beyond the window is believed: then its ACKs were
-// not captured.
+// accepts reports whether the other side accepts a segment that starts at seq, once both are
+// established. The segment must not begin beyond the window that the other side has opened, nor may
+// a FIN or RST be before what it has acknowledged. A stream that continues beyond the window is
+// accepted: then the ACKs were not captured.
 func (c *Conn) accepts(s *segment, seq int64) bool {
 	e, peer := c.ends(s.side)
 	switch {
@@ -106,23 +106,23 @@ func (c *Conn) accepts(s *segment, seq int64) bool {
 	return !s.RST() || seq >= e.acked()
 }
 
-// goesOn reports whether seq is where an ACK said that the stream of a side is, beyond the window.
-// The ACK alone is not believed, and neither is data there alone; together they are what comes
-// after a hole in the capture.
+// goesOn reports whether seq is where an ACK said that the stream of a side continues, beyond the
+// window. Neither the ACK alone nor data there alone is accepted; together, they follow a gap in
+// the capture.
 func (c *Conn) goesOn(side Side, seq int64) bool {
 	beyond := c.rare().beyond[side]
 	far := seq - beyond
 	return beyond != 0 && -slack <= far && far <= slack
 }
 
-// near reports whether a number of a stream may come after another, or shortly before it.
+// near reports whether a sequence number may follow another, or be shortly before it.
 func near(seq, other uint32) bool {
 	n := int64(int32(seq - other))
 	return -slack <= n && n <= farAway
 }
 
-// Continues reports whether a segment of a side is just what comes next in c: a connection that
-// was displaced by another goes on.
+// Continues reports whether a segment of a side is exactly what is expected next in c: then c,
+// which another connection has displaced, continues.
 func (c *Conn) Continues(side Side, h Header) bool {
 	e, peer := c.ends(side)
 	ack := peer.relativeAck(h.Ack())

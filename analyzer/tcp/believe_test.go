@@ -27,7 +27,7 @@ const answered script = `
 	< A 501 106 reply         | <reply
 `
 
-// A SYN within a connection is not believed until the other side accepts it, unless the connection
+// A SYN within a connection is not accepted until the other side answers it, unless the connection
 // has ended: both FINs were acknowledged, or a RST had the next expected sequence number.
 func TestSYNOfAnotherConnection(t *testing.T) {
 	for name, s := range map[string]script{
@@ -39,15 +39,15 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			< S 9000 - x              | active_connection_reuse doubted
 			> A 101 501 hello         | >hello
 		`,
-		"but when the other side accepts it": handshake + `
+		"but when the other side answers it": handshake + `
 			> S 9000                  | active_connection_reuse doubted
 			< SA 7000 9001            | answers
 		`,
-		"from the responder, if the originator accepts it": handshake + `
+		"from the responder, if the originator answers it": handshake + `
 			< S 9000                  | active_connection_reuse doubted
 			> SA 7000 9001            | answers
 		`,
-		"not when its sender accepts it": handshake + `
+		"not when its own sender answers it": handshake + `
 			> S 9000                  | active_connection_reuse doubted
 			> SA 6000 9001            | SYN_seq_jump doubted
 		`,
@@ -57,7 +57,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			< SA 7000 8001            | SYN_seq_jump doubted
 			< SA 7000 9001            | answers
 		`,
-		"not with another number": handshake + `
+		"not with another ACK": handshake + `
 			> S 9000                  | active_connection_reuse doubted
 			< SA 7000 9000            | SYN_seq_jump doubted
 		`,
@@ -122,11 +122,11 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 			< R 506                   | closed
 			> S 9000                  | begins
 		`,
-		"of number zero": `
+		"with sequence number 0": `
 			> S 100
 			> S 0                     | SYN_seq_jump doubted
 		`,
-		"exchanged after it was doubted": `
+		"after a SYN-ACK of the originator": `
 			> SA 500 101
 			> S 9000                  | active_connection_reuse begins
 		`,
@@ -143,7 +143,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 	}
 }
 
-// Segments that every host drops, or holds back as future data, do not change the sink's input.
+// Segments that every host drops, or queues as future data, do not change the sink's input.
 func TestForgedSegments(t *testing.T) {
 	for name, s := range map[string]script{
 		"FIN without ACK": greeting + `
@@ -306,7 +306,7 @@ func TestForgedSegments(t *testing.T) {
 			< FA 513 110              | <. closed
 			> A 110 514
 		`,
-		"RST behind, and a SYN": greeting + `
+		"RST before, and a SYN": greeting + `
 			> R 101                   | segment_outside_window
 			> S 9000000               | active_connection_reuse doubted
 		` + goesOn,
@@ -322,7 +322,7 @@ func TestForgedSegments(t *testing.T) {
 			< A 506 116
 			> R 116
 		`,
-		"FIN below sent data, matching the first": greeting + `
+		"FIN again": greeting + `
 			> FA 106 506              | >.
 			> FA 106 506
 		`,
@@ -410,19 +410,19 @@ func TestForgedSegmentsAtFirst(t *testing.T) {
 	}
 }
 
-// Without knowing a SYN's sequence number, nobody can answer it. Of several answers, the client's
-// ACK shows which one it believes.
+// Nobody can answer a SYN without knowing its sequence number. Of several answers, the client's ACK
+// shows which one it has accepted.
 func TestForgedAnswers(t *testing.T) {
 	for name, s := range map[string]script{
-		"SYN-ACK of something before": `
+		"SYN-ACK with an old ACK": `
 			> S 100
 			< SA 900 90               | bad_SYN_ack
 		` + answered,
-		"SYN-ACK of what is before it": `
+		"SYN-ACK whose ACK is too low by one": `
 			> S 100
 			< SA 900 100              | bad_SYN_ack
 		` + answered,
-		"SYN-ACK of what is after it": `
+		"SYN-ACK whose ACK is too high by one": `
 			> S 100
 			< SA 900 102              | bad_SYN_ack
 		` + answered,
@@ -625,14 +625,14 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 500 101              | SYN_seq_jump competes
 			> A 101 501 hello         | >hello
 		`,
-		"SYN-ACK, of which the client acknowledges neither": `
+		"two SYN-ACKs, of which the client acknowledges neither": `
 			> S 100
 			< SA 900 101
 			< SA 500 101              | SYN_seq_jump competes
 			> A 101 300 hello         | TCP_ack_underflow_or_misorder
 			end
 		`,
-		"SYN-ACK, of which the client acknowledges what follows": `
+		"two SYN-ACKs, one of which the client acknowledges with its data": `
 			> S 100
 			< SA 900 101
 			< SA 500 101              | SYN_seq_jump competes
@@ -660,12 +660,12 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 500 101              | SYN_seq_jump competes
 			> A 101 501 hello         | >hello
 		`,
-		"SYN-ACK with FIN is no rival": `
+		"SYN-ACK with FIN does not compete": `
 			> S 100
 			< SA 900 101
 			< SAF 500 101             | SYN_seq_jump doubted
 		`,
-		"SYN-ACK of another SYN is no rival": `
+		"SYN-ACK of another SYN does not compete": `
 			> S 100
 			< SA 900 101
 			< SA 500 300              | SYN_seq_jump doubted
@@ -705,7 +705,7 @@ func TestForgedAnswers(t *testing.T) {
 	}
 }
 
-// Segments beyond the window advertised by the other side are not believed.
+// Segments beyond the window that the other side has granted are not accepted.
 func TestWindow(t *testing.T) {
 	for name, s := range map[string]script{
 		"end of the slack": handshake + `

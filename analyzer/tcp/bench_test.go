@@ -36,7 +36,7 @@ func BenchmarkBulk(b *testing.B) {
 	}
 }
 
-// The reassembly queue holds segments behind a lost one: here 32 of them, then the lost one.
+// The reassembly queue holds segments that follow a lost one: here 32 arrive, then the lost one.
 func BenchmarkLoss(b *testing.B) {
 	p := &player{now: start}
 	for _, line := range []string{"> S 100", "< SA 500 101", "> A 101 501"} {

@@ -26,7 +26,7 @@ const (
 // Pending reports whether bytes of a side wait for those before them.
 func (c *Conn) Pending(side Side) bool { return len(c.half[side].queue.pending) > 0 }
 
-// Invariants checks c between two calls. It returns an error for a violated invariant, or nil.
+// Invariants checks c between two calls. It returns an error if an invariant is violated.
 func (c *Conn) Invariants() error {
 	for side := range Side(2) {
 		q := &c.half[side].queue

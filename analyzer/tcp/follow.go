@@ -3,11 +3,11 @@ package tcp
 import "fmt"
 
 // follow follows a segment that belongs to this connection and need not wait. The order of the
-// steps is Zeek's, as history, weird.log and conn_state depend on it.
+// steps is Zeek's, because history, weird.log and conn_state depend on it.
 func (c *Conn) follow(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 
-	// While the handshake lasts, what no host takes changes nothing.
+	// During the handshake, what no host accepts changes nothing.
 	if !c.Established() && !c.takes(s, sink) {
 		return
 	}
@@ -24,33 +24,33 @@ func (c *Conn) follow(s *segment, sink Sink) {
 		return
 	}
 
-	// It is believed. If it acknowledges what the other side was not seen to send, its data and its
-	// FIN are not, before the other side bears them out; see claim.
+	// The segment is accepted. If it acknowledges more than the other side is known to have sent,
+	// its data and its FIN are accepted only when the other side confirms them; see claim.
 	claims := future > 0 && up && !c.ignored
-	// a host believes a RST here: RFC 5961, section 3
+	// a host accepts a RST here: RFC 5961, section 3
 	exact := c.note(s, seq, acked, claims, sink) && future == 0
 	closes := c.move(s, sink)
 	e, peer = c.ends(s.side) // which move may have exchanged
 
-	// What it says of bytes that were sent before it, by its own side and by the other.
-	if !s.RST() { // if e goes on here, it has sent what is before
+	// What the segment says of bytes that either side sent before it.
+	if !s.RST() { // if e continues here, it has sent what is before
 		c.acknowledged(s.side, s.time, min(e.una, seq), sink)
 		c.settle(s.side.Other(), false, sink)
 	}
 	c.acknowledged(s.side.Other(), s.time, min(acked, peer.next), sink)
-	c.finish(s.side.Other(), s.time, sink) // before its data: one end may be behind the other
+	c.finish(s.side.Other(), s.time, sink) // before the data of s: one end may follow the other
 	if acked > peer.next {
 		c.foretell(s.side.Other(), acked)
 	}
 
-	// What it carries.
+	// What the segment carries.
 	if !claims {
 		future = 0
 	}
 	c.carry(s, seq, future, sink)
 	c.finish(s.side, s.time, sink)
 
-	// Whether that is the end.
+	// Whether the segment ends the connection.
 	e.believed = e.believed || closes && (exact || !up)
 	e.reset = e.reset || closes && s.RST() && (exact || !up)
 	peer.believed = peer.believed || peer.finSeen && peer.acked() >= peer.fin
@@ -58,7 +58,7 @@ func (c *Conn) follow(s *segment, sink Sink) {
 }
 
 // locate returns where a segment is in the stream of its side, and records it in the history,
-// believed or not.
+// whether it will be accepted or not.
 func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 	e, peer := c.ends(s.side)
 	c.synchronize(s, sink)
@@ -76,8 +76,9 @@ func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 	return seq
 }
 
-// note notes what a believed segment says of its side: how far it has got, and what window it
-// grants. It reports whether the segment is exactly where the other side expects the next one.
+// note records what an accepted segment says of its side: how much it has sent, and what window it
+// grants. It reports whether the segment has exactly the sequence number that the other side
+// expects next.
 func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact bool) {
 	e, peer := c.ends(s.side)
 	if !e.closed() || !peer.closed() { // the last ACK is not part of the duration
@@ -107,8 +108,9 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 	return exact
 }
 
-// carry takes the payload of a segment that starts at seq. A segment that claims that the other
-// side has sent up to future has it wait; future is 0 if it does not.
+// carry takes the payload of a segment that starts at seq. If the segment acknowledges bytes up to
+// future that the other side is not known to have sent, the payload waits as a claim; otherwise
+// future is 0.
 func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	e, peer := c.ends(s.side)
 	if s.SYN() {
@@ -118,19 +120,19 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 		e.far = 0
 	}
 	switch {
-	case s.RST() || seq <= 0: // data in a RST is no part of the stream
+	case s.RST() || seq <= 0: // data in a RST is not part of the stream
 	case s.length == 0 && !s.FIN():
 	case len(s.data) < s.length: // becomes a gap when it is acknowledged
 		c.weird(sink, "truncated_tcp_payload")
-	case future > 0, s.SYN() && s.side == Resp && peer.opened && e.una == 0: // anybody may have sent that SYN-ACK
+	case future > 0, s.SYN() && s.side == Resp && peer.opened && e.una == 0: // the SYN-ACK may be forged
 		c.claim(s.side, claim{iss: e.iss, seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
 	case s.length > 0:
 		c.receive(s.side, s.time, seq, s.data[:s.length], sink)
 	}
 }
 
-// takes prepares c for a segment while it is not established, and reports whether a host takes
-// that.
+// takes prepares c, which is not established, for a segment. It reports whether a host accepts the
+// segment.
 func (c *Conn) takes(s *segment, sink Sink) bool {
 	e, peer := c.ends(s.side)
 	if c.refuses(s) {
@@ -145,7 +147,7 @@ func (c *Conn) takes(s *segment, sink Sink) bool {
 	if s.side == Orig && c.unanswered() && !s.ACK() && !s.SYN() && !s.RST() {
 		c.Last = s.time
 		c.History.segment(s, e.relative(s.Seq()), &e.latest)
-		c.transition(s, sink) // the row says what was tried; the other side takes none of it
+		c.transition(s, sink) // the row shows what was tried; the other side accepts none of it
 		return false
 	}
 	switch {
@@ -156,13 +158,14 @@ func (c *Conn) takes(s *segment, sink Sink) bool {
 		}
 	case s.side == Orig && e.state == reset && e.opened && !e.established && peer.synSeen && !s.SYN() && !s.RST() && s.ACK() &&
 		s.Seq() == e.iss+1 && s.Ack() == peer.iss+1:
-		c.reopen(e, established) // and so was the RST that withdrew it
+		c.reopen(e, established) // the RST that withdrew the SYN was forged
 		e.next = 1
 	}
 	return true
 }
 
-// synchronize begins the numbering of a side if the segment starts it, or starts it over.
+// synchronize starts the numbering of a side if the segment is its first, or starts it again at
+// another SYN.
 func (c *Conn) synchronize(s *segment, sink Sink) {
 	e, _ := c.ends(s.side)
 	switch {
@@ -186,11 +189,12 @@ func (c *Conn) synchronize(s *segment, sink Sink) {
 	e.begin(s.Seq(), s.span())
 }
 
-// acceptable reports whether a host takes a segment that starts at seq, once both are established.
+// acceptable reports whether a host accepts a segment that starts at seq, once both are
+// established.
 func (c *Conn) acceptable(s *segment, seq int64, sink Sink) bool {
 	e, peer := c.ends(s.side)
 	switch {
-	case !s.ACK() && !s.SYN() && !s.RST(): // whatever its number is
+	case !s.ACK() && !s.SYN() && !s.RST(): // whatever its sequence number
 		if s.length > 0 || s.FIN() {
 			c.weird(sink, "data_without_ACK")
 		}
@@ -205,9 +209,9 @@ func (c *Conn) acceptable(s *segment, seq int64, sink Sink) bool {
 	return false
 }
 
-// farFIN takes a FIN that is far away from all else that was captured of a side. If nothing but
-// SYNs and FINs is captured, each side's FIN fits the other's; otherwise data follows, and the FIN
-// was forged.
+// farFIN records a FIN that is far away from everything else that was captured of its side. If only
+// SYNs and FINs are captured, each side's FIN matches the other's; otherwise data follows, and the
+// FIN was forged.
 func (c *Conn) farFIN(s *segment, fin int64, sink Sink) {
 	e, peer := c.ends(s.side)
 	c.Last = s.time
@@ -224,9 +228,10 @@ func (c *Conn) outsideWindow(s *segment, seq int64, sink Sink) {
 	c.weirdOf(sink, "segment_outside_window", fmt.Sprintf("%s at %d of %d", s.flags(), seq, c.half[s.side].next), source)
 }
 
-// acknowledge takes the ACK in a segment that starts at seq, if it has one. It returns the number
-// acknowledged, 0 if it is not to be believed, and if the other side was not seen to send as much,
-// that number as the future one. It is not ok if no host takes a segment with such an ACK.
+// acknowledge takes the ACK of a segment that starts at seq, if there is one. acked is the number
+// that it acknowledges, 0 if it is not accepted. future is that number if the other side is not
+// known to have sent as much, 0 otherwise. ok is false if no host accepts a segment with such an
+// ACK.
 func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int64, ok bool) {
 	e, peer := c.ends(s.side)
 	if !s.ACK() {
@@ -237,7 +242,7 @@ func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int6
 			(e.state == synSent || e.state == synAckSent || e.state == established) {
 			c.weirdOf(sink, "possible_split_routing", "", "")
 		}
-		peer.begin(s.Ack()-1, 0) // it has been talking, but none of it was captured
+		peer.begin(s.Ack()-1, 0) // it has sent something, none of which was captured
 		return 0, 0, true
 	}
 	ack := peer.relativeAck(s.Ack())
@@ -250,7 +255,7 @@ func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int6
 	}
 	if seq < e.acked()-slack && ack > peer.una && c.Established() {
 		c.outsideWindow(s, seq, sink)
-		return 0, 0, false // what lies before its window
+		return 0, 0, false // the segment is before the window
 	}
 	if ack > peer.next {
 		future = ack
@@ -265,7 +270,7 @@ func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int6
 	return ack, future, true
 }
 
-// inspectSYN notes what is weird about a SYN whatever came before it.
+// inspectSYN reports what is weird about a SYN in itself.
 func (c *Conn) inspectSYN(s *segment, sink Sink) {
 	if s.RST() {
 		c.weirdOf(sink, "TCP_christmas", "", "")

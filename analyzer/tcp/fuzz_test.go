@@ -136,7 +136,7 @@ func FuzzConversation(f *testing.F) {
 }
 
 // FuzzSegments follows arbitrary segments. Nothing may panic, everything kept must be counted and
-// bounded, and at the end only bytes behind a gap may be waiting.
+// bounded, and at the end only bytes after a gap may be waiting.
 func FuzzSegments(f *testing.F) {
 	f.Add([]byte("\x02\x00\x00\x00\x13\x00\x01\x00\x10\x01\x01\x05"))
 	f.Add([]byte("\x02\x00\x00\x00\x10\x01\x01\x05\x10\x06\x01\x05\x13\x00\x01\x00\x11\x01\x0b\x05"))

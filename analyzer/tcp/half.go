@@ -1,34 +1,34 @@
 package tcp
 
-// A half is one side of a connection, as far as its own segments and the ACKs of the other side
-// tell.
+// A half is what is known of one side of a connection, from its own segments and from the ACKs of
+// the other side.
 //
 // Sequence numbers are relative to the ISS and have 64 bits: the SYN has 0 and the first byte 1,
-// whatever the 32 bits on the wire were, and there is no wrap. next, una and the queue's next
-// stand for SND.NXT, SND.UNA and the other side's RCV.NXT. On the wire una <= next; here either
-// may be ahead, since segments are missing from the capture and since ACKs are forged.
+// whatever the 32 bits on the wire were, and they do not wrap. next, una and the queue's next stand
+// for SND.NXT, SND.UNA and the other side's RCV.NXT. At the host, una <= next; here una may be
+// ahead, because segments may be missing from the capture and ACKs may be forged.
 type half struct {
 	state, before state // Zeek's, and the state before that
 
-	partial     bool // the beginning of what it sent was not captured: its first segment has no SYN
-	opened      bool // sent a SYN that was no answer: was in SYN-SENT
-	synSeen     bool // a SYN or SYN-ACK was seen, so iss is right and windows can be scaled
-	established bool // was in Zeek's state established, whatever came then
-	finSeen     bool // has sent a FIN, in fin; false again when data follows it
-	believed    bool // has sent a FIN or RST that a host believes: see Conn.over
-	reset       bool // closed by a RST that a host believes
-	eof         bool // the sink was told that no more will come
+	partial     bool // the beginning of what it sent was not captured
+	opened      bool // has sent a SYN without ACK: was in SYN-SENT
+	synSeen     bool // has sent a SYN or SYN-ACK, so iss is right and windows can be scaled
+	established bool // has been in Zeek's state established
+	finSeen     bool // has sent a FIN, which is in fin; false again when data follows it
+	believed    bool // has sent a FIN or RST that a host accepts; see Conn.over
+	reset       bool // has sent a RST that a host accepts
+	eof         bool // the sink has been told that there will be no more
 
-	iss  uint32 // the SYN's sequence number, or that before the first byte seen
-	next int64  // one past the highest number that was sent
-	una  int64  // the highest number that the other side acknowledged, seen or not: see acked
+	iss  uint32 // the SYN's sequence number, or the one before the first byte captured
+	next int64  // one past the highest number that it has sent
+	una  int64  // the highest number that the other side has acknowledged; see acked
 	fin  int64  // one past the latest FIN
-	far  int64  // one past a FIN far away from all else that was captured; 0 if there is none
+	far  int64  // one past a FIN far away from everything else that was captured; 0 if there is none
 
 	latest                    latest // for the history, as are these
 	retransmits, zeroes, gaps Counter
 
-	window window // that it lets the other side send
+	window window // that it grants the other side
 	queue  queue
 }
 
@@ -43,11 +43,12 @@ func (e *half) set(s state) {
 // closed reports whether e has sent a FIN or RST where its state allows one.
 func (e *half) closed() bool { return e.state == closed || e.state == reset }
 
-// begin starts the numbering at iss, as if a SYN had that number.
+// begin starts the numbering at iss, as if a SYN had had that number.
 func (e *half) begin(iss uint32, next int64) { e.iss, e.next, e.una = iss, next, 0 }
 
-// begunBy reports whether e began with a SYN. Of one that is captured after its answer, iss only says
-// where the answer's ACK has it end: with its data, if it has any (RFC 7413).
+// begunBy reports whether s is the SYN with which e began. If it is captured after its answer, iss
+// is only derived from the answer's ACK, which also acknowledges the SYN's data, if there is any:
+// RFC 7413.
 func (e *half) begunBy(s *segment) bool {
 	return s.Seq() == e.iss || e.state == inactive && s.Seq()+uint32(s.span()) == e.iss+1
 }
@@ -63,8 +64,9 @@ func (e *half) relativeAck(ack uint32) int64 {
 	return e.una + int64(int32(ack-(e.iss+uint32(e.una))))
 }
 
-// acked returns the highest number that the other side acknowledged of what e was seen to send. An
-// ACK of more is either of what was not captured or, as a host sees it, of what was never sent.
+// acked returns the highest number that the other side has acknowledged of what e is known to have
+// sent. An ACK of more acknowledges what was not captured or, as a host sees it, what was never
+// sent.
 func (e *half) acked() int64 { return min(e.una, e.next) }
 
 // due returns the number that the other side expects next.
@@ -76,25 +78,25 @@ func (e *half) due() int64 {
 	return n
 }
 
-// onlySYN reports whether nothing but SYNs and FINs seems to be captured: then the FIN of e tells
-// how much it has sent, however far away that is.
+// onlySYN reports whether only SYNs and FINs seem to be captured: then the FIN of e tells how much
+// e has sent, however far away it is.
 func (e *half) onlySYN(peer *half) bool { return e.next == 1 && !peer.window.known }
 
-// clean reports whether e was established in full view, so that missing bytes are really missing.
+// clean reports whether e was established in the capture, so that missing bytes really are missing.
 func (e *half) clean() bool {
 	return e.state == established || e.state == closed && e.before == established
 }
 
-// farAway is how far the sequence number of a SYN or RST may be off before it does not count as
-// what was sent; also how far an ACK of 0 may be off.
+// farAway is how far the sequence number of a SYN or RST may be off, and still count as sent; also
+// how far an ACK of 0 may be off.
 const farAway = 1 << 20
 
-// advance notes that e has sent up to end. It reports whether it had sent the payload before, and
-// whether it had not sent as much.
+// advance records that e has sent s, which ends at end. It reports whether s sends payload again,
+// and whether it goes further than what e had sent.
 func (e *half) advance(s *segment, end int64) (again, advanced bool) {
 	ahead := end - e.next
 	if (s.SYN() || s.RST()) && (ahead > farAway || ahead < -farAway) ||
-		e.state == reset && s.length == 0 && !s.FIN() { // otherwise it goes on: see Conn.receive
+		e.state == reset && s.length == 0 && !s.FIN() { // with data, e continues: see Conn.receive
 		return false, false
 	}
 	e.next = max(e.next, end)
@@ -105,7 +107,7 @@ func (e *half) advance(s *segment, end int64) (again, advanced bool) {
 // it was not captured.
 func (e *half) bytes(peer *half) int64 {
 	if e.before == synSent && e.state == reset && peer.state == inactive && e.una > 1 {
-		return 0 // a half-open connection was found and aborted: the RST's number means nothing
+		return 0 // e aborted a half-open connection: the RST's number says nothing
 	}
 	n := max(e.next, e.una, e.far) - 1 // without the SYN
 	if e.finSeen || e.far > 0 {
@@ -114,8 +116,8 @@ func (e *half) bytes(peer *half) int64 {
 	return max(n, 0)
 }
 
-// A state is what Zeek knows of one side of a connection. Its conn_state is a function of both
-// sides' states at the end. What is believed of a segment does not depend on them alone: see half.
+// A state is Zeek's state of one side of a connection. conn_state is a function of both sides'
+// states at the end. Whether a segment is accepted does not depend on them alone; see half.
 type state uint8
 
 const (
@@ -128,15 +130,15 @@ const (
 	reset                    // has sent a RST
 )
 
-// handshaking reports whether a side has not got beyond its SYN.
+// handshaking reports whether a side has not got further than its SYN.
 func (s state) handshaking() bool { return s <= synAckSent }
 
-// unseen reports whether no SYN of a side was seen.
+// unseen reports whether no SYN of a side was captured.
 func (s state) unseen() bool { return s == inactive || s == partial }
 
-// A window is how much one side lets the other send: RCV.WND. It is kept twice, because the two
-// uses differ in what they believe. edge only grows, so that no forged ACK shuts out what a host
-// takes; seq, ack and size are of the latest segment, to notice a window that shrinks.
+// A window is how much one side lets the other send: RCV.WND. It is kept twice. edge only grows, so
+// that a forged ACK cannot shut out what a host accepts; seq, ack and size are of the latest
+// segment, to notice a window that shrinks.
 type window struct {
 	edge     int64  // the highest number that the other side was allowed to send, relative to its ISS
 	scale    uint8  // how far to shift a window in a segment without SYN
@@ -145,13 +147,13 @@ type window struct {
 	size     uint32
 }
 
-// slack is how far beyond a window a segment is taken, since the ACKs that open the window may be
-// captured after it. It is what one window without scaling holds.
+// slack is how far beyond a window a segment is accepted, because the ACKs that open the window may
+// be captured after it. It is the largest window without scaling.
 const slack = 64 << 10
 
-// update takes the window in a segment that acknowledges acked, a number of the other side. scaled
-// says whether the side's SYN was seen, without which the scale is a guess. It reports whether the
-// window shrank.
+// update takes the window in a segment that acknowledges acked, a relative number of the other
+// side. scaled says whether the side's SYN was captured: without it, the scale is unknown. update
+// reports whether the window shrank.
 func (w *window) update(h Header, acked int64, scaled bool) (shrank bool) {
 	if h.SYN() {
 		w.scale = h.WindowScale()

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// A capture often has the two directions of a connection from two queues or two interfaces, and one
-// of them late. Acknowledgment numbers tell the true order: a segment was sent after everything it
-// acknowledges was received. Until both SYNs are captured, segments that show that the other one
-// exists are deferred as a whole; afterwards, data that acknowledges what was not captured yet
-// waits as a claim.
+// The two directions of a connection often come from two queues or two interfaces, and one of them
+// is captured late. Acknowledgment numbers tell the true order: a segment was sent after everything
+// it acknowledges had been received. Until both SYNs are captured, segments that show that the
+// other SYN exists are deferred as a whole; afterwards, data that acknowledges what was not
+// captured yet waits as a claim.
 
-// arrange follows a segment, or defers it, and sees to those that were waiting for it.
+// arrange follows or defers a segment, and follows those that were waiting for it.
 func (c *Conn) arrange(s *segment, sink Sink) {
 	if s.side == Orig && s.ACK() && !s.SYN() && !s.RST() && c.rare().contested() {
 		c.choose(s.Ack())
@@ -29,8 +29,8 @@ func (c *Conn) arrange(s *segment, sink Sink) {
 	}
 }
 
-// waits reports whether what a side sends shows that segments of the other were not captured yet:
-// its SYN, its SYN-ACK, or its ACK of the SYN-ACK.
+// waits reports whether the segments of a side show that one of the other side has not been
+// captured yet: its SYN, its SYN-ACK, or its ACK of the SYN-ACK.
 func (c *Conn) waits(side Side) bool {
 	e, peer := c.ends(side)
 	return e.synSeen &&
@@ -63,18 +63,18 @@ func (c *Conn) deferSegment(s *segment, sink Sink) bool {
 }
 
 // releasesBefore reports whether a segment shows that what the other side's deferred segments wait
-// for was lost, so that they come before it.
+// for was lost, so that they are followed before it.
 func (c *Conn) releasesBefore(s *segment) bool {
 	e, peer := c.ends(s.side)
 	switch {
 	case s.SYN():
 		return false
-	case peer.synSeen && e.opened: // the server's wait for the client's ACK: this one, or a later one
+	case peer.synSeen && e.opened: // the server's segments wait for an ACK of the client, such as s
 		n := int64(int32(s.Ack() - peer.iss))
 		return s.RST() || s.ACK() && 1 < n && n < farAway
 	case s.RST():
 		return false
-	case peer.opened: // the SYN-ACK was lost, if this is where the client's ACK has the server
+	case peer.opened: // the SYN-ACK was lost if s continues where the client's ACK says
 		return near(s.Seq(), c.rare().deferral.queue[0].header().Ack())
 	case peer.state == established && s.ACK() && !s.FIN():
 		return false // an ACK of the SYN-ACK is as good as the SYN
@@ -82,7 +82,7 @@ func (c *Conn) releasesBefore(s *segment) bool {
 	return true
 }
 
-// release follows the deferred segments. It ends, as follow defers none.
+// release follows the deferred segments. follow does not defer segments, so this ends.
 func (c *Conn) release(sink Sink) {
 	if !c.rare().waits() {
 		return
@@ -91,7 +91,8 @@ func (c *Conn) release(sink Sink) {
 	queue := d.queue
 	d.queue = nil
 	defer func() { d.replayed = time.Time{} }() // after a panic too
-	c.settle(d.from, true, sink)                // the data of a SYN-ACK, which comes before the deferred
+	// the data of a SYN-ACK comes before the deferred segments
+	c.settle(d.from, true, sink)
 	for i := range queue {
 		x := &queue[i]
 		h, data, _ := Parse(x.segment) // as it was before
@@ -119,9 +120,9 @@ func (c *Conn) compete(s *segment) {
 	}
 }
 
-// choose takes the SYN-ACK that the client acknowledges with ack for the true one. That is the one
-// just before it; if the first ACK was not captured, the one that the server's next bytes follow,
-// or else the nearest.
+// choose accepts the SYN-ACK that the client acknowledges with ack. That is the one just below ack.
+// If the client's first ACK was not captured, it is the one that the server's next bytes follow, or
+// else the nearest.
 func (c *Conn) choose(ack uint32) {
 	r, resp := c.extra, &c.half[Resp]
 	candidates := []uint32{resp.iss} // and then the rivals
@@ -135,7 +136,7 @@ func (c *Conn) choose(ack uint32) {
 			continue
 		}
 		if n > 0 && !r.deferral.beginsAt(iss+1) {
-			n += slack // any of those is better
+			n += slack // worse than those that do
 		}
 		if n < least {
 			best, least = i, n

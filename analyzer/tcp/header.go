@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// A Header is a TCP header with its options, as it was on the wire: RFC 9293, section 3.1. Its
-// methods read it in place and never fail, because [Parse] has checked its length. It shares the
-// memory of the packet: whoever keeps one clones it.
+// A Header is a TCP header with its options, as on the wire: RFC 9293, section 3.1. Its methods
+// read it in place and never fail, because [Parse] has checked its length. It shares the packet's
+// memory: clone it to keep it.
 type Header []byte
 
 // minHeader is the length of a header without options.
 const minHeader = 20
 
-// Parse splits a segment into header and payload. It is not ok if the header is not there as a
-// whole, or says that it is shorter than a header can be.
+// Parse splits a segment into header and payload. It is not ok if the header is incomplete, or
+// gives a length that is too short for a header.
 func Parse(data []byte) (h Header, payload []byte, ok bool) {
 	if len(data) < minHeader {
 		return nil, nil, false
@@ -26,8 +26,8 @@ func Parse(data []byte) (h Header, payload []byte, ok bool) {
 	return data[:n], data[n:], true
 }
 
-// DataOffset returns where the payload of a segment begins, as the header says, of which at least
-// 20 bytes must be there. Less than 20 is a lie.
+// DataOffset returns where the payload of a segment begins, according to its header. The segment
+// must have at least 20 bytes. A result below 20 is invalid.
 func DataOffset(data []byte) int { return int(data[12]>>4) * 4 }
 
 func (h Header) SrcPort() uint16 { return binary.BigEndian.Uint16(h) }
@@ -42,18 +42,18 @@ func (h Header) RST() bool { return h[13]&0x04 != 0 }
 func (h Header) ACK() bool { return h[13]&0x10 != 0 }
 func (h Header) URG() bool { return h[13]&0x20 != 0 }
 
-// The kinds of options that WindowScale looks at.
+// The kinds of options that WindowScale reads.
 const (
 	optionEnd         = 0
 	optionNop         = 1
 	optionWindowScale = 3
 )
 
-// maxScale is the largest shift count. A larger one is taken for it: RFC 7323, section 2.3.
+// maxScale is the largest shift count. It replaces a larger one: RFC 7323, section 2.3.
 const maxScale = 14
 
 // WindowScale returns the shift count of the window scale option of a SYN, 0 if it has none. Like a
-// host, it stops at an option whose length cannot be right.
+// host, it stops at an option with an invalid length.
 func (h Header) WindowScale() (shift uint8) {
 	for options := h[minHeader:]; len(options) > 0; {
 		switch options[0] {
@@ -78,7 +78,7 @@ func (h Header) WindowScale() (shift uint8) {
 	return shift
 }
 
-// flags returns the flags that matter as their initial letters.
+// flags returns the initial letters of SYN, FIN, RST and ACK, as far as they are set.
 func (h Header) flags() (letters string) {
 	for i, set := range [...]bool{h.SYN(), h.FIN(), h.RST(), h.ACK()} {
 		if set {
@@ -88,8 +88,7 @@ func (h Header) flags() (letters string) {
 	return letters
 }
 
-// A Side is one of the two sides of a connection, and an index of arrays that hold something for
-// each.
+// A Side is one of the two sides of a connection. It indexes arrays of two.
 type Side uint8
 
 const (
@@ -100,7 +99,7 @@ const (
 // Other returns the other side.
 func (s Side) Other() Side { return 1 - s }
 
-// A segment is what is followed: a header, and what came with it.
+// A segment is a TCP segment, as captured.
 type segment struct {
 	Header
 	side   Side

@@ -13,7 +13,7 @@ import (
 	"example.com/conn/analyzer/tcp"
 )
 
-// Everything kept counts for the side that sent it, until it is released.
+// Everything that is kept counts for the side that sent it.
 func TestHeld(t *testing.T) {
 	for name, c := range map[string]struct {
 		script script
@@ -132,7 +132,7 @@ func TestFreeSkipsGaps(t *testing.T) {
 	assert.Equal(t, int64(10), p.conn.Missed())
 }
 
-func TestFreeRejectsClaims(t *testing.T) {
+func TestFreeDropsClaims(t *testing.T) {
 	p := play(t, handshake+`
 		> A 101 600 decoy`)
 	free := func(side tcp.Side, n int) string { return p.take(p.conn.Free(side, start, after(n), &p.sink)) }
@@ -143,8 +143,8 @@ func TestFreeRejectsClaims(t *testing.T) {
 	assert.Zero(t, p.conn.Held(tcp.Orig))
 	p.step(t, "< A 501 106 x*99")
 	assert.Equal(t, strings.Repeat("x", 99), p.sink.got[tcp.Resp].String())
-	assert.Empty(t, p.sink.got[tcp.Orig].String(), "no longer believed")
-	assert.Empty(t, free(tcp.Orig, never), "there is nothing to reject")
+	assert.Empty(t, p.sink.got[tcp.Orig].String(), "no longer accepted")
+	assert.Empty(t, free(tcp.Orig, never), "there is nothing to drop")
 }
 
 func TestFreeStopsDeferring(t *testing.T) {
@@ -168,7 +168,7 @@ func TestFreeStopsDeferring(t *testing.T) {
 	assert.Empty(t, free(tcp.Orig, never))
 }
 
-// Only while deferred segments are followed does the owner see their capture times.
+// Replayed returns the capture time of a deferred segment only while the segment is followed.
 func TestReplayed(t *testing.T) {
 	p := play(t, `
 		> S 100

@@ -5,30 +5,28 @@ import (
 	"slices"
 )
 
-// A History is Zeek's history of a connection: a letter for each thing that happened, in the order
-// in which it happened, in upper case if the originator did it and in lower case if the responder
-// did. "ShADadFf" is a handshake, data both ways, and a FIN of either side.
+// A History is Zeek's history of a connection: a letter for each kind of event, in order, in upper
+// case for the originator and in lower case for the responder. "ShADadFf" is a handshake, data in
+// both directions, and a FIN of each side.
 //
-// The zero value is an empty history. A history that is short, as most are, takes no more memory
-// than the History itself.
+// The zero value is an empty history. A short history, as most are, takes no memory besides the
+// History itself.
 type History struct {
-	long  *[maxHistory + maxFlips]byte // the letters, once they do not fit into short
+	long  *[maxHistory + maxFlips]byte // the letters, if they do not fit into short
 	short [13]byte
-	n     uint8    // how many there are
-	seen  [2]uint8 // of each side, the letters that are in the history; see once
+	n     uint8    // how many letters there are
+	seen  [2]uint8 // the letters of each side that are in the history; see once
 }
 
-// maxHistory bounds the letters of one connection. SYNs, FINs and RSTs have one each time their
-// sequence number changes, which an attacker can do forever.
-// maxFlips is how often originator and responder may be exchanged: by a guess at the first packet,
-// and when a later one tells.
+// maxHistory bounds the letters of one connection. SYNs, FINs and RSTs get one each time their
+// sequence number changes, which an attacker can do forever. maxFlips is how often the sides may be
+// swapped: by a guess at the first packet, and when a later packet shows which is which.
 const (
 	maxHistory = 128
 	maxFlips   = 2
 )
 
-// Letters that are recorded once for each side, or again only if something differs from the latest
-// of the kind.
+// Letters that are recorded once per side, some of them again if the sequence number changes.
 const (
 	sawSYN uint8 = 1 << iota
 	sawFIN
@@ -39,7 +37,7 @@ const (
 	sawFINAndRST
 )
 
-// Letters returns the letters, which share the memory of h.
+// Letters returns the letters. They share the memory of h.
 func (h *History) Letters() []byte {
 	if h.long != nil {
 		return h.long[:h.n]
@@ -54,7 +52,7 @@ func (h *History) Add(side Side, letter byte) {
 	}
 }
 
-// of returns the letter, which is given in upper case, as it is for a side.
+// of returns a letter, which is given in upper case, in the case of a side.
 func of(side Side, letter byte) byte { return letter | byte(side)*('a'-'A') }
 
 func (h *History) append(letter byte) {
@@ -71,10 +69,10 @@ func (h *History) append(letter byte) {
 // Data records that a side has sent data.
 func (h *History) Data(side Side) { h.once(side, sawData, 'D') }
 
-// HasData reports whether a side has sent data that was not lost on the way to the capture.
+// HasData reports whether data of a side was captured.
 func (h *History) HasData(side Side) bool { return h.seen[side]&sawData != 0 }
 
-// once adds a letter if the side has not done this before, and reports whether it had.
+// once adds a letter unless the side has it already, and reports whether it had.
 func (h *History) once(side Side, bit uint8, letter byte) bool {
 	if h.seen[side]&bit != 0 {
 		return true
@@ -84,17 +82,17 @@ func (h *History) once(side Side, bit uint8, letter byte) bool {
 	return false
 }
 
-// Flip exchanges originator and responder from here on. The letters so far stay as they are, with a
-// '^' behind them.
+// Flip swaps the originator and the responder from now on. Earlier letters stay as they are,
+// followed by a '^'.
 func (h *History) Flip() {
 	h.seen[0], h.seen[1] = h.seen[1], h.seen[0]
 	h.append('^')
 }
 
-// Flipped reports whether originator and responder were exchanged.
+// Flipped reports whether the originator and the responder were swapped.
 func (h *History) Flipped() bool { return bytes.IndexByte(h.Letters(), '^') >= 0 }
 
-// takeBack removes the latest of a letter, which is given in upper case.
+// takeBack removes the last occurrence of a letter, which is given in upper case.
 func (h *History) takeBack(side Side, letter byte) {
 	if i := bytes.LastIndexByte(h.Letters(), of(side, letter)); i >= 0 {
 		h.n = uint8(len(slices.Delete(h.Letters(), i, i+1)))
@@ -105,7 +103,7 @@ func (h *History) takeBack(side Side, letter byte) {
 // that a retransmission is not recorded again.
 type latest struct{ syn, fin, rst uint32 }
 
-// segment records what kind of segment it is, the most important flag alone.
+// segment records a segment by its most important flag.
 func (h *History) segment(s *segment, seq int64, l *latest) {
 	again := func(bit uint8, letter byte, latest *uint32, seq uint32) {
 		if h.once(s.side, bit, letter) && *latest != seq {
@@ -133,7 +131,7 @@ func (h *History) segment(s *segment, seq int64, l *latest) {
 	}
 }
 
-// A Counter counts events of which the 1st, 10th, 100th, … have a letter in the history.
+// A Counter counts events of which the 1st, 10th, 100th, … get a letter in the history.
 type Counter uint32
 
 // Add counts an event, and reports whether its letter is due.

@@ -47,7 +47,7 @@ func TestOrder(t *testing.T) {
 			> A 101 501 hello
 			< A 501 106 reply         | <reply
 		`,
-		"SYN with data, after its SYN-ACK, where the port is wrong": `
+		"SYN with data, after its SYN-ACK, sides mistaken because of the ports": `
 			> SA 500 106
 			< S 100 - hello           | SYN_with_data ^ >hello
 			> A 106 501 again         | >again
@@ -98,7 +98,7 @@ func TestOrder(t *testing.T) {
 			< A 501 106 reply         | possible_split_routing data_before_established >hello <reply
 			= OTH SADd 5/5
 		`,
-		"SYN-ACK was lost, and data elsewhere is not believed": `
+		"SYN-ACK was lost, and data elsewhere is not accepted": `
 			> S 100
 			> A 101 501 hello
 			< A 9000000 106 decoy     | segment_outside_window
@@ -261,7 +261,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// A talk builds a conversation in the order in which it was sent.
+// A talk builds a conversation, in the order in which it was sent.
 type talk struct {
 	segments []segment
 	next     [2]uint32 // sequence numbers
@@ -330,8 +330,8 @@ func conversations() map[string][]segment {
 	return all
 }
 
-// lagged returns segments as captured if each of one side's is late by the given number of segments
-// of the other side.
+// lagged returns segments as they are captured if those of one side are late by the given number of
+// segments of the other side.
 func lagged(segments []segment, side tcp.Side, by int) (late []segment) {
 	var waits []segment
 	var due []int
@@ -351,7 +351,7 @@ func lagged(segments []segment, side tcp.Side, by int) (late []segment) {
 	return append(late, waits...)
 }
 
-// run follows segments to their end and returns the sink's input, without weirds.
+// run follows all segments, and returns the sink's input without weirds.
 func run(t *testing.T, segments []segment) (p *player, events string) {
 	t.Helper()
 	p = &player{now: start}
@@ -430,7 +430,7 @@ func TestSeveralSYNACKs(t *testing.T) {
 	}
 }
 
-// Before its SYN-ACK, nothing from the server is believed except a rejection, and that only until
+// Before the SYN-ACK, nothing from the server is accepted except a rejection, and that only until
 // the SYN-ACK arrives.
 func TestSegmentsBeforeSYNACK(t *testing.T) {
 	forgeries := []string{
@@ -441,7 +441,7 @@ func TestSegmentsBeforeSYNACK(t *testing.T) {
 	for _, first := range forgeries {
 		for _, second := range forgeries {
 			if strings.HasPrefix(first, "> F") && second == "> R 101" {
-				continue // the RST is where it is due once the SYN-ACK is there, and believed
+				continue // once the SYN-ACK is there, the RST has the expected number
 			}
 			t.Run(first+", then "+second, func(t *testing.T) {
 				for name, segments := range conversations() {

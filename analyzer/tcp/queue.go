@@ -6,31 +6,32 @@ import (
 	"slices"
 )
 
-// A queue is the reassembly queue of one side: it puts the bytes that the side sent into order.
+// A queue is the reassembly queue of one side: it puts the bytes of that side in order.
 //
 // Sequence numbers count from the SYN, which is 0: the first byte of the stream is 1. They have 64
 // bits and do not wrap. With "hello" delivered and "world" captured before the space between them,
 // taken is 5, next is 6, and pending is [7, 12).
 //
 // Invariants: pending is sorted and disjoint, and begins above next; size is the sum of what its
-// pieces take. Whoever inserts bounds the number of pieces by maxPieces.
+// pieces take. Callers of insert bound the number of pieces by maxPieces.
 type queue struct {
-	taken   int64   // numbers that were delivered or given up: the next byte is the one after them
+	taken   int64   // the highest number that was delivered or given up
 	pending []piece // bytes above next
 	size    int     // what pending takes
-	latest  int32   // how long the latest delivery was, 0 if that is not known
+	latest  int32   // the length of the latest delivery, 0 if unknown
 	hash    uint32  // of its bytes; see sample
 }
 
-// A piece is a part of a stream that came too early. It has no data if nobody wants it.
+// A piece is a part of a stream that arrived too early. It has no data if the connection is
+// ignored.
 type piece struct {
 	seq, end int64
 	data     []byte
 }
 
-// pieceCost is what a piece takes besides its bytes. maxPieces bounds their number: a sender of
-// single bytes in the worst order has each insertion move all of them, which takes a microsecond
-// for 1024 and would take a millisecond for a million.
+// pieceCost is what a piece takes besides its bytes. maxPieces bounds their number: if single bytes
+// arrive in the worst order, each insertion moves all pieces, which takes a microsecond for 1024
+// and would take a millisecond for a million.
 const (
 	pieceCost = 64
 	maxPieces = 1024
@@ -42,7 +43,7 @@ func (q *queue) next() int64 { return q.taken + 1 }
 // take counts the bytes before end as delivered or given up.
 func (q *queue) take(end int64) { q.taken, q.latest = end-1, 0 }
 
-// insert keeps a copy of x until the bytes before it have come. Bytes that are there already win
+// insert keeps a copy of x until the bytes before it have arrived. Bytes that are already there win
 // over later ones with the same numbers; insert reports whether they differ.
 func (q *queue) insert(x piece) (differ bool) {
 	i, _ := slices.BinarySearchFunc(q.pending, x.seq, func(p piece, seq int64) int {
@@ -84,7 +85,7 @@ func (x piece) from(seq int64) piece {
 	return x
 }
 
-// put puts a copy of x between the pending pieces i-1 and i, and returns where the next would go.
+// put puts a copy of x between the pending pieces i-1 and i, and returns the index after it.
 func (q *queue) put(i int, x piece) int {
 	// the usual case: one packet was lost, and those after it are in order
 	if i > 0 && q.pending[i-1].end == x.seq {
@@ -101,7 +102,7 @@ func (q *queue) put(i int, x piece) int {
 	return i + 1
 }
 
-// ready takes the bytes that are next from the pending ones, if they have come, and counts them as
+// ready removes the next bytes from the pending ones, if they are there, and counts them as
 // delivered.
 func (q *queue) ready() (x piece, ok bool) {
 	if len(q.pending) == 0 || q.pending[0].seq > q.next() {
@@ -117,8 +118,8 @@ func (q *queue) ready() (x piece, ok bool) {
 	return x, true
 }
 
-// skip gives up the bytes before seq that have not come, as far as the first pending one, and
-// returns how many they are.
+// skip gives up the missing bytes before seq, up to the first pending one, and returns how many
+// there are.
 func (q *queue) skip(seq int64) int64 {
 	if len(q.pending) > 0 {
 		seq = min(seq, q.pending[0].seq)
@@ -139,7 +140,7 @@ func (q *queue) forget() {
 }
 
 // sampled is how many bytes at either end of a delivery are hashed: all of a short one, such as a
-// command or a request.
+// command.
 const sampled = 128
 
 var sampleSeed = maphash.MakeSeed()
@@ -151,11 +152,11 @@ func hashOf(data []byte) uint32 {
 	return uint32(maphash.Bytes(sampleSeed, data[:sampled]) + 3*maphash.Bytes(sampleSeed, data[len(data)-sampled:]))
 }
 
-// sample notes that data, the bytes before next, was delivered. Keeping the bytes themselves until
-// they are acknowledged, as Zeek does, would take a packet's size for each side of a connection.
+// sample records the hash of data, which was delivered: the bytes before next. Keeping the bytes
+// until they are acknowledged, as Zeek does, would take a packet's size per side of a connection.
 func (q *queue) sample(data []byte) { q.latest, q.hash = int32(len(data)), hashOf(data) }
 
-// differs reports whether x has all the numbers of the latest delivery, but other bytes.
+// differs reports whether x includes all the numbers of the latest delivery, but with other bytes.
 func (q *queue) differs(x piece) bool {
 	seq := q.next() - int64(q.latest)
 	return q.latest > 0 && x.seq <= seq && q.next() <= x.end && hashOf(x.data[seq-x.seq:q.next()-x.seq]) != q.hash

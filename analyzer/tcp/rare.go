@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// rare is the part of a Conn that few need. In place, a million SYNs, of which the table keeps
-// 100,000, would take 150 MB instead of 132.
+// rare is the part of a Conn that few need. If it were in Conn, a million SYNs, of which the table
+// keeps 100,000, would take 150 MB instead of 132.
 type rare struct {
 	missed   int64      // bytes in gaps
 	beyond   [2]int64   // of each side's stream, what an ACK beyond the window said; see Conn.goesOn
@@ -26,12 +26,12 @@ func (r *rare) waits() bool { return len(r.deferral.queue) > 0 }
 // waitsOf reports whether segments of a side are deferred.
 func (r *rare) waitsOf(side Side) bool { return r.waits() && r.deferral.from == side }
 
-// contested reports whether there is more than one SYN-ACK to choose from.
+// contested reports whether there are several SYN-ACKs to choose from.
 func (r *rare) contested() bool { return len(r.rivals) > 0 }
 
-// A claim is a segment that acknowledges what the other side was not seen to send. Either that was
-// not captured: then the other side goes on from there, and acknowledges the segment. Or no host
-// takes it: RFC 9293, 3.10.7.4.
+// A claim is a segment that acknowledges more than the other side is known to have sent. If that
+// was not captured, the other side continues from there, and acknowledges the segment. Otherwise no
+// host accepts the segment: RFC 9293, section 3.10.7.4.
 type claim struct {
 	iss  uint32 // that seq is relative to
 	seq  int64
@@ -41,7 +41,7 @@ type claim struct {
 	time time.Time
 }
 
-// end is one past the highest number of x.
+// end returns one past the highest number of x.
 func (x *claim) end() int64 {
 	n := x.seq + int64(len(x.data))
 	if x.fin {
@@ -52,10 +52,10 @@ func (x *claim) end() int64 {
 
 const (
 	claimCost = 96   // bytes that a claim takes besides its data
-	maxClaims = 1024 // of a side; each segment looks at them all, which takes a microsecond
+	maxClaims = 1024 // of a side; each segment checks all of them, which takes a microsecond
 )
 
-// A deferred segment waits for the SYN or the ACK that it was sent after.
+// A deferred segment waits for the SYN or the ACK after which it was sent.
 type deferred struct {
 	time    time.Time
 	segment []byte // header and payload, as captured
@@ -64,23 +64,22 @@ type deferred struct {
 
 func (x *deferred) header() Header { return Header(x.segment) } // with the payload behind it
 
-// A deferral lists the deferred segments of one side, in the order of the capture. While one side
-// waits, the other has sent nothing that could have it wait too: only one side is deferred at a
-// time.
+// A deferral holds the deferred segments of one side, in the order of the capture. Only one side
+// waits at a time; see Conn.defers.
 type deferral struct {
 	from     Side
-	over     bool       // the other direction is taken as missing: nothing is deferred any more
+	over     bool       // the other direction counts as missing: no more segments are deferred
 	queue    []deferred // at most maxDeferred, for at most maxDeferral
-	replayed time.Time  // of the deferred segment that is followed right now; zero if none is
+	replayed time.Time  // of the deferred segment that is being followed; zero if there is none
 }
 
 const (
-	deferredCost = 64          // bytes that a deferred segment takes besides its own
+	deferredCost = 64          // bytes that a deferred segment takes besides its own bytes
 	maxDeferred  = 1024        // segments; a queue of full ones exceeds most bounds of bytes before that
-	maxDeferral  = time.Minute // as long as a handshake is waited for
+	maxDeferral  = time.Minute // like the default timeout of a handshake
 )
 
-// drop drops the deferred segments that begin at seq.
+// drop removes the deferred segments that begin at seq.
 func (d *deferral) drop(seq uint32) {
 	d.queue = slices.DeleteFunc(d.queue, func(x deferred) bool { return x.header().Seq() == seq })
 }
@@ -90,14 +89,14 @@ func (d *deferral) beginsAt(seq uint32) bool {
 	return slices.ContainsFunc(d.queue, func(x deferred) bool { return x.header().Seq() == seq })
 }
 
-// A rival is a SYN-ACK with another sequence number than the first one. One of the two is forged or
-// out of date, and the client's ACK tells which.
+// A rival is a SYN-ACK whose sequence number differs from the first one's. One of the two is forged
+// or old, and the client's ACK tells which.
 type rival struct {
 	iss    uint32
 	next   int64 // one past its data
 	window window
 }
 
-// maxRivals bounds the SYN-ACKs besides the first. Anybody can send 2^32 of them; the true one is
-// followed if it is among the first nine.
+// maxRivals bounds the SYN-ACKs besides the first. An attacker can send 2^32 of them; the true one
+// is accepted if it is among the first nine.
 const maxRivals = 8

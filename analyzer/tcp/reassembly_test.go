@@ -2,7 +2,8 @@ package tcp_test
 
 import "testing"
 
-// Bytes are delivered in order, each once, and the first ones with a sequence number win.
+// Bytes are delivered in order, each once. If several have the same sequence number, the first one
+// wins.
 func TestReassembly(t *testing.T) {
 	for name, s := range map[string]script{
 		"in order": handshake + `
@@ -25,23 +26,23 @@ func TestReassembly(t *testing.T) {
 			> A 103 501 c
 			> A 106 501 fgh           | >fgh
 		`,
-		"a hole, and overlaps behind it": handshake + `
+		"a hole, and overlaps after it": handshake + `
 			> A 103 501 cd
 			> A 107 501 gh
 			> A 102 501 bcdefghi
 			> A 101 501 a             | >a >b >cdef >ghi
 		`,
-		"bytes that differ behind a hole": handshake + `
+		"bytes that differ after a hole": handshake + `
 			> A 106 501 world
 			> A 106 501 wOrld         | rexmit_inconsistency
 			> A 101 501 hello         | >hello >world
 		`,
-		"bytes that differ in a part behind a hole": handshake + `
+		"bytes that differ in a part after a hole": handshake + `
 			> A 106 501 world
 			> A 104 501 loWo          | rexmit_inconsistency
 			> A 101 501 hel           | >hel >lo >world
 		`,
-		"the same bytes behind a hole": handshake + `
+		"the same bytes after a hole": handshake + `
 			> A 106 501 world
 			> A 104 501 lowo
 			> A 101 501 hel           | >hel >lo >world
@@ -99,7 +100,7 @@ func TestReassembly(t *testing.T) {
 			> A 106 501 toolate123
 			> FA 121 501              | >.
 		`,
-		"a hole behind which the sender continues": handshake + `
+		"a hole after which the sender continues": handshake + `
 			> A 101 501 hello         | >hello
 			< A 501 121
 			> A 116 501 after         | >[10] >after

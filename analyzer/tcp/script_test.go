@@ -21,13 +21,13 @@ import (
 //	< A 501 106 w=0           with a window of 0; else it is 1000
 //	> S 100 - scale=7         with the window scale option, and no acknowledgment number
 //	> A 106 501 hello len=9   with four bytes that were not captured
-//	wait 1m                   time passes; it is a millisecond between segments
+//	wait 1m                   time passes; there is a millisecond between segments
 //	end                       no more segments follow
 //	= S1 ShAD 5/0             the connection is in this state, with this history and these bytes
 //
 // The expected events follow a |. The sink gets data as ">hello", a gap as ">[5]" and an end as
-// ">.", with ">" from the originator and "<" from the responder; "^" says that the sides are
-// exchanged; a weird is named. The outcome comes last, unless it is GoesOn.
+// ">.", with ">" from the originator and "<" from the responder; "^" says that the sides were
+// swapped; a weird is named. The outcome comes last, unless it is GoesOn.
 type script string
 
 // start is when scripts begin.

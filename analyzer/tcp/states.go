@@ -3,11 +3,12 @@ package tcp
 import "regexp"
 
 // move moves both sides to the states that a segment leads to, and reports whether its side closes.
-// If it shows that the sides were the wrong way round, it exchanges them, and s.side with them.
+// If the segment shows that the sides were the wrong way round, move swaps them, and s.side with
+// them.
 func (c *Conn) move(s *segment, sink Sink) (closes bool) {
 	e, peer := c.ends(s.side)
 	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
-		// The SYN and the SYN-ACK changed places on their way into the capture.
+		// The SYN was captured after its SYN-ACK.
 		c.Flip()
 		sink.Flip()
 		s.side = Orig
@@ -20,8 +21,8 @@ func (c *Conn) move(s *segment, sink Sink) (closes bool) {
 	return c.transition(s, sink)
 }
 
-// transition moves a side to the state that a segment puts it in, sometimes also the other side,
-// and reports whether the side closes. The states are Zeek's, and so is what is weird.
+// transition moves the side of a segment, and sometimes the other one, to the state that the
+// segment leads to. It reports whether the side closes. States and weirds are Zeek's.
 func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 	e, peer := c.ends(s.side)
 	switch e.state {
@@ -43,7 +44,7 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 			e.set(synSent)
 		}
 		if s.FIN() && !s.RST() && peer.state == reset && peer.before == closed {
-			peer.set(closed) // a FIN, then a RST, and the other side's FIN: a normal end after all
+			peer.set(closed) // a FIN, a RST, and the other side's FIN: a normal end after all
 		}
 	case closed:
 		if s.SYN() {
@@ -70,14 +71,14 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 	return s.RST() || s.FIN()
 }
 
-// first moves a side to the state that its first segment puts it in, unless that closes it.
+// first moves a side to the state that its first segment leads to, unless that segment closes it.
 func (c *Conn) first(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 	e.partial = !s.SYN() && (s.side == Orig || !s.RST())
 	switch {
 	case !s.SYN() && (s.FIN() || s.RST()):
 	case !s.SYN() && s.side == Resp && s.length == 0 && peer.opened && !peer.window.known:
-		// Some acknowledge a SYN before they answer it.
+		// Some hosts acknowledge a SYN before they answer it.
 	case !s.SYN() && s.ACK() && peer.state == established: // only the SYN was not captured
 		e.partial, peer.partial = false, false
 		e.set(established)
@@ -86,7 +87,7 @@ func (c *Conn) first(s *segment, sink Sink) {
 	case s.side == Orig && s.ACK():
 		e.partial = true
 		e.set(synAckSent)
-	case s.side == Orig && peer.synSeen && peer.state == established: // captured after its answer
+	case s.side == Orig && peer.synSeen && peer.state == established: // captured after its SYN-ACK
 		e.set(established)
 	case s.side == Orig:
 		e.set(synSent)
@@ -103,8 +104,8 @@ func (c *Conn) first(s *segment, sink Sink) {
 	}
 }
 
-// abortedAttempt matches the history of an originator that reset its own attempt before anything
-// else happened.
+// abortedAttempt matches the history of an attempt that its originator reset before anything else
+// happened.
 var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
 
 // State returns Zeek's conn_state.

@@ -112,7 +112,7 @@ func TestStates(t *testing.T) {
 			< A 501 106 reply         | <reply
 			= S1 Hs^Dd 5/5
 		`,
-		"SYN after its SYN-ACK, where the port has told": `
+		"SYN after its SYN-ACK, sides known from the ports": `
 			< SA 500 101
 			> S 100
 			> A 101 501 four          | >four
@@ -232,7 +232,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// Letters of the history for rare events.
+// Rare events have letters in the history.
 func TestHistory(t *testing.T) {
 	for name, s := range map[string]script{
 		"zero window": handshake + `
@@ -315,7 +315,7 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// Zeek's weirds about TCP, in order.
+// Weirds about TCP are Zeek's, and in Zeek's order.
 func TestWeird(t *testing.T) {
 	for name, s := range map[string]script{
 		"data before the SYN-ACK": `
@@ -468,7 +468,7 @@ func TestWeird(t *testing.T) {
 			< A 500 101 y             | <y
 			> S 9000                  | active_connection_reuse begins
 		`,
-		"split routing is not reported beside another weird": `
+		"split routing is not reported after another weird": `
 			> S 100 - x               | SYN_with_data >x
 			> A 102 501
 			end

@@ -11,7 +11,7 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 	e := &c.half[side]
 	q := &e.queue
 	x := piece{seq: seq, end: seq + int64(len(data)), data: data}
-	if x.seq < q.next() && x.end > e.acked() && q.differs(x) { // later than its ACK, no host takes it
+	if x.seq < q.next() && x.end > e.acked() && q.differs(x) { // no host accepts bytes after their ACK
 		c.weird(sink, "rexmit_inconsistency")
 	}
 	if x.end <= q.next() {
@@ -40,8 +40,8 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 	}
 }
 
-// skipGap gives up the bytes before the first pending ones of a side, since too much waits for
-// them. There must be pending ones.
+// skipGap gives up the missing bytes before the first pending ones of a side, because too much
+// waits for them. There must be pending bytes.
 func (c *Conn) skipGap(side Side, at time.Time, sink Sink) {
 	e := &c.half[side]
 	name := "excessive_data_without_further_acks"
@@ -52,7 +52,7 @@ func (c *Conn) skipGap(side Side, at time.Time, sink Sink) {
 	c.gap(side, at, e.queue.pending[0].seq, sink)
 }
 
-// deliver passes on the pending bytes that are next.
+// deliver passes the pending bytes that are next to the sink.
 func (c *Conn) deliver(side Side, at time.Time, sink Sink) {
 	q := &c.half[side].queue
 	for x, ok := q.ready(); ok; x, ok = q.ready() {
@@ -62,8 +62,8 @@ func (c *Conn) deliver(side Side, at time.Time, sink Sink) {
 	}
 }
 
-// acknowledged notes that the other side has everything before seq: what is missing of it will not
-// come again.
+// acknowledged records that the other side has everything before seq: missing bytes before seq will
+// not be sent again.
 func (c *Conn) acknowledged(side Side, at time.Time, seq int64, sink Sink) {
 	e := &c.half[side]
 	if e.finSeen && seq >= e.fin {
@@ -74,8 +74,7 @@ func (c *Conn) acknowledged(side Side, at time.Time, seq int64, sink Sink) {
 	}
 }
 
-// gap gives up the bytes that are missing before seq, up to the first that are there, and delivers
-// those.
+// gap gives up the missing bytes before seq, up to the first pending ones, and delivers those.
 func (c *Conn) gap(side Side, at time.Time, seq int64, sink Sink) {
 	e, peer := c.ends(side)
 	if n := e.queue.skip(seq); n > 0 {
@@ -93,8 +92,8 @@ func (c *Conn) gap(side Side, at time.Time, seq int64, sink Sink) {
 	c.deliver(side, at, sink)
 }
 
-// finish tells the sink, once, when one side has sent its last byte. A FIN behind which there is
-// more was forged, and comes to nothing.
+// finish tells the sink, once, when a side has sent its last byte. A FIN that is followed by bytes
+// was forged, and is reverted.
 func (c *Conn) finish(side Side, at time.Time, sink Sink) {
 	e := &c.half[side]
 	switch next := e.queue.next(); {
@@ -109,8 +108,8 @@ func (c *Conn) finish(side Side, at time.Time, sink Sink) {
 	}
 }
 
-// foretell notes a gap up to seq that is known of by an ACK alone. The sink is not told before
-// something comes from behind it.
+// foretell records a gap up to seq that only an ACK has shown to exist. The sink is not told before
+// bytes after the gap arrive.
 func (c *Conn) foretell(side Side, seq int64) {
 	e, peer := c.ends(side)
 	if !e.clean() || !peer.clean() {
@@ -125,7 +124,8 @@ func (c *Conn) foretell(side Side, seq int64) {
 	}
 }
 
-// arrived takes the gap that foretell noted back: bytes of it, from seq on, were captured late.
+// arrived reverts the gap that foretell recorded, because bytes of it, from seq on, were captured
+// late.
 func (c *Conn) arrived(side Side, seq int64) {
 	if r := c.rare(); r.foretold[side] == 0 || seq >= r.foretold[side] {
 		return
@@ -146,10 +146,10 @@ func (c *Conn) claim(side Side, x claim) {
 	}
 }
 
-// settle takes those claims of a side that the other side has borne out by now: it has sent what
-// they acknowledge, and has acknowledged them. At the end of the connection, when no more ACK
-// comes, it is enough that the other side sent what they acknowledge and that nothing else took
-// their place.
+// settle accepts the claims of a side that the other side has confirmed: it has sent what they
+// acknowledge, and has acknowledged them. At the end of the connection, when no more ACKs come, it
+// is enough that the other side has sent what they acknowledge and that nothing else took their
+// place.
 func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
 	claims := c.rare().claims[side]
 	if len(claims) == 0 {
@@ -173,7 +173,7 @@ func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
 	}
 }
 
-// reject drops the claims of a side that nothing has borne out.
+// reject drops the unconfirmed claims of a side.
 func (c *Conn) reject(side Side, sink Sink) {
 	if len(c.rare().claims[side]) > 0 {
 		c.extra.claims[side] = nil

@@ -3,11 +3,11 @@ package tcp
 import "time"
 
 // Segment follows a segment of a side: a header, what was captured of its payload, and the length
-// of the payload on the wire. It keeps neither, and tells sink what comes of them.
+// of the payload on the wire. It does not keep h or payload.
 //
-// These are the decisions, in order. A segment with SYN may be of another connection, or of none;
-// any other is of this one. While the handshake is incomplete, it may have to wait for segments
-// that were sent before it. Then it is followed.
+// It decides the following, in order. A segment with SYN may belong to another connection, or to
+// none; any other segment belongs to this one. While the handshake is incomplete, a segment may
+// have to wait for others that were sent before it. Then it is followed.
 func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length int, sink Sink) Outcome {
 	s := &segment{ // a pointer, so that it is built in place: copying it waits for the stores before it
 		Header: h, side: side, time: at, data: payload, length: length,
@@ -35,9 +35,9 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 	return c.outcome(ended)
 }
 
-// What a connection keeps of segments waits for others: bytes for those before them, claims for the
-// other side to bear them out, deferred segments for the handshake. The owner counts it, and has
-// the connection give it up.
+// What a connection keeps of segments waits for other segments: bytes for those before them, claims
+// for the other side to confirm them, deferred segments for the handshake. The owner counts it, and
+// makes the connection give it up.
 
 // Held returns how many bytes are kept for a side.
 func (c *Conn) Held(side Side) int {
@@ -53,9 +53,8 @@ func (c *Conn) Held(side Side) int {
 	return n
 }
 
-// Free gives up what is kept for a side until enough says that it may keep the rest: first it
-// follows the deferred segments, and defers none any more; then it gives up missing bytes; then
-// claims.
+// Free gives up what is kept for a side, until enough returns true: first it follows the deferred
+// segments, and defers no more of them; then it gives up missing bytes; then it drops claims.
 func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outcome {
 	ended := c.ended
 	if c.rare().waitsOf(side) && !enough() {
@@ -71,8 +70,9 @@ func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outc
 	return c.outcome(ended)
 }
 
-// Conclude gives up what the connection waits for, as no more segments come: deferred segments,
-// bytes that an ACK alone knows of, and claims, as far as nothing speaks against them.
+// Conclude gives up what the connection waits for, as no more segments come. It follows deferred
+// segments, reports bytes that only an ACK has shown to exist as missing, and accepts claims that
+// nothing contradicts.
 func (c *Conn) Conclude(sink Sink) Outcome {
 	ended := c.ended
 	c.release(sink)
@@ -87,8 +87,8 @@ func (c *Conn) Conclude(sink Sink) Outcome {
 	return c.outcome(ended)
 }
 
-// Ignore says that nobody wants the bytes any more. The sink gets no more of them, nor gaps or
-// ends; sequence numbers are followed as before.
+// Ignore says that nobody needs the bytes any more. The sink gets no more bytes, gaps or ends;
+// sequence numbers are followed as before.
 func (c *Conn) Ignore() {
 	c.ignored = true
 	for side := range c.half {
@@ -96,7 +96,7 @@ func (c *Conn) Ignore() {
 	}
 }
 
-// Drop forgets bytes and claims that wait, after a panic that may have left them inconsistent.
+// Drop forgets waiting bytes and claims, after a panic that may have left them inconsistent.
 func (c *Conn) Drop() {
 	for side := range Side(2) {
 		q := &c.half[side].queue

@@ -46,18 +46,18 @@ func TestWeirdDetails(t *testing.T) {
 		line             string
 		want, addl, from string
 	}{
-		"before the window":  {greeting, "> RA 102 506", "segment_outside_window", "RA at 2 of 6", "TCP"},
-		"beyond the window":  {greeting, "< FA 10000000 106", "segment_outside_window", "FA at 9999500 of 6", "TCP"},
-		"ACK beyond it":      {greeting, "> A 106 10000000", "ack_outside_window", "9999500 of 6", "TCP"},
-		"ACK of old segment": {greeting, "> A 106 400", "TCP_ack_underflow_or_misorder", "", "TCP"},
-		"SYN again":          {greeting, "< SA 500 101", "SYN_inside_connection", "", ""},
-		"SYN and RST":        {"", "> SR 100", "TCP_christmas", "", ""},
-		"urgent SYN":         {"", "> SU 100", "baroque_SYN", "", ""},
-		"SYN with data":      {"", "> S 100 - x", "SYN_with_data", "", "TCP"},
-		"shrinking window":   {greeting, "< A 506 106 w=1", "window_recision", "", ""},
-		"another SYN":        {greeting, "> S 1", "active_connection_reuse", "", "TCP"},
-		"another SYN-ACK":    {greeting, "< SA 1 101", "SYN_seq_jump", "", "TCP"},
-		"SYN after it":       {"> A 100 1 x | >x", "> S 99 1", "SYN_after_partial", "", "TCP"},
+		"before the window":     {greeting, "> RA 102 506", "segment_outside_window", "RA at 2 of 6", "TCP"},
+		"beyond the window":     {greeting, "< FA 10000000 106", "segment_outside_window", "FA at 9999500 of 6", "TCP"},
+		"ACK beyond the window": {greeting, "> A 106 10000000", "ack_outside_window", "9999500 of 6", "TCP"},
+		"ACK of old segment":    {greeting, "> A 106 400", "TCP_ack_underflow_or_misorder", "", "TCP"},
+		"SYN again":             {greeting, "< SA 500 101", "SYN_inside_connection", "", ""},
+		"SYN and RST":           {"", "> SR 100", "TCP_christmas", "", ""},
+		"urgent SYN":            {"", "> SU 100", "baroque_SYN", "", ""},
+		"SYN with data":         {"", "> S 100 - x", "SYN_with_data", "", "TCP"},
+		"shrinking window":      {greeting, "< A 506 106 w=1", "window_recision", "", ""},
+		"another SYN":           {greeting, "> S 1", "active_connection_reuse", "", "TCP"},
+		"another SYN-ACK":       {greeting, "< SA 1 101", "SYN_seq_jump", "", "TCP"},
+		"SYN after partial":     {"> A 100 1 x | >x", "> S 99 1", "SYN_after_partial", "", "TCP"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := play(t, c.script)
@@ -69,7 +69,7 @@ func TestWeirdDetails(t *testing.T) {
 	}
 }
 
-// The owner of a connection can ask how far it has progressed.
+// A connection tells its owner how far it has progressed.
 func TestProgress(t *testing.T) {
 	for name, c := range map[string]struct {
 		script                                    script
@@ -153,7 +153,7 @@ func TestContinues(t *testing.T) {
 	}
 }
 
-// The owner's weirds count, where only the first matters.
+// Weirds that are reported only if there were no others are not reported after one of the owner's.
 func TestWeirdOfOwner(t *testing.T) {
 	play(t, "> S 100\n> A 101 501 \nend | possible_split_routing")
 	p := play(t, "> S 100\n> A 101 501 \n")
