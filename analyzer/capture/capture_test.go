@@ -108,7 +108,7 @@ func TestGzippedCaptures(t *testing.T) {
 func TestDamagedPcap(t *testing.T) {
 	good := pcap(little, 0xa1b2c3d4, 1, "one", "two", "three")
 	long := slices.Clone(good)
-	little.PutUint32(long[24+16+3+8:], maxFrame+1)
+	little.PutUint32(long[24+16+3+8:], snapLimit+1)
 	frames, err := all(long)
 	assert.EqualError(t, err, "test: frame 2: has a length of 262145 bytes: the file is damaged")
 	assert.Len(t, frames, 1, "what was before")
@@ -142,7 +142,7 @@ func TestDamagedPcap(t *testing.T) {
 	assert.Equal(t, 3, frames[0].Wire, "no frame is longer captured than it was")
 }
 
-// A frame may be as long as the file's header says, or up to maxFrame. Only maxFrame bytes of it are
+// A frame may be as long as the file's header says, or up to snapLimit. Only maxFrame bytes of it are
 // kept.
 func TestLongFrames(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -150,9 +150,9 @@ func TestLongFrames(t *testing.T) {
 		long  int
 		valid bool
 	}{
-		"longer than announced":     {65_535, maxFrame, true},
-		"much longer":               {65_535, maxFrame + 1, false},
-		"limit of 0":                {0, maxFrame + 1, false},
+		"longer than announced":     {65_535, snapLimit, true},
+		"much longer":               {65_535, snapLimit + 1, false},
+		"limit of 0":                {0, snapLimit + 1, false},
 		"jumbogram":                 {1 << 20, 524_280 + 14, true},
 		"as long as announced":      {1 << 20, 1 << 20, true},
 		"longer, above libpcap's":   {1 << 20, 1<<20 + 1, false},
@@ -180,7 +180,7 @@ func TestLongFrames(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			assert.Equal(t, strings.Repeat("x", min(c.long, maxFrame)), string(f.Data))
+			assert.Equal(t, strings.Repeat("x", min(c.long, 520<<10)), string(f.Data))
 			assert.Equal(t, c.long, f.Wire)
 			f, err = s.Next()
 			require.NoError(t, err)

@@ -13,13 +13,19 @@ import (
 	"example.com/conn/analyzer/packet"
 )
 
-// maxFrame bounds the bytes read of a frame: libpcap's MAXIMUM_SNAPLEN. The rest of a longer frame,
-// such as a jumbogram's, is skipped, as if it had not been captured.
-const maxFrame = 256 << 10
+const (
+	// maxFrame bounds the bytes read of a frame: the longest packet of Linux, a jumbogram of 524,280
+	// bytes (GSO_MAX_SIZE), and link headers. The rest of a longer frame is skipped, as if it had not
+	// been captured.
+	maxFrame = 520 << 10
 
-// longestFrame is the greatest length that a pcap file's header may announce: libpcap's limit for
-// USB, where frames are the longest.
-const longestFrame = 128 << 20
+	// snapLimit is libpcap's MAXIMUM_SNAPLEN. A pcap file may have frames up to it, even if its header
+	// announces shorter ones.
+	snapLimit = 256 << 10
+
+	// longestFrame is the longest frame that the header may announce: libpcap's limit for USB.
+	longestFrame = 128 << 20
+)
 
 // A reader reads a file in pieces.
 type reader struct {
@@ -90,8 +96,7 @@ func readPcap(b *bufio.Reader) (func() (packet.Frame, error), error) {
 	}
 	// the upper half gives the length of frame checksums
 	link := layers.LinkType(order.Uint32(head[20:]))
-	// Programs write frames longer than the header's limit, but none above maxFrame.
-	longest := min(max(order.Uint32(head[16:]), maxFrame), longestFrame)
+	longest := min(max(order.Uint32(head[16:]), snapLimit), longestFrame)
 	return func() (packet.Frame, error) {
 		head, err := r.take(format.header)
 		if err != nil {
