@@ -151,10 +151,11 @@ type item struct {
 	packet *packet.Packet // nil if there is a frame
 }
 
-// A batch is sent when it has this many items or bytes.
+// A batch is sent when it has this many items or bytes. Up to five batches of a worker go round, so
+// that they stay in the processor's cache.
 const (
 	batchItems = 512
-	batchBytes = 128 << 10
+	batchBytes = 64 << 10
 )
 
 // newAnalysis returns an analysis with n workers, each with its own table of the given
@@ -180,7 +181,7 @@ func newWorker(cfg flow.Config, out *logs.Output) *worker {
 	cfg.Panics = w.report
 	w.table = flow.New(cfg)
 	w.decoder.Servers = w.table.Servers()
-	w.batch, w.full, w.drained = new(batch), make(chan *batch, 4), make(chan *batch, 6)
+	w.batch, w.full, w.drained = new(batch), make(chan *batch, 2), make(chan *batch, 4)
 	return w
 }
 
