@@ -3,6 +3,7 @@ package http
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"unsafe"
@@ -1232,4 +1233,21 @@ func TestRepetitionIsCheap(t *testing.T) {
 	r := s.at(c, s.request).row
 	assert.Zero(t, testing.AllocsPerRun(10, func() { s.onProxyField(c, r, "VIA -> ", []byte("a")) }))
 	assert.Equal(t, []string{"VIA -> a", "VIA -> b"}, r.Proxied)
+}
+
+// BenchmarkRow writes a row as it appends itself, and by its json tags.
+func BenchmarkRow(b *testing.B) {
+	o := &Recorder{}
+	Play(b, New(o), Conn(), Orig("GET /a HTTP/1.1\r\nHost: h\r\nReferer: r\r\nUser-Agent: u\r\n\r\n"), Resp(ok))
+	type tagged Row // without AppendJSON
+	row := o.Rows[0].(*Row)
+	for name, row := range map[string]logs.Row{"row=appender": row, "row=tagged": (*tagged)(row)} {
+		b.Run(name, func(b *testing.B) {
+			w := logs.NewWriter(logs.NewOutput(io.Discard, nil))
+			b.ReportAllocs()
+			for b.Loop() {
+				w.Write(row)
+			}
+		})
+	}
 }

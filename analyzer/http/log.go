@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -46,6 +47,45 @@ type Row struct {
 	// The targets of the pointers above.
 	host, uri, referrer, userAgent, origin, statusMsg, infoMsg, username string
 	statusCode                                                           int
+}
+
+// AppendJSON implements logs.Appender. By its json tags alone, encoding a row would take a tenth of
+// the time of a small request (BenchmarkRow).
+func (r *Row) AppendJSON(b []byte) []byte {
+	text := func(name string, v *string) {
+		if v != nil {
+			b = logs.AppendString(append(b, name...), *v)
+		}
+	}
+	b = logs.AppendHeader(b, &r.Header)
+	b = strconv.AppendInt(append(b, `,"trans_depth":`...), int64(r.TransDepth), 10)
+	if r.Method != "" {
+		text(`,"method":`, &r.Method)
+	}
+	text(`,"host":`, r.Host)
+	text(`,"uri":`, r.URI)
+	text(`,"referrer":`, r.Referrer)
+	if r.Version != "" {
+		text(`,"version":`, &r.Version)
+	}
+	text(`,"user_agent":`, r.UserAgent)
+	text(`,"origin":`, r.Origin)
+	b = strconv.AppendUint(append(b, `,"request_body_len":`...), r.RequestBodyLen, 10)
+	b = strconv.AppendUint(append(b, `,"response_body_len":`...), r.ResponseBodyLen, 10)
+	if r.StatusCode != nil {
+		b = strconv.AppendInt(append(b, `,"status_code":`...), int64(*r.StatusCode), 10)
+	}
+	text(`,"status_msg":`, r.StatusMsg)
+	if r.InfoCode != 0 {
+		b = strconv.AppendInt(append(b, `,"info_code":`...), int64(r.InfoCode), 10)
+	}
+	text(`,"info_msg":`, r.InfoMsg)
+	b = logs.AppendStrings(append(b, `,"tags":`...), r.Tags)
+	text(`,"username":`, r.Username)
+	if len(r.Proxied) > 0 {
+		b = logs.AppendStrings(append(b, `,"proxied":`...), r.Proxied)
+	}
+	return append(b, '}')
 }
 
 // rowSize is the size of a row in bytes, without those of its strings.

@@ -2,8 +2,6 @@ package logs
 
 import (
 	"iter"
-	"net/netip"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,13 +52,6 @@ func (r *Weird) AppendJSON(b []byte) []byte {
 
 // MarshalJSON implements [json.Marshaler], for encoders other than a [Writer].
 func (r *Weird) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
-
-func appendEndpoint(b []byte, side string, addr netip.Addr, port uint16) []byte {
-	b = append(append(append(b, `,"id.`...), side...), `_h":"`...)
-	b = addr.AppendTo(b)
-	b = append(append(append(b, `","id.`...), side...), `_p":`...)
-	return strconv.AppendUint(b, uint64(port), 10)
-}
 
 // appendText appends s, which is valid UTF-8, as a JSON string.
 func appendText(b []byte, s string) []byte {
