@@ -246,6 +246,25 @@ func TestSearchIsBounded(t *testing.T) {
 	}
 }
 
+func TestFoundInSmallSegments(t *testing.T) {
+	name := strings.Repeat("h", maxEvents) + "ttp"
+	p := &parser{name: name}
+	h := newHarness(p)
+	for i := range len(name) {
+		h.feed(">" + name[i:i+1])
+	}
+	h.feed("<x")
+	h.s.Decide(h.parsers, &h.c)
+	assert.Equal(t, strings.Repeat(">h", maxEvents-1)+">http<x", p.got.String(), "the last ones are merged")
+}
+
+func TestSidesAreNotMerged(t *testing.T) {
+	p := &parser{name: strings.Repeat("h", 2*maxEvents), ports: []uint16{80}}
+	h := newHarness(p)
+	h.feed(strings.Repeat(">h ", maxEvents) + ">h <x")
+	assert.Equal(t, strings.Repeat(">h", maxEvents-1)+">hh<x", p.got.String())
+}
+
 func TestDatagramsBeforeTheProtocolAreSkipped(t *testing.T) {
 	for name, tt := range map[string]struct {
 		size  int
