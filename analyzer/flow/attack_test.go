@@ -203,6 +203,23 @@ func TestMemoryLimitAppliesToLargest(t *testing.T) {
 	assert.Zero(t, h.table.Held())
 }
 
+// A connection that gets down to half of what it held keeps the rest.
+func TestMemoryLimitStopsAtHalf(t *testing.T) {
+	p := &fake{name: "hello"}
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		p.hold(c, 4000)
+		return len(data), protocol.More
+	}
+	h := newHarness(t, func(cfg *flow.Config) { cfg.MaxTotal = 9000 }, p)
+	from := h.establish(1)
+	h.tcp(from, server, "A", 101, 501, "hello")
+	h.tcp(from, server, "A", 107, 501, strings.Repeat("x", 6000))
+	assert.Contains(t, h.weirds(), "memory_limit_exceeded")
+	assert.Zero(t, p.freed)
+	assert.Equal(t, 4000, h.table.Held())
+	h.close()
+}
+
 // Bytes that wait for a parser, and bytes that a parser does not consume, count too.
 func TestHeldBytesCount(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -94,7 +94,7 @@ func (c *Conn) first(s *segment, sink Sink) {
 	default:
 		if !s.ACK() {
 			c.weird(sink, "simultaneous_open")
-		} else if !peer.state.unseen() && (int32(s.Ack()-peer.iss) < 0 || int32(s.Ack()-(peer.iss+uint32(peer.next))) > 0) {
+		} else if n := peer.relative(s.Ack()); !peer.state.unseen() && (n < 0 || n > peer.next) {
 			c.weird(sink, "bad_SYN_ack")
 		}
 		if peer.state == synSent || peer.state == closed && peer.before == synSent {

@@ -359,6 +359,18 @@ func TestWeird(t *testing.T) {
 			> S 100
 			< S 100                   | simultaneous_open
 		`,
+		"SYN-ACK of a SYN-ACK": `
+			> SA 100 600
+			< SA 500 101
+		`,
+		"SYN-ACK of what is after a SYN-ACK": `
+			> SA 100 600
+			< SA 500 102              | bad_SYN_ack
+		`,
+		"SYN-ACK of what is before a SYN-ACK": `
+			> SA 100 600
+			< SA 500 99               | TCP_ack_underflow_or_misorder bad_SYN_ack
+		`,
 		"SYN-ACK of something else": `
 			> S 100
 			< SA 500 300              | bad_SYN_ack
