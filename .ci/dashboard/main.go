@@ -1,7 +1,7 @@
 // Dashboard checks that a Grafana dashboard has no fields other than those in Grafana's schema of
 // dashboards, panels and queries, and that its queries are PromQL:
 //
-//	go run ./dashboard ../analyzer/deploy/dashboard.json
+//	go -C .ci/dashboard run . ../../analyzer/deploy/dashboard.json
 package main
 
 import (
