@@ -43,7 +43,7 @@ func (t *Table) updateCloseTimer(f *flow, outcome tcp.Outcome) {
 // finish ends all waiting in f: for bytes that were acknowledged but not captured, for more bytes to
 // find a parser by, and for an announcement that was captured after f began.
 func (t *Table) finish(f *flow) {
-	t.updateCloseTimer(f, f.tcp.Conclude(t.sink(f)))
+	t.updateCloseTimer(f, f.tcp.Flush(t.sink(f)))
 	outer := t.enter(f)
 	f.session.Decide(t.parsers, &f.Connection)
 	t.leave(f, outer)

@@ -28,7 +28,7 @@ func (t *Table) tcpPacket(p *packet.Packet) {
 }
 
 // follow passes a segment to the connection between its endpoints, and acts on the outcome.
-// [tcp.Conn] decides whether to believe the segment.
+// [tcp.Conn] decides whether to accept the segment.
 func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst netip.AddrPort) {
 	k := identity.KeyOf(src, dst, conn.TCP, false)
 	f := t.flows[k]
@@ -45,11 +45,11 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 	side := f.sideOf(src)
 	outcome := f.tcp.Segment(tcp.Side(side), p.Time, h, payload, p.Length-len(h), t.sink(f))
 	switch outcome {
-	case tcp.Begins:
+	case tcp.NewConnection:
 		t.remove(f, Reused)
 		t.follow(p, h, payload, src, dst)
 		return
-	case tcp.Answers:
+	case tcp.SYNAnswered:
 		syn := f.rare().syn
 		prior := t.displace(f, k)
 		t.follow(syn, tcp.Header(syn.Payload), nil, dst, src)
@@ -58,7 +58,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 		}
 		t.follow(p, h, payload, src, dst)
 		return
-	case tcp.Doubted:
+	case tcp.UnexpectedSYN:
 		f.count(p, side)
 		if !h.ACK() {
 			syn := *p
@@ -66,7 +66,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 			f.more().syn = &syn
 		}
 		return
-	case tcp.Competes:
+	case tcp.CompetingSYNACK:
 		f.count(p, side)
 		t.limit(f)
 		return

@@ -30,8 +30,8 @@ type Sink interface {
 type Outcome uint8
 
 const (
-	// GoesOn means that nothing has changed for the owner.
-	GoesOn Outcome = iota
+	// Unchanged means that nothing has changed for the owner.
+	Unchanged Outcome = iota
 
 	// Closed means that the connection has ended. The owner keeps it for a while, for late
 	// segments.
@@ -40,23 +40,23 @@ const (
 	// Reopened means that what was taken for the end of the connection was forged: it continues.
 	Reopened
 
-	// Doubted means that the segment has a SYN that no host would accept here. The connection has
-	// not changed. The owner keeps the segment, to follow it if it is answered.
-	Doubted
+	// UnexpectedSYN means that the segment has a SYN that no host would accept here. The connection
+	// has not changed. The owner keeps the segment, in case that it is answered.
+	UnexpectedSYN
 
-	// Competes means that the segment is a SYN-ACK that differs from the first, and was not
-	// followed: it will be accepted if the client acknowledges it.
-	Competes
+	// CompetingSYNACK means that the segment is a SYN-ACK that differs from the first, and was not
+	// followed. It will be accepted if the client acknowledges it.
+	CompetingSYNACK
 
-	// Answers means that the segment answers the latest Doubted SYN, and was not followed: the two
-	// begin another connection. The owner makes room for one, and follows first the SYN and then
-	// this segment as parts of it. The old connection may still continue, as both segments may be
-	// forged: see [Conn.Continues].
-	Answers
+	// SYNAnswered means that the segment answers the latest UnexpectedSYN, and was not followed:
+	// the two begin another connection. The owner makes room for one, and follows first the SYN and
+	// then this segment as parts of it. The old connection may still continue, as both segments may
+	// be forged: see [Conn.Continues].
+	SYNAnswered
 
-	// Begins means that this connection has ended, and that the segment begins another. It was not
-	// followed.
-	Begins
+	// NewConnection means that this connection has ended, and that the segment, which was not
+	// followed, begins another.
+	NewConnection
 )
 
 // source is the source of most weirds.
@@ -113,7 +113,7 @@ func (c *Conn) Established() bool { return c.half[Orig].established && c.half[Re
 func (c *Conn) over() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	return orig.reset || resp.reset ||
-		orig.believed && (resp.believed || resp.state == inactive) || resp.believed && orig.state == inactive
+		orig.ended && (resp.ended || resp.state == inactive) || resp.ended && orig.state == inactive
 }
 
 // outcome returns the outcome of a call, given what c.ended was before it.
@@ -124,19 +124,19 @@ func (c *Conn) outcome(ended bool) Outcome {
 	case ended && !c.ended:
 		return Reopened
 	}
-	return GoesOn
+	return Unchanged
 }
 
 // revive reverts the end of e: e continues, so the end was forged.
 func (c *Conn) revive(e *half) {
-	if e.believed {
-		e.believed, e.reset, c.ended = false, false, false
+	if e.ended {
+		e.ended, e.reset, c.ended = false, false, false
 	}
 }
 
 // reopen reverts a RST of e, and puts e into an earlier state.
 func (c *Conn) reopen(e *half, s state) {
-	e.finSeen, e.believed, e.reset, e.eof, c.ended = false, false, false, false, false
+	e.finSeen, e.ended, e.reset, e.eof, c.ended = false, false, false, false, false
 	if e.set(s); s == inactive {
 		e.before = inactive
 	}

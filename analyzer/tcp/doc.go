@@ -5,7 +5,7 @@
 //
 // A [Conn] is given segments in the order of the capture, by [Conn.Segment]. A [Sink] receives
 // bytes, gaps, ends and anomalies; the [Outcome] tells the owner of the connection what to do, such
-// as to begin another connection. When no more segments come, [Conn.Conclude] gives up what waits for
+// as to begin another connection. When no more segments come, [Conn.Flush] gives up what waits for
 // them.
 //
 // # An observer is not a host
@@ -59,7 +59,7 @@
 //	follow.go     what a segment changes, step by step, in Zeek's order
 //	states.go     the states of both sides, and conn_state
 //	stream.go     payload: in order, missing, late, or claimed
-//	believe.go    which segments a host would accept
+//	accept.go     which segments a host would accept
 //	conn.go       Conn, Sink and Outcome
 //	rare.go       the part of a connection that few have
 //	half.go       one side: its numbers, its state, its window

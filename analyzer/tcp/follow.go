@@ -8,39 +8,39 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 
 	// During the handshake, what no host accepts changes nothing.
-	if !c.Established() && !c.takes(s, sink) {
+	if !c.Established() && !c.prepare(s, sink) {
 		return
 	}
 
 	// Between established sides, the checks of RFC 9293, 3.10.7.4: the window, the ACK bit, and
 	// what the ACK acknowledges.
 	seq := c.locate(s, sink)
-	up := c.Established()
-	if up && !c.acceptable(s, seq, sink) {
+	synchronized := c.Established()
+	if synchronized && !c.acceptable(s, seq, sink) {
 		return
 	}
 	acked, future, ok := c.acknowledge(s, seq, sink)
-	if !ok && (up || e.synSeen && peer.synSeen) && !s.RST() {
+	if !ok && (synchronized || e.synSeen && peer.synSeen) && !s.RST() {
 		return
 	}
 
 	// The segment is accepted. If it acknowledges more than the other side is known to have sent,
 	// its data and its FIN are accepted only when the other side confirms them; see claim.
-	claims := future > 0 && up && !c.ignored
+	claims := future > 0 && synchronized && !c.ignored
 	// a host accepts a RST here: RFC 5961, section 3
 	exact := c.note(s, seq, acked, claims, sink) && future == 0
 	closes := c.move(s, sink)
-	e, peer = c.ends(s.side) // which move may have exchanged
+	e, peer = c.ends(s.side) // which move may have swapped
 
 	// What the segment says of bytes that either side sent before it.
 	if !s.RST() { // if e continues here, it has sent what is before
 		c.acknowledged(s.side, s.time, min(e.una, seq), sink)
-		c.settle(s.side.Other(), false, sink)
+		c.acceptClaims(s.side.Other(), false, sink)
 	}
 	c.acknowledged(s.side.Other(), s.time, min(acked, peer.next), sink)
 	c.finish(s.side.Other(), s.time, sink) // before the data of s: one end may follow the other
 	if acked > peer.next {
-		c.foretell(s.side.Other(), acked)
+		c.inferGap(s.side.Other(), acked)
 	}
 
 	// What the segment carries.
@@ -51,9 +51,9 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	c.finish(s.side, s.time, sink)
 
 	// Whether the segment ends the connection.
-	e.believed = e.believed || closes && (exact || !up)
-	e.reset = e.reset || closes && s.RST() && (exact || !up)
-	peer.believed = peer.believed || peer.finSeen && peer.acked() >= peer.fin
+	e.ended = e.ended || closes && (exact || !synchronized)
+	e.reset = e.reset || closes && s.RST() && (exact || !synchronized)
+	peer.ended = peer.ended || peer.finSeen && peer.acked() >= peer.fin
 	c.ended = c.ended || (closes || s.ACK()) && c.over()
 }
 
@@ -131,11 +131,11 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	}
 }
 
-// takes prepares c, which is not established, for a segment. It reports whether a host accepts the
+// prepare prepares c, which is not established, for a segment. It reports whether a host accepts the
 // segment.
-func (c *Conn) takes(s *segment, sink Sink) bool {
+func (c *Conn) prepare(s *segment, sink Sink) bool {
 	e, peer := c.ends(s.side)
-	if c.refuses(s) {
+	if c.drops(s) {
 		c.History.segment(s, int64(s.Seq()), &e.latest)
 		name := "segment_outside_window"
 		if s.SYN() {
@@ -220,7 +220,7 @@ func (c *Conn) farFIN(s *segment, fin int64, sink Sink) {
 	alone.length = 0
 	c.transition(&alone, sink)
 	if peer.far > 0 && s.ACK() && s.Ack() == peer.iss+uint32(peer.far) {
-		e.believed, peer.believed, c.ended = true, true, true
+		e.ended, peer.ended, c.ended = true, true, true
 	}
 }
 
@@ -261,7 +261,7 @@ func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int6
 		future = ack
 	}
 	other := s.side.Other()
-	if e.synSeen && ack > max(e.window.edge, peer.next)+slack && !c.goesOn(other, ack) {
+	if e.synSeen && ack > max(e.window.edge, peer.next)+slack && !c.continuesAt(other, ack) {
 		c.more().beyond[other] = ack
 		c.weirdOf(sink, "ack_outside_window", fmt.Sprintf("%d of %d", ack, peer.next), source)
 		return 0, future, true

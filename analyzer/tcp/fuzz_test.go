@@ -112,7 +112,7 @@ func FuzzConversation(f *testing.F) {
 				require.True(t, strings.HasPrefix(sent[side], p.sink.got[side].String()), "side %d got %q", side, &p.sink.got[side])
 			}
 		}
-		p.conn.Conclude(&p.sink)
+		p.conn.Flush(&p.sink)
 		for side, arrow := range arrows {
 			require.Equal(t, sent[side], p.sink.got[side].String(), "%d, %v", side, segments)
 			require.Equal(t, int64(len(sent[side])), p.conn.Bytes(tcp.Side(side)), "%v", segments)
@@ -166,7 +166,7 @@ func FuzzSegments(f *testing.F) {
 			require.NoError(t, p.conn.Invariants())
 			require.LessOrEqual(t, len(p.conn.History.Letters()), tcp.MaxHistory+2)
 		}
-		p.conn.Conclude(&p.sink)
+		p.conn.Flush(&p.sink)
 		require.NoError(t, p.conn.Invariants())
 		for side := range tcp.Side(2) {
 			require.GreaterOrEqual(t, p.conn.Bytes(side), int64(0))

@@ -40,7 +40,7 @@ func (c *Conn) waits(side Side) bool {
 // defers reports whether a segment has to wait.
 func (c *Conn) defers(s *segment) bool {
 	switch {
-	case s.SYN() || c.rare().deferral.over || c.rare().waitsOf(s.side.Other()) || c.refuses(s):
+	case s.SYN() || c.rare().deferral.over || c.rare().waitsOf(s.side.Other()) || c.drops(s):
 		return false
 	case c.rare().waits():
 		return true
@@ -92,7 +92,7 @@ func (c *Conn) release(sink Sink) {
 	d.queue = nil
 	defer func() { d.replayed = time.Time{} }() // after a panic too
 	// the data of a SYN-ACK comes before the deferred segments
-	c.settle(d.from, true, sink)
+	c.acceptClaims(d.from, true, sink)
 	for i := range queue {
 		x := &queue[i]
 		h, data, _ := Parse(x.segment) // as it was before
@@ -156,7 +156,7 @@ func (c *Conn) choose(ack uint32) {
 		resp.begin(x.iss, x.next)
 		resp.window = x.window
 		resp.finSeen, resp.eof, resp.queue = false, false, queue{}
-		r.beyond[Resp], r.foretold[Resp] = 0, 0
+		r.beyond[Resp], r.inferred[Resp] = 0, 0
 	}
 	r.rivals = nil
 }

@@ -359,13 +359,13 @@ func run(t *testing.T, segments []segment) (p *player, events string) {
 		p.segment(s)
 		require.NoError(t, p.conn.Invariants())
 	}
-	p.conn.Conclude(&p.sink)
+	p.conn.Flush(&p.sink)
 	require.NoError(t, p.conn.Invariants())
 	for side := range tcp.Side(2) {
 		require.Zero(t, p.conn.Held(side), "at the end")
 	}
 	p.sink.events = slices.DeleteFunc(p.sink.events, func(e string) bool { return slices.Contains(p.sink.weirds, e) })
-	return p, p.take(tcp.GoesOn)
+	return p, p.take(tcp.Unchanged)
 }
 
 // row is a connection's row in conn.log, without the history.

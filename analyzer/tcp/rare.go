@@ -8,16 +8,26 @@ import (
 // rare is the part of a Conn that few need. If it were in Conn, a million SYNs, of which the table
 // keeps 100,000, would take 150 MB instead of 132.
 type rare struct {
-	missed   int64      // bytes in gaps
-	beyond   [2]int64   // of each side's stream, what an ACK beyond the window said; see Conn.goesOn
-	foretold [2]int64   // the ends of gaps in them; see Conn.foretell
-	letter   [2]bool    // whether foretell has recorded one
+	missed int64 // bytes in gaps
+
+	// beyond is where an ACK beyond the window has said that each side's stream continues, 0 if none
+	// has; see Conn.continuesAt.
+	beyond [2]int64
+
+	// inferred is the end of the latest gap in each side's stream that only an ACK has shown to
+	// exist, and letter whether it has a letter in the history; see Conn.inferGap.
+	inferred [2]int64
+	letter   [2]bool
+
 	claims   [2][]claim // of each side, at most maxClaims
 	deferral deferral
 	rivals   []rival // of the responder's SYN-ACK, at most maxRivals
-	doubted  bool    // a SYN was not believed, and not answered
-	doubter  Side    // the side that would have sent the latest one
-	doubt    uint32  // its number
+
+	// unexpected says that there was an UnexpectedSYN, and no answer to the latest one, which came
+	// from the side unexpectedFrom with number unexpectedSeq.
+	unexpected     bool
+	unexpectedFrom Side
+	unexpectedSeq  uint32
 }
 
 // waits reports whether segments are deferred.

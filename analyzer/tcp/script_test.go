@@ -27,7 +27,7 @@ import (
 //
 // The expected events follow a |. The sink gets data as ">hello", a gap as ">[5]" and an end as
 // ">.", with ">" from the originator and "<" from the responder; "^" says that the sides were
-// swapped; a weird is named. The outcome comes last, unless it is GoesOn.
+// swapped; a weird is named. The outcome comes last, unless it is Unchanged.
 type script string
 
 // start is when scripts begin.
@@ -82,8 +82,8 @@ func (r *recorder) Weird(name, addl, source string) {
 func (r *recorder) Flip() { r.events = append(r.events, "^") }
 
 var outcomes = map[tcp.Outcome]string{
-	tcp.Closed: "closed", tcp.Reopened: "reopened", tcp.Doubted: "doubted",
-	tcp.Competes: "competes", tcp.Answers: "answers", tcp.Begins: "begins",
+	tcp.Closed: "closed", tcp.Reopened: "reopened", tcp.UnexpectedSYN: "unexpected",
+	tcp.CompetingSYNACK: "competes", tcp.SYNAnswered: "answered", tcp.NewConnection: "begins",
 }
 
 // take returns the events recorded since the last call, and the outcome.
@@ -186,7 +186,7 @@ func (p *player) step(t testing.TB, line string) string {
 		p.now = p.now.Add(d)
 		return ""
 	case "end":
-		return p.take(p.conn.Conclude(&p.sink))
+		return p.take(p.conn.Flush(&p.sink))
 	case "=":
 		return ""
 	}

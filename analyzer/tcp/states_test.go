@@ -339,17 +339,17 @@ func TestWeird(t *testing.T) {
 		`,
 		"another SYN": `
 			> S 100
-			> S 200                   | SYN_seq_jump doubted
+			> S 200                   | SYN_seq_jump unexpected
 		`,
 		"another SYN in a connection": handshake + `
-			> S 9000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse unexpected
 		`,
 		"another SYN-ACK in a connection": handshake + `
 			> A 101 501 x             | >x
-			< SA 800 101              | SYN_seq_jump doubted
+			< SA 800 101              | SYN_seq_jump unexpected
 		`,
 		"another SYN-ACK of the originator": handshake + `
-			> SA 9000 501             | SYN_seq_jump doubted
+			> SA 9000 501             | SYN_seq_jump unexpected
 		`,
 		"SYN-ACK again, after data": handshake + `
 			< A 501 101 x             | <x

@@ -81,7 +81,7 @@ func (c *Conn) gap(side Side, at time.Time, seq int64, sink Sink) {
 		if e.clean() && peer.clean() {
 			r := c.more()
 			r.missed += n
-			if e.queue.next() > r.foretold[side] && e.gaps.Add() {
+			if e.queue.next() > r.inferred[side] && e.gaps.Add() {
 				c.History.Add(side, 'G')
 			}
 		}
@@ -108,15 +108,15 @@ func (c *Conn) finish(side Side, at time.Time, sink Sink) {
 	}
 }
 
-// foretell records a gap up to seq that only an ACK has shown to exist. The sink is not told before
+// inferGap records a gap up to seq that only an ACK has shown to exist. The sink is not told before
 // bytes after the gap arrive.
-func (c *Conn) foretell(side Side, seq int64) {
+func (c *Conn) inferGap(side Side, seq int64) {
 	e, peer := c.ends(side)
 	if !e.clean() || !peer.clean() {
 		return
 	}
-	if r := c.more(); seq > r.foretold[side] {
-		r.foretold[side] = seq
+	if r := c.more(); seq > r.inferred[side] {
+		r.inferred[side] = seq
 		if e.gaps.Add() {
 			c.History.Add(side, 'G')
 			r.letter[side] = true
@@ -124,13 +124,13 @@ func (c *Conn) foretell(side Side, seq int64) {
 	}
 }
 
-// arrived reverts the gap that foretell recorded, because bytes of it, from seq on, were captured
+// arrived reverts the gap that inferGap recorded, because bytes of it, from seq on, were captured
 // late.
 func (c *Conn) arrived(side Side, seq int64) {
-	if r := c.rare(); r.foretold[side] == 0 || seq >= r.foretold[side] {
+	if r := c.rare(); r.inferred[side] == 0 || seq >= r.inferred[side] {
 		return
 	}
-	c.extra.foretold[side] = 0
+	c.extra.inferred[side] = 0
 	if c.extra.letter[side] {
 		c.extra.letter[side] = false
 		c.History.takeBack(side, 'G')
@@ -138,7 +138,7 @@ func (c *Conn) arrived(side Side, seq int64) {
 	}
 }
 
-// claim keeps a copy of x until settle.
+// claim keeps a copy of x until acceptClaims.
 func (c *Conn) claim(side Side, x claim) {
 	if r := c.more(); len(r.claims[side]) < maxClaims {
 		x.data = bytes.Clone(x.data)
@@ -146,11 +146,11 @@ func (c *Conn) claim(side Side, x claim) {
 	}
 }
 
-// settle accepts the claims of a side that the other side has confirmed: it has sent what they
+// acceptClaims accepts the claims of a side that the other side has confirmed: it has sent what they
 // acknowledge, and has acknowledged them. At the end of the connection, when no more ACKs come, it
 // is enough that the other side has sent what they acknowledge and that nothing else took their
 // place.
-func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
+func (c *Conn) acceptClaims(side Side, atEnd bool, sink Sink) {
 	claims := c.rare().claims[side]
 	if len(claims) == 0 {
 		return
@@ -173,8 +173,8 @@ func (c *Conn) settle(side Side, atEnd bool, sink Sink) {
 	}
 }
 
-// reject drops the unconfirmed claims of a side.
-func (c *Conn) reject(side Side, sink Sink) {
+// dropClaims drops the unconfirmed claims of a side.
+func (c *Conn) dropClaims(side Side, sink Sink) {
 	if len(c.rare().claims[side]) > 0 {
 		c.extra.claims[side] = nil
 		c.weird(sink, "ack_outside_window")

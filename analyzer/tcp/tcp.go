@@ -13,20 +13,20 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		Header: h, side: side, time: at, data: payload, length: length,
 	}
 	if h.SYN() {
-		outcome, weird := c.judge(s)
+		outcome, weird := c.classify(s)
 		if weird != "" {
 			c.weird(sink, weird)
 		}
 		switch {
-		case outcome == Answers:
-			c.extra.doubted = false
-		case outcome == Competes:
+		case outcome == SYNAnswered:
+			c.extra.unexpected = false
+		case outcome == CompetingSYNACK:
 			c.compete(s)
-		case outcome == Doubted && !h.ACK():
+		case outcome == UnexpectedSYN && !h.ACK():
 			r := c.more()
-			r.doubted, r.doubter, r.doubt = true, side, h.Seq()
+			r.unexpected, r.unexpectedFrom, r.unexpectedSeq = true, side, h.Seq()
 		}
-		if outcome != GoesOn {
+		if outcome != Unchanged {
 			return outcome
 		}
 	}
@@ -65,23 +65,23 @@ func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outc
 		c.skipGap(side, at, sink)
 	}
 	if !enough() {
-		c.reject(side, sink)
+		c.dropClaims(side, sink)
 	}
 	return c.outcome(ended)
 }
 
-// Conclude gives up what the connection waits for, as no more segments come. It follows deferred
+// Flush gives up what the connection waits for, as no more segments come. It follows deferred
 // segments, reports bytes that only an ACK has shown to exist as missing, and accepts claims that
 // nothing contradicts.
-func (c *Conn) Conclude(sink Sink) Outcome {
+func (c *Conn) Flush(sink Sink) Outcome {
 	ended := c.ended
 	c.release(sink)
 	for side := range Side(2) {
 		c.acknowledged(side, c.Last, c.half[side].una, sink)
 		if len(c.rare().claims[side]) > 0 {
-			c.settle(side, true, sink)
+			c.acceptClaims(side, true, sink)
 			c.finish(side, c.Last, sink)
-			c.reject(side, sink)
+			c.dropClaims(side, sink)
 		}
 	}
 	return c.outcome(ended)

@@ -18,44 +18,44 @@ func (c *Conn) competes(s *segment) bool {
 	return 0 < n && n <= orig.next && (resp.una == 0 || orig.window.known && orig.window.ack == s.Seq()+1 && resp.queue.taken == 0)
 }
 
-// judge says whether a SYN belongs to this connection (GoesOn) or to another one between the same
-// endpoints, and what is weird about it. A SYN in an established connection is Doubted, because it
-// is easily forged: RFC 5961, section 4. If a host really has lost the connection, the other one
-// answers its SYN.
-func (c *Conn) judge(s *segment) (o Outcome, weird string) {
+// classify says whether a SYN belongs to this connection (Unchanged) or to another one between the
+// same endpoints, and what is weird about it. A SYN in an established connection is an
+// UnexpectedSYN, because it is easily forged: RFC 5961, section 4. If a host really has lost the
+// connection, the other one answers its SYN.
+func (c *Conn) classify(s *segment) (o Outcome, weird string) {
 	e, peer := c.ends(s.side)
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	r := c.rare()
 	switch {
-	case r.doubted && s.ACK() && s.side != r.doubter && s.Ack() == r.doubt+1:
-		return Answers, ""
+	case r.unexpected && s.ACK() && s.side != r.unexpectedFrom && s.Ack() == r.unexpectedSeq+1:
+		return SYNAnswered, ""
 	case c.competes(s):
-		return Competes, "SYN_seq_jump"
+		return CompetingSYNACK, "SYN_seq_jump"
 	case orig.state == synSent && resp.state == inactive:
 		if s.side == Orig && s.Seq() != orig.iss {
-			return Doubted, "SYN_seq_jump"
+			return UnexpectedSYN, "SYN_seq_jump"
 		}
-		return GoesOn, "" // a SYN of the responder is an answer
+		return Unchanged, "" // a SYN of the responder is an answer
 	case c.Established() && !c.over() && (s.Seq() != e.iss || s.side == Resp && !s.ACK()):
 		if s.ACK() {
-			return Doubted, "SYN_seq_jump"
+			return UnexpectedSYN, "SYN_seq_jump"
 		}
-		return Doubted, "active_connection_reuse"
+		return UnexpectedSYN, "active_connection_reuse"
 	case s.ACK() && orig.state != inactive:
-		return GoesOn, ""
+		return Unchanged, ""
 	case e.closed() && peer.closed():
 		if e.state != reset && peer.state != reset {
 			weird = "premature_connection_reuse"
 		}
-		return Begins, weird
+		return NewConnection, weird
 	case e.begunBy(s):
-		return GoesOn, ""
+		return Unchanged, ""
 	case e.state == synSent:
-		return Begins, "SYN_seq_jump"
+		return NewConnection, "SYN_seq_jump"
 	case e.state != inactive || peer.state != inactive:
-		return Begins, "active_connection_reuse"
+		return NewConnection, "active_connection_reuse"
 	}
-	return GoesOn, "" // there were only packets with bad checksums before
+	return Unchanged, "" // there were only packets with bad checksums before
 }
 
 // unanswered reports whether the originator's SYN waits for its SYN-ACK, perhaps after a RST that
@@ -65,11 +65,11 @@ func (c *Conn) unanswered() bool {
 	return orig.opened && !resp.synSeen && (resp.state == inactive || resp.state == reset)
 }
 
-// refuses reports whether one side drops a segment of the other while the SYN waits for its answer,
+// drops reports whether one side drops a segment of the other while the SYN waits for its answer,
 // so that an attacker who does not know the SYN's number cannot answer it: RFC 9293, section
 // 3.10.7.3. Until the responder's SYN is captured, nothing of the responder is accepted, except a
 // RST that answers the SYN. ACKs without data or FIN do no harm.
-func (c *Conn) refuses(s *segment) bool {
+func (c *Conn) drops(s *segment) bool {
 	orig := &c.half[Orig]
 	switch {
 	case !c.unanswered():
@@ -95,7 +95,7 @@ func (c *Conn) refuses(s *segment) bool {
 func (c *Conn) accepts(s *segment, seq int64) bool {
 	e, peer := c.ends(s.side)
 	switch {
-	case c.goesOn(s.side, seq):
+	case c.continuesAt(s.side, seq):
 		return true
 	case peer.synSeen && seq > max(peer.window.edge, e.next)+slack:
 		return false
@@ -106,10 +106,10 @@ func (c *Conn) accepts(s *segment, seq int64) bool {
 	return !s.RST() || seq >= e.acked()
 }
 
-// goesOn reports whether seq is where an ACK said that the stream of a side continues, beyond the
-// window. Neither the ACK alone nor data there alone is accepted; together, they follow a gap in
-// the capture.
-func (c *Conn) goesOn(side Side, seq int64) bool {
+// continuesAt reports whether seq is where an ACK said that the stream of a side continues, beyond
+// the window. Neither the ACK alone nor data there alone is accepted; together they are, as after a
+// gap in the capture.
+func (c *Conn) continuesAt(side Side, seq int64) bool {
 	beyond := c.rare().beyond[side]
 	far := seq - beyond
 	return beyond != 0 && -slack <= far && far <= slack

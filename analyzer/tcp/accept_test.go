@@ -2,8 +2,8 @@ package tcp_test
 
 import "testing"
 
-// goesOn continues a conversation that began with greeting.
-const goesOn script = `
+// continued is the rest of a conversation that begins with greeting.
+const continued script = `
 	> A 106 506 and           | >and
 	< A 506 109 another       | <another
 	> FA 109 513              | >.
@@ -11,8 +11,8 @@ const goesOn script = `
 	> A 110 514               |
 `
 
-// begins begins a conversation after the handshake.
-const begins script = `
+// begun is a conversation after the handshake.
+const begun script = `
 	> A 101 501 hi            | >hi
 	< A 501 103 reply         | <reply
 	> FA 103 506              | >.
@@ -20,7 +20,7 @@ const begins script = `
 	> A 104 507               |
 `
 
-// answered begins a conversation after the SYN.
+// answered is a conversation after the SYN.
 const answered script = `
 	< SA 500 101              |
 	> A 101 501 hello         | >hello
@@ -32,48 +32,48 @@ const answered script = `
 func TestSYNOfAnotherConnection(t *testing.T) {
 	for name, s := range map[string]script{
 		"not while it is established": handshake + `
-			> S 9000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse unexpected
 			> A 101 501 hello         | >hello
 		`,
 		"not from the responder either": handshake + `
-			< S 9000 - x              | active_connection_reuse doubted
+			< S 9000 - x              | active_connection_reuse unexpected
 			> A 101 501 hello         | >hello
 		`,
 		"but when the other side answers it": handshake + `
-			> S 9000                  | active_connection_reuse doubted
-			< SA 7000 9001            | answers
+			> S 9000                  | active_connection_reuse unexpected
+			< SA 7000 9001            | answered
 		`,
 		"from the responder, if the originator answers it": handshake + `
-			< S 9000                  | active_connection_reuse doubted
-			> SA 7000 9001            | answers
+			< S 9000                  | active_connection_reuse unexpected
+			> SA 7000 9001            | answered
 		`,
 		"not when its own sender answers it": handshake + `
-			> S 9000                  | active_connection_reuse doubted
-			> SA 6000 9001            | SYN_seq_jump doubted
+			> S 9000                  | active_connection_reuse unexpected
+			> SA 6000 9001            | SYN_seq_jump unexpected
 		`,
 		"only the latest": handshake + `
-			> S 8000                  | active_connection_reuse doubted
-			> S 9000                  | active_connection_reuse doubted
-			< SA 7000 8001            | SYN_seq_jump doubted
-			< SA 7000 9001            | answers
+			> S 8000                  | active_connection_reuse unexpected
+			> S 9000                  | active_connection_reuse unexpected
+			< SA 7000 8001            | SYN_seq_jump unexpected
+			< SA 7000 9001            | answered
 		`,
 		"not with another ACK": handshake + `
-			> S 9000                  | active_connection_reuse doubted
-			< SA 7000 9000            | SYN_seq_jump doubted
+			> S 9000                  | active_connection_reuse unexpected
+			< SA 7000 9000            | SYN_seq_jump unexpected
 		`,
 		"an answer counts once": handshake + `
-			> S 9000                  | active_connection_reuse doubted
-			< SA 7000 9001            | answers
-			< SA 7000 9001            | SYN_seq_jump doubted
+			> S 9000                  | active_connection_reuse unexpected
+			< SA 7000 9001            | answered
+			< SA 7000 9001            | SYN_seq_jump unexpected
 		`,
 		"in place of an attempt": `
 			> S 100
-			> S 9000                  | SYN_seq_jump doubted
-			< SA 500 9001             | answers
+			> S 9000                  | SYN_seq_jump unexpected
+			< SA 500 9001             | answered
 		`,
 		"in place of an attempt, which is answered": `
 			> S 100
-			> S 9000                  | SYN_seq_jump doubted
+			> S 9000                  | SYN_seq_jump unexpected
 			< SA 500 101
 			< A 501 9001
 		`,
@@ -82,7 +82,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 		`,
 		"after a RST in the window": greeting + `
 			> R 300
-			> S 9000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse unexpected
 		`,
 		"after an expected RST": greeting + `
 			> R 106                   | closed
@@ -91,21 +91,21 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 		"after a RST that was forged": greeting + `
 			> R 106                   | closed
 			> A 106 506 -             | data_after_reset >- reopened
-			> S 9000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse unexpected
 		`,
 		"after the FIN of one side": greeting + `
 			> FA 106 506              | >.
-			> S 9000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse unexpected
 		`,
 		"after FINs in the window": greeting + `
 			> FA 300 506
 			< FA 700 106
-			> S 9000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse unexpected
 		`,
 		"after FINs, one in the window": greeting + `
 			> FA 106 506              | >.
 			< FA 700 107
-			> S 9000                  | active_connection_reuse doubted
+			> S 9000                  | active_connection_reuse unexpected
 		`,
 		"after expected FINs": greeting + `
 			> FA 106 506              | >.
@@ -124,7 +124,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 		`,
 		"with sequence number 0": `
 			> S 100
-			> S 0                     | SYN_seq_jump doubted
+			> S 0                     | SYN_seq_jump unexpected
 		`,
 		"after a SYN-ACK of the originator": `
 			> SA 500 101
@@ -148,16 +148,16 @@ func TestForgedSegments(t *testing.T) {
 	for name, s := range map[string]script{
 		"FIN without ACK": greeting + `
 			> F 106                   | data_without_ACK
-		` + goesOn,
+		` + continued,
 		"reply's FIN without ACK": greeting + `
 			< F 506                   | data_without_ACK
-		` + goesOn,
+		` + continued,
 		"FIN before": greeting + `
 			> FA 105 506              | segment_outside_window
-		` + goesOn,
+		` + continued,
 		"reply's FIN before": greeting + `
 			< FA 505 106              | segment_outside_window
-		` + goesOn,
+		` + continued,
 		"FIN ahead": greeting + `
 			> FA 107 506
 			> A 106 506 and           | >and
@@ -168,7 +168,7 @@ func TestForgedSegments(t *testing.T) {
 		`,
 		"FIN far ahead": greeting + `
 			> FA 1106 506
-		` + goesOn,
+		` + continued,
 		"reply's FIN ahead": greeting + `
 			< FA 507 106
 			> A 106 506 and           | >and
@@ -197,7 +197,7 @@ func TestForgedSegments(t *testing.T) {
 		"both FINs ahead, and a SYN": greeting + `
 			> FA 107 506
 			< FA 507 106
-			> S 9000000               | active_connection_reuse doubted
+			> S 9000000               | active_connection_reuse unexpected
 			> A 106 506 and           | >and
 			< A 506 109 another       | <another
 			> FA 109 513              | FIN_advanced_last_seq >.
@@ -206,62 +206,62 @@ func TestForgedSegments(t *testing.T) {
 		`,
 		"early ACK": greeting + `
 			> A 106 507
-		` + goesOn,
+		` + continued,
 		"much too early ACK": greeting + `
 			> A 106 1506
-		` + goesOn,
+		` + continued,
 		"early ACK of the server": greeting + `
 			< A 506 107
-		` + goesOn,
+		` + continued,
 		"early ACKs, then a FIN": greeting + `
 			< A 506 107
 			> A 106 507
 			> FA 105 506              | segment_outside_window
-		` + goesOn,
+		` + continued,
 		"ACK far ahead": greeting + `
 			> A 106 60000506          | ack_outside_window
-		` + goesOn,
+		` + continued,
 		"data with early ACK": greeting + `
 			> A 106 1506 decoy
-		` + goesOn + `
+		` + continued + `
 			end                       | ack_outside_window
 		`,
 		"data with ACK far ahead": greeting + `
 			> A 106 60000506 decoy    | ack_outside_window
-		` + goesOn + `
+		` + continued + `
 			end                       | ack_outside_window
 		`,
 		"data with old ACK": greeting + `
 			> A 106 400 decoy         | TCP_ack_underflow_or_misorder
-		` + goesOn,
+		` + continued,
 		"data with ACK of 0": greeting + `
 			> A 106 0 decoy           | TCP_ack_underflow_or_misorder
-		` + goesOn,
+		` + continued,
 		"reply with early ACK": greeting + `
 			< A 506 1106 decoy
-		` + goesOn + `
+		` + continued + `
 			end                       | ack_outside_window
 		`,
 		"data without ACK": greeting + `
 			> - 106 - decoy           | data_without_ACK
 			> - 106
-		` + goesOn,
+		` + continued,
 		"data far beyond the window": greeting + `
 			> A 10000000 506 junk     | segment_outside_window
-		` + goesOn,
+		` + continued,
 		"RST before": greeting + `
 			> RA 102 506              | segment_outside_window
-		` + goesOn,
+		` + continued,
 		"RST far beyond the window": greeting + `
 			> RA 10000000 506         | segment_outside_window
-		` + goesOn,
+		` + continued,
 		"SYN of the server": greeting + `
-			< S 500                   | active_connection_reuse doubted
-		` + goesOn,
+			< S 500                   | active_connection_reuse unexpected
+		` + continued,
 		"SYN-ACK of the client": greeting + `
-			> SA 9000000 506          | SYN_seq_jump doubted
+			> SA 9000000 506          | SYN_seq_jump unexpected
 			> A 9000001 506 decoy     | segment_outside_window
-		` + goesOn,
+		` + continued,
 		"RST ahead": greeting + `
 			> R 107
 			> A 106 506 and           | data_after_reset >and
@@ -289,7 +289,7 @@ func TestForgedSegments(t *testing.T) {
 		`,
 		"RST ahead, and a SYN": greeting + `
 			> R 107
-			> S 9000000               | active_connection_reuse doubted
+			> S 9000000               | active_connection_reuse unexpected
 			> A 106 506 and           | data_after_reset >and
 			< A 506 109 another       | <another
 			> FA 109 513              | >.
@@ -299,7 +299,7 @@ func TestForgedSegments(t *testing.T) {
 		"RST ahead of acknowledged data": greeting + `
 			> A 1106 506
 			> R 1106
-			> S 9000000               | active_connection_reuse doubted
+			> S 9000000               | active_connection_reuse unexpected
 			> A 106 506 and           | data_after_reset >and
 			< A 506 109 another       | <another
 			> FA 109 513              | >.
@@ -308,8 +308,8 @@ func TestForgedSegments(t *testing.T) {
 		`,
 		"RST before, and a SYN": greeting + `
 			> R 101                   | segment_outside_window
-			> S 9000000               | active_connection_reuse doubted
-		` + goesOn,
+			> S 9000000               | active_connection_reuse unexpected
+		` + continued,
 		"expected RST, but the connection continues": greeting + `
 			> R 106                   | closed
 			> A 106 506 and           | data_after_reset >and reopened
@@ -339,7 +339,7 @@ func TestForgedSegments(t *testing.T) {
 		`,
 		"a byte without ACK": greeting + `
 			> - 106 - x               | data_without_ACK
-		` + goesOn,
+		` + continued,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}
@@ -350,7 +350,7 @@ func TestForgedSegmentsAtFirst(t *testing.T) {
 	for name, s := range map[string]script{
 		"FIN without ACK": handshake + `
 			> F 101                   | data_without_ACK
-		` + begins,
+		` + begun,
 		"FIN before": handshake + `
 			> FA 100 501
 			> A 101 501 hi            | >hi
@@ -385,18 +385,18 @@ func TestForgedSegmentsAtFirst(t *testing.T) {
 		`,
 		"reply's FIN before": handshake + `
 			< FA 4294966797 101       | TCP_seq_underflow_or_misorder segment_outside_window
-		` + begins,
+		` + begun,
 		"early ACK": handshake + `
 			> A 101 502
-		` + begins,
+		` + begun,
 		"data with early ACK": handshake + `
 			> A 101 502 decoy
-		` + begins + `
+		` + begun + `
 			end                       | ack_outside_window
 		`,
 		"SYN of the server": handshake + `
-			< S 500                   | active_connection_reuse doubted
-		` + begins,
+			< S 500                   | active_connection_reuse unexpected
+		` + begun,
 		"RST ahead": handshake + `
 			> R 102
 			> A 101 501 hi            | data_after_reset >hi
@@ -524,11 +524,11 @@ func TestForgedAnswers(t *testing.T) {
 		` + answered,
 		"client's SYN-ACK": `
 			> S 100
-			> SA 9000000 7            | SYN_seq_jump doubted
+			> SA 9000000 7            | SYN_seq_jump unexpected
 		` + answered,
 		"client's SYN with all flags": `
 			> S 100
-			> SFRA 9000000 7          | SYN_seq_jump doubted
+			> SFRA 9000000 7          | SYN_seq_jump unexpected
 		` + answered,
 		"client's data": `
 			> S 100
@@ -550,7 +550,7 @@ func TestForgedAnswers(t *testing.T) {
 		`,
 		"another SYN": `
 			> S 100
-			> S 9000000               | SYN_seq_jump doubted
+			> S 9000000               | SYN_seq_jump unexpected
 		` + answered,
 		"SYN-ACK, before the SYN-ACK of another host": `
 			> S 100
@@ -615,7 +615,7 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< SA 500 101
 			> A 101 501
-			< SA 900 101              | SYN_seq_jump doubted
+			< SA 900 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 		`,
 		"true SYN-ACK after a forged one and the client's ACK": `
@@ -663,12 +663,12 @@ func TestForgedAnswers(t *testing.T) {
 		"SYN-ACK with FIN does not compete": `
 			> S 100
 			< SA 900 101
-			< SAF 500 101             | SYN_seq_jump doubted
+			< SAF 500 101             | SYN_seq_jump unexpected
 		`,
 		"SYN-ACK of another SYN does not compete": `
 			> S 100
 			< SA 900 101
-			< SA 500 300              | SYN_seq_jump doubted
+			< SA 500 300              | SYN_seq_jump unexpected
 		`,
 		"data in the SYN-ACK waits for the client's ACK": `
 			> S 100
