@@ -693,6 +693,19 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 500 101
 			> A 101 502 hello         | data_after_reset >hello reopened
 		`,
+		"SYN-ACKs near one another, told apart by their data": `
+			> S 100                   |
+			< SA 501 101              |
+			< SA 500 101 welcome      | SYN_seq_jump competes
+			< SA 502 101 decoy        | SYN_seq_jump competes
+			> A 101 508 hello         | <welcome >hello
+		`,
+		"SYN-ACKs near one another, the first one told apart by its data": `
+			> S 100                   |
+			< SA 500 101 welcome      | SYN_with_data
+			< SA 501 101              | SYN_seq_jump competes
+			> A 101 508 hello         | <welcome >hello
+		`,
 		"SYN-ACKs near one another, told apart by the banner": `
 			> S 100                   |
 			< SA 505 101              |

@@ -120,22 +120,21 @@ func (c *Conn) compete(s *segment) {
 	}
 }
 
-// choose accepts the SYN-ACK that the client acknowledges with ack. That is the one just below ack.
-// If the client's first ACK was not captured, it is the one that the server's next bytes follow, or
+// choose accepts the SYN-ACK that the client acknowledges with ack, with all of its data or none. If
+// the client's first ACK was not captured, it is the one that the server's next bytes follow, or
 // else the nearest.
 func (c *Conn) choose(ack uint32) {
 	r, resp := c.extra, &c.half[Resp]
-	candidates := []uint32{resp.iss} // and then the rivals
-	for _, x := range r.rivals {
-		candidates = append(candidates, x.iss)
-	}
+	candidates := append([]rival{{iss: resp.iss, next: resp.next}}, r.rivals...)
 	best, least := -1, int64(2*slack)
-	for i, iss := range candidates {
-		n := int64(int32(ack-iss)) - 1 // bytes after the SYN-ACK
-		if n < 0 || n > slack {
+	for i, x := range candidates {
+		n := int64(int32(ack-x.iss)) - 1 // bytes after the SYN-ACK
+		switch {
+		case n < 0 || n > slack:
 			continue
-		}
-		if n > 0 && !r.deferral.beginsAt(iss+1) {
+		case n == x.next-1:
+			n = 0
+		case n > 0 && !r.deferral.beginsAt(x.iss+1):
 			n += slack // worse than those that do
 		}
 		if n < least {
@@ -145,14 +144,14 @@ func (c *Conn) choose(ack uint32) {
 	if best < 0 {
 		return
 	}
-	for i, iss := range candidates {
+	for i, x := range candidates {
 		if i != best {
-			r.deferral.drop(iss + 1)
+			r.deferral.drop(x.iss + 1)
 		}
 	}
-	r.claims[Resp] = slices.DeleteFunc(r.claims[Resp], func(x claim) bool { return x.iss != candidates[best] })
+	r.claims[Resp] = slices.DeleteFunc(r.claims[Resp], func(x claim) bool { return x.iss != candidates[best].iss })
 	if best > 0 {
-		x := r.rivals[best-1]
+		x := candidates[best]
 		resp.begin(x.iss, x.next)
 		resp.window = x.window
 		resp.finSeen, resp.eof, resp.queue = false, false, queue{}
