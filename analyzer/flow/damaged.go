@@ -22,7 +22,7 @@ func (t *Table) checksumValid(p *packet.Packet) bool {
 		return checksum.Valid(data)
 	case conn.UDP:
 		if t.udp.Checksum == 0 && (p.Src.Is4() || p.Outer != nil) {
-			return true // sent without a checksum, over IPv6 by tunnels alone: RFC 6935
+			return true // sent without a checksum; over IPv6, only tunnels do: RFC 6935
 		}
 		if n := int(t.udp.Length); n >= 8 {
 			data = data[:min(n, len(data))]

@@ -21,7 +21,7 @@ type flow struct {
 	timer   timer
 	rank    rank
 	oneWay  bool          // see identity.KeyOf
-	outer   bool          // may be a tunnel's outer connection: ID and UID are packet.Packet.Outer's
+	outer   bool          // ID and UID are those of a packet.Outer
 	since   int64         // when timer was started, by the table's clock, in Unix nanoseconds
 	lag     time.Duration // of the first packet's timestamp behind that clock
 

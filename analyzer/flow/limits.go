@@ -49,7 +49,7 @@ func (t *Table) limitSides(f *flow) {
 		}
 		t.updateCloseTimer(f, f.tcp.Free(tcp.Side(side), t.now, within, t.sink(f)))
 		if !within() {
-			t.flush(f)
+			t.freeParsers(f)
 		}
 		if !within() {
 			t.stopParsing(f, "buffer_limit_exceeded")
@@ -57,9 +57,9 @@ func (t *Table) limitSides(f *flow) {
 	}
 }
 
-// freeMemory makes f hold at most half of what it does, by the mildest means that suffices: it
-// stops waiting for missing bytes, flushes its parsers, ends the search for a parser, or stops
-// parsing. If none of these helps, it removes f.
+// freeMemory makes f hold at most half of what it does, by the mildest means that is enough: f
+// stops waiting for missing bytes, its parsers free memory, its search for a parser ends, or its
+// parsing ends. If none of these helps, f is removed.
 func (t *Table) freeMemory(f *flow) {
 	t.following = f
 	before := f.held
@@ -70,7 +70,7 @@ func (t *Table) freeMemory(f *flow) {
 				t.updateCloseTimer(f, f.tcp.Free(side, t.now, func() bool { return false }, t.sink(f)))
 			}
 		},
-		func() { t.flush(f) },
+		func() { t.freeParsers(f) },
 		func() { t.finish(f) },
 		func() { t.stopParsing(f, "") },
 	} {
@@ -84,14 +84,14 @@ func (t *Table) freeMemory(f *flow) {
 	t.remove(f, MemoryFull)
 }
 
-// flush makes the parsers of f release what they keep.
-func (t *Table) flush(f *flow) {
+// freeParsers makes the parsers of f free what they hold.
+func (t *Table) freeParsers(f *flow) {
 	outer := t.enter(f)
 	f.session.FreeMemory(t.parsers, &f.Connection)
 	t.leave(f, outer)
 }
 
-// stopParsing runs the hooks of f now instead of at its end, and ignores its bytes from then on.
+// stopParsing runs the hooks of f now instead of at its end, and ignores its bytes from now on.
 func (t *Table) stopParsing(f *flow, weird string) {
 	if weird != "" {
 		t.weird(f, weird, "", "")
