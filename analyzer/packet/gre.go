@@ -22,7 +22,7 @@ func (d *Decoder) ipInIP(data []byte) (kind, []byte) {
 	return d.enterIP("Tunnel::IP", ip, data)
 }
 
-// enterIP notes that data is inside the tunnel between the addresses of d.packet.
+// enterIP enters the tunnel between the addresses of d.packet, which carries data.
 func (d *Decoder) enterIP(typ string, next kind, data []byte) (kind, []byte) {
 	p := &d.packet
 	t := d.outer(netip.AddrPortFrom(p.Src, 0), netip.AddrPortFrom(p.Dst, 0), p.Proto)
@@ -75,7 +75,7 @@ func (d *Decoder) gre(data []byte) (kind, []byte) {
 			return done, nil
 		}
 		next = ppp
-	case version == 1 && typ == 0x6400: // MikroTik's EoIP, which has a length in place of the key
+	case version == 1 && typ == 0x6400: // MikroTik's EoIP, which has a length instead of the key
 		next, inner = ethernet, d.limit(inner, be16(data[4:]))
 	case version == 1:
 		return d.badPacket("egre_protocol_type", p.Src, p.Dst)

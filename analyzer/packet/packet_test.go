@@ -131,58 +131,58 @@ var links = map[string]struct {
 	link  layers.LinkType
 	frame []byte
 }{
-	"Ethernet":                  {1, eth(0x0800, inner)},
-	"padding":                   {1, eth(0x0800, cat(inner, make([]byte, 9)))},
-	"802.3, the longest":        {1, eth(1500, cat(snap(0x0800), inner))},
-	"FabricPath":                {1, eth(0x8903, cat(1, 2, eth(0x0800, inner)))},
-	"802.3 with SNAP":           {1, eth(uint16(8+len(inner)), cat(snap(0x0800), inner, 1, 2))},
-	"SNAP, numbered":            {1, eth(uint16(9+len(inner)), cat(0xaa, 0xaa, 0, 3, 0, 0, 0, 8, 0, inner))},
-	"SNAP of a bridge":          {1, eth(uint16(8+len(inner)), cat(0xaa, 0xaa, 3, 0, 0, 0xf8, 8, 0, inner))},
-	"LLC":                       {1, eth(uint16(3+len(inner)), cat(6, 6, 3, inner))},
-	"VLAN":                      {1, eth(0x8100, cat(0, 5, 8, 0, inner))},
-	"QinQ":                      {1, eth(0x88a8, cat(0, 5, 0x81, 0, 0, 6, 8, 0, inner))},
-	"QinQ, old":                 {1, eth(0x9100, cat(0, 5, 0x81, 0, 0, 6, 8, 0, inner))},
-	"VLAN with SNAP":            {1, eth(0x8100, cat(0, 5, 0, 8+len(inner), snap(0x0800), inner))},
-	"PBB":                       {1, eth(0x88a8, cat(0, 5, 0x88, 0xe7, 1, 2, 3, 4, eth(0x0800, inner)))},
-	"VN-Tag":                    {1, eth(0x8926, cat(1, 2, 3, 4, 0x81, 0, 0, 5, 8, 0, inner))},
-	"MPLS":                      {1, eth(0x8847, cat(1, 2, 0, 4, 1, 2, 1, 4, inner))},
-	"MPLS, multicast":           {1, eth(0x8848, cat(1, 2, 1, 4, inner))},
-	"pseudo-wire":               {1, eth(0x8847, cat(1, 2, 1, 4, 0, 0, 0, 9, eth(0x0800, inner)))},
-	"pseudo-wire without word":  {1, eth(0x8847, cat(1, 2, 1, 4, eth(0x0800, inner)[:0], 0x22, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 8, 0, inner))},
-	"pseudo-wire like IP":       {1, eth(0x8847, cat(1, 2, 1, 4, 0x42, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 8, 0, inner))},
-	"PPPoE":                     {1, eth(0x8864, cat(0x11, 0, 0, 1, 0, len(inner)+2, 0, 0x21, inner))},
-	"PPPoE in VLAN":             {1, eth(0x8100, cat(0, 5, 0x88, 0x64, 0x11, 0, 0, 1, 0, len(inner)+2, 0, 0x21, inner))},
-	"PPPoE without Ethernet":    {51, cat(0x11, 0, 0, 1, 0, len(inner)+2, 0, 0x21, inner)},
-	"bridging":                  {1, eth(0x6558, eth(0x0800, inner))},
-	"PPP":                       {9, cat(0, 0x21, inner)},
-	"PPP, compressed number":    {9, cat(0x21, inner)},
-	"PPP as in HDLC":            {9, cat(0xff, 3, 0, 0x21, inner)},
-	"PPP with MPLS":             {9, cat(2, 0x81, 1, 2, 1, 4, inner)},
-	"PPP on a serial line":      {50, cat(0xff, 3, 0, 0x21, inner)},
-	"Cisco's HDLC":              {104, cat(0x0f, 0, 8, 0, inner)},
-	"Cisco's HDLC, multicast":   {50, cat(0x8f, 0, 8, 0, inner)},
-	"FDDI":                      {10, cat(make([]byte, 13), snap(0x0800), inner)},
-	"BSD loopback":              {0, cat(2, 0, 0, 0, inner)},
-	"BSD loopback, big-endian":  {0, cat(0, 0, 0, 2, inner)},
-	"OpenBSD loopback":          {108, cat(0, 0, 0, 2, inner)},
-	"raw":                       {101, inner},
-	"raw, old number":           {12, inner},
-	"raw, another old number":   {14, inner},
-	"IPv4":                      {228, inner},
-	"IPv6":                      {229, ip6(4, a6, b6, inner)},
-	"MPLS without Ethernet":     {219, cat(1, 2, 1, 4, inner)},
-	"Linux cooked":              {113, cat(0, 0, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0, inner)},
-	"Linux cooked, 802.2":       {113, cat(0, 0, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 0, 4, snap(0x0800), inner)},
-	"Linux cooked, new":         {276, cat(8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, inner)},
-	"NFLOG, empty value":        {239, cat(2, 0, 0, 0, 4, 0, 1, 0, 104, 0, 9, 0, inner)},
-	"NFLOG":                     {239, cat(2, 0, 0, 0, 5, 0, 1, 0, 1, 0, 0, 0, 8, 0, 2, 0, 0, 0, 0, 0, 104, 0, 9, 0, inner)},
-	"802.11":                    {105, cat(0x08, 0, make([]byte, 22), snap(0x0800), inner)},
-	"802.11, another version":   {105, cat(0x09, 0, make([]byte, 22), snap(0x0800), inner)}, // as in Zeek
-	"802.11, wireless backbone": {105, cat(0x08, 3, make([]byte, 28), snap(0x0800), inner)},
-	"802.11 with QoS":           {105, cat(0x88, 1, make([]byte, 24), snap(0x0800), inner)},
-	"802.11 with QoS, priority": {105, cat(0x88, 1, make([]byte, 22), 7, 0, snap(0x0800), inner)},
-	"802.11 with HT control":    {105, cat(0x88, 0x81, make([]byte, 28), snap(0x0800), inner)},
-	"radiotap":                  {127, cat(0, 0, 10, 0, make([]byte, 6), 0x08, 2, make([]byte, 22), snap(0x0800), inner)},
+	"Ethernet":                        {1, eth(0x0800, inner)},
+	"padding":                         {1, eth(0x0800, cat(inner, make([]byte, 9)))},
+	"802.3, the longest":              {1, eth(1500, cat(snap(0x0800), inner))},
+	"FabricPath":                      {1, eth(0x8903, cat(1, 2, eth(0x0800, inner)))},
+	"802.3 with SNAP":                 {1, eth(uint16(8+len(inner)), cat(snap(0x0800), inner, 1, 2))},
+	"SNAP, numbered":                  {1, eth(uint16(9+len(inner)), cat(0xaa, 0xaa, 0, 3, 0, 0, 0, 8, 0, inner))},
+	"SNAP of a bridge":                {1, eth(uint16(8+len(inner)), cat(0xaa, 0xaa, 3, 0, 0, 0xf8, 8, 0, inner))},
+	"LLC":                             {1, eth(uint16(3+len(inner)), cat(6, 6, 3, inner))},
+	"VLAN":                            {1, eth(0x8100, cat(0, 5, 8, 0, inner))},
+	"QinQ":                            {1, eth(0x88a8, cat(0, 5, 0x81, 0, 0, 6, 8, 0, inner))},
+	"QinQ, old":                       {1, eth(0x9100, cat(0, 5, 0x81, 0, 0, 6, 8, 0, inner))},
+	"VLAN with SNAP":                  {1, eth(0x8100, cat(0, 5, 0, 8+len(inner), snap(0x0800), inner))},
+	"PBB":                             {1, eth(0x88a8, cat(0, 5, 0x88, 0xe7, 1, 2, 3, 4, eth(0x0800, inner)))},
+	"VN-Tag":                          {1, eth(0x8926, cat(1, 2, 3, 4, 0x81, 0, 0, 5, 8, 0, inner))},
+	"MPLS":                            {1, eth(0x8847, cat(1, 2, 0, 4, 1, 2, 1, 4, inner))},
+	"MPLS, multicast":                 {1, eth(0x8848, cat(1, 2, 1, 4, inner))},
+	"pseudowire":                      {1, eth(0x8847, cat(1, 2, 1, 4, 0, 0, 0, 9, eth(0x0800, inner)))},
+	"pseudowire without control word": {1, eth(0x8847, cat(1, 2, 1, 4, eth(0x0800, inner)[:0], 0x22, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 8, 0, inner))},
+	"pseudowire like IP":              {1, eth(0x8847, cat(1, 2, 1, 4, 0x42, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 8, 0, inner))},
+	"PPPoE":                           {1, eth(0x8864, cat(0x11, 0, 0, 1, 0, len(inner)+2, 0, 0x21, inner))},
+	"PPPoE in VLAN":                   {1, eth(0x8100, cat(0, 5, 0x88, 0x64, 0x11, 0, 0, 1, 0, len(inner)+2, 0, 0x21, inner))},
+	"PPPoE without Ethernet":          {51, cat(0x11, 0, 0, 1, 0, len(inner)+2, 0, 0x21, inner)},
+	"bridging":                        {1, eth(0x6558, eth(0x0800, inner))},
+	"PPP":                             {9, cat(0, 0x21, inner)},
+	"PPP, compressed number":          {9, cat(0x21, inner)},
+	"PPP as in HDLC":                  {9, cat(0xff, 3, 0, 0x21, inner)},
+	"PPP with MPLS":                   {9, cat(2, 0x81, 1, 2, 1, 4, inner)},
+	"PPP on a serial line":            {50, cat(0xff, 3, 0, 0x21, inner)},
+	"Cisco's HDLC":                    {104, cat(0x0f, 0, 8, 0, inner)},
+	"Cisco's HDLC, multicast":         {50, cat(0x8f, 0, 8, 0, inner)},
+	"FDDI":                            {10, cat(make([]byte, 13), snap(0x0800), inner)},
+	"BSD loopback":                    {0, cat(2, 0, 0, 0, inner)},
+	"BSD loopback, big-endian":        {0, cat(0, 0, 0, 2, inner)},
+	"OpenBSD loopback":                {108, cat(0, 0, 0, 2, inner)},
+	"raw":                             {101, inner},
+	"raw, old number":                 {12, inner},
+	"raw, another old number":         {14, inner},
+	"IPv4":                            {228, inner},
+	"IPv6":                            {229, ip6(4, a6, b6, inner)},
+	"MPLS without Ethernet":           {219, cat(1, 2, 1, 4, inner)},
+	"Linux cooked":                    {113, cat(0, 0, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0, inner)},
+	"Linux cooked, 802.2":             {113, cat(0, 0, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 0, 4, snap(0x0800), inner)},
+	"Linux cooked, new":               {276, cat(8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, inner)},
+	"NFLOG, empty value":              {239, cat(2, 0, 0, 0, 4, 0, 1, 0, 104, 0, 9, 0, inner)},
+	"NFLOG":                           {239, cat(2, 0, 0, 0, 5, 0, 1, 0, 1, 0, 0, 0, 8, 0, 2, 0, 0, 0, 0, 0, 104, 0, 9, 0, inner)},
+	"802.11":                          {105, cat(0x08, 0, make([]byte, 22), snap(0x0800), inner)},
+	"802.11, another version":         {105, cat(0x09, 0, make([]byte, 22), snap(0x0800), inner)}, // as in Zeek
+	"802.11, wireless backbone":       {105, cat(0x08, 3, make([]byte, 28), snap(0x0800), inner)},
+	"802.11 with QoS":                 {105, cat(0x88, 1, make([]byte, 24), snap(0x0800), inner)},
+	"802.11 with QoS, priority":       {105, cat(0x88, 1, make([]byte, 22), 7, 0, snap(0x0800), inner)},
+	"802.11 with HT control":          {105, cat(0x88, 0x81, make([]byte, 28), snap(0x0800), inner)},
+	"radiotap":                        {127, cat(0, 0, 10, 0, make([]byte, 6), 0x08, 2, make([]byte, 22), snap(0x0800), inner)},
 }
 
 // tunnelled lists a packet with inner for every tunnel, and the tunnel's type.
@@ -193,17 +193,17 @@ var tunnelled = map[string]struct {
 	"IP in IP":                        {ip4(4, c4, d4, inner), "Tunnel::IP"},
 	"IP in IPv6":                      {ip6(4, a6, b6, inner), "Tunnel::IP"},
 	"GRE":                             {gre4(0, 0x0800, inner), "Tunnel::GRE"},
-	"GRE with all":                    {gre4(0xb000, 0x0800, make([]byte, 12), inner), "Tunnel::GRE"},
-	"GRE with acks":                   {gre4(0x0080, 0x0800, make([]byte, 4), inner), "Tunnel::GRE"},
+	"GRE with all fields":             {gre4(0xb000, 0x0800, make([]byte, 12), inner), "Tunnel::GRE"},
+	"GRE with an acknowledgment":      {gre4(0x0080, 0x0800, make([]byte, 4), inner), "Tunnel::GRE"},
 	"GRE with Ethernet":               {gre4(0, 0x6558, eth(0x0800, inner)), "Tunnel::GRE"},
 	"GRE with MPLS":                   {gre4(0, 0x8847, 1, 2, 1, 4, inner), "Tunnel::GRE"},
 	"ERSPAN I":                        {gre4(0, 0x88be, eth(0x0800, inner)), "Tunnel::GRE"},
 	"ERSPAN II":                       {gre4(0x1000, 0x88be, 0, 0, 0, 1, make([]byte, 8), eth(0x8100, cat(0, 5, 8, 0, inner))), "Tunnel::GRE"},
 	"ERSPAN III":                      {gre4(0x1000, 0x22eb, 0, 0, 0, 1, make([]byte, 12), eth(0x0800, inner)), "Tunnel::GRE"},
-	"ERSPAN III of platform":          {gre4(0x1000, 0x22eb, 0, 0, 0, 1, make([]byte, 11), 1, make([]byte, 8), eth(0x0800, inner)), "Tunnel::GRE"},
+	"ERSPAN III with platform header": {gre4(0x1000, 0x22eb, 0, 0, 0, 1, make([]byte, 11), 1, make([]byte, 8), eth(0x0800, inner)), "Tunnel::GRE"},
 	"EoIP":                            {gre4(0x2001, 0x6400, 0, 14+len(inner), 1, 0, eth(0x0800, inner)), "Tunnel::GRE"},
 	"PPTP":                            {gre4(0x3081, 0x880b, make([]byte, 12), 0xff, 3, 0, 0x21, inner), "Tunnel::GRE"},
-	"PPTP without number of the call": {gre4(0x1001, 0x880b, make([]byte, 4), 0xff, 3, 0, 0x21, inner), "Tunnel::GRE"},
+	"PPTP without a call ID":          {gre4(0x1001, 0x880b, make([]byte, 4), 0xff, 3, 0, 0x21, inner), "Tunnel::GRE"},
 	"Aruba":                           {gre4(0, 0x8200, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
 	"Aruba, another":                  {gre4(0, 0x9000, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
 	"Aruba, the last":                 {gre4(0, 0x8370, 0x08, 2, make([]byte, 22), snap(0x0800), inner), "Tunnel::GRE"},
@@ -212,9 +212,9 @@ var tunnelled = map[string]struct {
 	"Geneve with options":             {udp4(50000, 6081, cat(2, 0, 0x08, 0x00, 0, 0, 9, 0, 1, 2, 3, 1, 5, 6, 7, 8, inner)), "Tunnel::GENEVE"},
 	"GTP":                             {udp4(2152, 2152, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner)), "Tunnel::GTPv1"},
 	"GTP with sequence":               {udp4(2152, 2152, cat(0x32, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0, inner)), "Tunnel::GTPv1"},
-	"GTP with nothing after sequence": {udp4(2152, 2152, cat(0x33, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0x85, inner)), "Tunnel::GTPv1"},
-	"GTP with extensions, but none":   {udp4(2152, 2152, cat(0x34, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0, inner)), "Tunnel::GTPv1"},
-	"GTP's other port":                {udp4(50000, 2123, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner)), "Tunnel::GTPv1"},
+	"GTP with an extension type, but no extension": {udp4(2152, 2152, cat(0x33, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0x85, inner)), "Tunnel::GTPv1"},
+	"GTP with an empty list of extensions":         {udp4(2152, 2152, cat(0x34, 255, 0, 4+len(inner), 0, 0, 0, 1, 0, 1, 0, 0, inner)), "Tunnel::GTPv1"},
+	"GTP's other port":                             {udp4(50000, 2123, cat(0x30, 255, 0, len(inner), 0, 0, 0, 1, inner)), "Tunnel::GTPv1"},
 	"GTP with a long extension": {udp4(2152, 2152, cat(0x34, 255, 2, 0x58, 0, 0, 0, 1, 0, 1, 0, 0x85, 120, make([]byte, 478), 0, inner)),
 		"Tunnel::GTPv1"},
 	"GTP with extensions": {udp4(2152, 2152, cat(0x34, 255, 0, 16+len(inner), 0, 0, 0, 1, 0, 1, 0, 0x85,
@@ -258,7 +258,7 @@ func TestGREChecksum(t *testing.T) {
 		assert.Equal(t, ignore, err == nil)
 		assert.Equal(t, want, r.weirds)
 		r = recorder{}
-		require.NoError(t, d.Decode(Frame{Data: f[:len(f)-1], Time: now, Link: 101, Wire: len(f)}, &r), "what was not captured whole cannot be checked")
+		require.NoError(t, d.Decode(Frame{Data: f[:len(f)-1], Time: now, Link: 101, Wire: len(f)}, &r), "an incomplete packet cannot be checked")
 	}
 }
 
@@ -412,7 +412,7 @@ func TestSeveralPacketsInFrame(t *testing.T) {
 	assert.Equal(t, []string{"truncated_802_11_amsdu_packet"}, r.weirds)
 }
 
-// Bytes missing at the end of a frame are not missing from earlier packets in it.
+// Bytes that are missing at the end of a frame are not missing from the earlier packets in it.
 func TestTruncatedFrameWithSeveralPackets(t *testing.T) {
 	long := cat(snap(0x0800), changed(inner, 3, byte(len(inner)+9)))
 	frame := cat(0x88, 1, make([]byte, 22), 0x80, 0, make([]byte, 13), len(long), long, 0, 0, make([]byte, 13), 200)
@@ -523,7 +523,7 @@ func TestDecoderDoesNotRetainFrames(t *testing.T) {
 	runtime.KeepAlive(d)
 }
 
-// Frames without IP are no error.
+// Frames without IP are not errors.
 func TestFramesWithoutPacket(t *testing.T) {
 	for name, c := range map[string]struct {
 		link  layers.LinkType
@@ -549,7 +549,7 @@ func TestFramesWithoutPacket(t *testing.T) {
 		"PPP, compressed":     {9, cat(0, 0xfd, make([]byte, 10))},
 		"Linux cooked, IPX":   {113, cat(0, 0, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 0, 1, inner)},
 		"beacon":              {105, cat(0x80, 0, make([]byte, 40))},
-		"acknowledgement":     {105, cat(0xd4, 0, make([]byte, 8))},
+		"acknowledgment":      {105, cat(0xd4, 0, make([]byte, 8))},
 		"802.11 without data": {105, cat(0x48, 0, make([]byte, 22))},
 		"802.11, encrypted":   {105, cat(0x08, 0x40, make([]byte, 22), snap(0x0800), inner)},
 		"PPTP, only acks":     {101, gre4(0x2081, 0x880b, make([]byte, 8))},
@@ -619,7 +619,7 @@ func TestShortFrames(t *testing.T) {
 	}
 }
 
-// The longest length that is too short for a header, and the shortest that is not.
+// The longest frame that is too short for each header, and the shortest that is not.
 func TestShortHeaders(t *testing.T) {
 	for _, c := range []struct {
 		link  layers.LinkType

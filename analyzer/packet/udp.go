@@ -21,9 +21,12 @@ type udpTunnel struct {
 type finding int
 
 const (
-	violation finding = iota // not the tunnel's protocol; as in Zeek, neither is any later packet of the connection
-	opaque                   // the tunnel's protocol, without a packet inside
-	inside                   // with a packet inside
+	// violation means that the packet is not of the tunnel's protocol. As in Zeek, no later packet of
+	// the connection is opened.
+	violation finding = iota
+
+	opaque // the tunnel's protocol, without a packet inside
+	inside // with a packet inside
 )
 
 const (
@@ -64,7 +67,7 @@ func (d *Decoder) udp(data []byte) (kind, []byte) {
 	return d.emit()
 }
 
-// An opened UDP packet is d.packet, which has been emitted.
+// An opened describes what is inside d.packet, a UDP packet that has been emitted.
 type opened struct {
 	next   kind // of what is inside
 	tunnel *tunnel
@@ -84,8 +87,8 @@ func (d *Decoder) udpInside(inner []byte) (kind, []byte) {
 }
 
 // mayBeTunnel reports whether a UDP packet needs a closer look: because of its ports, or because it
-// begins like Teredo or AYIYA, which use any port between peers. No host accepts a length below 8,
-// except that a jumbogram has 0.
+// begins like Teredo or AYIYA, which use any port between peers. Hosts drop packets with a length
+// below 8, except 0, which is a jumbogram's.
 func mayBeTunnel(data []byte) bool {
 	if len(data) < 8 || 0 < be16(data[4:]) && be16(data[4:]) < 8 {
 		return false
