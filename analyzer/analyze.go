@@ -151,8 +151,8 @@ type item struct {
 	packet *packet.Packet // nil if there is a frame
 }
 
-// A batch is sent when it has this many items or bytes. Up to five batches of a worker go round, so
-// that they stay in the processor's cache.
+// A batch is sent when it has this many items or bytes. Each worker has only a few batches, so that
+// they stay in the processor's cache.
 const (
 	batchItems = 512
 	batchBytes = 64 << 10

@@ -670,7 +670,7 @@ func analyze(t testing.TB, feed func(w *worker)) (w *worker, stdout, stderr stri
 	var rows, errs bytes.Buffer
 	cfg := defaults().flow
 	cfg.Errors, cfg.Panics = &errs, panics.NewReporter(&errs)
-	cfg.IgnoreChecksums = true // or hardly any mutated packet would be followed
+	cfg.IgnoreChecksums = true // otherwise hardly any mutated packet would be followed
 	w = newWorker(cfg, logs.NewOutput(&rows, nil))
 	feed(w)
 	w.end()

@@ -1,4 +1,5 @@
-// The check of the dashboard, apart from the tools, which need other versions of what it requires.
+// The check of the dashboard is a module of its own: it and the tools need different versions of the
+// same modules.
 module example.com/conn/ci/dashboard
 
 go 1.26.0

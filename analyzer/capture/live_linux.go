@@ -56,7 +56,7 @@ const (
 
 // Live opens a ring at an interface, or at all interfaces if the name is "any" and no interface is
 // called that. The ring receives every frame from now on; at a single interface also frames
-// addressed to other hosts. It takes a 64-bit system.
+// addressed to other hosts. It needs a 64-bit system.
 func Live(cfg LiveConfig) (*Ring, error) {
 	if bits.UintSize == 32 { // gopacket/afpacket panics at the first frame: its counters are not aligned
 		return nil, fmt.Errorf("interface %s: capturing needs a 64-bit system", cfg.Interface)

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// maxFrame bounds the bytes read of a frame: the longest packet of Linux, a jumbogram of 524,280
-	// bytes (GSO_MAX_SIZE), and link headers. The rest of a longer frame is skipped, as if it had not
-	// been captured.
+	// maxFrame bounds the bytes read of a frame: Linux's longest packet, a jumbogram of 524,280
+	// bytes (GSO_MAX_SIZE), with link headers. The rest of a longer frame is skipped, as if it had
+	// not been captured.
 	maxFrame = 520 << 10
 
 	// snapLimit is libpcap's MAXIMUM_SNAPLEN. A pcap file may have frames up to it, even if its header

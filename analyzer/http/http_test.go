@@ -1235,7 +1235,7 @@ func TestRepetitionIsCheap(t *testing.T) {
 	assert.Equal(t, []string{"VIA -> a", "VIA -> b"}, r.Proxied)
 }
 
-// BenchmarkRow writes a row as it appends itself, and by its json tags.
+// BenchmarkRow writes a row that appends itself, and the same row encoded by its json tags.
 func BenchmarkRow(b *testing.B) {
 	o := &Recorder{}
 	Play(b, New(o), Conn(), Orig("GET /a HTTP/1.1\r\nHost: h\r\nReferer: r\r\nUser-Agent: u\r\n\r\n"), Resp(ok))

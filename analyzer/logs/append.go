@@ -23,7 +23,7 @@ func appendEndpoint(b []byte, side string, addr netip.Addr, port uint16) []byte 
 	return strconv.AppendUint(b, uint64(port), 10)
 }
 
-// AppendString appends s as a JSON string, escaped as encoding/json does.
+// AppendString appends s as a JSON string, escaped as by encoding/json with SetEscapeHTML(false).
 func AppendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x80 {
