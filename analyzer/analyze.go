@@ -35,7 +35,6 @@ type analysis struct {
 	frames
 	board *board // nil if metrics are off
 	clock clock.Clock
-	now   time.Time // the clock at the current frame
 
 	// waiting holds frames that wait for the clock's decision about their timestamps. Those with a
 	// Now, for which it has been made, come first.
@@ -146,8 +145,8 @@ type batch struct {
 
 // An item is a frame, or a packet that the reader has decoded.
 type item struct {
-	number int            // of the frame, counted from 1
-	frame  packet.Frame   // its Now is set, so that results do not depend on the number of workers
+	number int // of the frame, counted from 1
+	frame  packet.Frame
 	packet *packet.Packet // nil if there is a frame
 }
 
@@ -222,7 +221,6 @@ func (w *worker) take(items []item, next int) (end int) {
 		it := &items[end]
 		end++
 		w.report.Frame = it.number
-		w.table.Advance(it.frame.Now)
 		if it.packet != nil {
 			w.table.Packet(it.packet)
 		} else {
@@ -247,6 +245,7 @@ func (w *worker) recovered() {
 func (w *worker) frame(f packet.Frame) {
 	w.count(f)
 	defer w.recovered()
+	f.Now = w.table.Advance(f.Time)
 	w.decode(f, w)
 }
 
@@ -317,7 +316,7 @@ func (a *analysis) takeFrom(ctx context.Context, s *capture.Source, tick func())
 			return true, nil
 		case errors.Is(err, capture.ErrIdle):
 			a.flush()
-			a.tick(true)
+			a.tick(a.clock.Now(), true)
 		default:
 			return true, err
 		}
@@ -373,37 +372,36 @@ func (a *analysis) release() {
 
 // distribute passes f to the worker of its connection.
 func (a *analysis) distribute(f packet.Frame) {
-	a.now = f.Now
 	a.count(f)
 	if src, dst, ok := a.decoder.Plain(f); ok {
-		b := a.batchFor(src, dst)
+		b := a.batchFor(src, dst, f.Now)
 		f.Data = b.keep(f.Data)
 		b.items = append(b.items, item{number: a.packets, frame: f})
 	} else {
 		a.decode(f, a)
 	}
-	if !a.now.Before(a.tickDue) {
-		a.tick(false)
+	if !f.Now.Before(a.tickDue) {
+		a.tick(f.Now, false)
 	}
 }
 
 // Packet makes a a packet.Sink: it passes a packet that the reader decoded to the worker of its
 // connection.
 func (a *analysis) Packet(p *packet.Packet) {
-	b := a.batchFor(p.Src, p.Dst)
+	b := a.batchFor(p.Src, p.Dst, p.Now)
 	kept := *p
 	kept.Payload = b.keep(p.Payload)
-	b.items = append(b.items, item{number: a.packets, frame: packet.Frame{Now: a.now}, packet: &kept})
+	b.items = append(b.items, item{number: a.packets, packet: &kept})
 }
 
 // batchFor returns the batch of the worker for two addresses. It has room for another item.
-func (a *analysis) batchFor(src, dst netip.Addr) *batch {
+func (a *analysis) batchFor(src, dst netip.Addr, now time.Time) *batch {
 	w := a.workers[0]
 	if len(a.workers) > 1 {
 		w = a.workers[identity.Shard(src, dst, len(a.workers))]
 	}
 	if len(w.batch.items) >= batchItems || len(w.batch.bytes) >= batchBytes {
-		w.send(a.now)
+		w.send(now)
 	}
 	return w.batch
 }
@@ -416,8 +414,8 @@ func (b *batch) keep(data []byte) []byte {
 }
 
 // tick sends all workers their batches, and the clock.
-func (a *analysis) tick(flush bool) {
-	a.tickDue = a.now.Add(tickEvery)
+func (a *analysis) tick(now time.Time, flush bool) {
+	a.tickDue = now.Add(tickEvery)
 	if a.board != nil {
 		a.board.show(&a.counts)
 	}
@@ -426,14 +424,14 @@ func (a *analysis) tick(flush bool) {
 	}
 	var m *mark
 	if a.marked.IsZero() {
-		a.marked = a.now
-	} else if a.every > 0 && a.now.Sub(a.marked) >= a.every {
-		a.marked = a.now
+		a.marked = now
+	} else if a.every > 0 && now.Sub(a.marked) >= a.every {
+		a.marked = now
 		m = a.newMark(a.clock.Last())
 	}
 	for _, w := range a.workers {
 		w.batch.mark, w.batch.flush = m, flush
-		w.send(a.now)
+		w.send(now)
 	}
 }
 
@@ -524,7 +522,7 @@ func (a *analysis) finish() {
 	a.closeDecoder(a)
 	a.log.Flush()
 	for _, w := range a.workers {
-		w.send(a.now)
+		w.send(a.clock.Now())
 		close(w.full)
 	}
 	a.wait.Wait()

@@ -612,6 +612,7 @@ func FuzzPackets(f *testing.F) {
 		}
 		w, out, stderr := analyze(t, func(w *worker) {
 			for _, f := range frames {
+				f.Now = w.table.Advance(f.Time)
 				w.decode(f, w)
 			}
 		})
@@ -634,6 +635,7 @@ func FuzzCaptures(f *testing.F) {
 				if err != nil {
 					return
 				}
+				f.Now = w.table.Advance(f.Time)
 				w.decode(f, w)
 			}
 		})

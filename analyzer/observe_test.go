@@ -119,7 +119,7 @@ func TestHealthOfStuckAndFailingOutput(t *testing.T) {
 	assert.NoError(t, a.health(out), "before it starts")
 	a.start()
 	a.workers[0].log.Write(logs.NewWeird(nil, time.Unix(1, 0), "x", "", ""))
-	a.tick(true) // the worker gets stuck in a write
+	a.tick(time.Time{}, true) // the worker gets stuck in a write
 	require.Eventually(t, func() bool { return a.workers[0].board.since.Load() != 0 }, 10*time.Second, time.Millisecond)
 	assert.NoError(t, a.health(out), "stuck only briefly")
 	a.workers[0].board.since.Add(-int64(stallTime))

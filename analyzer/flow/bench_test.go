@@ -45,7 +45,7 @@ func BenchmarkSYN(b *testing.B) {
 		binary.BigEndian.PutUint32(addr[:], 10<<24+i&0xffffff)
 		binary.BigEndian.PutUint32(payload[4:], 0xffffffff-(10<<24+i&0xffffff)) // keeps the checksum
 		table.Packet(&packet.Packet{
-			Time: at, Src: netip.AddrFrom4(addr), Dst: dst.Addr(), Proto: conn.TCP, Payload: payload, Length: 20, IPLength: 40,
+			Time: at, Now: at, Src: netip.AddrFrom4(addr), Dst: dst.Addr(), Proto: conn.TCP, Payload: payload, Length: 20, IPLength: 40,
 		})
 	}
 	b.StopTimer()
@@ -73,7 +73,7 @@ func BenchmarkBulk(b *testing.B) {
 			seq[side]++
 		}
 		table.Packet(&packet.Packet{
-			Time: at, Src: src.Addr(), Dst: dst.Addr(), Proto: conn.TCP, Payload: p, Length: len(p), IPLength: 20 + len(p),
+			Time: at, Now: at, Src: src.Addr(), Dst: dst.Addr(), Proto: conn.TCP, Payload: p, Length: len(p), IPLength: 20 + len(p),
 		})
 	}
 	send(0, &layers.TCP{SYN: true}, "")

@@ -79,7 +79,7 @@ func TestUncheckableChecksumsAccepted(t *testing.T) {
 		"partly captured": {nil, func(h *harness) {
 			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello, this is long")
 			h.table.Packet(&packet.Packet{
-				Time: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP, Payload: b[:15], Length: len(b)})
+				Time: h.now, Now: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP, Payload: b[:15], Length: len(b)})
 		}},
 		"padding after UDP": {nil, func(h *harness) {
 			b := serialize(h.t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")

@@ -31,7 +31,7 @@ func TestDecoderDecidesAboutTunnels(t *testing.T) {
 		h.now = h.now.Add(time.Second)
 		for range 2 {
 			h.table.Packet(&packet.Packet{
-				Time: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP,
+				Time: h.now, Now: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP,
 				Payload: b, Length: len(b), IPLength: len(b) + 20, Outer: o,
 			})
 		}

@@ -19,7 +19,7 @@ func (t *Table) Packet(p *packet.Packet) {
 	if p.Time.After(t.at) || t.at.Sub(p.Time) > time.Second { // else it is merely out of order
 		t.at = p.Time
 	}
-	t.Advance(p.Time)
+	t.Advance(p.Now)
 	t.following = nil
 	t.offload.packets++
 	t.checkOffloading()
@@ -49,16 +49,18 @@ func (t *Table) Packet(p *packet.Packet) {
 	}
 }
 
-// Advance removes the connections that have timed out at now. Times before the latest one are
-// ignored. A [clock.Clock] turns timestamps that may be wrong into times that never go back.
-func (t *Table) Advance(now time.Time) {
+// Advance moves the table's time to now, removes the connections that have timed out, and returns
+// that time. It never goes back: if now is before it, nothing changes. A [clock.Clock] turns
+// timestamps that may be wrong into such times.
+func (t *Table) Advance(now time.Time) time.Time {
 	if !now.After(t.now) {
-		return
+		return t.now
 	}
 	t.now = now
 	for f := t.timers.due(now); f != nil; f = t.timers.due(now) {
 		t.remove(f, Timeout)
 	}
+	return t.now
 }
 
 // Resume makes t consistent again after Packet has panicked. The packet's connection continues

@@ -116,7 +116,7 @@ func (h *harness) packet(src, dst netip.AddrPort, proto conn.Proto, payload []by
 		payload[6] ^= 1
 	}
 	h.table.Packet(&packet.Packet{
-		Time: h.now, Src: src.Addr(), Dst: dst.Addr(), Proto: proto,
+		Time: h.now, Now: h.now, Src: src.Addr(), Dst: dst.Addr(), Proto: proto,
 		Payload: payload, Length: len(payload), IPLength: len(payload) + 20,
 	})
 }

@@ -148,7 +148,7 @@ func TestMalformedHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil)
 			h.table.Packet(&packet.Packet{
-				Time: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: c.proto, Payload: c.payload, Length: c.length})
+				Time: h.now, Now: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: c.proto, Payload: c.payload, Length: c.length})
 			assert.Equal(t, []string{c.want}, h.weirds())
 			assert.Contains(t, h.rows.String(), `"id.orig_h":"192.0.2.1","id.orig_p":0,"id.resp_h":"198.51.100.1","id.resp_p":0,`)
 			assert.Equal(t, 1, h.table.Stats.DecodeErrors)
@@ -172,7 +172,7 @@ func TestTruncatedPayloadIsWeird(t *testing.T) {
 	h.handshake()
 	b := serialize(t, client, server, &layers.TCP{SrcPort: 40000, DstPort: 7000, Seq: 101, Ack: 501, ACK: true, Window: 1000}, "hello")
 	h.table.Packet(&packet.Packet{
-		Time: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.TCP, Payload: b[:22], Length: len(b)})
+		Time: h.now, Now: h.now, Src: client.Addr(), Dst: server.Addr(), Proto: conn.TCP, Payload: b[:22], Length: len(b)})
 	assert.Equal(t, []string{"truncated_tcp_payload"}, h.weirds())
 	assert.Empty(t, p.got.String())
 	h.tcp(server, client, "A", 501, 106, "")
@@ -201,14 +201,14 @@ func TestFieldsOfConn(t *testing.T) {
 	for i, uids := range [][]string{nil, {"C1"}, {"C1", "C2"}, {"C2"}, {"C1"}} {
 		b := serialize(t, client, server, &layers.UDP{SrcPort: 40000, DstPort: 7000}, "hello")
 		h.table.Packet(&packet.Packet{
-			Time: start.Add(time.Duration(i)), Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP,
+			Time: start.Add(time.Duration(i)), Now: start.Add(time.Duration(i)), Src: client.Addr(), Dst: server.Addr(), Proto: conn.UDP,
 			Payload: b, Length: len(b), IPLength: 100, Tunnels: tunnel(uids...),
 		})
 	}
 	for i := range 20 {
 		b := serialize(t, server, client, &layers.UDP{SrcPort: 7000, DstPort: 40000}, "")
 		h.table.Packet(&packet.Packet{
-			Time: start.Add(time.Second), Src: server.Addr(), Dst: client.Addr(), Proto: conn.UDP,
+			Time: start.Add(time.Second), Now: start.Add(time.Second), Src: server.Addr(), Dst: client.Addr(), Proto: conn.UDP,
 			Payload: b, Length: len(b), IPLength: 28, Tunnels: tunnel(fmt.Sprint("D", i)),
 		})
 	}

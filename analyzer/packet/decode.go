@@ -27,7 +27,6 @@ type Decoder struct {
 	// the same as the flow table's. NewDecoder sets it to identity.NewServers().
 	Servers *identity.Servers
 
-	now       time.Time // the latest time of a frame, for timeouts; never goes back
 	tunnels   tunnels
 	fragments fragments
 	weirds    map[weird]struct{} // those reported, at most maxWeirds per name
@@ -36,6 +35,7 @@ type Decoder struct {
 	// State of the current frame.
 	sink    Sink
 	at      time.Time
+	now     time.Time
 	missing int       // bytes at its end that were not captured
 	chain   []*tunnel // tunnels entered so far
 	pending []rest    // parts still to be decoded
@@ -197,8 +197,7 @@ const protoGRE = conn.Proto(layers.IPProtocolGRE)
 // cannot be decoded. In the last case Decode returns ErrUnknown or ErrMalformed. A packet's payload
 // points into the frame or into memory that the Decoder does not reuse.
 func (d *Decoder) Decode(f Frame, sink Sink) error {
-	d.sink, d.at, d.err = sink, f.Time, nil
-	d.advance(f)
+	d.sink, d.at, d.now, d.err = sink, f.Time, f.Now, nil
 	d.expire()
 	d.missing = max(f.Wire-len(f.Data), 0)
 	d.chain, d.pending = d.chain[:0], d.pending[:0]
@@ -246,17 +245,6 @@ func (d *Decoder) decode(k kind, data []byte) error {
 	return err
 }
 
-// advance moves the time for timeouts to that of f.
-func (d *Decoder) advance(f Frame) {
-	now := f.Now
-	if now.IsZero() {
-		now = f.Time
-	}
-	if now.After(d.now) {
-		d.now = now
-	}
-}
-
 // Close ends the tunnels over UDP, as the end of a capture does, and forgets all others. It reports
 // incomplete datagrams as weird.
 func (d *Decoder) Close(sink Sink) {
@@ -272,7 +260,7 @@ func (d *Decoder) Close(sink Sink) {
 
 // emit passes d.packet to the sink. It always returns done.
 func (d *Decoder) emit() (kind, []byte) {
-	d.packet.Time, d.packet.Tunnels = d.at, nil
+	d.packet.Time, d.packet.Now, d.packet.Tunnels = d.at, d.now, nil
 	if t := d.via(); t != nil {
 		d.packet.Tunnels = t.path
 		d.discover()

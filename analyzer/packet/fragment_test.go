@@ -69,7 +69,7 @@ func TestFragmentsAreReassembled(t *testing.T) {
 					var r recorder
 					for i, frame := range order {
 						frame := bytes.Clone(frame)
-						require.NoError(t, d.Decode(Frame{Data: frame, Time: now, Link: 101, Wire: len(frame)}, &r))
+						require.NoError(t, d.Decode(Frame{Data: frame, Time: now, Now: now, Link: 101, Wire: len(frame)}, &r))
 						clear(frame) // the next frame is read into the same memory
 						require.Equal(t, i == len(order)-1, len(r.packets) == 1)
 					}
@@ -260,7 +260,7 @@ func TestFragmentsExpire(t *testing.T) {
 	d := NewDecoder()
 	var r recorder
 	at := func(frame []byte, after time.Duration) {
-		require.NoError(t, d.Decode(Frame{Data: frame, Time: now.Add(after), Link: 101}, &r))
+		require.NoError(t, d.Decode(Frame{Data: frame, Time: now.Add(after), Now: now.Add(after), Link: 101}, &r))
 	}
 	at(piece(1, 0, true, text[:64]), 0)
 	at(piece(2, 0, true, text[:64]), time.Second)
@@ -268,7 +268,7 @@ func TestFragmentsExpire(t *testing.T) {
 	assert.Len(t, d.fragments.datagrams, 2)
 	at(inner, 30*time.Second)
 	assert.Len(t, d.fragments.datagrams, 1)
-	at(piece(1, 128, false, text[128:150]), 0) // timestamps may go back, the Decoder's time does not
+	at(piece(1, 128, false, text[128:150]), 0) // timestamps may go back, the clock does not
 	at(piece(2, 64, false, text[64:70]), 0)
 	require.Len(t, r.packets, 2, "the completed datagram, and inner")
 	assert.Equal(t, text[:70], r.packets[1].Payload)
@@ -280,13 +280,13 @@ func TestIncompleteDatagramIsWeird(t *testing.T) {
 	for version, piece := range pieces {
 		for name, end := range map[string]func(d *Decoder, r *recorder){
 			"expires": func(d *Decoder, r *recorder) {
-				require.NoError(t, d.Decode(Frame{Data: inner, Time: now.Add(30 * time.Second), Link: 101}, r))
+				require.NoError(t, d.Decode(Frame{Data: inner, Time: now.Add(30 * time.Second), Now: now.Add(30 * time.Second), Link: 101}, r))
 			},
 			"evicted": func(d *Decoder, r *recorder) {
 				f := pieces["IPv4"](1, 64, false, nil)
 				for i := 0; len(r.weirds) == 0 && i < 1<<20; i++ {
 					from(f, i)
-					require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, r))
+					require.NoError(t, d.Decode(Frame{Data: f, Time: now, Now: now, Link: 101, Wire: len(f)}, r))
 				}
 			},
 			"end of the capture": func(d *Decoder, r *recorder) { d.Close(r) },
@@ -366,7 +366,7 @@ func TestLongestReassembledPacket(t *testing.T) {
 func TestOldestDatagramIsEvicted(t *testing.T) {
 	d := NewDecoder()
 	var c counter
-	decode := func(f []byte) { require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &c)) }
+	decode := func(f []byte) { require.NoError(t, d.Decode(Frame{Data: f, Time: now, Now: now, Link: 101, Wire: len(f)}, &c)) }
 	f := piece(1, 64, false, nil) // takes 512 bytes, without a page
 	const room = 32 << 20 / 512
 	for i := range room {
@@ -449,7 +449,7 @@ func TestFragmentMemoryIsBounded(t *testing.T) {
 			var c counter
 			for i := range 70_000 {
 				flood.next(f, i)
-				if err := d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &c); err != nil || d.fragments.size > maxFragments {
+				if err := d.Decode(Frame{Data: f, Time: now, Now: now, Link: 101, Wire: len(f)}, &c); err != nil || d.fragments.size > maxFragments {
 					t.Fatalf("%d bytes, %v", d.fragments.size, err)
 				}
 			}
@@ -471,7 +471,7 @@ func TestFragmentCostDoesNotDependOnOffset(t *testing.T) {
 		for i := range 1000 {
 			f := piece(i, offset, true, make([]byte, 8))
 			var c counter
-			require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &c))
+			require.NoError(t, d.Decode(Frame{Data: f, Time: now, Now: now, Link: 101, Wire: len(f)}, &c))
 		}
 		runtime.ReadMemStats(&after)
 		require.Len(t, d.fragments.datagrams, 1000)
@@ -487,7 +487,7 @@ func TestLengthLimits(t *testing.T) {
 		for more, want := range []int{1, 0} {
 			d := NewDecoder()
 			f := pieces[version](1, c.offset, false, make([]byte, c.most+more))
-			require.NoError(t, d.Decode(Frame{Data: f, Time: now, Link: 101, Wire: len(f)}, &recorder{}))
+			require.NoError(t, d.Decode(Frame{Data: f, Time: now, Now: now, Link: 101, Wire: len(f)}, &recorder{}))
 			assert.Len(t, d.fragments.datagrams, want, "%s, %d bytes more", version, more)
 		}
 	}

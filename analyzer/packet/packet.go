@@ -19,7 +19,7 @@ import (
 type Frame struct {
 	Data []byte
 	Time time.Time
-	Now  time.Time // by the capture's clock, for timeouts; Time if it is zero
+	Now  time.Time // by the capture's clock, for timeouts; never goes back
 	Link layers.LinkType
 	Wire int // length of the frame on the wire; Data may be cut off
 }
@@ -27,6 +27,7 @@ type Frame struct {
 // A Packet is an IP packet, reassembled if it was fragmented.
 type Packet struct {
 	Time     time.Time
+	Now      time.Time  // its frame's
 	Src, Dst netip.Addr // for IPv6, the home address and the final destination if the packet names them
 	Proto    conn.Proto
 	Payload  []byte   // transport header and data, as far as they were captured

@@ -16,7 +16,6 @@ import (
 // such as that of the worker that owns the connections between the two addresses. All other frames
 // need the Decoder that sees the whole capture.
 func (d *Decoder) Plain(f Frame) (src, dst netip.Addr, ok bool) {
-	d.advance(f)
 	data := f.Data
 	typ := 0
 	switch {
