@@ -31,7 +31,11 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		}
 	}
 	ended := c.ended
-	c.arrange(s, sink)
+	if c.extra == nil && h.SYN() && !h.ACK() || c.settled() {
+		c.follow(s, sink)
+	} else {
+		c.arrange(s, sink)
+	}
 	return c.outcome(ended)
 }
 
