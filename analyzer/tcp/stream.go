@@ -17,7 +17,9 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 	if x.end <= q.next() {
 		return
 	}
-	x = x.from(max(x.seq, q.next()))
+	if x.seq < q.next() { // rare, and copying a piece waits for the stores before it
+		x = x.from(q.next())
+	}
 	if x.seq == q.next() && len(q.pending) == 0 {
 		if q.take(x.end); !c.ignored {
 			q.sample(x.data)

@@ -46,10 +46,13 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 // Held returns how many bytes are kept for a side.
 func (c *Conn) Held(side Side) int {
 	n := c.half[side].queue.size
-	for _, x := range c.rare().claims[side] {
+	if c.extra == nil {
+		return n
+	}
+	for _, x := range c.extra.claims[side] {
 		n += cap(x.data) + claimCost
 	}
-	if c.rare().waitsOf(side) {
+	if c.extra.waitsOf(side) {
 		for _, x := range c.extra.deferral.queue {
 			n += cap(x.segment) + deferredCost
 		}
