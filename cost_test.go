@@ -642,7 +642,7 @@ func TestNamesLasting(t *testing.T) {
 		"example.com/app/http.init.0.Chain.func1":   false,
 		"example.com/app/http.init.0":               false,
 		"example.com/app/http.init.Chain.func2":     false, // a call in a package-level variable, inlined
-		"example.com/app/http.init.func1.func2":     false, // a literal in a literal that init calls, inlined
+		"example.com/app/http.init.func1.func2":     false, // in a literal that init calls, inlined
 		"example.com/app/http.init.func":            false,
 		"example.com/app/http.init.x1":              false,
 		"example.com/conn.Chain.func1":              false,
@@ -652,7 +652,7 @@ func TestNamesLasting(t *testing.T) {
 		"example.com/app/http.(*Parser).Done-fm":    false, // a method value
 		"example.com/app/http.Parser.Done-fm":       false,
 		"example.com/app/http.each-range1":          false, // the body of a range over a function
-		"example.com/app/http.init.func1.1":         false, // a literal in a literal, which may run at any time
+		"example.com/app/http.init.func1.1":         false, // a literal in a literal
 		"example.com/app/http.init.func1.Chain.2":   false,
 		"example.com/app/http.Use[...].func1":       false, // a literal in a generic function
 		"reflect.makeFuncStub":                      false, // reflect.MakeFunc

@@ -192,7 +192,8 @@ func TestWorkersShareTheClock(t *testing.T) {
 	for host := range byte(50) {
 		send(time.Second, host)
 	}
-	for host := range byte(50) { // one minute after the first, but not after the clock when the second came
+	// a minute after the first ones, but less after the clock when the second ones came
+	for host := range byte(50) {
 		send(90*time.Second, host)
 	}
 	file := write(t, b.Bytes())
@@ -511,7 +512,8 @@ func TestInterruptBeforePipeIsWritten(t *testing.T) {
 	var out, stderr bytes.Buffer
 	name := pipe(t)
 	assert.Equal(t, 0, run(ctx, []string{capture, name}, &out, &stderr))
-	require.NoError(t, os.WriteFile(name, nil, 0)) // nothing else ends the goroutine that opens the pipe
+	// nothing else ends the goroutine that opens the pipe
+	require.NoError(t, os.WriteFile(name, nil, 0))
 	assert.Empty(t, stderr.String())
 	assert.Contains(t, out.String(), `"_path":"http"`)
 	assert.Contains(t, out.String(), `"_path":"stats"`)
@@ -603,7 +605,8 @@ func FuzzPackets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, link uint16, data []byte) {
 		var frames []packet.Frame
 		at := time.Unix(1e9, 0)
-		for len(data) >= 2 { // two bytes: the length, with a pause in the highest five bits; then the frame
+		// two bytes with the length, and a pause in the highest five bits; then the frame
+		for len(data) >= 2 {
 			n, pause := int(data[0]&7)<<8|int(data[1]), data[0]>>3
 			n = min(n, len(data)-2)
 			at = at.Add(time.Millisecond << pause)

@@ -60,7 +60,7 @@ type statsRow struct {
 	Path string      `json:"_path"`
 	TS   logs.Micros `json:"ts"`
 	Peer string      `json:"peer"`
-	Mem  uint64      `json:"mem,omitempty"` // MB; not in a recording's last row, which depends on the recording alone
+	Mem  uint64      `json:"mem,omitempty"` // MB; omitted from the last row of files
 
 	PktsProc    int          `json:"pkts_proc"`
 	BytesRecv   int64        `json:"bytes_recv"`
@@ -79,11 +79,11 @@ type statsRow struct {
 	HeldBytes    int          `json:"held_bytes"`  // now, for all connections
 	Dropped      uint64       `json:"dropped"`     // by the kernel, on an interface
 	Connections  int          `json:"connections"` // no longer in the table
-	Removed      int          `json:"removed"`     // the same, counted where hooks run: if they differ, hooks were lost
+	Removed      int          `json:"removed"`     // the same, counted where hooks run
 	HooksRun     int          `json:"hooks_run"`
 	DecodeErrors int          `json:"decode_errors"`
 	BadChecksums int          `json:"bad_checksums"` // packets ignored because of a wrong checksum
-	Evicted      int          `json:"evicted"`       // connections evicted to bound the table or memory
+	Evicted      int          `json:"evicted"`       // to bound the table or memory
 	Panics       int          `json:"panics"`
 	Duration     *logs.Micros `json:"duration,omitempty"` // from the first frame to the last
 }

@@ -58,7 +58,8 @@ const (
 // called that. The ring receives every frame from now on; at a single interface also frames
 // addressed to other hosts. It needs a 64-bit system.
 func Live(cfg LiveConfig) (*Ring, error) {
-	if bits.UintSize == 32 { // gopacket/afpacket panics at the first frame: its counters are not aligned
+	// gopacket/afpacket panics at the first frame on 32 bits: its counters are not aligned.
+	if bits.UintSize == 32 {
 		return nil, fmt.Errorf("interface %s: capturing needs a 64-bit system", cfg.Interface)
 	}
 	r := &Ring{cfg: cfg, name: "interface " + cfg.Interface, links: make(map[int]layers.LinkType)}

@@ -172,7 +172,8 @@ func TestLiveLoopback(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	all := live(t, LiveConfig{Interface: "lo", Fanout: -1})
-	filter, err := ParseFilter("4,48 0 0 42,21 0 1 98,6 0 0 262144,6 0 0 0") // a b after the UDP header
+	// passes packets with a b after the UDP header
+	filter, err := ParseFilter("4,48 0 0 42,21 0 1 98,6 0 0 262144,6 0 0 0")
 	require.NoError(t, err)
 	some := live(t, LiveConfig{Interface: "lo", Filter: filter, Fanout: -1})
 	for _, text := range []string{"a", "b", strings.Repeat("b", 60_000)} {

@@ -263,7 +263,8 @@ func readLOC(m *message) (string, bool, bool) {
 	if loc[0] != 0 {
 		m.fault("DNS_LOC_version_unrecognized", strconv.Itoa(int(loc[0])))
 	}
-	return fmt.Sprintf("LOC:  %d %d %d", loc[1], loc[2], loc[3]), true, true // size, horizontal and vertical precision
+	// size, horizontal and vertical precision
+	return fmt.Sprintf("LOC:  %d %d %d", loc[1], loc[2], loc[3]), true, true
 }
 
 func readCAA(m *message) (string, bool, bool) {

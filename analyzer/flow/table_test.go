@@ -340,7 +340,8 @@ func TestFirstPacketFromServerPortFlips(t *testing.T) {
 	h := newHarness(t, nil, &fake{name: "web", ports: []uint16{80}}, &fake{name: "names", udp: true, ports: []uint16{53}, unsure: true})
 	h.tcp(web, client, "SA", 500, 101, "")
 	h.tcp(client, web, "A", 101, 501, "")
-	h.tcp(server, netip.AddrPortFrom(client.Addr(), 40001), "SA", 500, 101, "") // from no well-known port, but an answer
+	// from no well-known port, but an answer
+	h.tcp(server, netip.AddrPortFrom(client.Addr(), 40001), "SA", 500, 101, "")
 	h.tcp(web, netip.AddrPortFrom(client.Addr(), 443), "A", 500, 101, "")
 	h.tcp(netip.AddrPortFrom(client.Addr(), 443), netip.AddrPortFrom(server.Addr(), 5432), "SA", 500, 101, "")
 	h.udp(netip.AddrPortFrom(server.Addr(), 53), client, "answer")
@@ -1465,7 +1466,8 @@ func TestExpectedConnectionIsAttached(t *testing.T) {
 	stranger := netip.MustParseAddrPort("203.0.113.5:1")
 	h.tcp(stranger, data, "S", 1, 0, "")
 	h.tcp(client, data, "S", 1, 0, "")
-	h.tcp(netip.AddrPortFrom(client.Addr(), 40001), data, "S", 1, 0, "") // one announcement is for one connection
+	// one announcement is for one connection
+	h.tcp(netip.AddrPortFrom(client.Addr(), 40001), data, "S", 1, 0, "")
 	rows := h.close()
 	assert.ElementsMatch(t, []string{
 		"40000>7000 S1 ShAD 5/0 hello", "40000>50000 S0 S - hello-data", "1>50000 S0 S -", "40001>50000 S0 S -",

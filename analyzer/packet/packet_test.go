@@ -177,12 +177,13 @@ var links = map[string]struct {
 	"NFLOG, empty value":              {239, cat(2, 0, 0, 0, 4, 0, 1, 0, 104, 0, 9, 0, inner)},
 	"NFLOG":                           {239, cat(2, 0, 0, 0, 5, 0, 1, 0, 1, 0, 0, 0, 8, 0, 2, 0, 0, 0, 0, 0, 104, 0, 9, 0, inner)},
 	"802.11":                          {105, cat(0x08, 0, make([]byte, 22), snap(0x0800), inner)},
-	"802.11, another version":         {105, cat(0x09, 0, make([]byte, 22), snap(0x0800), inner)}, // as in Zeek
-	"802.11, wireless backbone":       {105, cat(0x08, 3, make([]byte, 28), snap(0x0800), inner)},
-	"802.11 with QoS":                 {105, cat(0x88, 1, make([]byte, 24), snap(0x0800), inner)},
-	"802.11 with QoS, priority":       {105, cat(0x88, 1, make([]byte, 22), 7, 0, snap(0x0800), inner)},
-	"802.11 with HT control":          {105, cat(0x88, 0x81, make([]byte, 28), snap(0x0800), inner)},
-	"radiotap":                        {127, cat(0, 0, 10, 0, make([]byte, 6), 0x08, 2, make([]byte, 22), snap(0x0800), inner)},
+	// as in Zeek, the version does not matter
+	"802.11, another version":   {105, cat(0x09, 0, make([]byte, 22), snap(0x0800), inner)},
+	"802.11, wireless backbone": {105, cat(0x08, 3, make([]byte, 28), snap(0x0800), inner)},
+	"802.11 with QoS":           {105, cat(0x88, 1, make([]byte, 24), snap(0x0800), inner)},
+	"802.11 with QoS, priority": {105, cat(0x88, 1, make([]byte, 22), 7, 0, snap(0x0800), inner)},
+	"802.11 with HT control":    {105, cat(0x88, 0x81, make([]byte, 28), snap(0x0800), inner)},
+	"radiotap":                  {127, cat(0, 0, 10, 0, make([]byte, 6), 0x08, 2, make([]byte, 22), snap(0x0800), inner)},
 }
 
 // tunnelled lists a packet with inner for every tunnel, and the tunnel's type.

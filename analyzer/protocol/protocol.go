@@ -110,9 +110,9 @@ type Next int
 const (
 	More      Next = iota // keep the bytes coming
 	Stop                  // nothing more for this parser or any other: the rest is opaque
-	HandOver              // another protocol follows (STARTTLS, CONNECT): detection restarts with the rest
-	Violation             // these bytes are not the protocol's: like Stop, and conn.log loses the service
-	Flip                  // the responder sent first: swap the sides and deliver the first datagram again
+	HandOver              // another protocol follows, as after STARTTLS: detect it by the rest
+	Violation             // not the protocol's bytes: like Stop, and conn.log loses the service
+	Flip                  // the responder sent first: swap the sides, and redeliver the datagram
 )
 
 // Violated returns the Next for a line that is not the parser's protocol. As in Zeek, that is

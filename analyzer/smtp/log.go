@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxAddrs = 1000     // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses and its like
+	maxAddrs = 1000     // addresses in one list of a row; Zeek's SMTP::max_rcptto_addresses etc.
 	maxAddr  = 512      // bytes of one of them
 	maxList  = 64 << 10 // bytes of a list, beyond which it takes no more addresses
 

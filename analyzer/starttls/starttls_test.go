@@ -353,10 +353,11 @@ func TestMatch(t *testing.T) {
 
 func TestReadLDAP(t *testing.T) {
 	for data, want := range map[string]ldap{
-		"\x30\x07\x02\x02\x01\x02\x60\x01x":                            {9, 0x0102, 0x60, []byte("x")},
-		"\x30\x81\x80\x02\x04\x01\x02\x03\x04\x77\x82\x01\x00":         {3 + 0x80, 0x01020304, 0x77, []byte{}},
-		"\x30\x83\x01\x02\x03\x02\x01\x05\x78\x84\x00\x00\x00\x01xy":   {5 + 0x010203, 5, 0x78, []byte("xy")},
-		"\x30\x84\xff\xff\xff\xff\x02\x01\x05\x78\x84\xff\xff\xff\xff": {6 + math.MaxInt32/2, 5, 0x78, []byte{}}, // as 32 bits: -1
+		"\x30\x07\x02\x02\x01\x02\x60\x01x":                          {9, 0x0102, 0x60, []byte("x")},
+		"\x30\x81\x80\x02\x04\x01\x02\x03\x04\x77\x82\x01\x00":       {3 + 0x80, 0x01020304, 0x77, []byte{}},
+		"\x30\x83\x01\x02\x03\x02\x01\x05\x78\x84\x00\x00\x00\x01xy": {5 + 0x010203, 5, 0x78, []byte("xy")},
+		// lengths that are -1 in 32 bits
+		"\x30\x84\xff\xff\xff\xff\x02\x01\x05\x78\x84\xff\xff\xff\xff": {6 + math.MaxInt32/2, 5, 0x78, []byte{}},
 	} {
 		t.Run(data, func(t *testing.T) {
 			got, ok := readLDAP([]byte(data))

@@ -191,8 +191,8 @@ func xmppTag(s *state, side protocol.Side, data []byte) (int, protocol.Next) {
 		s.weird = "XMPP: proceed without starttls"
 	case "failure":
 		s.stage = begun
-	case "success", "message", "presence", "db:result", "db:verify": // the session has begun without TLS
-		return n, protocol.Stop
+	case "success", "message", "presence", "db:result", "db:verify":
+		return n, protocol.Stop // the session has begun without TLS
 	}
 	return n, protocol.More
 }

@@ -124,7 +124,8 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	case s.length == 0 && !s.FIN():
 	case len(s.data) < s.length: // becomes a gap when it is acknowledged
 		c.weird(sink, "truncated_tcp_payload")
-	case future > 0, s.SYN() && s.side == Resp && peer.opened && e.una == 0: // the SYN-ACK may be forged
+	case future > 0, s.SYN() && s.side == Resp && peer.opened && e.una == 0:
+		// The other side must confirm the ACK; a SYN-ACK may be forged.
 		c.claim(s.side, claim{iss: e.iss, seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
 	case s.length > 0:
 		c.receive(s.side, s.time, seq, s.data[:s.length], sink)

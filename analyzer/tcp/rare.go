@@ -85,7 +85,7 @@ type deferral struct {
 
 const (
 	deferredCost = 64          // bytes that a deferred segment takes besides its own bytes
-	maxDeferred  = 1024        // segments; a queue of full ones exceeds most bounds of bytes before that
+	maxDeferred  = 1024        // segments; full ones usually reach a bound on bytes first
 	maxDeferral  = time.Minute // like the default timeout of a handshake
 )
 

@@ -9,7 +9,8 @@ import "time"
 // none; any other segment belongs to this one. While the handshake is incomplete, a segment may
 // have to wait for others that were sent before it. Then it is followed.
 func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length int, sink Sink) Outcome {
-	s := &segment{ // a pointer, so that it is built in place: copying it waits for the stores before it
+	// A pointer, so that the segment is built in place: copying it would wait for the stores.
+	s := &segment{
 		Header: h, side: side, time: at, data: payload, length: length,
 	}
 	if h.SYN() {

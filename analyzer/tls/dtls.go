@@ -39,8 +39,9 @@ func (p *DatagramParser) Match(orig, resp []byte) protocol.Verdict {
 
 func matchDTLS(data []byte) protocol.Verdict {
 	const version = datagramHeader + fragmentHeader // its offset in the hello
+	// data[3:10] is the epoch, and the number of one of the first records.
 	if len(data) < version+2 || data[0] != handshake || !isDTLS(data[1], data[2]) ||
-		string(data[3:10]) != "\x00\x00\x00\x00\x00\x00\x00" || // the epoch, and the number of one of the first records
+		string(data[3:10]) != "\x00\x00\x00\x00\x00\x00\x00" ||
 		data[datagramHeader] != clientHello || !isDTLS(data[version], data[version+1]) {
 		return protocol.No
 	}

@@ -106,7 +106,8 @@ func TestDTLS(t *testing.T) {
 	certs := chain(leaf, "root")
 	end := len(certs) - messageHeader
 	suite := hello(serverHello, 0xfefd, "")
-	suite = strings.Replace(suite, "\x13\x01\x00", "\xc0\x2b\x00", 1) // one that has a ServerKeyExchange
+	// one that has a ServerKeyExchange
+	suite = strings.Replace(suite, "\x13\x01\x00", "\xc0\x2b\x00", 1)
 	turns := []Turn{
 		Orig(whole(datagramHello(0xfefd, "", serverNameExt("www.example.com")), 0, 0)),
 		Resp(whole(msg(3, "\xfe\xff\x06cookie"), 0, 0)),

@@ -21,8 +21,8 @@ type Row struct {
 	Established     bool     `json:"established"`
 	History         string   `json:"ssl_history"` // at most maxHistory bytes
 	CertChain       []string `json:"cert_chain_fps,omitzero"`
-	ClientCertChain []string `json:"client_cert_chain_fps,omitzero"` // both chains are set once a certificate was seen
-	SNIMatchesCert  *bool    `json:"sni_matches_cert,omitempty"`     // nil without a server name or a certificate
+	ClientCertChain []string `json:"client_cert_chain_fps,omitzero"` // set with CertChain
+	SNIMatchesCert  *bool    `json:"sni_matches_cert,omitempty"`     // nil if either is missing
 }
 
 // A state is the state of a connection until it is established. finalize is registered while there

@@ -220,7 +220,8 @@ var Tunnels = []Layer{
 	{"Teredo with authentication and origin", func(p Part, n int) Part {
 		return datagram(3544, 0, cat(0, 1, n, n, make([]byte, 2*n+9), make([]byte, 8), p.Data))
 	}},
-	{"AYIYA", func(p Part, n int) Part { // with an identity of 1<<(n>>4) bytes and a signature of 4*(n&15)
+	// with an identity of 1<<(n>>4) bytes, and a signature of 4*(n&15)
+	{"AYIYA", func(p Part, n int) Part {
 		proto := 4
 		if p.Type == ip6 {
 			proto = 41
