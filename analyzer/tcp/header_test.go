@@ -77,6 +77,7 @@ func TestWindowScale(t *testing.T) {
 		"after one that is too long":   {[]byte{2, 200, 3, 3, 7}, 0},
 		"after one without its length": {[]byte{1, 1, 2}, 0},
 		"after an empty one":           {[]byte{4, 2, 3, 3, 7}, 7},
+		"of another kind":              {[]byte{5, 3, 7}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := append(make(tcp.Header, 20), c.options...)
