@@ -13,7 +13,7 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// The decoder decides about a connection that may be a tunnel: neither a parser nor the ports do.
+// For a connection that may be a tunnel, the decoder decides, neither a parser nor the ports.
 func TestDecoderDecidesAboutTunnels(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	var uids, origs []string

@@ -50,8 +50,8 @@ func (t *Table) Packet(p *packet.Packet) {
 }
 
 // Advance moves the table's time to now, removes the connections that have timed out, and returns
-// that time. It never goes back: if now is before it, nothing changes. A [clock.Clock] turns
-// timestamps that may be wrong into such times.
+// the table's time. That never goes back: if now is earlier, nothing changes. A [clock.Clock] turns
+// timestamps that may be wrong into times that never go back.
 func (t *Table) Advance(now time.Time) time.Time {
 	if !now.After(t.now) {
 		return t.now

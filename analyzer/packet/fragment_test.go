@@ -366,7 +366,9 @@ func TestLongestReassembledPacket(t *testing.T) {
 func TestOldestDatagramIsEvicted(t *testing.T) {
 	d := NewDecoder()
 	var c counter
-	decode := func(f []byte) { require.NoError(t, d.Decode(Frame{Data: f, Time: now, Now: now, Link: 101, Wire: len(f)}, &c)) }
+	decode := func(f []byte) {
+		require.NoError(t, d.Decode(Frame{Data: f, Time: now, Now: now, Link: 101, Wire: len(f)}, &c))
+	}
 	f := piece(1, 64, false, nil) // takes 512 bytes, without a page
 	const room = 32 << 20 / 512
 	for i := range room {

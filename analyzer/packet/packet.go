@@ -27,20 +27,20 @@ type Frame struct {
 // A Packet is an IP packet, reassembled if it was fragmented.
 type Packet struct {
 	Time     time.Time
-	Now      time.Time  // its frame's
-	Src, Dst netip.Addr // for IPv6, the home address and the final destination if the packet names them
+	Now      time.Time  // Frame.Now
+	Src, Dst netip.Addr // for IPv6, the home address and final destination if there are any
 	Proto    conn.Proto
 	Payload  []byte   // transport header and data, as far as they were captured
 	Length   int      // length of Payload on the wire
 	IPLength int      // length according to the IP header; 0 if a network card will segment the packet
 	Tunnels  []Tunnel // outermost first; shared between packets, so do not modify
-	Outer    *Outer   // its connection if that may be a UDP tunnel, otherwise nil; do not modify
+	Outer    *Outer   // the packet's connection if it may be a UDP tunnel, or nil; do not modify
 }
 
-// An Outer is the outer connection of a tunnel. The Decoder alone decides its endpoints, its UID, and
-// which packets belong to it. The flow table obeys: it gives the connection that UID, and ends one
-// between the same endpoints that has another. Otherwise packets inside could refer to a UID that no
-// connection has.
+// An Outer is the outer connection of a tunnel. The Decoder alone decides its endpoints, its UID,
+// and which packets belong to it. The flow table gives its connection that UID, and first ends any
+// connection between the same endpoints that has another UID. Otherwise packets inside the tunnel
+// could refer to a UID that no connection has.
 type Outer struct {
 	ID    conn.ID // ports are 0 if the tunnel has none
 	UID   string

@@ -98,7 +98,7 @@ func TestNonPlainFrames(t *testing.T) {
 		"another protocol":    {101, ip4(2, a4, b4, payload)},
 		"extensions":          {101, extended(60, 6, 0, 0, 0, 0, 0, 0, 0)},
 		"three tags":          {1, eth(0x8100, cat(0, 5, 0x81, 0, 0, 5, 0x81, 0, 0, 5, 8, 0, inner))},
-		"answer of a tunnel":  {101, udp4(4789, 50000, payload)},
+		"reply of a tunnel":   {101, udp4(4789, 50000, payload)},
 		"family":              {0, cat(7, 0, 0, 0, inner)},
 		"family, swapped":     {0, cat(0, 0, 0, 2, inner)},
 		"another link":        {9, cat(0, 0x21, inner)},

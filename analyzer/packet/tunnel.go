@@ -12,7 +12,7 @@ import (
 	"example.com/conn/analyzer/logs"
 )
 
-// Bounds for tunnels.
+// Bounds on tunnels.
 const (
 	maxDepth   = 8       // tunnels in tunnels; Zeek's Tunnel::max_depth is 4
 	maxTunnels = 1 << 15 // tracked at once, at most 2 KiB each
@@ -37,10 +37,10 @@ type tunnel struct {
 }
 
 // tunnels tracks the outer connections. A tunnel over UDP expires when the flow table's connection
-// does, because both have the same timeout, restart it at the same packets, and follow one clock.
-// Where they still differ, the table follows (see [Outer]): when the idlest of maxTunnels is
-// forgotten, or a connection on other ports turns into a tunnel after its first packet, its next
-// packet begins another connection. If a full table removes a connection, the rest of it gets
+// does, because both have the same timeout, restart it at the same packets, and use the same clock.
+// In two cases, the next packet of a connection begins another one in the table: if its tunnel was
+// the idlest of maxTunnels and was forgotten, or if a connection on other ports turns into a tunnel
+// after its first packet; see [Outer]. If a full table removes a connection, the rest of it gets
 // another row with the same UID.
 type tunnels struct {
 	known   map[identity.Key]*tunnel
@@ -72,7 +72,7 @@ func (d *Decoder) outer(src, dst netip.AddrPort, proto conn.Proto) *tunnel {
 	return t
 }
 
-// refresh restarts the timeout of t. A packet with a wrong checksum does not.
+// refresh restarts the timeout of t. Packets with a wrong checksum do not.
 func (d *Decoder) refresh(t *tunnel) {
 	t.last, t.seen = d.now, d.at
 	d.tunnels.order(t.ID.Proto).MoveToBack(t.elem)
@@ -86,8 +86,8 @@ func (d *Decoder) via() *tunnel {
 	return d.chain[len(d.chain)-1]
 }
 
-// enter notes that the following data is inside t, a tunnel of the given type. It returns false if
-// tunnels are nested too deep.
+// enter records that the following data is inside t, a tunnel of the given type. It returns false
+// if tunnels are nested too deep.
 func (d *Decoder) enter(t *tunnel, typ string) bool {
 	if len(d.chain) >= maxDepth {
 		d.badPacket("exceeded_tunnel_max_depth", t.ID.Orig.Addr(), t.ID.Resp.Addr())

@@ -41,7 +41,7 @@ func TestTunnelHasSameUIDInBothDirections(t *testing.T) {
 	row := "tunnel " + one[0].UID + " 198.51.100.1:50000 198.51.100.2:4789 Tunnel::VXLAN Tunnel::"
 	assert.Equal(t, []string{row + "DISCOVER"}, r.tunnels)
 
-	// The same if a reply is seen first: the port tells.
+	// The same if a reply comes first: the port tells.
 	r, err = decode(NewDecoder(), 101, back, there)
 	require.NoError(t, err)
 	assert.Equal(t, one, r.packets[1].Tunnels)
@@ -55,8 +55,7 @@ func TestTunnelHasSameUIDInBothDirections(t *testing.T) {
 	assert.Empty(t, end.tunnels)
 }
 
-// Tunnels without ports are no connections: the end of the capture does not log their end, but
-// forgets them.
+// Tunnels without ports are not connections: Close forgets them, and does not log their end.
 func TestCloseForgetsTunnels(t *testing.T) {
 	d := NewDecoder()
 	for range 2 {
@@ -98,7 +97,7 @@ func TestResponderOfTunnel(t *testing.T) {
 		&layers.UDP{SrcPort: 4789, DstPort: 50000}))
 	require.NoError(t, err)
 	require.Len(t, r.packets, 1)
-	assert.Empty(t, r.weirds, "it is not VXLAN, which would be violated")
+	assert.Empty(t, r.weirds, "it is not VXLAN, so there is no violation")
 }
 
 // A tunnel's connection starts at its first packet, even if nothing is inside.
@@ -151,7 +150,7 @@ func TestTunnelsExpire(t *testing.T) {
 		at(inner, time.Second+c.after+c.late)
 		require.Len(t, r.tunnels, 2)
 		assert.Contains(t, r.tunnels[1], "Tunnel::"+c.action)
-		assert.Equal(t, now.Add(time.Second+c.after), r.ended[1], "the time of the end, not of noticing it")
+		assert.Equal(t, now.Add(time.Second+c.after), r.ended[1], "when it ended, not when that was noticed")
 		at(c.frame, 0) // timestamps may go back, the clock does not
 		first, last := r.packets[0], r.packets[len(r.packets)-1]
 		if first.Proto == conn.TCP {
@@ -179,7 +178,7 @@ func TestTunnelsExpireByLatestPacket(t *testing.T) {
 	assert.Contains(t, r.tunnels[2], "198.51.100.1:50001")
 }
 
-// A full Decoder removes the tunnel that has been idle longest, of either kind.
+// A full Decoder forgets the tunnel that has been idle longest, of either kind.
 func TestIdlestTunnel(t *testing.T) {
 	d := NewDecoder()
 	assert.Nil(t, d.tunnels.idlest())
@@ -447,7 +446,7 @@ func TestTunnelChecksum(t *testing.T) {
 	require.NoError(t, NewDecoder().Decode(Frame{Data: f, Link: 101, Wire: len(f)}, &r))
 	assert.Len(t, r.packets, 1)
 	require.NoError(t, NewDecoder().Decode(Frame{Data: f[:len(f)-1], Link: 101, Wire: len(f)}, &r))
-	assert.Len(t, r.packets, 3, "it cannot be known")
+	assert.Len(t, r.packets, 3, "the checksum cannot be verified")
 }
 
 // Bytes beyond the UDP length are not part of the datagram.
@@ -459,7 +458,8 @@ func TestUDPLength(t *testing.T) {
 	require.Len(t, r.packets, 2)
 	assertInner(t, r.packets[1])
 
-	// No host accepts 7, and so no connection is behind it; 0 stands for a jumbogram.
+	// Hosts drop a datagram with the length 7, so it belongs to no tunnel. 0 is a jumbogram's
+	// length.
 	for length, opened := range map[byte]bool{8: false, 0: true, 7: false} {
 		f := vxlan(50000, 4789, inner)
 		f[25], f[26], f[27] = length, 0, 0

@@ -11,9 +11,10 @@ import (
 // other SYN exists are deferred as a whole; afterwards, data that acknowledges what was not
 // captured yet waits as a claim.
 
-// settled reports whether the handshake leaves nothing to arrange, as is the case for nearly every
-// segment. Asking first saves 2 % of the time of small HTTP requests, and 3 % of a flood of SYNs.
-func (c *Conn) settled() bool {
+// handshakeDone reports whether the handshake leaves nothing to arrange, as for nearly every
+// segment. Checking that first saves 2 % of the time for small HTTP requests, and 3 % for a flood
+// of SYNs.
+func (c *Conn) handshakeDone() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	return orig.synSeen && resp.synSeen && (resp.una > 0 || !orig.opened) && !c.rare().waits() && !c.rare().contested()
 }

@@ -32,7 +32,7 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		}
 	}
 	ended := c.ended
-	if c.extra == nil && h.SYN() && !h.ACK() || c.settled() {
+	if c.extra == nil && h.SYN() && !h.ACK() || c.handshakeDone() {
 		c.follow(s, sink)
 	} else {
 		c.arrange(s, sink)
