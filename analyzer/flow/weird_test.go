@@ -255,3 +255,17 @@ func TestRepeatedWeirdAllocatesNothing(t *testing.T) {
 	assert.Equal(t, []string{"odd"}, h.weirds())
 	h.close()
 }
+
+// A weird has the time of the packet that shows it, even if the packet does not count for the
+// duration. At the removal, which other connections bring about, it has that of the last one that does.
+func TestWeirdTime(t *testing.T) {
+	h := newHarness(t, nil)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 600, "decoy") // at 4 ms, and weird in the end
+	h.tcp(server, client, "A", 501, 50, "")       // at 5 ms, and dropped
+	h.tcp(h.establish(1), server, "A", 101, 501, "hello")
+	h.close()
+	h.log.Flush()
+	assert.Regexp(t, `"ts":1767225600.005\d*,.*"name":"TCP_ack_underflow_or_misorder"`, h.rows.String())
+	assert.Regexp(t, `"ts":1767225600.004\d*,.*"name":"ack_outside_window"`, h.rows.String())
+}
