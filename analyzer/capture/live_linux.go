@@ -26,8 +26,8 @@ type Ring struct {
 	name    string
 	ring    *afpacket.TPacket       // nil while the interface is down
 	links   map[int]layers.LinkType // by interface index, at most maxLinks
-	opened  time.Time               // by the clock that stamps frames; zero once settled has passed
-	settled time.Time               // by the monotonic clock
+	opened  time.Time               // by the clock that stamps frames; zero once joined has passed
+	joined  time.Time               // when it has joined its group, by the monotonic clock
 
 	packets, dropped uint64 // of earlier rings, before the interface went down
 }
@@ -128,7 +128,7 @@ func (r *Ring) open(i *net.Interface) error {
 		return err
 	}
 	r.ring, r.opened = ring, time.Now()
-	r.settled = r.opened.Add(joinTime)
+	r.joined = r.opened.Add(joinTime)
 	return nil
 }
 
@@ -218,7 +218,7 @@ func (r *Ring) Next() (packet.Frame, error) {
 		// Before it joined its group, the ring received frames that belong to others of the group.
 		// If an older frame comes much later, the system clock was set back.
 		old := !ci.Timestamp.After(r.opened)
-		if old && time.Now().After(r.settled) {
+		if old && time.Now().After(r.joined) {
 			r.opened, old = time.Time{}, false
 		}
 		if !old {
