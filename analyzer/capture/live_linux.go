@@ -21,13 +21,13 @@ import (
 // A Ring is a buffer that the kernel fills with the frames at an interface (TPACKET_V3). Only one
 // goroutine may use it.
 type Ring struct {
-	cfg     LiveConfig
-	index   int // of the interface; 0 for all
-	name    string
-	ring    *afpacket.TPacket       // nil while the interface is down
-	links   map[int]layers.LinkType // by interface index, at most maxLinks
-	opened  time.Time               // by the clock that stamps frames; zero once joined has passed
-	joined  time.Time               // when it has joined its group, by the monotonic clock
+	cfg    LiveConfig
+	index  int // of the interface; 0 for all
+	name   string
+	ring   *afpacket.TPacket       // nil while the interface is down
+	links  map[int]layers.LinkType // by interface index, at most maxLinks
+	opened time.Time               // by the clock that stamps frames; zero once joined has passed
+	joined time.Time               // when it has joined its group, by the monotonic clock
 
 	packets, dropped uint64 // of earlier rings, before the interface went down
 }
