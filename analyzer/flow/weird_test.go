@@ -256,13 +256,14 @@ func TestRepeatedWeirdAllocatesNothing(t *testing.T) {
 	h.close()
 }
 
-// A weird has the time of the packet that shows it, even if the packet does not count for the
-// duration. At the removal, which other connections bring about, it has that of the last one that does.
+// A weird has the time of the packet that shows it, even if the packet does not count towards the
+// duration. One that is found at the removal has the time of the last packet that does count,
+// because the time of removal depends on other connections.
 func TestWeirdTime(t *testing.T) {
 	h := newHarness(t, nil)
 	h.handshake()
-	h.tcp(client, server, "A", 101, 600, "decoy") // at 4 ms, and weird in the end
-	h.tcp(server, client, "A", 501, 50, "")       // at 5 ms, and dropped
+	h.tcp(client, server, "A", 101, 600, "decoy") // at 4 ms; weird when the connection is removed
+	h.tcp(server, client, "A", 501, 50, "")       // at 5 ms; dropped
 	h.tcp(h.establish(1), server, "A", 101, 501, "hello")
 	h.close()
 	h.log.Flush()
