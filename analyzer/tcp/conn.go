@@ -41,7 +41,7 @@ const (
 	Reopened
 
 	// UnexpectedSYN means that the segment has a SYN that no host would accept here. The connection
-	// has not changed. The owner keeps the segment, in case that it is answered.
+	// has not changed. The owner keeps the segment in case it is answered.
 	UnexpectedSYN
 
 	// CompetingSYNACK means that the segment is a SYN-ACK that differs from the first, and was not
@@ -108,8 +108,9 @@ func (c *Conn) ends(side Side) (e, peer *half) {
 // of hosts in that state.
 func (c *Conn) Established() bool { return c.half[Orig].established && c.half[Resp].established }
 
-// over reports whether the connection has ended. A RST or FIN without the next expected sequence
-// number may be forged: such a FIN counts when the other side acknowledges it, such a RST never.
+// over reports whether the connection has ended. Between established sides, a RST or FIN without
+// the next expected sequence number may be forged: such a FIN counts when the other side
+// acknowledges it, such a RST never.
 func (c *Conn) over() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	return orig.reset || resp.reset ||

@@ -31,9 +31,9 @@
 //     for that ACK.
 //   - Once the connection is established, a segment must be in the window that the other side has
 //     granted, give or take 64 KB, because the ACKs that open the window may be captured late.
-//   - A FIN or RST ends the connection at once only if it has the next expected sequence number.
-//     Any other FIN ends it when the other side acknowledges it. If data follows an end, that end
-//     was forged and is reverted.
+//   - From then on, a FIN or RST ends the connection at once only if it has the next expected
+//     sequence number. Any other FIN ends it when the other side acknowledges it. If data follows
+//     an end, that end was forged and is reverted.
 //   - A SYN in an established connection is not accepted until the other side answers it. Even then
 //     both may be forged, so the owner keeps the old connection, and restores it if it continues.
 //   - An ACK of bytes that were not captured shows that they exist. Data in the same segment is

@@ -171,7 +171,7 @@ func (c *Conn) synchronize(s *segment, sink Sink) {
 	e, _ := c.ends(s.side)
 	switch {
 	case !s.SYN():
-		if e.state == inactive { // captured from the middle on
+		if e.state == inactive { // the beginning was not captured
 			e.begin(s.Seq()-1, 1)
 		}
 		return

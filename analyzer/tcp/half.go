@@ -116,15 +116,16 @@ func (e *half) bytes(peer *half) int64 {
 	return max(n, 0)
 }
 
-// A state is Zeek's state of one side of a connection. conn_state is a function of both sides'
-// states at the end. Whether a segment is accepted does not depend on them alone; see half.
+// A state is Zeek's state of one side of a connection. conn_state follows mostly from both sides'
+// states at the end; see Conn.State. Whether a segment is accepted does not depend on them alone;
+// see half.
 type state uint8
 
 const (
 	inactive    state = iota // has sent nothing
 	synSent                  // has sent a SYN
 	synAckSent               // has sent a SYN-ACK as its first packet: the SYN was not captured
-	partial                  // has sent something, but no SYN was seen
+	partial                  // has sent something, but no SYN was captured
 	established              // has sent a SYN, and the other side something
 	closed                   // has sent a FIN
 	reset                    // has sent a RST
@@ -148,7 +149,7 @@ type window struct {
 }
 
 // slack is how far beyond a window a segment is accepted, because the ACKs that open the window may
-// be captured after it. It is the largest window without scaling.
+// be captured after it. It holds the largest window without scaling.
 const slack = 64 << 10
 
 // update takes the window in a segment that acknowledges acked, a relative number of the other

@@ -72,7 +72,7 @@ type deferred struct {
 	length  int    // of the payload on the wire
 }
 
-func (x *deferred) header() Header { return Header(x.segment) } // with the payload behind it
+func (x *deferred) header() Header { return Header(x.segment) } // followed by the payload
 
 // A deferral holds the deferred segments of one side, in the order of the capture. Only one side
 // waits at a time; see Conn.defers.
