@@ -293,7 +293,7 @@ func TestUnconsumedBytesRedelivered(t *testing.T) {
 	assert.Positive(t, h.s.Waiting(protocol.Resp))
 }
 
-func TestNothingIsKeptOfConsumedBytes(t *testing.T) {
+func TestConsumedBytesAreNotKept(t *testing.T) {
 	h := newHarness(&parser{name: "a"})
 	h.feed(">a >bc <d")
 	assert.Nil(t, h.s.untaken)
