@@ -36,10 +36,10 @@ type Decoder struct {
 	sink    Sink
 	at      time.Time
 	now     time.Time
-	missing int       // bytes at its end that were not captured
-	chain   []*tunnel // tunnels entered so far
-	pending []rest    // parts still to be decoded
-	opened  opened    // for udpInside
+	missing int     // bytes at its end that were not captured
+	chain   []place // the tunnels entered so far
+	pending []rest  // parts still to be decoded
+	opened  opened  // for udpInside
 	packet  Packet
 	err     error
 }
@@ -261,8 +261,8 @@ func (d *Decoder) Close(sink Sink) {
 // emit passes d.packet to the sink. It always returns done.
 func (d *Decoder) emit() (kind, []byte) {
 	d.packet.Time, d.packet.Now, d.packet.Tunnels = d.at, d.now, nil
-	if t := d.via(); t != nil {
-		d.packet.Tunnels = t.path
+	if p := d.via(); p.tunnel != nil {
+		d.packet.Tunnels = p.path
 		d.discover()
 	}
 	d.sink.Packet(&d.packet)

@@ -172,7 +172,7 @@ func (d *Decoder) ip6(data []byte) (kind, []byte) {
 	data = d.limit(data, total)
 	p.Proto, p.Payload, p.Length = next, data[min(at, len(data)):], total-at
 	if next == nothing {
-		if t := d.via(); t == nil || t.Type != teredo {
+		if via := d.via(); via.tunnel == nil || via.Type != teredo {
 			d.weirdPacket("ipv6_no_next", p.Src, p.Dst)
 		}
 		return done, nil

@@ -31,9 +31,16 @@ type tunnel struct {
 	violated bool          // a packet was not the tunnel's protocol
 	noted    bool          // tunnel.log has its Tunnel::DISCOVER
 
-	path   []Tunnel // Packet.Tunnels of packets inside
+	latest place  // the latest time it was entered, so that packets alike share a path
+	within uint64 // latest.number of the enclosing tunnel then, 0 if there was none
+}
+
+// A place is inside a tunnel. A tunnel may contain itself, so one frame may have several places in
+// it.
+type place struct {
+	*tunnel
+	path   []Tunnel // Packet.Tunnels of packets here
 	number uint64   // identifies path
-	within uint64   // number of the enclosing tunnel's path, 0 if there is none
 }
 
 // tunnels tracks the outer connections. A tunnel over UDP expires when the flow table's connection
@@ -78,10 +85,10 @@ func (d *Decoder) refresh(t *tunnel) {
 	d.tunnels.order(t.ID.Proto).MoveToBack(t.elem)
 }
 
-// via returns the innermost tunnel entered so far, nil if there is none.
-func (d *Decoder) via() *tunnel {
+// via returns the place in the innermost tunnel entered so far, the zero value if there is none.
+func (d *Decoder) via() place {
 	if len(d.chain) == 0 {
-		return nil
+		return place{}
 	}
 	return d.chain[len(d.chain)-1]
 }
@@ -93,17 +100,13 @@ func (d *Decoder) enter(t *tunnel, typ string) bool {
 		d.badPacket("exceeded_tunnel_max_depth", t.ID.Orig.Addr(), t.ID.Resp.Addr())
 		return false
 	}
-	var path []Tunnel
-	var within uint64
-	if outer := d.via(); outer != nil {
-		path, within = outer.path, outer.number
-	}
-	if t.Type != typ || t.within != within {
+	outer := d.via()
+	if t.Type != typ || t.within != outer.number {
 		d.tunnels.numbers++
-		t.Type, t.within, t.number = typ, within, d.tunnels.numbers
-		t.path = append(slices.Clip(path), t.Tunnel)
+		t.Type, t.within = typ, outer.number
+		t.latest = place{t, append(slices.Clip(outer.path), t.Tunnel), d.tunnels.numbers}
 	}
-	d.chain = append(d.chain, t)
+	d.chain = append(d.chain, t.latest)
 	return true
 }
 
@@ -112,10 +115,10 @@ func (d *Decoder) discover() {
 	if d.via().noted {
 		return
 	}
-	for _, t := range d.chain {
-		if !t.noted {
-			t.noted = true
-			d.logTunnel(t, "Tunnel::DISCOVER", d.at)
+	for _, p := range d.chain {
+		if !p.noted {
+			p.noted = true
+			d.logTunnel(p.tunnel, "Tunnel::DISCOVER", d.at)
 		}
 	}
 }

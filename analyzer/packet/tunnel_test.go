@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -508,4 +509,29 @@ func TestMalformedGRE(t *testing.T) {
 	assertInner(t, r.packets[0])
 	_, err = decode(NewDecoder(), 101, gre4(0x2001, 0x6400, 0, 13+len(inner), 1, 0, eth(0x0800, inner)))
 	assert.Equal(t, ErrMalformed, err)
+}
+
+// A tunnel may contain itself. The path of a packet is that of its place, not of the deepest place
+// in the same frame.
+func TestTunnelInItself(t *testing.T) {
+	sub := func(ip []byte) []byte {
+		data := cat(snap(0x0800), ip)
+		b := cat(make([]byte, 12), len(data)>>8, len(data)&0xff, data)
+		return append(b, make([]byte, (4-len(b)%4)%4)...)
+	}
+	aruba := func(packets ...[]byte) []byte { // GRE with an A-MSDU
+		frame := cat(0x88, 1, make([]byte, 22), 0x80, 0, bytes.Join(packets, nil))
+		return ip4(layers.IPProtocolGRE, a4, b4, cat(0, 0, 0x90, 0, frame))
+	}
+	frame := aruba(sub(aruba(sub(inner), sub(inner))), sub(inner), sub(aruba(sub(inner))))
+	d := NewDecoder()
+	for range 2 {
+		r, err := decode(d, layers.LinkTypeRaw, frame)
+		require.NoError(t, err)
+		var depths []int
+		for _, p := range r.packets {
+			depths = append(depths, len(p.Tunnels))
+		}
+		assert.Equal(t, []int{2, 2, 1, 2}, depths)
+	}
 }

@@ -213,7 +213,7 @@ func (d *Decoder) gtp(data []byte) (kind, []byte, finding) {
 	if len(data) < 8 || data[0]>>5 != 1 {
 		return done, nil, opaque
 	}
-	if t := d.via(); t != nil && t.Type == gtpv1 { // GTP is never in GTP
+	if p := d.via(); p.tunnel != nil && p.Type == gtpv1 { // GTP is never in GTP
 		return done, nil, opaque
 	}
 	const payload = 255 // message type
