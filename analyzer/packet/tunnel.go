@@ -31,12 +31,12 @@ type tunnel struct {
 	violated bool          // a packet was not the tunnel's protocol
 	noted    bool          // tunnel.log has its Tunnel::DISCOVER
 
-	latest place  // the latest time it was entered, so that packets alike share a path
-	within uint64 // latest.number of the enclosing tunnel then, 0 if there was none
+	latest place  // where it was entered last, so that packets in the same place share a path
+	within uint64 // latest.number of the enclosing tunnel at that time, 0 if there was none
 }
 
-// A place is inside a tunnel. A tunnel may contain itself, so one frame may have several places in
-// it.
+// A place is a position inside a tunnel. As a tunnel may contain itself, a frame may have several
+// places in the same tunnel.
 type place struct {
 	*tunnel
 	path   []Tunnel // Packet.Tunnels of packets here
