@@ -38,6 +38,9 @@ func TestClock(t *testing.T) {
 		"silence":                       {[]float64{0, hour, hour + 1}, []float64{0, hour, hour + 1}, []float64{0, hour, hour + 1}},
 		"silences between packets":      {[]float64{0, 10, 20, 30, 40, 50}, []float64{0, 10, 20, 30, 40, 50}, []float64{0, 10, 20, 30, 40, 50}},
 		"silence before the last":       {[]float64{0, 1, hour}, []float64{0, 1, hour}, []float64{0, 1, hour}},
+		"silence of two hours":          {[]float64{0, 2 * hour}, []float64{0, 2 * hour}, []float64{0, 2 * hour}},
+		"silence of over two hours":     {[]float64{0, 2*hour + 1}, []float64{0, 0}, []float64{0, 0}},
+		"silence, the last two swapped": {[]float64{0, hour, hour - 2}, []float64{0, hour, hour}, []float64{0, hour, hour}},
 		"one in the future":             {[]float64{0, 1, years, 2}, []float64{0, 1, 1, 2}, []float64{0, 1, 1, 2}},
 		"three in the future":           {[]float64{0, 1, years, years, years, 2}, []float64{0, 1, 1, 1, 1, 2}, []float64{0, 1, 1, 1, 1, 2}},
 		"one in the past":               {[]float64{0, 1, -years, 2}, []float64{0, 1, 1, 2}, []float64{0, 1, 1, 2}},
@@ -91,6 +94,23 @@ func TestClock(t *testing.T) {
 			assert.Equal(t, test.nows, nows, "nows")
 		})
 	}
+}
+
+func TestFlushOfNewClock(t *testing.T) {
+	var c Clock
+	assert.Empty(t, c.Flush())
+	assert.Zero(t, c.Now())
+}
+
+func TestReturnToOtherClockNeedsNoConfirmation(t *testing.T) {
+	var c Clock
+	c.Add(at(0))
+	c.Add(at(1))
+	for range 4 {
+		c.Add(at(-3600))
+	}
+	assert.Equal(t, []Reading{{at(2), at(2)}}, c.Add(at(2)), "the first clock")
+	assert.Equal(t, []Reading{{at(-3598), at(3)}}, c.Add(at(-3598)), "the second clock")
 }
 
 func TestFileOutOfOrderCountsAsIdle(t *testing.T) {
