@@ -812,6 +812,13 @@ func TestWindow(t *testing.T) {
 			< A 501 0
 			= S1 ShAaG 95/0
 		`,
+		"ACK of 0 that is far ahead": `
+			> S 100
+			< SA 3000000000 101
+			> A 101 3000000001
+			> A 101 0 decoy
+			> A 101 3000000001 hello  | >hello
+		`,
 	} {
 		t.Run(name, func(t *testing.T) { play(t, s) })
 	}
