@@ -625,6 +625,29 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 500 101              | SYN_seq_jump competes
 			> A 101 501 hello         | >hello
 		`,
+		"true SYN-ACK after a forged one that is shortly before it": `
+			> S 100
+			< SA 400 101
+			> A 101 501
+			< SA 500 101              | SYN_seq_jump competes
+			> A 101 501 hello         | >hello
+			< A 501 106 reply         | <reply
+		`,
+		"SYN-ACK at the end of delivered data does not compete": `
+			> S 100
+			< SA 400 101
+			< A 401 101 x*100
+			> A 101 501               | <x*100
+			< SA 500 101              | SYN_seq_jump unexpected
+		`,
+		"forged ACK of the other SYN-ACK after the client has chosen": `
+			> S 100
+			< SA 500 101
+			< SA 9000 101             | SYN_seq_jump competes
+			> A 101 501
+			> A 101 9001
+			< A 501 101 reply         | <reply
+		`,
 		"two SYN-ACKs, of which the client acknowledges neither": `
 			> S 100
 			< SA 900 101
@@ -756,6 +779,13 @@ func TestWindow(t *testing.T) {
 			< A 501 101 w=1000
 			> A 16384101 501 in
 			> A 16454115 501 out      | segment_outside_window
+		`,
+		"of a segment whose ACK is not accepted": `
+			> S 100 - scale=14
+			< SA 500 101
+			> A 101 501 w=1
+			> A 101 900000000 w=60000 | ack_outside_window
+			< A 10000000 101 x        | segment_outside_window
 		`,
 		"unscaled, since the SYN was not captured": `
 			> A 100 500 x             | >x

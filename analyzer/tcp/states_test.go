@@ -292,6 +292,15 @@ func TestHistory(t *testing.T) {
 			< A 501 118               | >[5] >x
 			= S1 ShADaG 17/0
 		`,
+		"second gap that is filled late": handshake + `
+			< A 501 106
+			> A 101 501 hello         | >hello
+			> A 111 501 x
+			< A 501 112               | >[5] >x
+			< A 501 117
+			> A 112 501 again         | >again
+			= S1 ShAaDG 16/0
+		`,
 		"gap after a RST": handshake + `
 			> A 101 501 hello         | >hello
 			> A 111 501 x
