@@ -25,6 +25,7 @@ func TestFromResponder(t *testing.T) {
 		{"TCP, data between unknown ports", conn.TCP, 40000, 50000, "A", false},
 		{"TCP, data between servers, from the lower port", conn.TCP, 80, 445, "A", true},
 		{"TCP, data between servers, from the higher port", conn.TCP, 445, 80, "A", false},
+		{"TCP, data between servers on the same port", conn.TCP, 80, 80, "A", false},
 		{"TCP, SYN from a server's port", conn.TCP, 80, 40000, "S", false},
 		{"TCP, SYN-ACK", conn.TCP, 50000, 40000, "SA", true},
 		{"TCP, SYN-ACK to a server's port", conn.TCP, 80, 445, "SA", false},
