@@ -84,12 +84,16 @@ func decodeInPlace(t testing.TB, data []byte) (n int) {
 // decoding and counting the same packets, and the share of time spent in hooks, including their
 // logging.
 func BenchmarkAnalyzer(b *testing.B) {
-	var flood bytes.Buffer
-	writeFlood(b, &flood, 200_000)
 	for _, c := range []struct {
 		name string
 		data []byte
-	}{{"demo", demo}, {"syns", flood.Bytes()}} {
+	}{
+		{"demo", demo},
+		{"syns", flood(b, 200_000)},
+		{"requests", requests(b, 4000)},
+		{"downloads", downloads(b, 1514)},
+		{"lookups", lookups(b, 40_000)},
+	} {
 		packets := decodeInPlace(b, c.data)
 		bench := func(name string, f func(b *testing.B)) {
 			b.Run("capture="+c.name+"/"+name, func(b *testing.B) {

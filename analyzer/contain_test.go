@@ -84,14 +84,14 @@ func (p *trap) FreeMemory(*conn.Connection)                              {}
 
 // A tape is a capture built frame by frame.
 type tape struct {
-	t      *testing.T
+	t      testing.TB
 	b      bytes.Buffer
 	w      *pcapgo.Writer
 	frames int
 	at     time.Time
 }
 
-func newTape(t *testing.T, link layers.LinkType) *tape {
+func newTape(t testing.TB, link layers.LinkType) *tape {
 	c := &tape{t: t, at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	c.w = pcapgo.NewWriter(&c.b)
 	require.NoError(t, c.w.WriteFileHeader(65535, link))

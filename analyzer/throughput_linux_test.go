@@ -1,21 +1,14 @@
 package main
 
 import (
-	"encoding/binary"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/stretchr/testify/require"
 )
 
@@ -36,8 +29,8 @@ func TestThroughput(t *testing.T) {
 		name string
 		file func(t *testing.T) string
 	}{
-		{"downloads in packets of 60 bytes", func(t *testing.T) string { return downloads(t, 60) }},
-		{"downloads in packets of 1514 bytes", func(t *testing.T) string { return downloads(t, 1514) }},
+		{"downloads in packets of 60 bytes", func(t *testing.T) string { return write(t, downloads(t, 60)) }},
+		{"downloads in packets of 1514 bytes", func(t *testing.T) string { return write(t, downloads(t, 1514)) }},
 		{"the embedded capture", func(t *testing.T) string { file, _ := withoutFragments(t, demo); return file }},
 	} {
 		for _, workers := range []int{1, 2} {
@@ -92,60 +85,4 @@ func (g *rig) try(workers int, rate ...string) (s sent, missed bool) {
 	g.Logf("%.0f packets/s: %.0f received, %.0f analyzed, %.0f dropped", packets, received, now.packets, now.dropped)
 	cpu := p.ProcessState.UserTime() + p.ProcessState.SystemTime()
 	return sent{packets, 8 * bytes, cpu.Seconds() / now.packets}, now.packets < received
-}
-
-// downloads writes a capture of 100 concurrent HTTP downloads, in frames of the given size.
-func downloads(t *testing.T, size int) string {
-	const connections, segments, headers = 100, 100, 14 + 20 + 20
-	payload := strings.Repeat("x", size-headers)
-	file := filepath.Join(t.TempDir(), "downloads.pcap")
-	f, err := os.Create(file)
-	require.NoError(t, err)
-	defer f.Close()
-	w := pcapgo.NewWriter(f)
-	require.NoError(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
-	buf := gopacket.NewSerializeBuffer()
-	eth := layers.Ethernet{SrcMAC: []byte{2, 0, 0, 0, 0, 1}, DstMAC: []byte{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
-	server := netip.MustParseAddr("198.51.100.1").AsSlice()
-	type side struct{ next [2]uint32 }
-	var sides [connections]side
-	write := func(c, from int, tcp layers.TCP, payload string) {
-		client := binary.BigEndian.AppendUint32(nil, 10<<24+uint32(c))
-		ip := layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: client, DstIP: server}
-		tcp.SrcPort, tcp.DstPort = layers.TCPPort(1024+c), 80
-		if from == 1 {
-			ip.SrcIP, ip.DstIP, tcp.SrcPort, tcp.DstPort = ip.DstIP, ip.SrcIP, tcp.DstPort, tcp.SrcPort
-		}
-		next := &sides[c].next
-		tcp.Seq, tcp.Window = next[from], 65535
-		if tcp.ACK {
-			tcp.Ack = next[1-from]
-		}
-		next[from] += uint32(len(payload))
-		if tcp.SYN || tcp.FIN {
-			next[from]++
-		}
-		require.NoError(t, tcp.SetNetworkLayerForChecksum(&ip))
-		opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-		require.NoError(t, gopacket.SerializeLayers(buf, opts, &eth, &ip, &tcp, gopacket.Payload(payload)))
-		info := gopacket.CaptureInfo{Timestamp: time.Unix(1, 0), CaptureLength: len(buf.Bytes()), Length: len(buf.Bytes())}
-		require.NoError(t, w.WritePacket(info, buf.Bytes()))
-	}
-	for c := range connections {
-		write(c, 0, layers.TCP{SYN: true}, "")
-		write(c, 1, layers.TCP{SYN: true, ACK: true}, "")
-		write(c, 0, layers.TCP{ACK: true, PSH: true}, "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
-		write(c, 1, layers.TCP{ACK: true}, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", segments*len(payload)))
-	}
-	for range segments {
-		for c := range connections {
-			write(c, 1, layers.TCP{ACK: true}, payload)
-		}
-	}
-	for c := range connections {
-		write(c, 0, layers.TCP{ACK: true, FIN: true}, "")
-		write(c, 1, layers.TCP{ACK: true, FIN: true}, "")
-		write(c, 0, layers.TCP{ACK: true}, "")
-	}
-	return file
 }
