@@ -38,6 +38,9 @@ func (c *Conn) Invariants() error {
 			size += cap(x.data) + pieceCost
 			end = x.end
 		}
+		if q.pending != nil && len(q.pending) == 0 {
+			return fmt.Errorf("side %d: an empty list keeps its memory", side)
+		}
 		if size != q.size || len(q.pending) > maxPieces {
 			return fmt.Errorf("side %d: %d pieces of %d bytes, counted %d", side, len(q.pending), size, q.size)
 		}
