@@ -41,6 +41,7 @@ func TestClock(t *testing.T) {
 		"silence of two hours":          {[]float64{0, 2 * hour}, []float64{0, 2 * hour}, []float64{0, 2 * hour}},
 		"silence of over two hours":     {[]float64{0, 2*hour + 1}, []float64{0, 0}, []float64{0, 0}},
 		"silence, the last two swapped": {[]float64{0, hour, hour - 2}, []float64{0, hour, hour}, []float64{0, hour, hour}},
+		"silence, out of order by one":  {[]float64{0, 3 * hour, 3*hour - 1}, []float64{0, 3 * hour, 3*hour - 1}, []float64{0, 3 * hour, 3 * hour}},
 		"one in the future":             {[]float64{0, 1, years, 2}, []float64{0, 1, 1, 2}, []float64{0, 1, 1, 2}},
 		"three in the future":           {[]float64{0, 1, years, years, years, 2}, []float64{0, 1, 1, 1, 1, 2}, []float64{0, 1, 1, 1, 1, 2}},
 		"one in the past":               {[]float64{0, 1, -years, 2}, []float64{0, 1, 1, 2}, []float64{0, 1, 1, 2}},
@@ -71,6 +72,10 @@ func TestClock(t *testing.T) {
 		"sparse, the last in the future":        {[]float64{0, 100, 200, 300, years}, []float64{0, 100, 200, 300, 300}, []float64{0, 100, 200, 300, 300}},
 		"sparse, the last but one in the past":  {[]float64{0, 100, 200, -years, 300}, []float64{0, 100, 200, 200, 300}, []float64{0, 100, 200, 200, 300}},
 		"timestamps that continue from nothing": {[]float64{0, 800, 700, 600, 500, 400, 300, 200, 100, .5}, []float64{0, 0, 0, 0, 0, 0, 0, 0, 0, .5}, []float64{0, 0, 0, 0, 0, 0, 0, 0, 0, .5}},
+		"silence, after one in the future and among three in the past": {
+			[]float64{0, 1, years, hour, -years, -2 * years, hour + 1, hour + 2, -3 * years, hour + 3},
+			[]float64{0, 1, 1, hour, hour, hour, hour + 1, hour + 2, hour + 2, hour + 3},
+			[]float64{0, 1, 1, hour, hour, hour, hour + 1, hour + 2, hour + 2, hour + 3}},
 		"set back": {
 			[]float64{0, 1, -hour, -hour + 1, -hour + 2, -hour + 3, -hour + 103, -hour + 104},
 			[]float64{0, 1, -hour, -hour + 1, -hour + 2, -hour + 3, -hour + 103, -hour + 104},

@@ -43,6 +43,7 @@ func TestConnWritesHeaderLikeOtherRows(t *testing.T) {
 	header, err := json.Marshal(r.Header)
 	require.NoError(t, err)
 	assert.True(t, strings.HasPrefix(string(r.AppendJSON(nil)), strings.TrimSuffix(string(header), "}")+","))
+	assert.Equal(t, string(header), string(logs.AppendHeader(nil, &r.Header))+"}")
 }
 
 func TestConnLeavesUnsetFieldsOut(t *testing.T) {
@@ -100,6 +101,16 @@ func TestTimesAreReadBack(t *testing.T) {
 		})
 	}
 	assert.Error(t, json.Unmarshal([]byte(`"1"`), new(logs.Micros)))
+}
+
+func TestAppendStrings(t *testing.T) {
+	for want, list := range map[string][]string{
+		"null": nil, "[]": {}, `["a"]`: {"a"}, `["a","b","c"]`: {"a", "b", "c"}, `["<\"\\\n>","ü"]`: {"<\"\\\n>", "ü"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			assert.Equal(t, "x"+want, string(logs.AppendStrings([]byte("x"), list)))
+		})
+	}
 }
 
 type row struct {

@@ -1,6 +1,7 @@
 package tcp_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -60,6 +61,8 @@ func TestCounter(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []int{1, 10, 100, 1000, 10000}, due)
+	c = math.MaxUint32
+	assert.False(t, c.Add(), "after the last number")
 }
 
 // Letters of repeated events are recorded at the 1st, 10th and 100th time.

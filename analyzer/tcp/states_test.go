@@ -447,6 +447,18 @@ func TestWeird(t *testing.T) {
 			> R 101                   | closed
 			> S 100                   | SYN_after_reset
 		`,
+		"FIN far away, with data, after RST": `
+			> S 100
+			< SA 500 101
+			> R 101                   | closed
+			> FA 3000000101 501 x
+		`,
+		"SYN-ACK again, after data, when the SYN was lost": `
+			> A 100 500 x             | >x
+			< SA 500 101
+			< A 501 101 y             | <y
+			< SA 500 101              | SYN_inside_connection
+		`,
 		"data after RST": handshake + `
 			> R 101 501               | closed
 			> A 101 501 x             | data_after_reset >x reopened
@@ -465,6 +477,11 @@ func TestWeird(t *testing.T) {
 			> S 100
 			> A 90 501                | segment_outside_window
 			end
+		`,
+		"segment at the SYN's own number": `
+			> S 100
+			> A 100 501
+			end                       | possible_split_routing
 		`,
 		"new SYN after both FINs": handshake + `
 			> FA 101 501              | >.
