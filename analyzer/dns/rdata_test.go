@@ -128,6 +128,7 @@ func TestDamagedData(t *testing.T) {
 		"name is shorter":          {5, "\x01b\x00", "", "b", true},
 		"string too long":          {16, "\x01a\x05b", "DNS_TXT_char_str_past_rdlen", "TXT 1 a", false},
 		"string too long by one":   {16, "\x02a", "DNS_TXT_char_str_past_rdlen", "", false},
+		"string too long, no byte": {16, "\x05", "DNS_TXT_char_str_past_rdlen", "", true},
 		"HINFO, three strings":     {13, "\x01a\x01b\x01c", "", "", false},
 		"HINFO, one string":        {13, "\x01a", "", "", true},
 		"HINFO, cut":               {13, "\x01a\x02b", "DNS_TXT_char_str_past_rdlen", "", false},

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -1015,6 +1016,30 @@ func TestRow(t *testing.T) {
 		"status_code": 200, "status_msg": "OK", "info_code": 100, "info_msg": "Continue",
 		"tags": [], "username": "me", "proxied": ["VIA -> 1", "VIA -> 2"]
 	}`, o.JSON(t)[0])
+}
+
+// A row appends what its json tags say, member by member.
+func TestRowFollowsItsTags(t *testing.T) {
+	text, status := "<\"\\\x01&ü>", 200
+	full := Row{
+		Header: logs.NewHeader("http", Conn(), Start), TransDepth: 2, Method: text, Host: &text, URI: &text, Referrer: &text, Version: text,
+		UserAgent: &text, Origin: &text, RequestBodyLen: 3, ResponseBodyLen: 4, StatusCode: &status, StatusMsg: &text,
+		InfoCode: 100, InfoMsg: &text, Tags: []string{text, "b"}, Username: &text, Proxied: []string{"a", text},
+	}
+	empty := ""
+	for name, row := range map[string]*Row{
+		"full": &full, "unset": {Header: full.Header, Tags: []string{}},
+		"empty texts": {Header: full.Header, Host: &empty, URI: &empty, StatusMsg: &empty, Username: &empty},
+	} {
+		t.Run(name, func(t *testing.T) {
+			type tagged Row // without AppendJSON
+			var want bytes.Buffer
+			e := json.NewEncoder(&want)
+			e.SetEscapeHTML(false)
+			require.NoError(t, e.Encode((*tagged)(row)))
+			assert.Equal(t, want.String(), string(row.AppendJSON(nil))+"\n")
+		})
+	}
 }
 
 func TestUsername(t *testing.T) {

@@ -477,6 +477,34 @@ func TestMemoryOfParsers(t *testing.T) {
 	assert.Zero(t, h.s.ParsersHold())
 }
 
+// A fading parser considers a connection over after a second.
+type fading struct{ *parser }
+
+func (fading) Expired(_ *conn.Connection, last, now time.Time) bool {
+	return now.Sub(last) > time.Second
+}
+
+func TestExpired(t *testing.T) {
+	p := &parser{name: "dns", udp: true}
+	for name, tt := range map[string]struct {
+		parser protocol.Parser
+		after  time.Duration
+		want   bool
+	}{
+		"over":       {fading{p}, 2 * time.Second, true},
+		"not over":   {fading{p}, time.Second, false},
+		"never over": {p, time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(p)
+			h.parsers = NewParsers(&h.owner, []protocol.Parser{tt.parser})
+			assert.False(t, h.s.Expired(h.parsers, &h.c, time.Unix(0, 0), time.Unix(3600, 0)), "no parser yet")
+			h.feed(">dns")
+			assert.Equal(t, tt.want, h.s.Expired(h.parsers, &h.c, time.Unix(1, 0), time.Unix(1, 0).Add(tt.after)))
+		})
+	}
+}
+
 func TestZeroSession(t *testing.T) {
 	var s Session
 	assert.Empty(t, s.Service()+s.Services())

@@ -29,6 +29,13 @@ func TestOrder(t *testing.T) {
 			> A 101 501 hello         | >hello <reply
 			= S1 hSDd 5/5
 		`,
+		"replies before the SYN, sides mistaken because of the ports": `
+			> SA 500 101
+			> A 501 106 reply
+			< S 100                   | ^
+			> A 101 501 hello         | >hello <reply
+			= S1 Hs^Dd 5/5
+		`,
 		"SYN with data, after its SYN-ACK": `
 			< SA 500 106
 			> S 100 - hello           | SYN_with_data >hello
