@@ -47,6 +47,12 @@ func TestStatsByTransport(t *testing.T) {
 	assert.Equal(t, want, h.table.Stats.Begun)
 	assert.Zero(t, h.table.Stats.Ended)
 	assert.Equal(t, 5, h.table.Len())
+	active := make(map[string]int)
+	for transport := range flow.NumTransports {
+		active[transport.String()] = h.table.Stats.Active(transport)
+	}
+	assert.Equal(t, map[string]int{"tcp": 1, "udp": 2, "icmp": 1, "other": 1}, active)
 	h.close()
 	assert.Equal(t, want, h.table.Stats.Ended)
+	assert.Zero(t, h.table.Stats.Active(flow.UDP))
 }

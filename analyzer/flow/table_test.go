@@ -541,6 +541,37 @@ func TestDisplacedConnectionRemoved(t *testing.T) {
 	}
 }
 
+// A parser may report an anomaly of a connection other than the one whose bytes it gets, as long as
+// that is in the table, displaced or not.
+func TestWeirdOfAnotherConnection(t *testing.T) {
+	p := &fake{name: "hello"}
+	var seen []*conn.Connection
+	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
+		for i, other := range seen {
+			p.owner.Weird(other, fmt.Sprint("weird of ", i), "")
+		}
+		seen = append(seen, c)
+		return len(data), protocol.More
+	}
+	h := newHarness(t, nil, p)
+	h.handshake()
+	h.tcp(client, server, "A", 101, 501, "hello")
+	h.tcp(client, server, "S", 9000, 0, "")
+	h.tcp(server, client, "SA", 7000, 9001, "")
+	h.tcp(client, server, "A", 9001, 7001, "hello") // of the connection that displaces the first
+	assert.Equal(t, []string{"active_connection_reuse", "weird of 0"}, h.weirds())
+	assert.Contains(t, h.rows.String(), `"uid":"`+seen[0].UID+`","id.orig_h":"192.0.2.1","id.orig_p":40000,`+
+		`"id.resp_h":"198.51.100.1","id.resp_p":7000,"name":"weird of 0"`)
+
+	h.tcp(server, client, "R", 7001, 0, "")
+	h.table.Advance(h.now.Add(10 * time.Second))
+	seen = append(seen[:1], &conn.Connection{ID: seen[0].ID})
+	h.tcp(client, server, "A", 106, 501, "more")
+	assert.Len(t, seen, 3)
+	assert.Equal(t, []string{"active_connection_reuse", "weird of 0"}, h.weirds(), "not of one that is not in the table")
+	h.close()
+}
+
 func TestICMPPairsRequestsWithReplies(t *testing.T) {
 	h := newHarness(t, nil)
 	h.icmp(client, server, 8, 0, "x")
@@ -742,6 +773,30 @@ func TestProtocolWithoutPorts(t *testing.T) {
 	assert.Contains(t, h.rows.String(), `"proto":"unknown_transport"`)
 }
 
+func TestPacketsAreCounted(t *testing.T) {
+	for name, packets := range map[string]func(h *harness, from, to netip.AddrPort, reply bool){
+		"TCP": func(h *harness, from, to netip.AddrPort, _ bool) { h.tcp(from, to, "A", 100, 100, "") },
+		"UDP": func(h *harness, from, to netip.AddrPort, _ bool) { h.udp(from, to, "x") },
+		"ICMP": func(h *harness, from, to netip.AddrPort, reply bool) {
+			h.icmp(from, to, map[bool]uint8{false: 8, true: 0}[reply], 0, "x")
+		},
+		"SCTP": func(h *harness, from, to netip.AddrPort, _ bool) { h.packet(from, to, conn.SCTP, []byte("x")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, nil)
+			for _, reply := range []bool{false, true, false, false} {
+				from, to := client, server
+				if reply {
+					from, to = to, from
+				}
+				packets(h, from, to, reply)
+			}
+			assert.Len(t, h.close(), 1)
+			assert.Regexp(t, `"orig_pkts":3,"orig_ip_bytes":\d+,"resp_pkts":1,"resp_ip_bytes":\d+,`, h.rows.String())
+		})
+	}
+}
+
 func TestEmptyDatagram(t *testing.T) {
 	p := &fake{name: "hello", udp: true}
 	h := newHarness(t, nil, p)
@@ -912,11 +967,13 @@ func TestStatsCountHooks(t *testing.T) {
 		return len(data), protocol.More
 	}
 	h := newHarness(t, nil, p)
-	h.handshake()
-	h.tcp(client, server, "A", 101, 501, "hello")
-	assert.Zero(t, h.table.Stats.HooksRun)
-	h.close()
-	assert.Equal(t, 2, h.table.Stats.HooksRun)
+	for n := range 2 { // connections
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		assert.Equal(t, 2*n, h.table.Stats.HooksRun)
+		h.close()
+	}
+	assert.Equal(t, 2*2, h.table.Stats.HooksRun)
 }
 
 // Requests and replies are paired as in RFC 792, 950 and 1256, and for ICMPv6 in RFC 2710, 4443,
