@@ -455,11 +455,15 @@ func TestWeirds(t *testing.T) {
 		"a long directory":       {after(login, Orig("CWD /"+long[:maxDir]+"\r\n"), Resp("250 ok\r\n")), []string{"FTP_directory_too_long 257"}},
 		"not too long a one":     {after(login, Orig("CWD /"+long[:maxDir-1]+"\r\n"), Resp("250 ok\r\n")), nil},
 		"a long reply":           {after(login, Orig("ACCT x\r\n"), Resp("230 "+long+"\r\n")), []string{"FTP_reply_msg_too_long 5000"}},
-		"half a command":         {after(login, Turn{FromOrig: true, Data: "QUI", End: true}), []string{"partial_ftp_request"}},
-		"half a reply":           {after(login, Turn{Data: "22", End: true}), nil},
-		"a carriage return":      {after(login, Orig("NO\rOP\r\n")), []string{"line_terminated_with_single_CR", "FTP_invalid_command"}},
-		"a zero byte":            {after(login, Orig("NOOP \x00\r\n")), []string{"NUL_in_line"}},
-		"half a line and a gap":  {after(login, Turn{FromOrig: true, Data: "QUI", Lost: 9}, Ends()[0]), nil},
+		"not too long a reply":   {after(login, Orig("ACCT x\r\n"), Resp("230 "+long[:maxText]+"\r\n")), nil},
+		"a reply one byte longer": {
+			after(login, Orig("ACCT x\r\n"), Resp("230 "+long[:maxText+1]+"\r\n")), []string{"FTP_reply_msg_too_long 4097"},
+		},
+		"half a command":        {after(login, Turn{FromOrig: true, Data: "QUI", End: true}), []string{"partial_ftp_request"}},
+		"half a reply":          {after(login, Turn{Data: "22", End: true}), nil},
+		"a carriage return":     {after(login, Orig("NO\rOP\r\n")), []string{"line_terminated_with_single_CR", "FTP_invalid_command"}},
+		"a zero byte":           {after(login, Orig("NOOP \x00\r\n")), []string{"NUL_in_line"}},
+		"half a line and a gap": {after(login, Turn{FromOrig: true, Data: "QUI", Lost: 9}, Ends()[0]), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, c := &addls{}, Conn()
