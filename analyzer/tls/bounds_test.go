@@ -20,6 +20,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"example.com/conn/analyzer/protocol"
 	. "example.com/conn/analyzer/protocol/protocoltest"
@@ -149,6 +151,46 @@ func TestHostileCertificate(t *testing.T) {
 			assert.Equal(t, new(true), matches(der, "host.example"))
 			assert.Equal(t, new(false), matches(der, "x.example"))
 			assert.LessOrEqual(t, testing.AllocsPerRun(2, func() { matches(der, "host.example") }), 50.0)
+		})
+	}
+}
+
+// A certificate that is damaged where its names are is none.
+func TestDamagedCertificates(t *testing.T) {
+	der := func(tag byte, parts ...string) string {
+		b := cryptobyte.NewBuilder(nil)
+		b.AddASN1(asn1.Tag(tag), func(b *cryptobyte.Builder) { b.AddBytes([]byte(strings.Join(parts, ""))) })
+		return string(b.BytesOrPanic())
+	}
+	const integer, octets, oid, sequence, set, extensions = 0x02, 0x04, 0x06, 0x30, 0x31, 0xa3
+	cert := func(subject, rest string) string {
+		empty := der(sequence)
+		return der(sequence, der(sequence, der(integer, "\x01"), empty, empty, empty, subject, empty, rest))
+	}
+	common := der(sequence, der(oid, oidCommonName), der(0x0c, "host.example"))
+	names := func(list string) string {
+		return der(extensions, der(sequence, der(sequence, der(oid, oidSAN), der(octets, list))))
+	}
+	for name, tt := range map[string]struct {
+		subject, rest string
+		want          *bool
+	}{
+		"whole":                      {der(sequence, der(set, common)), names(der(sequence, "\x82\x01a")), new(true)},
+		"no name":                    {der(sequence), "", new(false)},
+		"subject is a set":           {der(set), "", nil},
+		"name is no set":             {der(sequence, common), "", nil},
+		"name is empty":              {der(sequence, der(set, der(sequence))), "", nil},
+		"name is a number":           {der(sequence, der(set, der(integer, "\x01"))), "", nil},
+		"name without a value":       {der(sequence, der(set, der(sequence, der(oid, oidCommonName)))), "", nil},
+		"extensions are empty":       {der(sequence), der(extensions), nil},
+		"extension is a number":      {der(sequence), der(extensions, der(sequence, der(integer, "\x01"))), nil},
+		"extension is empty":         {der(sequence), der(extensions, der(sequence, der(sequence))), nil},
+		"extension without a value":  {der(sequence), der(extensions, der(sequence, der(sequence, der(oid, oidSAN)))), nil},
+		"alternative names, no list": {der(sequence), names(der(set)), nil},
+		"alternative name, cut":      {der(sequence, der(set, common)), names(der(sequence, "\x82\x02a")), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tt.want, matches(cryptobyte.String(cert(tt.subject, tt.rest)), "host.example"))
 		})
 	}
 }

@@ -310,6 +310,21 @@ func TestExtensions(t *testing.T) {
 	assert.Empty(t, Rows(t, parser, Orig(rec(handshake, hello(clientHello, 0x0303, "", broken)))))
 }
 
+// A hello that ends before its fields do is a violation; the list of extensions may be missing.
+func TestHelloEndsEarly(t *testing.T) {
+	for name, kind := range map[string]byte{"client": clientHello, "server": serverHello} {
+		t.Run(name, func(t *testing.T) {
+			whole := hello(kind, 0x0303, "id", ext(extALPN, "\x00\x03\x02h2"), ext(extSessionTicket, ""))
+			fields := len(hello(kind, 0x0303, "id")) - 2 // without the length of the list
+			for n := 4; n <= len(whole); n++ {
+				cut := string([]byte{kind, 0, 0, byte(n - 4)}) + whole[4:n]
+				res := Play(t, New(&Recorder{}), Conn(), Orig(rec(handshake, cut)))
+				assert.Equal(t, n == fields || n == len(whole), res.Next != protocol.Violation, "%d of %d bytes", n, len(whole))
+			}
+		})
+	}
+}
+
 func TestResumption(t *testing.T) {
 	ccs := rec(changeCipherSpec, "\x01")
 	ticket, psk := ext(extSessionTicket, "ticket"), ext(extPreSharedKey, "\x00\x00")
