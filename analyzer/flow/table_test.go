@@ -792,6 +792,7 @@ func TestPacketsAreCounted(t *testing.T) {
 				packets(h, from, to, reply)
 			}
 			assert.Len(t, h.close(), 1)
+			assert.Contains(t, h.rows.String(), `"duration":0.003000,`)
 			assert.Regexp(t, `"orig_pkts":3,"orig_ip_bytes":\d+,"resp_pkts":1,"resp_ip_bytes":\d+,`, h.rows.String())
 		})
 	}
@@ -1070,6 +1071,23 @@ func TestBufferedBytesAreBounded(t *testing.T) {
 	}
 	assert.Contains(t, p.got.String(), ">hello>[94]>xxx", "the table gives up the missing bytes")
 	h.close()
+}
+
+// The bound applies to each side, which may reach it.
+func TestSideHoldsAsMuchAsAllowed(t *testing.T) {
+	begin := func(limit int) *harness {
+		h := newHarness(t, func(c *flow.Config) { c.MaxBuffered = limit }, &fake{name: "hello"})
+		h.handshake()
+		h.tcp(client, server, "A", 101, 501, "hello")
+		h.tcp(client, server, "A", 200, 501, "later")
+		return h
+	}
+	most := begin(1000).table.Held()
+	for limit, want := range map[int]int{most: 2 * most, most - 1: 0} {
+		h := begin(limit)
+		h.tcp(server, client, "A", 600, 106, "later")
+		assert.Equal(t, want, h.table.Held(), "limit %d", limit)
+	}
 }
 
 func TestParserConsumingNothingIsStopped(t *testing.T) {
