@@ -117,8 +117,8 @@ func TestConversations(t *testing.T) {
 			[]string{"me STOR ftp://198.51.100.2/./f 150 go"},
 		},
 		"replies without a text": {
-			after(login, Orig("DELE f\r\n"), Resp("250-\r\n250\r\n250-x\r\n250 \r\n"), Orig("DELE g\r\n"), Resp("250\r\n")),
-			[]string{"me DELE ftp://198.51.100.2/./f 250 ", "me DELE ftp://198.51.100.2/./g 250 "},
+			after(login, Orig("DELE f\r\n"), Resp("250-\r\n250\r\n250-x\r\n250 \r\n"), Orig("DELE g\r\n"), Resp("550 no\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./f 250 ", "me DELE ftp://198.51.100.2/./g 550 no"},
 		},
 		"a reply without an end": {
 			after(login, Orig("STOR f\r\n"), Resp("150 go\r\n230- warning\r\n   bad\r\n226 Transfer complete.\r\n"), Orig("NOOP\r\n")),
