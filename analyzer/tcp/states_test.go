@@ -222,6 +222,12 @@ func TestStates(t *testing.T) {
 			> S 100
 			= REJ hrS 0/0
 		`,
+		"SYN again after data and a RST": handshake + `
+			> A 101 501 hello         | >hello
+			> R 106                   | closed
+			> S 100                   | SYN_after_reset
+			= RSTO ShADR 5/0
+		`,
 		"FIN and RST of the originator": handshake + `
 			> FA 101 501              | >.
 			> R 102                   | closed
@@ -395,6 +401,10 @@ func TestWeird(t *testing.T) {
 		"SYN with ACK and FIN": `
 			> S 100
 			> SAF 100 1               | inappropriate_FIN >. closed
+		`,
+		"SYN-ACK again, with another number": `
+			> SA 100 7
+			> SA 200 7                | SYN_seq_jump
 		`,
 		"SYN-ACK again": `
 			> SA 100 7
