@@ -263,6 +263,11 @@ func TestSidesAreNotMerged(t *testing.T) {
 	h := newHarness(p)
 	h.feed(strings.Repeat(">h ", maxEvents) + ">h <x")
 	assert.Equal(t, strings.Repeat(">h", maxEvents-1)+">hh<x", p.got.String())
+
+	p = &parser{name: p.name, ports: p.ports}
+	h = newHarness(p)
+	h.feed(strings.Repeat(">h ", maxEvents-1) + ">. >h") // the end was forged
+	assert.Equal(t, strings.Repeat(">h", maxEvents-1)+">.>h", p.got.String(), "nor are bytes and an end")
 }
 
 func TestDatagramsBeforeTheProtocolAreSkipped(t *testing.T) {
