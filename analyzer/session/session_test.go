@@ -246,6 +246,14 @@ func TestSearchIsBounded(t *testing.T) {
 	}
 }
 
+func TestSearchEndsAtItsBound(t *testing.T) {
+	for n, over := range map[int]bool{maxSearch - 1: false, maxSearch: true} {
+		h := newHarness(&parser{name: strings.Repeat("h", 2*maxSearch)})
+		h.feed(">" + strings.Repeat("h", n-10) + " <" + strings.Repeat("h", 10))
+		assert.Equal(t, over, h.s.IsIgnored(), "%d bytes", n)
+	}
+}
+
 func TestFoundInSmallSegments(t *testing.T) {
 	name := strings.Repeat("h", maxEvents) + "ttp"
 	p := &parser{name: name}
