@@ -452,6 +452,16 @@ func TestOnlyResumersParsePartialConnections(t *testing.T) {
 	}
 }
 
+// The search goes on after a parser that cannot begin in the middle of a stream.
+func TestResumerAfterAnotherParser(t *testing.T) {
+	first, second := &parser{name: "http"}, &parser{name: "http", resumes: true}
+	h := newHarness(first, second)
+	h.s.Partial = true
+	h.feed(">http")
+	assert.Empty(t, first.got.String())
+	assert.Equal(t, ">http", second.got.String())
+}
+
 func TestParserPanics(t *testing.T) {
 	p := &parser{name: "http", onData: func(string) (int, protocol.Next) { panic("in Data") }}
 	h := newHarness(p)

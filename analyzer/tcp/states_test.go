@@ -346,6 +346,11 @@ func TestWeird(t *testing.T) {
 			< SA 500 105
 			> A 105 501 o             | >o
 		`,
+		"SYN again, without its data": `
+			> S 100 - hello           | SYN_with_data >hello
+			> S 100
+			< SA 500 106
+		`,
 		"urgent SYN": `
 			> SU 100                  | baroque_SYN
 		`,
