@@ -200,6 +200,13 @@ func TestStates(t *testing.T) {
 			end
 			= SF ShFf 3000000000/2000000000
 		`,
+		"SYN and FIN alone, and then data": `
+			> S 100
+			< SA 500 101
+			> FA 3000000101 501
+			> A 101 501 hello         | >hello
+			= S2 ShFD 5/0
+		`,
 		"flags that exclude one another": `
 			> S 100
 			> SF 100                  | inappropriate_FIN >. closed
