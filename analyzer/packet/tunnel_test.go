@@ -459,9 +459,9 @@ func TestUDPLength(t *testing.T) {
 	require.Len(t, r.packets, 2)
 	assertInner(t, r.packets[1])
 
-	// Hosts drop a datagram with the length 7, so it belongs to no tunnel. 0 is a jumbogram's
+	// Hosts drop a datagram with a length below 8, so it belongs to no tunnel. 0 is a jumbogram's
 	// length.
-	for length, opened := range map[byte]bool{8: false, 0: true, 7: false} {
+	for length, opened := range map[byte]bool{8: false, 0: true, 1: false, 7: false} {
 		f := vxlan(50000, 4789, inner)
 		f[25], f[26], f[27] = length, 0, 0
 		r, err = decode(NewDecoder(), 101, f)
