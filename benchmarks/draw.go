@@ -21,6 +21,7 @@ const (
 	width  = vg.Length(400) // in points
 	height = vg.Length(380)
 	size   = vg.Length(11) // of the text
+	margin = vg.Length(20) // on the right, for labels in a wider font than the one measured
 )
 
 // The bars and lines are visible on white and on black. The text is not, so a style in the SVG
@@ -61,8 +62,8 @@ func drawChart(w io.Writer, teardown, hooks []series) error {
 	canvas := vgsvg.New(width, height)
 	all := draw.New(canvas)
 	middle := height / 2
-	lines.Draw(draw.Crop(all, 0, 0, middle+8, 0))
-	bars.Draw(draw.Crop(all, 0, 0, 0, -middle-8))
+	lines.Draw(draw.Crop(all, 0, -margin, middle+8, 0))
+	bars.Draw(draw.Crop(all, 0, -margin, 0, -middle-8))
 
 	var svg bytes.Buffer
 	if _, err := canvas.WriteTo(&svg); err != nil {
