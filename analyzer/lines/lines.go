@@ -9,8 +9,8 @@ import (
 	"example.com/conn/analyzer/protocol"
 )
 
-// Max is the length, in bytes, from which a line is too long. The rest of such a line is dropped,
-// so that none of it passes for another line.
+// Max limits lines: one of Max bytes or more is too long. All but its first Max bytes are dropped,
+// so that no part of it passes for another line.
 const Max = 32 << 10
 
 // Rules say how a protocol treats stray bytes in lines.
@@ -130,7 +130,7 @@ func endSize(data []byte, i int) int {
 	return 1
 }
 
-// Word returns the first word of a line, and what follows it and blanks.
+// Word returns the first word of a line, and the rest of the line without leading blanks.
 func Word(line []byte) (word, rest []byte) {
 	i := 0
 	for i < len(line) && line[i] != 0 && line[i] != ' ' && (line[i] < '\t' || line[i] > '\r') {

@@ -9,7 +9,7 @@ import (
 )
 
 // Old clients say hello in SSL 2, whatever versions they support. A server that supports SSL 3 or
-// TLS answers in that.
+// TLS answers in its own version.
 
 // Types of SSL 2 messages.
 const (
