@@ -559,6 +559,14 @@ func TestBannerInsideHTTP(t *testing.T) {
 	assert.Equal(t, 200, *o.Rows[1].(*Row).StatusCode)
 }
 
+func TestBannerIsBounded(t *testing.T) {
+	for n, want := range map[int]expect{maxJunk - 1: startLine, maxJunk: nothing} {
+		c := Conn()
+		Play(t, New(&Recorder{}), c, Resp(strings.Repeat("x", n-1)+"\nmore\n"))
+		assert.Equal(t, want, session.Get(c).sides[protocol.Resp].expect, "%d bytes", n)
+	}
+}
+
 func TestFinalizerOnlyWhileRowIsPending(t *testing.T) {
 	p, c := New(&Recorder{}), Conn()
 	get, reply := Orig("GET / HTTP/1.1\r\n\r\n"), Resp(ok)
