@@ -95,6 +95,8 @@ func TestProgress(t *testing.T) {
 		"RST of the responder":     {"< R 100 | closed", false, false, false, false},
 		"RST of the originator":    {"> R 100 | closed", false, false, false, true},
 		"SYN, ACK, late SYN-ACK":   {"> S 100\n> A 101 501\n< SA 500 101", false, false, true, false},
+		"FIN after a SYN-ACK":      {"< SA 500 101\n> FA 101 501 | >.", false, false, false, true},
+		"RST after a SYN-ACK":      {"< SA 500 101\n> RA 101 501 | closed", false, false, false, true},
 		"ACK of the responder":     {"< A 500 101", false, false, false, true},
 		"SYN acknowledged, no SYN": {"> S 100\n< A 500 101", true, true, false, true},
 	} {
