@@ -374,6 +374,14 @@ func TestAnyInterface(t *testing.T) {
 	assert.Equal(t, unknownLink, r.link(1_000_000), "there is none")
 }
 
+func TestLinksAreBounded(t *testing.T) {
+	r := &Ring{links: make(map[int]layers.LinkType)}
+	for i := range 2*maxLinks + 1 {
+		assert.Equal(t, unknownLink, r.link(-i), "no interface has that index")
+		require.LessOrEqual(t, len(r.links), maxLinks)
+	}
+}
+
 func TestLiveErrors(t *testing.T) {
 	isolate(t)
 	filter, err := ParseFilter("1,0 0 0 1") // no return instruction
