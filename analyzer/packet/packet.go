@@ -55,8 +55,8 @@ type Tunnel struct {
 
 // A Sink receives what a Decoder finds in a frame, during Decode.
 type Sink interface {
-	// Packet receives an IP packet, which is valid only until Packet returns. A tunnel's packet
-	// comes before the packet inside it.
+	// Packet receives an IP packet, which is valid only until Packet returns. The packet of a UDP
+	// tunnel comes before the packet inside it; that of any other tunnel does not come.
 	Packet(p *Packet)
 
 	// Weird reports an anomaly that belongs to no connection. Names are Zeek's.
