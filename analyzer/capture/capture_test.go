@@ -373,7 +373,7 @@ func TestPcapngTimes(t *testing.T) {
 
 func TestPcapngMalformedOptions(t *testing.T) {
 	s := begin(little, 1)
-	s.iface(1, 0, s.option(9), s.option(14, 1), s.option(9, 3), []byte{9, 0, 255, 255})
+	s.iface(1, 0, s.option(9), s.option(14, 1), s.option(9, 3), s.option(2, 1), s.option(9), s.option(9, 1, 2), []byte{9, 0, 255, 255})
 	s.packet(0, 5_000, "x")
 	frames, err := all(s.b)
 	assert.Equal(t, io.EOF, err)

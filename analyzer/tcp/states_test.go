@@ -204,8 +204,8 @@ func TestStates(t *testing.T) {
 			> S 100
 			< SA 500 101
 			> FA 3000000101 501
-			> A 101 501 hello         | >hello
-			= S2 ShFD 5/0
+			> A 101 501 x             | >x
+			= S2 ShFD 1/0
 		`,
 		"flags that exclude one another": `
 			> S 100
