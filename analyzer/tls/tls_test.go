@@ -196,6 +196,12 @@ func TestCutShort(t *testing.T) {
 	assert.Empty(t, Rows(t, parser, Orig(turns[0].Data[:60])), "there is nothing to say yet")
 }
 
+// A hello has its row even if the record that holds it is not complete.
+func TestHelloInUnfinishedRecord(t *testing.T) {
+	record := rec(handshake, hello(clientHello, 0x0303, "")+hello(serverHello, 0x0303, ""))
+	assert.Equal(t, "C", row(t, Orig(record[:len(record)-1])).History)
+}
+
 // TestMessagesSpanRecords sends each byte of a hello in its own record.
 func TestMessagesSpanRecords(t *testing.T) {
 	turns := converse(t, &tls.Config{}, &tls.Config{})
