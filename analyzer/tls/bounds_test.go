@@ -138,7 +138,9 @@ func TestCertificates(t *testing.T) {
 func TestHostileCertificate(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	for name, entry := range map[string]string{"DNS": "\x82\x01a", "URI": "\x86\x02a:", "mail": "\x81\x01a", "address": "\x87\x04abcd"} {
+	for name, entry := range map[string]string{
+		"DNS": "\x82\x01a", "URI": "\x86\x02a:", "mail": "\x81\x01a", "address": "\x87\x04abcd", "repeated": "\x82\x0chost.example",
+	} {
 		t.Run(name, func(t *testing.T) {
 			list := strings.Repeat(entry, 300_000/len(entry)) + "\x82\x0cHOST.example"
 			list = "\x30\x83" + string([]byte{byte(len(list) >> 16), byte(len(list) >> 8), byte(len(list))}) + list

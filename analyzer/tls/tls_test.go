@@ -240,6 +240,7 @@ func TestViolations(t *testing.T) {
 		"huge hello":         "\x16\x03\x01\x00\x05\x01\x0f\x00\x00\x00",
 		"hello without body": "\x16\x03\x01\x00\x04\x01\x00\x00\x00",
 		"unknown hello":      rec(handshake, hello(clientHello, 0x0505, "")),
+		"unknown answer":     rec(handshake, hello(serverHello, 0x0505, "")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, first := range [][]Turn{nil, {turns[0]}} {
@@ -302,6 +303,8 @@ func TestExtensions(t *testing.T) {
 	const name = "\x01\x00\x01x\x00\x00\x05first\x00\x00\x06second" // the first is of another type
 	got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, "", ext(extServerName, "\x00\x15"+name)))))
 	assert.Equal(t, "first", got.ServerName)
+	got = row(t, Orig(rec(handshake, hello(clientHello, 0x0303, "", ext(extServerName, "\x00\x15"+name), ext(extServerName, "\x00\x00")))))
+	assert.Equal(t, "first", got.ServerName, "the second extension has no name")
 
 	for want, version := range map[string]uint16{
 		"TLSv12": 0x0303, "TLSv13": tls13, "TLSv13-draft23": 0x7f17, "unknown-64282": 0xfb1a,
