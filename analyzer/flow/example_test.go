@@ -27,7 +27,8 @@ func ExampleTable() {
 		Errors:         os.Stderr,
 	})
 	at := time.Unix(1, 0)
-	datagram := []byte{0x9c, 0x40, 0, 7, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o'} // port 40000 to 7, no checksum
+	// from port 40000 to 7, no checksum
+	datagram := []byte{0x9c, 0x40, 0, 7, 0, 13, 0, 0, 'h', 'e', 'l', 'l', 'o'}
 	t.Packet(&packet.Packet{
 		Time:     at,
 		Now:      at,

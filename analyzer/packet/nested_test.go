@@ -69,7 +69,8 @@ func FuzzNested(f *testing.F) {
 			f.Add([]byte{0, byte(i), byte(n)}, uint16(0xffff), true)
 		}
 	}
-	f.Add([]byte(" ddddddddddddddd"), uint16(0xffff), true) // a tunnel in itself, with two packets in each place
+	// a tunnel in itself, with two packets in each place
+	f.Add([]byte(" ddddddddddddddd"), uint16(0xffff), true)
 	f.Fuzz(func(t *testing.T, script []byte, captured uint16, ignore bool) {
 		p := nested(script)
 		whole := len(p.Data)
