@@ -666,6 +666,7 @@ func TestDroppedAnnouncementLeavesWeird(t *testing.T) {
 // A connection takes less than a kilobyte besides the bytes held for it.
 func TestFlowsAreSmall(t *testing.T) {
 	assert.LessOrEqual(t, int(flow.FlowSize), 696, "a size class of the allocator, but for its header of 8 bytes")
+	assert.Equal(t, flow.FlowSize, flow.EndOfLag, "lag must be last")
 }
 
 // When a flood of connections that hold little each exceeds the limit, the flood loses its bytes,

@@ -13,6 +13,9 @@ import (
 // FlowSize is the size of a connection without the bytes held for it.
 const FlowSize = unsafe.Sizeof(flow{})
 
+// EndOfLag is the offset of what follows flow.lag.
+const EndOfLag = unsafe.Offsetof(flow{}.lag) + unsafe.Sizeof(flow{}.lag)
+
 // Expected returns the number of announced connections.
 func (t *Table) Expected() int { return t.expected.len }
 

@@ -20,10 +20,9 @@ type flow struct {
 	ranked  node // in Table.ranks
 	timer   timer
 	rank    rank
-	oneWay  bool          // see identity.KeyOf
-	outer   bool          // ID and UID are those of a packet.Outer
-	since   int64         // when timer was started, by the table's clock, in Unix nanoseconds
-	lag     time.Duration // of the first packet's timestamp behind that clock
+	oneWay  bool  // see identity.KeyOf
+	outer   bool  // ID and UID are those of a packet.Outer
+	since   int64 // when timer was started, by the table's clock, in Unix nanoseconds
 
 	packets [2]uint64
 	ipBytes [2]uint64 // of the same packets, including headers
@@ -32,6 +31,11 @@ type flow struct {
 	extra   *rare     // nil for most; read through rare, written through more
 	tcp     tcp.Conn  // for other transports, only the time of the last packet and the history
 	session session.Session
+
+	// lag is how far the first packet's timestamp is behind the table's clock. It is last, and begin
+	// writes it first: where a flow ends on a page of memory that nothing has touched yet, a read
+	// would map the page a first time, and the write after it a second time.
+	lag time.Duration
 }
 
 // rare is the state that few flows need.
