@@ -665,7 +665,7 @@ func TestDroppedAnnouncementLeavesWeird(t *testing.T) {
 
 // A connection takes less than a kilobyte besides the bytes held for it.
 func TestFlowsAreSmall(t *testing.T) {
-	assert.LessOrEqual(t, int(flow.FlowSize), 696, "a size class of the allocator, but for its header of 8 bytes")
+	assert.LessOrEqual(t, int(flow.FlowSize), 632, "a size class of the allocator, but for its header of 8 bytes")
 	assert.Equal(t, flow.FlowSize, flow.EndOfLag, "lag must be last")
 }
 

@@ -41,18 +41,18 @@ func (t *Table) Invariants() error {
 		if k != identity.KeyOf(f.ID.Orig, f.ID.Resp, f.ID.Proto, f.oneWay) {
 			return fmt.Errorf("%v has the wrong key", f.ID)
 		}
-		if n := f.holds(); n != f.held || n < 0 {
-			return fmt.Errorf("%v holds %d, counted %d", f.ID, n, f.held)
+		if n := f.holds(); n != f.rare().held || n < 0 {
+			return fmt.Errorf("%v holds %d, counted %d", f.ID, n, f.rare().held)
 		}
 		if f.timer == noTimer || f.rank == noRank {
 			return fmt.Errorf("%v waits for timer %d and is in rank %d", f.ID, f.timer, f.rank)
 		}
-		if f.held > 0 {
+		if f.rare().held > 0 {
 			holders++
 		}
-		held += f.held
-		if f.held > 0 {
-			heldBy[f.rare().size] += f.held
+		held += f.rare().held
+		if f.rare().held > 0 {
+			heldBy[f.rare().size] += f.rare().held
 		}
 	}
 	var bytes [numSizes]int

@@ -27,7 +27,6 @@ type flow struct {
 	packets [2]uint64
 	ipBytes [2]uint64 // of the same packets, including headers
 	bytes   [2]int64  // payload; not used for TCP, see tcp.Conn.Bytes
-	held    int       // bytes, as recorded in Table.ledger
 	extra   *rare     // nil for most; read through rare, written through more
 	tcp     tcp.Conn  // for other transports, only the time of the last packet and the history
 	session session.Session
@@ -41,6 +40,7 @@ type flow struct {
 // rare is the state that few flows need.
 type rare struct {
 	holding node           // in Table.ledger
+	held    int            // bytes, as recorded there
 	size    uint8          // index of the flow's list in ledger.sizes
 	corrupt [2]tcp.Counter // packets with a bad checksum
 	weirds  []string       // names already logged, at most maxWeirds

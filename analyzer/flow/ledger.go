@@ -6,7 +6,7 @@ import "math/bits"
 // that arrived out of order, bytes that no parser has consumed yet, and the parsers' own state.
 // Connections that hold nothing are in none of its lists.
 type ledger struct {
-	total int // bytes; the sum of flow.held
+	total int // bytes; the sum of rare.held
 	sizes [numSizes]struct {
 		list      // connections that hold at least 2^i bytes, and less than twice that
 		bytes int // held by all of them
@@ -20,17 +20,17 @@ func holding(f *flow) *node { return &f.more().holding }
 
 // set records that f holds n bytes.
 func (l *ledger) set(f *flow, n int) {
-	if n == f.held {
+	if n == f.rare().held {
 		return
 	}
-	l.total += n - f.held
 	r := f.more()
-	if f.held > 0 {
+	l.total += n - r.held
+	if r.held > 0 {
 		s := &l.sizes[r.size]
 		s.remove(f, holding)
-		s.bytes -= f.held
+		s.bytes -= r.held
 	}
-	if f.held = n; n > 0 {
+	if r.held = n; n > 0 {
 		r.size = uint8(min(bits.Len(uint(n))-1, numSizes-1))
 		s := &l.sizes[r.size]
 		s.push(f, holding)

@@ -28,7 +28,7 @@ func (f *flow) holds() int {
 
 // limit updates the ledger after a packet of f, and enforces MaxBuffered and MaxTotal.
 func (t *Table) limit(f *flow) {
-	if n := f.holds(); n != f.held {
+	if n := f.holds(); n != f.rare().held {
 		if n > t.cfg.MaxBuffered {
 			t.limitSides(f)
 			n = f.holds()
@@ -62,7 +62,7 @@ func (t *Table) limitSides(f *flow) {
 // parsing ends. If none of these helps, f is removed.
 func (t *Table) freeMemory(f *flow) {
 	t.following = f
-	before := f.held
+	before := f.rare().held
 	t.weird(f, "memory_limit_exceeded", "", "")
 	for _, give := range [...]func(){
 		func() {

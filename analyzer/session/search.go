@@ -177,14 +177,13 @@ func (s *Session) attach(ps *Parsers, c *conn.Connection, p protocol.Parser) {
 		s.Ignore()
 		return
 	}
-	s.parser = p
 	// A protocol may contain itself, as in a tunnel of HTTP inside another.
 	known := slices.IndexFunc(s.services, func(v service) bool { return v.name == p.Name() })
 	if known < 0 {
 		known = len(s.services)
 		s.services = append(s.services, service{name: p.Name(), parser: p})
 	}
-	s.service = uint8(known)
+	s.service, s.parsing = uint8(known), true
 	var at [2]int
 	for _, x := range r.events {
 		e := x.Event

@@ -59,19 +59,20 @@ type Session struct {
 	// services are the protocols found so far, each once. There are at most maxHandOvers+1.
 	services []service
 
-	// A session has either a parser or a search for one. It has neither before the first event, and
-	// when it is ignored.
-	parser protocol.Parser
-	search *search
+	// A session has either a parser, which is that of services[service], or a search for one. It has
+	// neither before the first event, and when it is ignored.
+	search  *search
+	service uint8 // the index of the latest service
+	parsing bool  // there is a parser
 
-	untaken   *[2]buffer // bytes of each side that parser has not consumed; nil until there are any
-	service   uint8      // the index of the parser's service
-	handOvers uint8      // how often one protocol gave way to another; at most maxHandOvers
-	ignored   bool       // bytes are discarded
+	handOvers uint8 // how often one protocol gave way to another; at most maxHandOvers
+	ignored   bool  // bytes are discarded
 
 	// Partial says that the capture lacks the beginning of the connection, so that nothing in it is
 	// to be taken for one. The owner sets it before it calls Feed or Decide.
 	Partial bool
+
+	untaken *[2]buffer // bytes of each side that the parser has not consumed; nil until there are any
 }
 
 // A service is a protocol found in a connection.
@@ -104,9 +105,9 @@ func (e Event) packet() protocol.Packet { return protocol.Packet{Time: e.Time, S
 func (s *Session) Feed(ps *Parsers, c *conn.Connection, e Event) {
 	switch {
 	case s.ignored:
-	case s.parser == nil:
+	case !s.parsing:
 		s.detect(ps, c, e)
-	case s.suits(s.parser):
+	case s.suits(s.services[s.service].parser):
 		s.deliver(ps, c, e)
 	}
 }
@@ -183,7 +184,7 @@ func (s *Session) proceed(ps *Parsers, c *conn.Connection, e Event, next protoco
 		s.deliver(ps, c, e)
 	case next == protocol.HandOver && c.ID.Proto == conn.TCP && s.handOvers < maxHandOvers:
 		untaken := s.untaken
-		s.parser, s.untaken, s.search = nil, nil, &search{handedOver: true}
+		s.parsing, s.untaken, s.search = false, nil, &search{handedOver: true}
 		s.handOvers++
 		for _, side := range []protocol.Side{e.Side.Other(), e.Side} {
 			if untaken != nil && untaken[side].len() > 0 {
@@ -210,7 +211,7 @@ func (s *Session) drop(side protocol.Side) {
 
 // Ignore ends the delivery: bytes of the connection are discarded from now on.
 func (s *Session) Ignore() {
-	s.ignored, s.parser, s.search, s.untaken = true, nil, nil, nil
+	s.ignored, s.parsing, s.search, s.untaken = true, false, nil, nil
 }
 
 // IsIgnored reports whether the bytes of the connection are discarded.
@@ -235,7 +236,7 @@ func (s *Session) Untouched() bool { return len(s.services) == 0 }
 
 // Identified reports whether the connection has a parser or a confirmed protocol.
 func (s *Session) Identified() bool {
-	return s.parser != nil || slices.ContainsFunc(s.services, func(v service) bool { return v.confirmed })
+	return s.parsing || slices.ContainsFunc(s.services, func(v service) bool { return v.confirmed })
 }
 
 // Service returns the name of the protocol found last, "" if there is none.
@@ -264,7 +265,10 @@ func (s *Session) Services() string {
 // Expired reports whether, according to the parser of c, a packet at now no longer belongs to c,
 // whose previous packet came at last; see protocol.Expirer.
 func (s *Session) Expired(ps *Parsers, c *conn.Connection, last, now time.Time) (over bool) {
-	if e, ok := s.parser.(protocol.Expirer); ok {
+	if !s.parsing {
+		return false
+	}
+	if e, ok := s.services[s.service].parser.(protocol.Expirer); ok {
 		s.contain(ps, c, func() { over = e.Expired(c, last, now) })
 	}
 	return over

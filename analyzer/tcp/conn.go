@@ -175,10 +175,19 @@ func (c *Conn) Handshaking() bool {
 // is to be taken for the beginning of a protocol.
 func (c *Conn) Partial() bool { return c.half[Orig].partial || c.half[Resp].partial }
 
-// Bytes returns how many bytes of payload a side sent, by its sequence numbers.
+// Bytes returns how many bytes of payload a side sent, by sequence numbers: what was acknowledged
+// counts even if it was not captured.
 func (c *Conn) Bytes(side Side) int64 {
 	e, peer := c.ends(side)
-	return e.bytes(peer)
+	if e.before == synSent && e.state == reset && peer.state == inactive && e.una > 1 {
+		return 0 // the side aborted a half-open connection: the RST's number says nothing
+	}
+	far := c.rare().far[side]
+	n := max(e.next, e.una, far) - 1 // without the SYN
+	if e.finSeen || far > 0 {
+		n--
+	}
+	return max(n, 0)
 }
 
 // Missed returns how many bytes were in gaps while both sides were established.

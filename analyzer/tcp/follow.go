@@ -116,8 +116,8 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	if s.SYN() {
 		seq++
 	}
-	if s.length > 0 {
-		e.far = 0
+	if s.length > 0 && c.extra != nil {
+		c.extra.far[s.side] = 0
 	}
 	switch {
 	case s.RST() || seq <= 0: // data in a RST is not part of the stream
@@ -216,11 +216,12 @@ func (c *Conn) acceptable(s *segment, seq int64, sink Sink) bool {
 func (c *Conn) farFIN(s *segment, fin int64, sink Sink) {
 	e, peer := c.ends(s.side)
 	c.Last = s.time
-	e.far = fin
+	r := c.more()
+	r.far[s.side] = fin
 	alone := *s
 	alone.length = 0
 	c.transition(&alone, sink)
-	if peer.far > 0 && s.ACK() && s.Ack() == peer.iss+uint32(peer.far) {
+	if far := r.far[s.side.Other()]; far > 0 && s.ACK() && s.Ack() == peer.iss+uint32(far) {
 		e.ended, peer.ended, c.ended = true, true, true
 	}
 }

@@ -23,7 +23,6 @@ type half struct {
 	next int64  // one past the highest number that it has sent
 	una  int64  // the highest number that the other side has acknowledged; see acked
 	fin  int64  // one past the latest FIN
-	far  int64  // one past a FIN far away from everything else that was captured; 0 if there is none
 
 	latest                    latest // for the history, as are these
 	retransmits, zeroes, gaps Counter
@@ -101,19 +100,6 @@ func (e *half) advance(s *segment, end int64) (again, advanced bool) {
 	}
 	e.next = max(e.next, end)
 	return ahead <= 0 && s.length > 0, ahead > 0
-}
-
-// bytes returns how much payload e sent, by sequence numbers: what was acknowledged counts even if
-// it was not captured.
-func (e *half) bytes(peer *half) int64 {
-	if e.before == synSent && e.state == reset && peer.state == inactive && e.una > 1 {
-		return 0 // e aborted a half-open connection: the RST's number says nothing
-	}
-	n := max(e.next, e.una, e.far) - 1 // without the SYN
-	if e.finSeen || e.far > 0 {
-		n--
-	}
-	return max(n, 0)
 }
 
 // A state is Zeek's state of one side of a connection. conn_state follows mostly from both sides'

@@ -113,7 +113,7 @@ func (c *Conn) State() string {
 	o, r := &c.half[Orig], &c.half[Resp]
 	switch {
 	case r.state == reset && (o.state == synSent || o.state == synAckSent ||
-		o.state == reset && o.bytes(r) == 0 && r.bytes(o) == 0):
+		o.state == reset && c.Bytes(Orig) == 0 && c.Bytes(Resp) == 0):
 		return "REJ"
 	case r.state == reset && o.state.unseen():
 		return "RSTRH"
