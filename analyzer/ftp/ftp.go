@@ -2,8 +2,9 @@
 // connections. The log ftp has a row for each command that moves files or sets up a data
 // connection.
 //
-// ftp.go is the parser, match.go finds the command that a reply answers, log.go makes rows,
-// channel.go tracks data connections, and path.go the working directory.
+// ftp.go is the parser, match.go finds the command that a reply answers, log.go keeps commands until
+// they are answered and makes rows, channel.go tracks data connections, and path.go the working
+// directory.
 package ftp
 
 import (

@@ -1,8 +1,8 @@
 // Package http follows HTTP/1 and HTTP/0.9. The log http has a row for each request and its reply.
 //
-// http.go is the parser; message.go finds where messages begin and end, from what framing.go reads
-// in their headers; start.go parses request lines and status lines; log.go matches replies with
-// requests.
+// http.go is the parser; start.go parses request lines and status lines, and message.go acts on
+// them; message.go also finds where messages begin and end, from what framing.go reads in their
+// headers; log.go matches replies with requests.
 package http
 
 import (

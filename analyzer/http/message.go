@@ -53,9 +53,9 @@ func (s *state) line(c *conn.Connection, side protocol.Side, line lines.Line, af
 	switch d.expect {
 	case startLine:
 		if side == protocol.Orig {
-			return s.requestLine(c, line)
+			return s.handleRequestLine(c, line)
 		}
-		return s.statusLine(c, line)
+		return s.handleStatusLine(c, line)
 	case headers, trailer:
 		if len(line.Text) > 0 && line.Text[0] != 0 {
 			d.header.Line(line, after, fieldNames[side], func(f lines.Field) { s.field(c, side, f) })
@@ -97,7 +97,7 @@ func (s *state) beginMessage(c *conn.Connection, side protocol.Side, version str
 	s.sides[side].framing = framing{length: -1}
 }
 
-func (s *state) requestLine(c *conn.Connection, line lines.Line) protocol.Next {
+func (s *state) handleRequestLine(c *conn.Connection, line lines.Line) protocol.Next {
 	r, ok := parseRequestLine(line)
 	if !ok {
 		s.weird(c, badRequest(line.Text))
@@ -131,11 +131,28 @@ func (s *state) requestLine(c *conn.Connection, line lines.Line) protocol.Next {
 	return protocol.More
 }
 
+// noteRequest reports what is unusual about a request line.
+func (s *state) noteRequest(c *conn.Connection, r requestLine) {
+	method := r.method[:min(len(r.method), maxAddl)]
+	if !methods[string(r.method)] {
+		s.parser.owner.Weird(c, "unknown_HTTP_method", string(method))
+	}
+	if r.version == version09 && string(r.method) != "GET" {
+		s.parser.owner.Weird(c, "invalid_http_09_request_method", string(method))
+	}
+	if r.lower {
+		s.weird(c, "lowercase_HTTP_keyword")
+	}
+	if r.noURI {
+		s.weird(c, "missing_HTTP_uri")
+	}
+}
+
 // maxJunk is how many bytes may precede the first request, such as a banner, before a line that is
 // not a status line is a violation.
 const maxJunk = 1024
 
-func (s *state) statusLine(c *conn.Connection, line lines.Line) protocol.Next {
+func (s *state) handleStatusLine(c *conn.Connection, line lines.Line) protocol.Next {
 	r, ok := parseStatusLine(line.Text)
 	if !ok {
 		requested := s.versions[protocol.Orig] != ""

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"example.com/conn"
 	"example.com/conn/analyzer/lines"
 )
 
@@ -82,23 +81,6 @@ var methods = map[string]bool{
 	"GET": true, "POST": true, "HEAD": true, "OPTIONS": true, "PUT": true, "DELETE": true, "TRACE": true, "CONNECT": true,
 	"PROPFIND": true, "PROPPATCH": true, "MKCOL": true, "COPY": true, "MOVE": true, "LOCK": true, "UNLOCK": true,
 	"POLL": true, "REPORT": true, "SUBSCRIBE": true, "BMOVE": true, "SEARCH": true,
-}
-
-// noteRequest reports what is unusual about a request line.
-func (s *state) noteRequest(c *conn.Connection, r requestLine) {
-	method := r.method[:min(len(r.method), maxAddl)]
-	if !methods[string(r.method)] {
-		s.parser.owner.Weird(c, "unknown_HTTP_method", string(method))
-	}
-	if r.version == version09 && string(r.method) != "GET" {
-		s.parser.owner.Weird(c, "invalid_http_09_request_method", string(method))
-	}
-	if r.lower {
-		s.weird(c, "lowercase_HTTP_keyword")
-	}
-	if r.noURI {
-		s.weird(c, "missing_HTTP_uri")
-	}
 }
 
 // keyword begins a version. Its case does not matter.

@@ -137,6 +137,54 @@ func (s *state) history(c *conn.Connection, client bool, letter byte) {
 
 func (s *state) isClient(pkt protocol.Packet) bool { return (pkt.Side == protocol.Orig) != s.flipped }
 
+// ciphertext records that a side has sent an encrypted record.
+func (s *state) ciphertext(pkt protocol.Packet) protocol.Next {
+	s.sides[pkt.Side].encrypted = true
+	if !s.sides[pkt.Side.Other()].encrypted {
+		return protocol.More
+	}
+	s.row.Established = true
+	return protocol.Stop
+}
+
+// short handles the first bytes of a record in the clear that is not a handshake's.
+func (s *state) short(c *conn.Connection, pkt protocol.Packet, kind byte, body []byte, more bool) {
+	client := s.isClient(pkt)
+	s.begin(c, pkt)
+	switch kind {
+	case changeCipherSpec:
+		s.history(c, client, 'i')
+		if client && s.ticket && !s.clientKey {
+			s.row.Resumed = true
+		}
+		if !isTLS13(s.version) { // which sends it only for middleboxes
+			s.sides[pkt.Side].encrypted = true
+		}
+	case alert:
+		s.alerts(c, client, body)
+		if more {
+			s.owner.Weird(c, "SSL_Excessive_alerts_in_record", "")
+		}
+	case heartbeat:
+		s.history(c, client, 'b')
+	case applicationData:
+		s.owner.Weird(c, "ssl_early_application_data", "")
+	}
+}
+
+func (s *state) alerts(c *conn.Connection, client bool, body []byte) {
+	n := len(body) / 2
+	if isTLS13(s.version) {
+		n = min(n, 1)
+	}
+	for range n {
+		s.history(c, client, 'l')
+	}
+	if n > 0 {
+		s.row.LastAlert = alertName(body[2*n-1])
+	}
+}
+
 // beforeTLS13 reports whether the server chose a version in which ChangeCipherSpec begins
 // encryption. While the version is unknown, application data can only be TLS 1.3's.
 func (s *state) beforeTLS13() bool {
