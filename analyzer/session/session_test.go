@@ -160,6 +160,7 @@ func TestParserIsFound(t *testing.T) {
 			h.feed(tt.events)
 			assert.Equal(t, tt.http, web.got.String())
 			assert.Equal(t, tt.smtp, mail.got.String())
+			assert.Zero(t, h.s.Searching(), "the search is over")
 		})
 	}
 }
