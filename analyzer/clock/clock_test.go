@@ -101,6 +101,52 @@ func TestClock(t *testing.T) {
 	}
 }
 
+func TestSecondTimestamp(t *testing.T) {
+	const second, year = time.Second, 365 * 24 * time.Hour
+	for name, test := range map[string]struct {
+		after time.Duration
+		sure  bool // no third timestamp is needed
+	}{
+		"a second earlier":           {-second, true},
+		"more than a second earlier": {-second - 1, false},
+		"a year later":               {year, true},
+		"more than a year later":     {year + 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c Clock
+			assert.Empty(t, c.Add(start), "the first timestamp may be wrong")
+			c.Add(start.Add(test.after))
+			assert.Equal(t, test.sure, c.Now() != time.Time{})
+		})
+	}
+}
+
+func TestWaitForDecisionIsBounded(t *testing.T) {
+	var c Clock
+	waiting := 0
+	for i := range 100 {
+		waiting += 1 - len(c.Add(at(float64(-100*i)))) // none continues from another
+		assert.LessOrEqual(t, waiting, 6)
+	}
+}
+
+func TestTwoClocksAfterSilence(t *testing.T) {
+	var c Clock
+	for _, s := range []float64{0, 1, -3600, -3600, -3600, -3600} {
+		c.Add(at(s))
+	}
+	both := []float64{100, -3501, 101, -3500, 102, -3499}
+	for _, s := range both {
+		assert.Empty(t, c.Add(at(s)))
+	}
+	rs := c.Add(at(103))
+	if assert.Len(t, rs, len(both)+1, "the jump of one clock is confirmed, and with it that of the other") {
+		for i, s := range both {
+			assert.Equal(t, at(s), rs[i].Time)
+		}
+	}
+}
+
 func TestFlushOfNewClock(t *testing.T) {
 	var c Clock
 	assert.Empty(t, c.Flush())
@@ -166,6 +212,18 @@ func TestSecondJumpAfterPauses(t *testing.T) {
 			c.Add(at(3 * day))
 			assert.Equal(t, []Reading{{test.want, test.want}}, c.Flush(), "the first jump after an accepted timestamp")
 		})
+	}
+}
+
+// Some tools write captures whose first packet is at 1970.
+func TestCaptureThatBeginsAt1970(t *testing.T) {
+	var c Clock
+	first, second := time.Unix(0, 0), time.Unix(0, 1000)
+	assert.Empty(t, c.Add(first))
+	rs := c.Add(second)
+	if assert.Len(t, rs, 2) {
+		assert.True(t, rs[0].Time.Equal(first))
+		assert.True(t, rs[1].Time.Equal(second))
 	}
 }
 
