@@ -10,6 +10,8 @@ func TestLedgerFindsLatestOfLargestClass(t *testing.T) {
 	var l ledger
 	big, small := flows(1, true)[0], flows(40, true)
 	assert.Nil(t, l.biggest())
+	l.set(big, 1)
+	assert.Same(t, big, l.biggest(), "a single byte")
 	l.set(big, 1000)
 	assert.Same(t, big, l.biggest())
 	for _, f := range small {

@@ -50,6 +50,15 @@ func TestResumeAfterPacketPanics(t *testing.T) {
 			},
 			packet: func(h *harness) { h.tcp(client, server, "A", 101, 501, "hello") },
 		},
+		"segment that fills the first of two gaps": {
+			established: true,
+			before: func(h *harness) {
+				h.handshake()
+				h.tcp(client, server, "A", 106, 501, "world")
+				h.tcp(client, server, "A", 121, 501, "later")
+			},
+			packet: func(h *harness) { h.tcp(client, server, "A", 101, 501, "hello") },
+		},
 		"segment of the handshake": {
 			established: true,
 			before: func(h *harness) {
@@ -71,6 +80,7 @@ func TestResumeAfterPacketPanics(t *testing.T) {
 			require.PanicsWithValue(t, "tripped", func() { c.packet(h) })
 			h.table.Resume()
 			require.NoError(t, h.table.Invariants())
+			assert.Zero(t, h.table.Held())
 			if c.established {
 				h.now = h.now.Add(2 * time.Minute)
 				h.table.Advance(h.now)

@@ -774,13 +774,16 @@ func TestProtocolWithoutPorts(t *testing.T) {
 }
 
 func TestPacketsAreCounted(t *testing.T) {
-	for name, packets := range map[string]func(h *harness, from, to netip.AddrPort, reply bool){
-		"TCP": func(h *harness, from, to netip.AddrPort, _ bool) { h.tcp(from, to, "A", 100, 100, "") },
-		"UDP": func(h *harness, from, to netip.AddrPort, _ bool) { h.udp(from, to, "x") },
-		"ICMP": func(h *harness, from, to netip.AddrPort, reply bool) {
+	for name, c := range map[string]struct {
+		packet func(h *harness, from, to netip.AddrPort, reply bool)
+		bytes  string
+	}{
+		"TCP": {func(h *harness, from, to netip.AddrPort, _ bool) { h.tcp(from, to, "A", 100, 100, "") }, "0/0"},
+		"UDP": {func(h *harness, from, to netip.AddrPort, _ bool) { h.udp(from, to, "x") }, "3/1"},
+		"ICMP": {func(h *harness, from, to netip.AddrPort, reply bool) {
 			h.icmp(from, to, map[bool]uint8{false: 8, true: 0}[reply], 0, "x")
-		},
-		"SCTP": func(h *harness, from, to netip.AddrPort, _ bool) { h.packet(from, to, conn.SCTP, []byte("x")) },
+		}, "3/1"},
+		"SCTP": {func(h *harness, from, to netip.AddrPort, _ bool) { h.packet(from, to, conn.SCTP, []byte("x")) }, "0/0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, nil)
@@ -789,9 +792,11 @@ func TestPacketsAreCounted(t *testing.T) {
 				if reply {
 					from, to = to, from
 				}
-				packets(h, from, to, reply)
+				c.packet(h, from, to, reply)
 			}
-			assert.Len(t, h.close(), 1)
+			rows := h.close()
+			require.Len(t, rows, 1)
+			assert.Contains(t, rows[0]+" ", " "+c.bytes+" ")
 			assert.Contains(t, h.rows.String(), `"duration":0.003000,`)
 			assert.Regexp(t, `"orig_pkts":3,"orig_ip_bytes":\d+,"resp_pkts":1,"resp_ip_bytes":\d+,`, h.rows.String())
 		})
@@ -959,7 +964,11 @@ func TestPrivateNetworksIn6to4(t *testing.T) {
 
 func TestStatsCountHooks(t *testing.T) {
 	p := &fake{name: "hello"}
-	second := func(*conn.Connection) bool { return true }
+	second := func(*conn.Connection) bool { // takes some time by any clock
+		for begin := time.Now(); time.Since(begin) == 0; {
+		}
+		return true
+	}
 	taken := func(*conn.Connection) bool { return true }
 	p.onData = func(c *conn.Connection, _ protocol.Packet, data []byte) (int, protocol.Next) {
 		conn.Register(c, second)
@@ -975,6 +984,7 @@ func TestStatsCountHooks(t *testing.T) {
 		h.close()
 	}
 	assert.Equal(t, 2*2, h.table.Stats.HooksRun)
+	assert.Positive(t, h.table.Stats.HookTime)
 }
 
 // Requests and replies are paired as in RFC 792, 950 and 1256, and for ICMPv6 in RFC 2710, 4443,
@@ -1598,13 +1608,25 @@ func TestConnectionIsExpectedLate(t *testing.T) {
 }
 
 func TestExpectationExpires(t *testing.T) {
-	p := &fake{name: "hello"}
-	h := newHarness(t, nil, p)
-	h.udp(client, server, "x")
-	p.owner.Expect(netip.Addr{}, server, "hello-data", func(*conn.Connection) { t.Error("attached") })
-	h.now = h.now.Add(6 * time.Minute)
-	h.tcp(client, server, "S", 1, 0, "")
-	h.close()
+	for name, tt := range map[string]struct {
+		after    time.Duration
+		attached bool
+	}{
+		"after five minutes": {5 * time.Minute, true},
+		"later":              {5*time.Minute + 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &fake{name: "hello"}
+			h := newHarness(t, nil, p)
+			h.udp(client, server, "x")
+			attached := false
+			p.owner.Expect(netip.Addr{}, server, "hello-data", func(*conn.Connection) { attached = true })
+			h.now = h.now.Add(tt.after - time.Millisecond) // packet adds it
+			h.tcp(client, server, "S", 1, 0, "")
+			assert.Equal(t, tt.attached, attached)
+			h.close()
+		})
+	}
 }
 
 func TestUIDDependsOnConnectionOnly(t *testing.T) {
