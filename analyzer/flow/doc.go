@@ -20,5 +20,5 @@
 //	ledger.go        how much memory each connection holds
 //	list.go          lists of connections
 //	flow.go          the state of one connection
-//	config.go, expectations.go, offload.go, ports.go, stats.go
+//	config.go, expectations.go, networks.go, offload.go, stats.go
 package flow

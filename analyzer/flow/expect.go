@@ -8,8 +8,8 @@ import (
 
 // Expect implements protocol.Owner.
 func (t *Table) Expect(orig netip.Addr, resp netip.AddrPort, service string, attach func(c *conn.Connection)) {
-	if t.expected.len >= maxExpected {
-		x := t.expected.take(t.expected.oldest.endpoints)
+	if t.expected.all.Len() >= maxExpected {
+		x := t.expected.takeOldest()
 		if f := t.current; f != nil {
 			t.weird(f, "expected_connection_dropped", x.resp.String(), "")
 		}
@@ -20,11 +20,11 @@ func (t *Table) Expect(orig netip.Addr, resp netip.AddrPort, service string, att
 // attachExpected attaches f to the parser that announced it, unless it has one of its own.
 func (t *Table) attachExpected(f *flow) {
 	xs := &t.expected
-	if xs.len == 0 || f.ID.Proto != conn.TCP || !f.session.Untouched() {
+	if xs.all.Len() == 0 || f.ID.Proto != conn.TCP || !f.session.Untouched() {
 		return
 	}
-	for xs.oldest != nil && t.now.Sub(xs.oldest.since) > expectedExpiry {
-		xs.take(xs.oldest.endpoints) // the oldest of all is the oldest of its endpoints
+	for x := xs.oldest(); x != nil && t.now.Sub(x.since) > expectedExpiry; x = xs.oldest() {
+		xs.takeOldest()
 	}
 	x := xs.take(endpoints{f.ID.Orig.Addr(), f.ID.Resp})
 	if x == nil {

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"container/list"
 	"net/netip"
 	"time"
 
@@ -19,9 +20,6 @@ type expectation struct {
 	service string
 	attach  func(*conn.Connection)
 	since   time.Time
-
-	older, newer *expectation // among all announced connections
-	next         *expectation // the next newer one with the same endpoints
 }
 
 type endpoints struct {
@@ -32,54 +30,41 @@ type endpoints struct {
 // expectations holds up to maxExpected announced connections: one per FTP transfer that has not
 // begun. Finding one and dropping the oldest both take constant time.
 type expectations struct {
-	first          map[endpoints]*expectation // the oldest with these endpoints
-	last           map[endpoints]*expectation // the newest with these endpoints
-	oldest, newest *expectation
-	len            int
+	all  *list.List                    // of *expectation, oldest first
+	with map[endpoints][]*list.Element // those with the same endpoints, oldest first
 }
 
 func newExpectations() expectations {
-	return expectations{first: make(map[endpoints]*expectation), last: make(map[endpoints]*expectation)}
+	return expectations{all: list.New(), with: make(map[endpoints][]*list.Element)}
 }
 
 func (xs *expectations) add(x *expectation) {
-	if same := xs.last[x.endpoints]; same != nil {
-		same.next = x
-	} else {
-		xs.first[x.endpoints] = x
-	}
-	xs.last[x.endpoints] = x
-	if x.older = xs.newest; x.older != nil {
-		x.older.newer = x
-	} else {
-		xs.oldest = x
-	}
-	xs.newest = x
-	xs.len++
+	xs.with[x.endpoints] = append(xs.with[x.endpoints], xs.all.PushBack(x))
 }
 
-// take removes and returns the oldest expectation with the given endpoints, or nil.
-func (xs *expectations) take(e endpoints) *expectation {
-	x := xs.first[e]
-	if x == nil {
+// oldest returns the oldest expectation, or nil if there is none.
+func (xs *expectations) oldest() *expectation {
+	if e := xs.all.Front(); e != nil {
+		return e.Value.(*expectation)
+	}
+	return nil
+}
+
+// takeOldest removes and returns the oldest expectation. There must be one.
+func (xs *expectations) takeOldest() *expectation {
+	return xs.take(xs.oldest().endpoints) // it is also the oldest between its endpoints
+}
+
+// take removes and returns the oldest expectation between two endpoints, or nil.
+func (xs *expectations) take(between endpoints) *expectation {
+	same := xs.with[between]
+	switch len(same) {
+	case 0:
 		return nil
+	case 1:
+		delete(xs.with, between)
+	default:
+		xs.with[between] = same[1:]
 	}
-	if x.next != nil {
-		xs.first[e] = x.next
-	} else {
-		delete(xs.first, e)
-		delete(xs.last, e)
-	}
-	if x.older != nil {
-		x.older.newer = x.newer
-	} else {
-		xs.oldest = x.newer
-	}
-	if x.newer != nil {
-		x.newer.older = x.older
-	} else {
-		xs.newest = x.older
-	}
-	xs.len--
-	return x
+	return xs.all.Remove(same[0]).(*expectation)
 }

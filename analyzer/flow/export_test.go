@@ -17,7 +17,7 @@ const FlowSize = unsafe.Sizeof(flow{})
 const EndOfLag = unsafe.Offsetof(flow{}.lag) + unsafe.Sizeof(flow{}.lag)
 
 // Expected returns the number of announced connections.
-func (t *Table) Expected() int { return t.expected.len }
+func (t *Table) Expected() int { return t.expected.all.Len() }
 
 // Invariants checks the table between two packets. It returns an error if an invariant is violated.
 func (t *Table) Invariants() error {
@@ -82,7 +82,7 @@ func (t *Table) Invariants() error {
 }
 
 // count returns the number of flows in the list, or -1 if its links are inconsistent.
-func (l *list) count(at func(*flow) *node) (n int) {
+func (l *flowList) count(at func(*flow) *node) (n int) {
 	var last *flow
 	for f := l.first; f != nil; f = at(f).next {
 		if at(f).prev != last {

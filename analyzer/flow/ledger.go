@@ -8,8 +8,8 @@ import "math/bits"
 type ledger struct {
 	total int // bytes; the sum of rare.held
 	sizes [numSizes]struct {
-		list      // connections that hold at least 2^i bytes, and less than twice that
-		bytes int // held by all of them
+		flowList     // connections that hold at least 2^i bytes, and less than twice that
+		bytes    int // held by all of them
 	}
 }
 

@@ -1,13 +1,13 @@
 package flow
 
-// A list links flows through one of their nodes, so a flow can be in several lists.
-type list struct {
+// A flowList links flows through one of their nodes, so a flow can be in several lists.
+type flowList struct {
 	first, last *flow
 	len         int
 }
 
 // push appends f. at returns the node that the list uses.
-func (l *list) push(f *flow, at func(*flow) *node) {
+func (l *flowList) push(f *flow, at func(*flow) *node) {
 	at(f).prev = l.last
 	if l.last != nil {
 		at(l.last).next = f
@@ -18,7 +18,7 @@ func (l *list) push(f *flow, at func(*flow) *node) {
 	l.len++
 }
 
-func (l *list) remove(f *flow, at func(*flow) *node) {
+func (l *flowList) remove(f *flow, at func(*flow) *node) {
 	n := at(f)
 	if n.prev != nil {
 		at(n.prev).next = n.next

@@ -37,7 +37,7 @@ const (
 // The lists of oneSided and answered are in the order of the latest packets, the others in the
 // order in which connections reached the rank.
 type ranks struct {
-	lists [numRanks]list
+	lists [numRanks]flowList
 	max   int // Config.MaxConnections
 }
 

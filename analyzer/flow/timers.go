@@ -7,7 +7,7 @@ import "time"
 // starts is enough: its first connection is the next to time out.
 type timers struct {
 	queues [numTimers]struct {
-		list
+		flowList
 		after time.Duration
 	}
 }
