@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var names = NewNames("Host", "X-Long", "Last", "A-Z@[", "a-z`{", "DEL\x7f", "~!")
+var longest = strings.Repeat("n", 31)
+
+var names = NewNames(longest, "Host", "X-Long", "Last", "A-Z@[", "a-z`{", "DEL\x7f", "~!")
 
 // fields returns the fields in the lines of a header. With ahead, each line arrives together with
 // the next.
@@ -56,6 +58,7 @@ func TestHeader(t *testing.T) {
 		"lines that are no fields":        {[]string{"no colon", ":", "Host", "Host x: a", "Ho\x01st: a", "H\x80: x", "Host: c"}, []string{"Host=c"}},
 		"strange names":                   {[]string{"A-Z@[: a", "a-z`{: b", "DEL\x7f: c", "~!: d"}, []string{"A-Z@[=a", "a-z`{=b", "~!=d"}},
 		"names that are not wanted":       {[]string{"Hos: a", "Hostt: b", strings.Repeat("x", 33) + ": c", "Cookie: d"}, nil},
+		"names of 31 and 32 bytes":        {[]string{longest + ": a", longest[1:] + "x: b", longest + "n: c"}, []string{longest + "=a"}},
 		"a folded field":                  {[]string{"Host: a", " b", "\tc", "Last: d"}, []string{"Host=a b\tc (folded)", "Last=d"}},
 		"a field folded before its value": {[]string{"Host:", " b"}, []string{"Host=b (folded)"}},
 		"folded after what is no field":   {[]string{"Cookie: a", " Host: b", "no", " Host: c", "Last: d"}, []string{"Last=d"}},
