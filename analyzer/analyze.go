@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"example.com/conn/analyzer/capture"
@@ -30,7 +29,7 @@ type analysis struct {
 	workers []*worker
 	wait    sync.WaitGroup
 
-	// State of the reader. It decodes tunnels and fragments itself, because the packets inside may
+	// The state of the reader. It decodes tunnels and fragments itself, because the packets inside may
 	// belong to a different worker than the frame.
 	frames
 	board *board // nil if metrics are off
@@ -41,121 +40,8 @@ type analysis struct {
 	waiting []packet.Frame
 
 	tickDue time.Time // when all workers get the next tick
-
-	// For stats.log; see mark.
-	live   bool                 // frames come from an interface
-	every  time.Duration        // between two rows; 0 for one row at the end
-	marked time.Time            // the clock when the previous row was due, or at the first frame
-	due    atomic.Pointer[mark] // on an interface
-	before counts               // as of the previous row
+	statsLog
 }
-
-// frames is the state of a goroutine that reads frames.
-type frames struct {
-	decoder *packet.Decoder
-	log     *logs.Writer
-	weird   logs.WeirdLimit
-	report  *panics.Reporter
-	counts
-}
-
-func newFrames(cfg flow.Config, out *logs.Output) frames {
-	d := packet.NewDecoder()
-	d.IgnoreChecksums, d.UDPTimeout = cfg.IgnoreChecksums, cfg.UDPTimeout
-	return frames{decoder: d, log: logs.NewWriter(out), report: cfg.Panics.Share()}
-}
-
-func (f *frames) count(frame packet.Frame) {
-	f.packets++
-	f.report.Frame = f.packets
-	f.bytes += int64(frame.Wire)
-	if f.first.IsZero() {
-		f.first = frame.Time
-	}
-	if frame.Time.After(f.last) {
-		f.last = frame.Time
-	}
-}
-
-// panicked counts and reports a panic. The deferred function that recovered from it must call it.
-func (f *frames) panicked(with any) {
-	f.panics++
-	f.report.Report(with, "")
-}
-
-// closeDecoder closes the Decoder, again after each panic. That terminates, because each tunnel and
-// datagram is deleted before its end is logged.
-func (f *frames) closeDecoder(sink packet.Sink) {
-	f.report.Frame = 0
-	for closed := false; !closed; {
-		func() {
-			defer func() {
-				if with := recover(); with != nil {
-					f.panicked(with)
-				}
-			}()
-			f.decoder.Close(sink)
-			closed = true
-		}()
-	}
-}
-
-// Weird is part of packet.Sink.
-func (f *frames) Weird(at time.Time, name, addl string) {
-	if f.weird.Allow(name, at) {
-		f.Log(logs.NewWeird(nil, at, name, addl, ""))
-	}
-}
-
-// Log is part of packet.Sink.
-func (f *frames) Log(row logs.Row) { f.log.Write(row) }
-
-// decode passes the packets in a frame to sink.
-func (f *frames) decode(frame packet.Frame, sink packet.Sink) {
-	if err := f.decoder.Decode(frame, sink); err != nil {
-		f.decodeErrors++
-	}
-}
-
-// resume passes the packets in the rest of a frame to sink, after decode has panicked.
-func (f *frames) resume(sink packet.Sink) {
-	if err := f.decoder.Resume(sink); err != nil {
-		f.decodeErrors++
-	}
-}
-
-// A worker follows its share of the connections.
-type worker struct {
-	frames
-	table   *flow.Table
-	board   *board      // nil if metrics are off
-	batch   *batch      // being filled
-	full    chan *batch // to the worker
-	drained chan *batch // and back
-}
-
-// A batch carries frames and their bytes to a worker. The worker returns it for reuse.
-type batch struct {
-	items []item
-	bytes []byte
-	clock time.Time // of the capture, when the batch was sent
-	mark  *mark     // after the frames, or nil
-	flush bool      // write all rows, because no frames may come for a while
-}
-
-// An item is a frame, or a packet that the reader has decoded.
-type item struct {
-	number int // of the frame, counted from 1
-	frame  packet.Frame
-	packet *packet.Packet // nil if there is a frame
-}
-
-// A batch is sent when it has this many items or bytes. Each worker has only a few batches, so that
-// they stay in the processor's cache.
-const (
-	batchItems = 512
-	batchBytes = 64 << 10
-)
 
 // newAnalysis returns an analysis with n workers, each with its own table of the given
 // configuration and its share of the connections and the memory.
@@ -172,109 +58,11 @@ func newAnalysis(n int, cfg flow.Config, out *logs.Output) *analysis {
 	return a
 }
 
-func newWorker(cfg flow.Config, out *logs.Output) *worker {
-	w := &worker{frames: newFrames(cfg, out)}
-	if cfg.Log == nil {
-		cfg.Log = w.log
-	}
-	cfg.Panics = w.report
-	w.table = flow.New(cfg)
-	w.decoder.Servers = w.table.Servers()
-	w.batch, w.full, w.drained = new(batch), make(chan *batch, 2), make(chan *batch, 4)
-	return w
-}
-
-// Packet makes w a packet.Sink.
-func (w *worker) Packet(p *packet.Packet) { w.table.Packet(p) }
-
-// run follows frames until there are no more. It calls pass for each mark between them.
-func (w *worker) run(pass func(*mark)) {
-	for b := range w.full {
-		w.board.begin()
-		for next := 0; next < len(b.items); {
-			next = w.take(b.items, next)
-		}
-		w.table.Advance(b.clock)
-		if b.mark != nil {
-			pass(b.mark)
-		}
-		if b.flush {
-			w.log.Flush()
-		}
-		w.show()
-		w.board.wait()
-		clear(b.items)
-		*b = batch{items: b.items[:0], bytes: b.bytes[:0]}
-		select {
-		case w.drained <- b:
-		default:
-		}
-	}
-}
-
-// take follows items[next:]. It returns the index after the last item that it followed, which is
-// len(items) unless an item panicked. One deferred call for all items costs less than one per item.
-func (w *worker) take(items []item, next int) (end int) {
-	end = next
-	defer w.recovered()
-	for end < len(items) {
-		it := &items[end]
-		end++
-		w.report.Frame = it.number
-		if it.packet != nil {
-			w.table.Packet(it.packet)
-		} else {
-			w.decode(it.frame, w)
-		}
-	}
-	return end
-}
-
-// recovered must be deferred. It recovers from a panic, if any, reports it, makes the table
-// consistent again, and follows the other packets of the frame, which may panic, too.
-func (w *worker) recovered() {
-	if with := recover(); with != nil {
-		w.panicked(with)
-		w.table.Resume()
-		defer w.recovered()
-		w.resume(w)
-	}
-}
-
-// frame follows one frame of a ring.
-func (w *worker) frame(f packet.Frame) {
-	w.count(f)
-	defer w.recovered()
-	f.Now = w.table.Advance(f.Time)
-	w.decode(f, w)
-}
-
-// end removes all connections.
-func (w *worker) end() {
-	w.board.begin()
-	w.closeDecoder(w)
-	w.table.Close()
-	w.log.Flush()
-	w.show()
-	w.board.wait()
-}
-
-// send sends w its batch.
-func (w *worker) send(clock time.Time) {
-	w.batch.clock = clock
-	w.full <- w.batch
-	select {
-	case w.batch = <-w.drained:
-	default:
-		w.batch = new(batch)
-	}
-}
-
 // start starts the workers for read.
 func (a *analysis) start() {
 	for i, w := range a.workers {
 		a.wait.Go(func() {
-			w.run(func(m *mark) { a.pass(m, w, i) })
+			w.run(func(m *mark) { a.pass(m, i, w.counted(), w.log) })
 			w.end()
 		})
 	}
@@ -406,13 +194,6 @@ func (a *analysis) batchFor(src, dst netip.Addr, now time.Time) *batch {
 	return w.batch
 }
 
-// keep returns a copy of data in the memory of b.
-func (b *batch) keep(data []byte) []byte {
-	start := len(b.bytes)
-	b.bytes = append(b.bytes, data...) // if it moves, the items before keep the old bytes
-	return b.bytes[start:len(b.bytes):len(b.bytes)]
-}
-
 // tick sends all workers their batches, and the clock.
 func (a *analysis) tick(now time.Time, flush bool) {
 	a.tickDue = now.Add(tickEvery)
@@ -423,97 +204,12 @@ func (a *analysis) tick(now time.Time, flush bool) {
 		a.log.Flush()
 	}
 	var m *mark
-	if a.marked.IsZero() {
-		a.marked = now
-	} else if a.every > 0 && now.Sub(a.marked) >= a.every {
-		a.marked = now
-		m = a.newMark(a.clock.Last())
+	if a.rowDue(now) {
+		m = newMark(a.clock.Last(), len(a.workers), &a.counts)
 	}
 	for _, w := range a.workers {
 		w.batch.mark, w.batch.flush = m, flush
 		w.send(now)
-	}
-}
-
-// follow has each worker follow one ring of an interface, until ctx ends or a ring fails. It
-// returns the error of the first ring to fail. It calls say with messages about the interface and,
-// regularly, report with the number of packets that the kernel has dropped.
-func (a *analysis) follow(ctx context.Context, rings []*capture.Ring, say func(error), report func(dropped uint64)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	for i, w := range a.workers {
-		a.wait.Go(func() {
-			say := say
-			if i > 0 { // all rings get the same messages
-				say = func(error) {}
-			}
-			if err := w.follow(ctx, rings[i], say, report, a.passDue(w, i)); err != nil {
-				cancel(err)
-			}
-			w.end()
-		})
-	}
-	if a.every > 0 {
-		go a.markEvery(ctx)
-	}
-	a.wait.Wait()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
-}
-
-// housekeeping is how often a worker on an interface writes its rows and asks for the kernel's
-// count of drops.
-const housekeeping = time.Second
-
-// follow follows the frames of a ring until ctx ends and the ring is drained, or the ring fails. It
-// calls pass regularly between frames.
-func (w *worker) follow(ctx context.Context, r *capture.Ring, say func(error), report func(dropped uint64), pass func()) (err error) {
-	started := time.Now()
-	last := started
-	var stop time.Time // when ctx had ended
-	for n := 1; ; n++ {
-		f, err := r.Next()
-		idle := errors.Is(err, capture.ErrIdle)
-		switch {
-		case err == nil:
-			w.frame(f)
-		case !idle:
-			w.onLink, w.dropped, _ = r.Stats()
-			return err
-		case err != capture.ErrIdle:
-			say(err)
-		}
-		if !idle && n%256 != 0 && f.Time.Sub(last) < housekeeping {
-			continue
-		}
-		now := time.Now()
-		w.board.begin()
-		w.lag = 0
-		// monotonic, even if the system clock was set back
-		w.table.Advance(started.Add(now.Sub(started)).Round(0))
-		if !idle {
-			w.lag = now.Sub(f.Time)
-		}
-		w.down = r.Down()
-		w.show()
-		if ctx.Err() != nil && stop.IsZero() {
-			stop = now
-		}
-		over := !stop.IsZero() && (idle || f.Time.After(stop))
-		if over || now.Sub(last) > housekeeping {
-			last = now
-			w.log.Flush()
-			if w.onLink, w.dropped, err = r.Stats(); err != nil {
-				return err
-			}
-			report(w.dropped)
-			pass()
-		}
-		if over {
-			return nil
-		}
 	}
 }
 
@@ -526,4 +222,18 @@ func (a *analysis) finish() {
 		close(w.full)
 	}
 	a.wait.Wait()
+}
+
+// stats returns the last row, and the time spent in hooks, after all connections were removed.
+func (a *analysis) stats() (*statsRow, time.Duration) {
+	all := a.counts
+	for _, w := range a.workers {
+		c := w.counted()
+		all.add(&c, 1)
+	}
+	at := a.clock.Last()
+	if a.live {
+		at = time.Now()
+	}
+	return newStatsRow(at, &all, &a.before, a.live, true), all.flow.HookTime
 }

@@ -3,8 +3,20 @@
 // hooks.
 //
 // Start reading with http/http.go, a parser; flow/doc.go, which lists the files of the connection
-// table; and analyze.go, which distributes packets to workers. protocol/protocol.go is the contract
-// between the table and the parsers.
+// table; and protocol/protocol.go, the contract between the table and the parsers.
+//
+// In this package, each file uses only those below it:
+//
+//	main.go      flags, and what runs when
+//	demo.go      the embedded capture, and what the hooks saved of it
+//	observe.go   what metrics and health checks see of an analysis
+//	live.go      follows an interface: a ring for each worker
+//	analyze.go   reads captures, and distributes their packets to workers
+//	worker.go    follows the packets of a share of the connections
+//	frames.go    what the reader and the workers have in common
+//	board.go     a worker's published counters
+//	stats.go     counters, and stats.log
+//	parsers.go, systemd.go
 //
 // To add a protocol, write a package that implements protocol.Parser, and add a line to parsers.go.
 // A parser keeps its state of a connection in a conn.Field, registers a hook when something becomes

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
@@ -143,18 +142,36 @@ type mark struct {
 	missing atomic.Int32
 }
 
-// newMark returns a mark with the reader's counters.
-func (a *analysis) newMark(at time.Time) *mark {
-	m := &mark{at: at, counts: make([]counts, len(a.workers)+1)}
-	m.counts[len(a.workers)] = a.counts
-	m.missing.Store(int32(len(a.workers)))
+// newMark returns a mark for the given number of workers, with the reader's counters.
+func newMark(at time.Time, workers int, reader *counts) *mark {
+	m := &mark{at: at, counts: make([]counts, workers+1)}
+	m.counts[workers] = *reader
+	m.missing.Store(int32(workers))
 	return m
 }
 
-// pass adds the counters of w, which is worker i, to m. The last worker to pass a mark writes its
-// row before any worker can be the last to pass the next one, so a.before needs no lock.
-func (a *analysis) pass(m *mark, w *worker, i int) {
-	m.counts[i] = w.counted()
+// A statsLog knows when a row of stats.log is due, and writes it.
+type statsLog struct {
+	live   bool                 // frames come from an interface
+	every  time.Duration        // between two rows; 0 for one row at the end
+	marked time.Time            // the clock when the previous row was due, or at the first frame
+	latest atomic.Pointer[mark] // on an interface; see passLatest
+	before counts               // as of the previous row
+}
+
+// rowDue reports whether a row is due at now. It is used for capture files.
+func (s *statsLog) rowDue(now time.Time) bool {
+	due := !s.marked.IsZero() && s.every > 0 && now.Sub(s.marked) >= s.every
+	if due || s.marked.IsZero() {
+		s.marked = now
+	}
+	return due
+}
+
+// pass adds the counters of worker i to m. The last worker to pass a mark writes its row to log
+// before any worker can be the last to pass the next one, so s.before needs no lock.
+func (s *statsLog) pass(m *mark, i int, c counts, log *logs.Writer) {
+	m.counts[i] = c
 	if m.missing.Add(-1) > 0 {
 		return
 	}
@@ -162,53 +179,6 @@ func (a *analysis) pass(m *mark, w *worker, i int) {
 	for i := range m.counts {
 		now.add(&m.counts[i], 1)
 	}
-	w.log.Write(newStatsRow(m.at, &now, &a.before, a.live, false))
-	a.before = now
-}
-
-// counted returns the counters of w and its table.
-func (w *worker) counted() counts {
-	c := w.counts
-	c.flow, c.active, c.held = w.table.Stats, w.table.Len(), w.table.Held()
-	return c
-}
-
-// markEvery makes marks by the system clock until ctx ends, for an interface.
-func (a *analysis) markEvery(ctx context.Context) {
-	ticker := time.NewTicker(a.every)
-	defer ticker.Stop()
-	for {
-		select {
-		case at := <-ticker.C:
-			a.due.Store(a.newMark(at))
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// passDue returns a function for w, which is worker i, that passes the latest mark once. A mark
-// that a busy worker misses gets no row; the next row covers its time.
-func (a *analysis) passDue(w *worker, i int) func() {
-	var passed *mark
-	return func() {
-		if m := a.due.Load(); m != passed {
-			passed = m
-			a.pass(m, w, i)
-		}
-	}
-}
-
-// stats returns the last row, and the time spent in hooks, after all connections were removed.
-func (a *analysis) stats() (*statsRow, time.Duration) {
-	all := a.counts
-	for _, w := range a.workers {
-		c := w.counted()
-		all.add(&c, 1)
-	}
-	at := a.clock.Last()
-	if a.live {
-		at = time.Now()
-	}
-	return newStatsRow(at, &all, &a.before, a.live, true), all.flow.HookTime
+	log.Write(newStatsRow(m.at, &now, &s.before, s.live, false))
+	s.before = now
 }
