@@ -112,6 +112,10 @@ func (r rank) newcomer() rank {
 // A node links a flow into a list.
 type node struct{ prev, next *flow }
 
+func waiting(f *flow) *node { return &f.waiting }
+func ranked(f *flow) *node  { return &f.ranked }
+func holding(f *flow) *node { return &f.more().holding }
+
 // sideOf returns the side of f that sends from src.
 func (f *flow) sideOf(src netip.AddrPort) protocol.Side {
 	if f.ID.Orig != src {

@@ -16,8 +16,6 @@ type ledger struct {
 // numSizes bounds the powers of two: nothing holds 2^48 bytes.
 const numSizes = 48
 
-func holding(f *flow) *node { return &f.more().holding }
-
 // set records that f holds n bytes.
 func (l *ledger) set(f *flow, n int) {
 	if n == f.rare().held {

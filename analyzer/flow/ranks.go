@@ -41,8 +41,6 @@ type ranks struct {
 	max   int // Config.MaxConnections
 }
 
-func ranked(f *flow) *node { return &f.ranked }
-
 // fullRank returns the rank of f, without regard to whether it is a newcomer.
 func (f *flow) fullRank() rank {
 	switch {

@@ -22,8 +22,6 @@ func newTimers(cfg *Config) *timers {
 	return ts
 }
 
-func waiting(f *flow) *node { return &f.waiting }
-
 // start restarts f's wait with timer t. now never goes back.
 func (ts *timers) start(f *flow, t timer, now time.Time) {
 	ts.stop(f)
