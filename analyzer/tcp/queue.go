@@ -52,36 +52,28 @@ func (q *queue) insert(x piece) (differ bool) {
 		}
 		return 1
 	})
-	for x.seq < x.end {
-		part := x
-		if i < len(q.pending) {
-			p := q.pending[i]
-			if p.seq <= x.seq { // the first bytes are there
-				part.end = min(p.end, x.end)
-				if x.data != nil && p.data != nil {
-					differ = differ || !bytes.Equal(p.data[x.seq-p.seq:part.end-p.seq], x.data[:part.end-x.seq])
-				}
-				x = x.from(part.end)
-				i++
-				continue
-			}
-			part.end = min(p.seq, x.end)
+	for ; i < len(q.pending) && q.pending[i].seq < x.end; i++ {
+		p := q.pending[i]
+		if x.seq < p.seq {
+			i = q.put(i, x.cut(x.seq, p.seq))
+			x = x.cut(p.seq, x.end)
 		}
-		if x.data != nil {
-			part.data = x.data[:part.end-x.seq]
+		end := min(p.end, x.end)
+		differ = differ || !bytes.Equal(p.cut(x.seq, end).data, x.cut(x.seq, end).data)
+		if x = x.cut(end, x.end); x.seq == x.end {
+			return differ
 		}
-		i = q.put(i, part)
-		x = x.from(part.end)
 	}
+	q.put(i, x)
 	return differ
 }
 
-// from returns the part of x from seq on.
-func (x piece) from(seq int64) piece {
+// cut returns the part of x from seq to end.
+func (x piece) cut(seq, end int64) piece {
 	if x.data != nil {
-		x.data = x.data[seq-x.seq:]
+		x.data = x.data[seq-x.seq : end-x.seq]
 	}
-	x.seq = seq
+	x.seq, x.end = seq, end
 	return x
 }
 

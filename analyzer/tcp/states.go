@@ -104,6 +104,18 @@ func (c *Conn) first(s *segment, sink Sink) {
 	}
 }
 
+// connStates maps the originator's and the responder's state to Zeek's conn_state.
+var connStates = [...][7]string{
+	//           inactive synSent synAckSent partial established closed reset
+	inactive:    {"OTH", "OTH", "OTH", "OTH", "OTH", "SHR", "RSTRH"},
+	synSent:     {"S0", "OTH", "OTH", "OTH", "OTH", "S3", "REJ"},
+	synAckSent:  {"OTH", "OTH", "OTH", "OTH", "OTH", "S3", "REJ"},
+	partial:     {"OTH", "OTH", "OTH", "OTH", "OTH", "SHR", "RSTRH"},
+	established: {"OTH", "OTH", "OTH", "OTH", "S1", "S3", "RSTR"},
+	closed:      {"SH", "S2", "S2", "SH", "S2", "SF", "RSTR"},
+	reset:       {"OTH", "RSTO", "RSTO", "OTH", "RSTO", "RSTO", "RSTR"},
+}
+
 // abortedAttempt matches the history of an attempt that its originator reset before anything else
 // happened.
 var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
@@ -111,34 +123,12 @@ var abortedAttempt = regexp.MustCompile(`^\^?S[^HAFGIQ]*R`)
 // State returns Zeek's conn_state.
 func (c *Conn) State() string {
 	o, r := &c.half[Orig], &c.half[Resp]
-	switch {
-	case r.state == reset && (o.state == synSent || o.state == synAckSent ||
-		o.state == reset && c.Bytes(Orig) == 0 && c.Bytes(Resp) == 0):
+	switch name := connStates[o.state][r.state]; {
+	case o.state == reset && r.state == reset && c.Bytes(Orig) == 0 && c.Bytes(Resp) == 0:
 		return "REJ"
-	case r.state == reset && o.state.unseen():
-		return "RSTRH"
-	case r.state == reset:
-		return "RSTR"
-	case o.state == reset && !r.state.unseen():
-		return "RSTO"
-	case o.state == reset && abortedAttempt.Match(c.History.Letters()):
+	case o.state == reset && name == "OTH" && abortedAttempt.Match(c.History.Letters()):
 		return "RSTOS0"
-	case o.state == reset:
-		return "OTH"
-	case o.state == closed && r.state == closed:
-		return "SF"
-	case o.state == closed && r.state.unseen():
-		return "SH"
-	case o.state == closed:
-		return "S2"
-	case r.state == closed && o.state.unseen():
-		return "SHR"
-	case r.state == closed:
-		return "S3"
-	case o.state == synSent && r.state == inactive:
-		return "S0"
-	case o.state == established && r.state == established:
-		return "S1"
+	default:
+		return name
 	}
-	return "OTH"
 }

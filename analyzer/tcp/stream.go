@@ -18,7 +18,7 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 		return
 	}
 	if x.seq < q.next() { // rare, and copying a piece waits for the stores before it
-		x = x.from(q.next())
+		x = x.cut(q.next(), x.end)
 	}
 	if x.seq == q.next() && len(q.pending) == 0 {
 		if q.take(x.end); !c.ignored {
