@@ -482,7 +482,7 @@ func TestUnconfirmedSegmentsAreBounded(t *testing.T) {
 	for i := range uint32(5000) {
 		h.play(step{"o", "A", 106 + i%100, 600, "x"}, step{"o", "A", 106, 600, ""})
 	}
-	assert.Less(t, h.table.Held(), 1025*(96+8))
+	assert.Less(t, h.table.Held(), 1025*(96+24))
 	require.NoError(t, h.table.Invariants())
 	h.close()
 	assert.Equal(t, []string{"ack_outside_window"}, h.weirds())

@@ -27,7 +27,7 @@ func (c *Conn) classify(s *segment) (o Outcome, weird string) {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	r := c.rare()
 	switch {
-	case r.unexpected && s.ACK() && s.side != r.unexpectedFrom && s.Ack() == r.unexpectedSeq+1:
+	case r.unexpected != nil && s.ACK() && s.side != r.unexpected.side && s.Ack() == r.unexpected.Seq()+1:
 		return SYNAnswered, ""
 	case c.competes(s):
 		return CompetingSYNACK, "SYN_seq_jump"

@@ -503,8 +503,8 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< SRA 900 101             | TCP_christmas closed
 			< SA 500 101              | SYN_seq_jump competes
-			> A 101 501 hello         | >hello
-			< A 501 106 reply         | data_after_reset <reply reopened
+			> A 101 501 hello         | >hello reopened
+			< A 501 106 reply         | <reply
 		`,
 		"client's FIN": `
 			> S 100
@@ -577,7 +577,7 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< SA 900 101
 			< SA 500 101 welcome      | SYN_seq_jump competes
-			> A 101 508 hello         | <welcome >hello
+			> A 101 508 hello         | SYN_with_data <welcome >hello
 			< A 508 106 reply         | <reply
 		`,
 		"SYN-ACK with data, before the true one with data": `
@@ -585,7 +585,7 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 900 101 decoy        | SYN_with_data
 			< SA 500 101 welcome      | SYN_seq_jump competes
 			< SA 500 101 welcome      | SYN_seq_jump competes
-			> A 101 508 hello         | <welcome >hello
+			> A 101 508 hello         | SYN_with_data <welcome >hello
 			< A 508 106 reply         | <reply
 		`,
 		"SYN-ACK, before the client's ACK and the true one with data": `
@@ -593,14 +593,14 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 900 101
 			> A 101 501               | TCP_ack_underflow_or_misorder
 			< SA 500 101 welcome      | SYN_seq_jump competes
-			> A 101 508 hello         | <welcome >hello
+			> A 101 508 hello         | SYN_with_data <welcome >hello
 			< A 508 106 reply         | <reply
 		`,
 		"SYN-ACK, before the true one with data that is not captured whole": `
 			> S 100
 			< SA 900 101
 			< SA 500 101 welcome len=9 | SYN_seq_jump competes
-			> A 101 510 hello         | <[9] >hello
+			> A 101 510 hello         | SYN_with_data truncated_tcp_payload <[9] >hello
 			< A 510 106 reply         | <reply
 		`,
 		"SYN-ACK and data, before the true ones": `
@@ -721,7 +721,7 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 501 101              |
 			< SA 500 101 welcome      | SYN_seq_jump competes
 			< SA 502 101 decoy        | SYN_seq_jump competes
-			> A 101 508 hello         | <welcome >hello
+			> A 101 508 hello         | SYN_with_data <welcome >hello
 		`,
 		"SYN-ACKs near one another, the first one told apart by its data": `
 			> S 100                   |

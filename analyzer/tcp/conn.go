@@ -72,7 +72,6 @@ type Conn struct {
 
 	half      [2]half
 	extra     *rare // nil for most; read through rare, written through more
-	ended     bool  // it has ended; revive and reopen revert that
 	ignored   bool  // see Ignore
 	weirdSeen bool  // a weird was reported, here or by the owner
 }
@@ -117,37 +116,31 @@ func (c *Conn) over() bool {
 		orig.ended && (resp.ended || resp.state == inactive) || resp.ended && orig.state == inactive
 }
 
-// outcome returns the outcome of a call, given what c.ended was before it.
-func (c *Conn) outcome(ended bool) Outcome {
-	switch {
-	case c.ended && !ended:
+// outcome returns the outcome of a call, given what over returned before it.
+func (c *Conn) outcome(before bool) Outcome {
+	switch over := c.over(); {
+	case over && !before:
 		return Closed
-	case ended && !c.ended:
+	case before && !over:
 		return Reopened
 	}
 	return Unchanged
 }
 
-// revive reverts the end of e: e continues, so the end was forged.
-func (c *Conn) revive(e *half) {
-	if e.ended {
-		e.ended, e.reset, c.ended = false, false, false
-	}
-}
-
-// reopen reverts a RST of e, and puts e into an earlier state.
-func (c *Conn) reopen(e *half, s state) {
-	e.finSeen, e.ended, e.reset, e.eof, c.ended = false, false, false, false, false
-	if e.set(s); s == inactive {
-		e.before = inactive
+// restart begins a side again: what came before was forged.
+func (c *Conn) restart(side Side) {
+	c.half[side] = half{counted: c.half[side].counted}
+	if r := c.extra; r != nil {
+		r.beyond[side], r.inferred[side], r.far[side], r.claims[side] = 0, 0, 0, nil
 	}
 }
 
 // Flip swaps the originator and the responder. It is called before any bytes are delivered.
 func (c *Conn) Flip() {
 	c.half[0], c.half[1] = c.half[1], c.half[0]
-	if c.rare().waits() {
-		c.extra.deferral.from = c.extra.deferral.from.Other()
+	for i := range c.rare().deferred {
+		s := &c.extra.deferred[i]
+		s.side = s.side.Other()
 	}
 	c.History.Flip()
 }
@@ -199,4 +192,4 @@ func (c *Conn) NoteWeird() { c.weirdSeen = true }
 
 // Replayed returns when the deferred segment that is being followed was captured, or the zero time
 // if none is being followed.
-func (c *Conn) Replayed() time.Time { return c.rare().deferral.replayed }
+func (c *Conn) Replayed() time.Time { return c.rare().replayed }

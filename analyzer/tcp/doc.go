@@ -48,7 +48,7 @@
 //
 // An attacker can make a connection keep bytes that come too early, segments that acknowledge what
 // is never sent, segments that wait for the handshake, and SYN-ACKs. The number of each is bounded.
-// [Conn.Held] returns how many bytes they take, except SYN-ACKs, for the owner to bound.
+// [Conn.Held] returns how many bytes they take, for the owner to bound.
 //
 // # Where things are
 //

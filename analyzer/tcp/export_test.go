@@ -11,16 +11,15 @@ const Size = unsafe.Sizeof(Conn{})
 
 // Bounds for tests.
 const (
-	MaxHistory   = maxHistory
-	MaxPieces    = maxPieces
-	MaxClaims    = maxClaims
-	MaxDeferred  = maxDeferred
-	MaxDeferral  = maxDeferral
-	MaxRivals    = maxRivals
-	PieceCost    = pieceCost
-	ClaimCost    = claimCost
-	DeferredCost = deferredCost
-	Slack        = slack
+	MaxHistory  = maxHistory
+	MaxPieces   = maxPieces
+	MaxClaims   = maxClaims
+	MaxDeferred = maxDeferred
+	MaxDeferral = maxDeferral
+	MaxRivals   = maxRivals
+	PieceCost   = pieceCost
+	SegmentCost = segmentCost
+	Slack       = slack
 )
 
 // Pending reports whether bytes of a side wait for those before them.
@@ -48,8 +47,8 @@ func (c *Conn) Invariants() error {
 	if !reflect.DeepEqual(none, rare{}) {
 		return fmt.Errorf("the shared rare part was written")
 	}
-	if d := &c.rare().deferral; len(d.queue) > maxDeferred || d.over && len(d.queue) > 0 || !d.replayed.IsZero() {
-		return fmt.Errorf("%d segments are deferred", len(d.queue))
+	if r := c.rare(); len(r.deferred) > maxDeferred || r.oneWay && r.waits() || !r.replayed.IsZero() {
+		return fmt.Errorf("%d segments are deferred", len(r.deferred))
 	}
 	if n := len(c.rare().rivals); n > maxRivals {
 		return fmt.Errorf("%d rivals", n)

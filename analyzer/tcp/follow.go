@@ -19,16 +19,16 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	if synchronized && !c.acceptable(s, seq, sink) {
 		return
 	}
-	acked, future, ok := c.acknowledge(s, seq, sink)
+	acked, early, ok := c.acknowledge(s, seq, sink)
 	if !ok && (synchronized || e.synSeen && peer.synSeen) && !s.RST() {
 		return
 	}
 
 	// The segment is accepted. If it acknowledges more than the other side is known to have sent,
 	// its data and its FIN are accepted only when the other side confirms them; see claim.
-	claims := future > 0 && synchronized && !c.ignored
+	claims := early && synchronized && !c.ignored
 	// a host accepts a RST here: RFC 5961, section 3
-	exact := c.note(s, seq, acked, claims, sink) && future == 0
+	exact := c.note(s, seq, acked, claims, sink) && !early
 	closes := c.move(s, sink)
 	e, peer = c.ends(s.side) // which move may have swapped
 
@@ -44,17 +44,13 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	}
 
 	// What the segment carries.
-	if !claims {
-		future = 0
-	}
-	c.carry(s, seq, future, sink)
+	c.carry(s, seq, claims, sink)
 	c.finish(s.side, s.time, sink)
 
 	// Whether the segment ends the connection.
 	e.ended = e.ended || closes && (exact || !synchronized)
 	e.reset = e.reset || closes && s.RST() && (exact || !synchronized)
 	peer.ended = peer.ended || peer.finSeen && peer.acked() >= peer.fin
-	c.ended = c.ended || (closes || s.ACK()) && c.over()
 }
 
 // locate returns where a segment is in the stream of its side, and records it in the history,
@@ -69,8 +65,8 @@ func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 	if seq < 0 && !s.RST() {
 		c.weird(sink, "TCP_seq_underflow_or_misorder")
 	}
-	c.History.segment(s, seq, &e.latest)
-	if s.Window() == 0 && !s.RST() && peer.state != closed && e.state != reset && e.zeroes.Add() {
+	c.History.segment(s, seq, &e.counted)
+	if s.Window() == 0 && !s.RST() && peer.state != closed && e.state != reset && e.counted.zeroes.Add() {
 		c.History.Add(s.side, 'W')
 	}
 	return seq
@@ -96,7 +92,7 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 	}
 	exact = seq == e.due()
 	again, advanced := e.advance(s, seq+s.span())
-	if again && e.retransmits.Add() {
+	if again && e.counted.retransmits.Add() {
 		c.History.Add(s.side, 'T')
 	}
 	if advanced && s.length > 0 {
@@ -108,10 +104,8 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 	return exact
 }
 
-// carry takes the payload of a segment that starts at seq. If the segment acknowledges bytes up to
-// future that the other side is not known to have sent, the payload waits as a claim; otherwise
-// future is 0.
-func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
+// carry takes the payload of a segment that starts at seq, or keeps it as a claim.
+func (c *Conn) carry(s *segment, seq int64, claims bool, sink Sink) {
 	e, peer := c.ends(s.side)
 	if s.SYN() {
 		seq++
@@ -124,11 +118,10 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 	case s.length == 0 && !s.FIN():
 	case len(s.data) < s.length: // becomes a gap when it is acknowledged
 		c.weird(sink, "truncated_tcp_payload")
-	case future > 0, s.SYN() && s.side == Resp && peer.opened && e.una == 0:
-		// The other side must confirm the ACK; a SYN-ACK may be forged.
-		c.claim(s.side, claim{iss: e.iss, seq: seq, data: s.data[:s.length], fin: s.FIN(), ack: future, time: s.time})
+	case claims, s.SYN() && s.side == Resp && peer.opened && e.una == 0: // a SYN-ACK may be forged
+		c.claim(s)
 	case s.length > 0:
-		c.receive(s.side, s.time, seq, s.data[:s.length], sink)
+		c.receive(s.side, s.time, seq, s.data, sink)
 	}
 }
 
@@ -137,7 +130,7 @@ func (c *Conn) carry(s *segment, seq, future int64, sink Sink) {
 func (c *Conn) prepare(s *segment, sink Sink) bool {
 	e, peer := c.ends(s.side)
 	if c.drops(s) {
-		c.History.segment(s, int64(s.Seq()), &e.latest)
+		c.History.segment(s, int64(s.Seq()), &e.counted)
 		name := "segment_outside_window"
 		if s.SYN() {
 			name = "bad_SYN_ack"
@@ -147,20 +140,18 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 	}
 	if s.side == Orig && c.unanswered() && !s.ACK() && !s.SYN() && !s.RST() {
 		c.Last = s.time
-		c.History.segment(s, e.relative(s.Seq()), &e.latest)
+		c.History.segment(s, e.relative(s.Seq()), &e.counted)
 		c.transition(s, sink) // the row shows what was tried; the other side accepts none of it
 		return false
 	}
 	switch {
 	case s.side == Resp && s.SYN() && s.ACK() && peer.opened && !e.synSeen && e.queue.taken == 0:
-		e.window, peer.una = window{}, 0 // whatever came before was forged
-		if e.state != inactive {
-			c.reopen(e, inactive)
-		}
+		c.restart(Resp) // whatever came before was forged
+		peer.una = 0
 	case s.side == Orig && e.state == reset && e.opened && !e.established && peer.synSeen && !s.SYN() && !s.RST() && s.ACK() &&
 		s.Seq() == e.iss+1 && s.Ack() == peer.iss+1:
-		c.reopen(e, established) // the RST that withdrew the SYN was forged
-		e.next = 1
+		e.set(established) // the RST that withdrew the SYN was forged
+		e.finSeen, e.ended, e.reset, e.eof, e.next = false, false, false, false, 1
 	}
 	return true
 }
@@ -222,7 +213,7 @@ func (c *Conn) farFIN(s *segment, fin int64, sink Sink) {
 	alone.length = 0
 	c.transition(&alone, sink)
 	if far := r.far[s.side.Other()]; far > 0 && s.ACK() && s.Ack() == peer.iss+uint32(far) {
-		e.ended, peer.ended, c.ended = true, true, true
+		e.ended, peer.ended = true, true
 	}
 }
 
@@ -231,13 +222,12 @@ func (c *Conn) outsideWindow(s *segment, seq int64, sink Sink) {
 }
 
 // acknowledge takes the ACK of a segment that starts at seq, if there is one. acked is the number
-// that it acknowledges, 0 if it is not accepted. future is that number if the other side is not
-// known to have sent as much, 0 otherwise. ok is false if no host accepts a segment with such an
-// ACK.
-func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int64, ok bool) {
+// that it acknowledges, 0 if it is not accepted. early says that the other side is not known to have
+// sent as much. ok is false if no host accepts a segment with such an ACK.
+func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked int64, early, ok bool) {
 	e, peer := c.ends(s.side)
 	if !s.ACK() {
-		return 0, 0, true
+		return 0, false, true
 	}
 	if peer.state == inactive {
 		if !s.SYN() && !s.FIN() && !s.RST() && !c.weirdSeen &&
@@ -245,31 +235,29 @@ func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked, future int6
 			c.weirdOf(sink, "possible_split_routing", "", "")
 		}
 		peer.begin(s.Ack()-1, 0) // it has sent something, none of which was captured
-		return 0, 0, true
+		return 0, false, true
 	}
 	ack := peer.relativeAck(s.Ack())
 	if ack < 0 {
 		c.weird(sink, "TCP_ack_underflow_or_misorder")
-		return 0, 0, false
+		return 0, false, false
 	}
 	if s.RST() || s.Ack() == 0 && ack-peer.una > farAway {
-		return 0, 0, s.RST()
+		return 0, false, s.RST()
 	}
 	if seq < e.acked()-slack && ack > peer.una && c.Established() {
 		c.outsideWindow(s, seq, sink)
-		return 0, 0, false // the segment is before the window
+		return 0, false, false // the segment is before the window
 	}
-	if ack > peer.next {
-		future = ack
-	}
+	early = ack > peer.next
 	other := s.side.Other()
 	if e.synSeen && ack > max(e.window.edge, peer.next)+slack && !c.continuesAt(other, ack) {
 		c.more().beyond[other] = ack
 		c.weirdOf(sink, "ack_outside_window", fmt.Sprintf("%d of %d", ack, peer.next), source)
-		return 0, future, true
+		return 0, early, true
 	}
 	peer.una = max(peer.una, ack)
-	return ack, future, true
+	return ack, early, true
 }
 
 // inspectSYN reports what is weird about a SYN in itself.

@@ -24,8 +24,7 @@ type half struct {
 	una  int64  // the highest number that the other side has acknowledged; see acked
 	fin  int64  // one past the latest FIN
 
-	latest                    latest // for the history, as are these
-	retransmits, zeroes, gaps Counter
+	counted counted // for the history
 
 	window window // that it grants the other side
 	queue  queue

@@ -22,7 +22,7 @@ func (c *Conn) handshakeDone() bool {
 // arrange follows or defers a segment, and follows those that were waiting for it.
 func (c *Conn) arrange(s *segment, sink Sink) {
 	if s.side == Orig && s.ACK() && !s.SYN() && !s.RST() && c.rare().contested() {
-		c.choose(s.Ack())
+		c.choose(s.Ack(), sink)
 	}
 	if c.defers(s) && c.deferSegment(s, sink) {
 		return
@@ -32,7 +32,7 @@ func (c *Conn) arrange(s *segment, sink Sink) {
 		c.release(sink)
 	}
 	c.follow(s, sink)
-	if waiting && !c.waits(c.extra.deferral.from) {
+	if waiting && !c.waits(s.side.Other()) {
 		c.release(sink)
 	}
 }
@@ -47,10 +47,11 @@ func (c *Conn) waits(side Side) bool {
 
 // defers reports whether a segment has to wait.
 func (c *Conn) defers(s *segment) bool {
+	r := c.rare()
 	switch {
-	case s.SYN() || c.rare().deferral.over || c.rare().waitsOf(s.side.Other()) || c.drops(s):
+	case s.SYN() || r.oneWay || r.waitsOf(s.side.Other()) || c.drops(s):
 		return false
-	case c.rare().waits():
+	case r.waits():
 		return true
 	}
 	return s.ACK() && !s.RST() && c.waits(s.side)
@@ -58,15 +59,13 @@ func (c *Conn) defers(s *segment) bool {
 
 // deferSegment keeps a copy of a segment, and reports whether there is room.
 func (c *Conn) deferSegment(s *segment, sink Sink) bool {
-	d := &c.more().deferral
-	if len(d.queue) == maxDeferred || len(d.queue) > 0 && s.time.Sub(d.queue[0].time) > maxDeferral {
-		d.over = true
+	r := c.more()
+	if len(r.deferred) == maxDeferred || r.waits() && s.time.Sub(r.deferred[0].time) > maxDeferral {
+		r.oneWay = true
 		c.release(sink)
 		return false
 	}
-	x := deferred{time: s.time, segment: slices.Concat(s.Header, s.data), length: s.length}
-	d.from = s.side
-	d.queue = append(d.queue, x)
+	r.deferred = append(r.deferred, s.clone())
 	return true
 }
 
@@ -83,7 +82,7 @@ func (c *Conn) releasesBefore(s *segment) bool {
 	case s.RST():
 		return false
 	case peer.opened: // the SYN-ACK was lost if s continues where the client's ACK says
-		return near(s.Seq(), c.rare().deferral.queue[0].header().Ack())
+		return near(s.Seq(), c.rare().deferred[0].Ack())
 	case peer.state == established && s.ACK() && !s.FIN():
 		return false // an ACK of the SYN-ACK is as good as the SYN
 	}
@@ -95,45 +94,53 @@ func (c *Conn) release(sink Sink) {
 	if !c.rare().waits() {
 		return
 	}
-	d, last := &c.extra.deferral, c.Last
-	queue := d.queue
-	d.queue = nil
-	defer func() { d.replayed = time.Time{} }() // after a panic too
-	// the data of a SYN-ACK comes before the deferred segments
-	c.acceptClaims(d.from, true, sink)
-	for i := range queue {
-		x := &queue[i]
-		h, data, _ := Parse(x.segment) // as it was before
-		d.replayed = x.time
-		c.follow(&segment{Header: h, side: d.from, time: x.time, data: data, length: x.length}, sink)
+	deferred := c.extra.deferred
+	c.extra.deferred = nil
+	c.acceptClaims(deferred[0].side, true, sink) // the data of a SYN-ACK comes before
+	c.replay(deferred, sink)
+}
+
+// replay follows segments that were kept.
+func (c *Conn) replay(segments []segment, sink Sink) {
+	r, last := c.more(), c.Last
+	defer func() { r.replayed = time.Time{} }() // after a panic too
+	for i := range segments {
+		r.replayed = segments[i].time
+		c.follow(&segments[i], sink)
 	}
 	if c.Last.Before(last) {
 		c.Last = last
 	}
 }
 
-// compete notes a SYN-ACK for choose, and keeps its data as a claim.
-func (c *Conn) compete(s *segment) {
+// compete keeps a SYN-ACK for choose.
+func (c *Conn) compete(s *segment, sink Sink) {
 	r, orig := c.more(), &c.half[Orig]
-	if len(r.rivals) == maxRivals || slices.ContainsFunc(r.rivals, func(x rival) bool { return x.iss == s.Seq() }) {
+	if len(r.rivals) == maxRivals || slices.ContainsFunc(r.rivals, func(x segment) bool { return x.Seq() == s.Seq() }) {
 		return
 	}
-	x := rival{iss: s.Seq(), next: s.span()}
-	x.window.update(s.Header, int64(int32(s.Ack()-orig.iss)), true)
-	if r.rivals = append(r.rivals, x); len(s.data) >= s.length && s.length > 0 {
-		c.claim(Resp, claim{iss: x.iss, seq: 1, data: s.data[:s.length], time: s.time})
-	}
+	r.rivals = append(r.rivals, s.clone())
 	if orig.window.known {
-		c.choose(orig.window.ack)
+		c.choose(orig.window.ack, sink)
 	}
 }
 
 // choose accepts the SYN-ACK that the client acknowledges with ack, with all of its data or none. If
 // the client's first ACK was not captured, it is the one that the server's next bytes follow, or
 // else the nearest.
-func (c *Conn) choose(ack uint32) {
+func (c *Conn) choose(ack uint32, sink Sink) {
 	r, resp := c.extra, &c.half[Resp]
-	candidates := append([]rival{{iss: resp.iss, next: resp.next}}, r.rivals...)
+	type candidate struct {
+		iss  uint32
+		next int64 // one past its data
+	}
+	candidates := []candidate{{resp.iss, resp.next}}
+	for _, x := range r.rivals {
+		candidates = append(candidates, candidate{x.Seq(), x.span()})
+	}
+	continues := func(x candidate) bool {
+		return slices.ContainsFunc(r.deferred, func(s segment) bool { return s.Seq() == x.iss+1 })
+	}
 	best, least := -1, int64(2*slack)
 	for i, x := range candidates {
 		n := int64(int32(ack-x.iss)) - 1 // bytes after the SYN-ACK
@@ -142,7 +149,7 @@ func (c *Conn) choose(ack uint32) {
 			continue
 		case n == x.next-1:
 			n = 0
-		case n > 0 && !r.deferral.beginsAt(x.iss+1):
+		case n > 0 && !continues(x):
 			n += slack // worse than those that do
 		}
 		if n < least {
@@ -152,18 +159,12 @@ func (c *Conn) choose(ack uint32) {
 	if best < 0 {
 		return
 	}
-	for i, x := range candidates {
-		if i != best {
-			r.deferral.drop(x.iss + 1)
-		}
+	r.deferred = slices.DeleteFunc(r.deferred, func(s segment) bool {
+		return slices.ContainsFunc(candidates, func(x candidate) bool { return s.Seq() == x.iss+1 && x != candidates[best] })
+	})
+	rivals := r.rivals
+	if r.rivals = nil; best > 0 {
+		c.restart(Resp)
+		c.replay(rivals[best-1:best], sink)
 	}
-	r.claims[Resp] = slices.DeleteFunc(r.claims[Resp], func(x claim) bool { return x.iss != candidates[best].iss })
-	if best > 0 {
-		x := candidates[best]
-		resp.begin(x.iss, x.next)
-		resp.window = x.window
-		resp.finSeen, resp.eof, resp.queue = false, false, queue{}
-		r.beyond[Resp], r.inferred[Resp] = 0, 0
-	}
-	r.rivals = nil
 }

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -100,6 +101,20 @@ type segment struct {
 	data   []byte // what was captured of the payload
 	length int    // of the payload on the wire
 }
+
+// clone returns a copy of s that does not share the packet's memory.
+func (s *segment) clone() segment {
+	x, n := *s, len(s.Header)
+	bytes := slices.Concat(s.Header, s.data)
+	x.Header, x.data = bytes[:n], bytes[n:]
+	return x
+}
+
+// segmentCost is how many bytes a clone takes besides those of the segment.
+const segmentCost = 96
+
+// cost returns how much memory a clone takes.
+func (s *segment) cost() int { return segmentCost + cap(s.Header) } // which includes the data
 
 // span returns how many sequence numbers the segment takes.
 func (s *segment) span() int64 {

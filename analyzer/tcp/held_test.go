@@ -31,18 +31,22 @@ func TestHeld(t *testing.T) {
 			< A 510 101 1234
 			< A 520 101 1234`, [2]int{tcp.PieceCost + 8, 2*tcp.PieceCost + 16}, ""},
 		"a claim": {handshake + `
-			> A 101 506 12345678`, [2]int{tcp.ClaimCost + 8, 0}, "< A 501 109 hello"},
+			> A 101 506 12345678`, [2]int{tcp.SegmentCost + 32, 0}, "< A 501 109 hello"},
 		"claims": {handshake + `
 			> A 101 506 12345678
-			> FA 109 506`, [2]int{2*tcp.ClaimCost + 8, 0}, "< A 501 110 hello"},
+			> FA 109 506`, [2]int{2*tcp.SegmentCost + 32 + 24, 0}, "< A 501 110 hello"},
+		"a rival": {`
+			> S 100
+			< SA 500 101
+			< SA 900 101 12345678`, [2]int{0, tcp.SegmentCost + 32}, "end"},
 		"deferred segments of the client": {`
 			> S 100
 			> A 101 501
-			> A 101 501 12345678`, [2]int{2*tcp.DeferredCost + 24 + 32, 0}, "< SA 500 101"},
+			> A 101 501 12345678`, [2]int{2*tcp.SegmentCost + 24 + 32, 0}, "< SA 500 101"},
 		"deferred segments of the server": {`
 			> S 100
 			< SA 500 101
-			< A 501 101 12345678`, [2]int{0, tcp.DeferredCost + 32}, "> A 101 501"},
+			< A 501 101 12345678`, [2]int{0, tcp.SegmentCost + 32}, "> A 101 501"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &player{now: start}
@@ -74,12 +78,12 @@ func TestNumbersAreBounded(t *testing.T) {
 		"pieces after an ACK": {greeting, func(i uint32) string { return fmt.Sprintf("> A %d 501 x", 110+2*i) },
 			tcp.MaxPieces * (tcp.PieceCost + 8), []string{"excessive_data_without_further_acks"}},
 		"claims": {handshake, func(i uint32) string { return fmt.Sprintf("> A %d 600 x", 101+i%100) },
-			tcp.MaxClaims * (tcp.ClaimCost + 8), nil},
+			tcp.MaxClaims * (tcp.SegmentCost + 24), nil},
 		"claims of nothing": {handshake, func(uint32) string { return "> A 101 600" }, 0, nil},
 		"deferred segments": {"> S 100", func(i uint32) string { return fmt.Sprintf("> A %d 501 x", 101+i) },
-			tcp.MaxDeferred * (tcp.DeferredCost + 24), []string{"possible_split_routing", "data_before_established"}},
+			tcp.MaxDeferred * (tcp.SegmentCost + 24), []string{"possible_split_routing", "data_before_established"}},
 		"rivals": {"> S 100\n< SA 500 101", func(i uint32) string { return fmt.Sprintf("< SA %d 101", 501+i) },
-			0, []string{"SYN_seq_jump"}},
+			tcp.MaxRivals * (tcp.SegmentCost + 24), []string{"SYN_seq_jump"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &player{now: start}
@@ -145,6 +149,17 @@ func TestFreeDropsClaims(t *testing.T) {
 	assert.Equal(t, strings.Repeat("x", 99), p.sink.got[tcp.Resp].String())
 	assert.Empty(t, p.sink.got[tcp.Orig].String(), "no longer accepted")
 	assert.Empty(t, free(tcp.Orig, never), "there is nothing to drop")
+}
+
+func TestFreeDropsRivals(t *testing.T) {
+	p := play(t, `
+		> S 100
+		< SA 500 101
+		< SA 900 101 | SYN_seq_jump competes`)
+	for side, want := range []int{tcp.SegmentCost + 24, 0} {
+		assert.Empty(t, p.take(p.conn.Free(tcp.Side(side), start, after(never), &p.sink)))
+		assert.Equal(t, want, p.conn.Held(tcp.Resp))
+	}
 }
 
 func TestFreeStopsDeferring(t *testing.T) {

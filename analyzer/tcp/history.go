@@ -99,12 +99,15 @@ func (h *History) takeBack(side Side, letter byte) {
 	}
 }
 
-// latest holds the sequence numbers of the latest segment of each kind that one side has sent, so
-// that a retransmission is not recorded again.
-type latest struct{ syn, fin, rst uint32 }
+// counted is what the history needs to know of one side: the sequence numbers of the latest segment
+// of each kind, so that a retransmission is not recorded again, and how often other events happened.
+type counted struct {
+	syn, fin, rst             uint32
+	retransmits, zeroes, gaps Counter
+}
 
 // segment records a segment by its most important flag.
-func (h *History) segment(s *segment, seq int64, l *latest) {
+func (h *History) segment(s *segment, seq int64, l *counted) {
 	again := func(bit uint8, letter byte, latest *uint32, seq uint32) {
 		if h.once(s.side, bit, letter) && *latest != seq {
 			h.Add(s.side, letter)

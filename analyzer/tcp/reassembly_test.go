@@ -121,6 +121,11 @@ func TestReassembly(t *testing.T) {
 			> FA 107 501
 			< A 501 108               | >[1] >.
 		`,
+		"the end after bytes that were acknowledged before it": handshake + `
+			< A 501 110
+			> FA 104 501 abc len=5    | >[3] truncated_tcp_payload
+			end                       | >[5] >.
+		`,
 		"an end without data": handshake + `
 			> FA 101 501              | >.
 			< A 501 102 hello         | <hello

@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"bytes"
 	"slices"
 	"time"
 )
@@ -38,7 +37,7 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 		}
 	}
 	if e.state == reset {
-		c.revive(e)
+		e.ended, e.reset = false, false // it continues, so the RST was forged
 	}
 }
 
@@ -83,7 +82,7 @@ func (c *Conn) gap(side Side, at time.Time, seq int64, sink Sink) {
 		if e.clean() && peer.clean() {
 			r := c.more()
 			r.missed += n
-			if e.queue.next() > r.inferred[side] && e.gaps.Add() {
+			if e.queue.next() > r.inferred[side] && e.counted.gaps.Add() {
 				c.History.Add(side, 'G')
 			}
 		}
@@ -105,8 +104,7 @@ func (c *Conn) finish(side Side, at time.Time, sink Sink) {
 			sink.EOF(side, at)
 		}
 	case next > e.fin-1:
-		e.finSeen = false
-		c.revive(e)
+		e.finSeen, e.ended, e.reset = false, false, false
 	}
 }
 
@@ -119,7 +117,7 @@ func (c *Conn) inferGap(side Side, seq int64) {
 	}
 	if r := c.more(); seq > r.inferred[side] {
 		r.inferred[side] = seq
-		if e.gaps.Add() {
+		if e.counted.gaps.Add() {
 			c.History.Add(side, 'G')
 			r.letter[side] = true
 		}
@@ -136,15 +134,14 @@ func (c *Conn) arrived(side Side, seq int64) {
 	if c.extra.letter[side] {
 		c.extra.letter[side] = false
 		c.History.takeBack(side, 'G')
-		c.half[side].gaps--
+		c.half[side].counted.gaps--
 	}
 }
 
-// claim keeps a copy of x until acceptClaims.
-func (c *Conn) claim(side Side, x claim) {
-	if r := c.more(); len(r.claims[side]) < maxClaims {
-		x.data = bytes.Clone(x.data)
-		r.claims[side] = append(r.claims[side], x)
+// claim keeps a copy of s until acceptClaims.
+func (c *Conn) claim(s *segment) {
+	if claims := &c.more().claims[s.side]; len(*claims) < maxClaims {
+		*claims = append(*claims, s.clone())
 	}
 }
 
@@ -158,15 +155,20 @@ func (c *Conn) acceptClaims(side Side, atEnd bool, sink Sink) {
 		return
 	}
 	e, peer := c.ends(side)
-	rest := slices.DeleteFunc(claims, func(x claim) bool {
-		if x.iss != e.iss || x.ack > peer.next || x.end() > e.una && !(atEnd && x.seq >= e.queue.next()) {
+	rest := slices.DeleteFunc(claims, func(x segment) bool {
+		seq, ack := e.relative(x.Seq()), peer.relativeAck(x.Ack())
+		end := seq + x.span()
+		if x.SYN() {
+			seq++
+		}
+		if x.ACK() && (ack < 0 || ack > peer.next) || end > e.una && !(atEnd && seq >= e.queue.next()) {
 			return false
 		}
-		if x.fin {
-			e.finSeen, e.fin = true, x.end()
+		if x.FIN() {
+			e.finSeen, e.fin = true, end
 		}
-		if len(x.data) > 0 {
-			c.receive(side, x.time, x.seq, x.data, sink)
+		if x.length > 0 {
+			c.receive(side, x.time, seq, x.data, sink)
 		}
 		return true
 	})
@@ -175,10 +177,13 @@ func (c *Conn) acceptClaims(side Side, atEnd bool, sink Sink) {
 	}
 }
 
-// dropClaims drops the unconfirmed claims of a side.
+// dropClaims drops the unconfirmed claims of a side, and the responder's SYN-ACKs besides the first.
 func (c *Conn) dropClaims(side Side, sink Sink) {
 	if len(c.rare().claims[side]) > 0 {
 		c.extra.claims[side] = nil
 		c.weird(sink, "ack_outside_window")
+	}
+	if side == Resp && c.rare().contested() {
+		c.extra.rivals = nil
 	}
 }

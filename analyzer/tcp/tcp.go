@@ -1,9 +1,12 @@
 package tcp
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Segment follows a segment of a side: a header, what was captured of its payload, and the length
-// of the payload on the wire. It does not keep h or payload.
+// of the payload on the wire, which is not shorter. It does not keep h or payload.
 //
 // It decides the following, in order. A segment with SYN may belong to another connection, or to
 // none; any other segment belongs to this one. While the handshake is incomplete, a segment may
@@ -20,24 +23,23 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		}
 		switch {
 		case outcome == SYNAnswered:
-			c.extra.unexpected = false
+			c.extra.unexpected = nil
 		case outcome == CompetingSYNACK:
-			c.compete(s)
+			c.compete(s, sink)
 		case outcome == UnexpectedSYN && !h.ACK():
-			r := c.more()
-			r.unexpected, r.unexpectedFrom, r.unexpectedSeq = true, side, h.Seq()
+			c.more().unexpected = &segment{Header: slices.Clone(h), side: side}
 		}
 		if outcome != Unchanged {
 			return outcome
 		}
 	}
-	ended := c.ended
+	before := c.over()
 	if c.extra == nil && h.SYN() && !h.ACK() || c.handshakeDone() {
 		c.follow(s, sink)
 	} else {
 		c.arrange(s, sink)
 	}
-	return c.outcome(ended)
+	return c.outcome(before)
 }
 
 // What a connection keeps of segments waits for other segments: bytes for those before them, claims
@@ -47,15 +49,13 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 // Held returns how many bytes are kept for a side.
 func (c *Conn) Held(side Side) int {
 	n := c.half[side].queue.size
-	if c.extra == nil {
-		return n
-	}
-	for _, x := range c.extra.claims[side] {
-		n += cap(x.data) + claimCost
-	}
-	if c.extra.waitsOf(side) {
-		for _, x := range c.extra.deferral.queue {
-			n += cap(x.segment) + deferredCost
+	if r := c.extra; r != nil {
+		for _, kept := range [...][]segment{r.deferred, r.claims[side], r.rivals} {
+			for i := range kept {
+				if kept[i].side == side {
+					n += kept[i].cost()
+				}
+			}
 		}
 	}
 	return n
@@ -64,9 +64,9 @@ func (c *Conn) Held(side Side) int {
 // Free gives up what is kept for a side, until enough returns true: first it follows the deferred
 // segments, and defers no more of them; then it gives up missing bytes; then it drops claims.
 func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outcome {
-	ended := c.ended
+	before := c.over()
 	if c.rare().waitsOf(side) && !enough() {
-		c.extra.deferral.over = true
+		c.extra.oneWay = true
 		c.release(sink)
 	}
 	for len(c.half[side].queue.pending) > 0 && !enough() {
@@ -75,24 +75,22 @@ func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outc
 	if !enough() {
 		c.dropClaims(side, sink)
 	}
-	return c.outcome(ended)
+	return c.outcome(before)
 }
 
 // Flush gives up what the connection waits for, as no more segments come. It follows deferred
 // segments, reports bytes that only an ACK has shown to exist as missing, and accepts claims that
 // nothing contradicts.
 func (c *Conn) Flush(sink Sink) Outcome {
-	ended := c.ended
+	before := c.over()
 	c.release(sink)
 	for side := range Side(2) {
 		c.acknowledged(side, c.Last, c.half[side].una, sink)
-		if len(c.rare().claims[side]) > 0 {
-			c.acceptClaims(side, true, sink)
-			c.finish(side, c.Last, sink)
-			c.dropClaims(side, sink)
-		}
+		c.acceptClaims(side, true, sink)
+		c.finish(side, c.Last, sink)
+		c.dropClaims(side, sink)
 	}
-	return c.outcome(ended)
+	return c.outcome(before)
 }
 
 // Ignore says that nobody needs the bytes any more. The sink gets no more bytes, gaps or ends;
