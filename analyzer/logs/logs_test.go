@@ -105,7 +105,7 @@ func TestTimesAreReadBack(t *testing.T) {
 
 func TestAppendStrings(t *testing.T) {
 	for want, list := range map[string][]string{
-		"null": nil, "[]": {}, `["a"]`: {"a"}, `["a","b","c"]`: {"a", "b", "c"}, `["<\"\\\n>","ü"]`: {"<\"\\\n>", "ü"},
+		"null": nil, "[]": {}, `["\n"]`: {"\n"}, `["a"]`: {"a"}, `["a","b","c"]`: {"a", "b", "c"}, `["<\"\\\n>","ü"]`: {"<\"\\\n>", "ü"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			assert.Equal(t, "x"+want, string(logs.AppendStrings([]byte("x"), list)))
