@@ -19,7 +19,7 @@ func TestAnswers(t *testing.T) {
 		kind  int
 		data  string
 		want  string // "-": the record is skipped
-		weird string
+		weird string // its name and details
 	}{
 		{1, "\xc0\x00\x02\x01", "192.0.2.1", ""},
 		{2, wire("Name.example"), "name.example", ""},
@@ -35,47 +35,47 @@ func TestAnswers(t *testing.T) {
 		{16, "\x01\xff", `TXT 1 \xff`, ""},
 		{28, "\x20\x01\x0d\xb8" + zero16[:11] + "\x01", "2001:db8::1", ""},
 		{29, "\x00\x01\x02\x03" + zero16[:12], "LOC:  1 2 3", ""},
-		{29, "\x01\x01\x02\x03" + zero16[:12], "LOC:  1 2 3", "DNS_LOC_version_unrecognized"},
+		{29, "\x09\x01\x02\x03" + zero16[:12], "LOC:  1 2 3", "DNS_LOC_version_unrecognized 9"},
 		{32, "\x01", "-", ""},
 		{33, "\x00\x01\x00\x02\x00\x50" + wire("Name.example"), "name.example", ""},
 		{35, "\x00\x01\x00\x02\x01s\x03SIP\x00" + wire("Name.example"), "NAPTR 1 2 s SIP name.example", ""},
 		{35, "\x00\x01\x00\x02\x01u\x03SIP\x02!!" + wire(""), "NAPTR 1 2 u SIP !!", ""},
 		{35, "\x00\x01\x00\x02\x01u\x03SIP\x02!!" + wire("n"), "NAPTR 1 2 u SIP !! n", ""},
 		{38, zero16 + "\x01", "::", ""},
-		{39, wire("a"), "<unknown type=39>", "DNS_RR_unknown_type"},
+		{39, wire("a"), "<unknown type=39>", "DNS_RR_unknown_type 39"},
 		{41, "\x00\x08\x00\x01x", "-", ""},
 		{41, "\x00\x08\x00\x00", "-", ""},
 		{43, "\x00\x01\x08\x02", "DS 8 2", ""},
 		{43, "\x00\x01\x08\x04", "DS 8 4", ""},
-		{43, "\x00\x01\x08\x05", "DS 8 5", "DNSSEC_DS_unknown_DigestType"},
-		{43, "\x00\x01\x08\x00", "DS 8 0", "DNSSEC_DS_ReservedDigestType"},
+		{43, "\x00\x01\x08\x05", "DS 8 5", "DNSSEC_DS_unknown_DigestType 5"},
+		{43, "\x00\x01\x08\x00", "DS 8 0", "DNSSEC_DS_ReservedDigestType 0"},
 		{44, "\x01\x02\x0a\xff", "SSHFP: 0aff", ""},
 		{46, rrsig + wire("Name.example") + "sig", "RRSIG 1 name.example", ""},
 		{46, rrsig + wire("") + "sig", "RRSIG 1 <Root>", ""},
-		{46, "\x00\x01\x01" + zero16[:15] + wire("a"), "RRSIG 1 a", "DNSSEC_RRSIG_NotRecommended_ZoneSignAlgo"},
+		{46, "\x00\x01\x01" + zero16[:15] + wire("a"), "RRSIG 1 a", "DNSSEC_RRSIG_NotRecommended_ZoneSignAlgo 1"},
 		{47, wire("Next.example") + "\x00\x01\x40", "NSEC a next.example", ""},
 		{48, "\x01\x00\x03\x08key", "DNSKEY 8", ""},
 		{48, "\x01\x01\x03\x0dkey", "DNSKEY 13", ""},
 		{48, "\x01\x80\x03\x02key", "DNSKEY 2", ""},
-		{48, "\x01\x81\x03\x08key", "DNSKEY 8", "DNSSEC_DNSKEY_Revoked_KSK"},
-		{48, "\x02\x00\x03\x08key", "DNSKEY 8", "DNSSEC_DNSKEY_Invalid_Flag"},
-		{48, "\x01\x00\x02\x08key", "DNSKEY 8", "DNSSEC_DNSKEY_Invalid_Protocol"},
-		{48, "\x01\x00\x03\x01key", "DNSKEY 1", "DNSSEC_DNSKEY_NotRecommended_ZoneSignAlgo"},
-		{48, "\x01\x00\x03\x00key", "DNSKEY 0", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo"},
-		{48, "\x01\x00\x03\x09key", "DNSKEY 9", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo"},
+		{48, "\x01\x81\x03\x08key", "DNSKEY 8", "DNSSEC_DNSKEY_Revoked_KSK 385"},
+		{48, "\x02\x00\x03\x08key", "DNSKEY 8", "DNSSEC_DNSKEY_Invalid_Flag 512"},
+		{48, "\x01\x00\x02\x08key", "DNSKEY 8", "DNSSEC_DNSKEY_Invalid_Protocol 2"},
+		{48, "\x01\x00\x03\x01key", "DNSKEY 1", "DNSSEC_DNSKEY_NotRecommended_ZoneSignAlgo 1"},
+		{48, "\x01\x00\x03\x00key", "DNSKEY 0", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo 0"},
+		{48, "\x01\x00\x03\x09key", "DNSKEY 9", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo 9"},
 		{48, "\x01\x00\x03\x0akey", "DNSKEY 10", ""},
-		{48, "\x01\x00\x03\x0bkey", "DNSKEY 11", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo"},
+		{48, "\x01\x00\x03\x0bkey", "DNSKEY 11", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo 11"},
 		{48, "\x01\x00\x03\x0ckey", "DNSKEY 12", ""},
 		{48, "\x01\x00\x03\x10key", "DNSKEY 16", ""},
-		{48, "\x01\x00\x03\x11key", "DNSKEY 17", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo"},
-		{48, "\x01\x00\x03\xfbkey", "DNSKEY 251", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo"},
-		{48, "\x01\x00\x03\xfckey", "DNSKEY 252", "DNSSEC_DNSKEY_Indirect_ZoneSignAlgo"},
-		{48, "\x01\x00\x03\xfdkey", "DNSKEY 253", "DNSSEC_DNSKEY_PrivateDNS_ZoneSignAlgo"},
-		{48, "\x01\x00\x03\xfekey", "DNSKEY 254", "DNSSEC_DNSKEY_PrivateOID_ZoneSignAlgo"},
-		{48, "\x01\x00\x03\xffkey", "DNSKEY 255", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo"},
+		{48, "\x01\x00\x03\x11key", "DNSKEY 17", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo 17"},
+		{48, "\x01\x00\x03\xfbkey", "DNSKEY 251", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo 251"},
+		{48, "\x01\x00\x03\xfckey", "DNSKEY 252", "DNSSEC_DNSKEY_Indirect_ZoneSignAlgo 252"},
+		{48, "\x01\x00\x03\xfdkey", "DNSKEY 253", "DNSSEC_DNSKEY_PrivateDNS_ZoneSignAlgo 253"},
+		{48, "\x01\x00\x03\xfekey", "DNSKEY 254", "DNSSEC_DNSKEY_PrivateOID_ZoneSignAlgo 254"},
+		{48, "\x01\x00\x03\xffkey", "DNSKEY 255", "DNSSEC_DNSKEY_unknown_ZoneSignAlgo 255"},
 		{50, "\x01\x00\x00\x00\x00\x00", "NSEC3", ""},
 		{51, "\x01\x00\x00\x00\x00", "NSEC3PARAM", ""},
-		{52, "\x01", "<unknown type=52>", "DNS_RR_unknown_type"},
+		{52, "\x01", "<unknown type=52>", "DNS_RR_unknown_type 52"},
 		{64, "\x00\x01" + wire("a"), "-", ""},
 		{64, "\x00\x01" + wire(""), "-", ""},
 		{65, "\x00\x01" + wire("") + param(1, ""), "-", ""},
@@ -102,7 +102,8 @@ func TestAnswers(t *testing.T) {
 			if tt.weird == "" {
 				assert.Empty(t, o.Weirds)
 			} else {
-				assert.Equal(t, []string{tt.weird}, o.Weirds)
+				name, addl, _ := strings.Cut(tt.weird, " ")
+				assert.Equal(t, map[string]string{name: addl}, o.Addl)
 			}
 			m.an = m.an[:1]
 			rows, _ = observe(t, server, query(0, "a"), Resp(m.encode()))

@@ -95,7 +95,8 @@ type Recorder struct {
 	Rows      []any
 	Expected  []Expected
 	Confirmed bool
-	Weirds    []string // names, each once
+	Weirds    []string          // names, each once
+	Addl      map[string]string // the details of each weird at its first report
 }
 
 // Log keeps a copy, as the parser may reuse row.
@@ -113,10 +114,14 @@ func (r *Recorder) Log(row logs.Row) {
 
 func (r *Recorder) Confirm(*conn.Connection) { r.Confirmed = true }
 
-func (r *Recorder) Weird(_ *conn.Connection, name, _ string) {
-	if !slices.Contains(r.Weirds, name) {
-		r.Weirds = append(r.Weirds, name)
+func (r *Recorder) Weird(_ *conn.Connection, name, addl string) {
+	if slices.Contains(r.Weirds, name) {
+		return
 	}
+	if r.Addl == nil {
+		r.Addl = make(map[string]string)
+	}
+	r.Weirds, r.Addl[name] = append(r.Weirds, name), addl
 }
 
 func (r *Recorder) Expect(orig netip.Addr, resp netip.AddrPort, service string, attach func(c *conn.Connection)) {
