@@ -483,6 +483,24 @@ func TestDamagedMessages(t *testing.T) {
 	assert.Empty(t, o.Weirds)
 }
 
+// A query of multicast DNS lists the answers that are known (RFC 6762, section 7.1).
+func TestDamagedAnswersOfQuery(t *testing.T) {
+	whole := msg{q: []string{question("b", 1)}, an: []string{a("a"), a("b")}}.encode()
+	for name, tt := range map[string]struct {
+		message string
+		weirds  []string
+	}{
+		"whole": {whole, nil},
+		"cut":   {whole[:len(whole)-1], []string{"DNS_truncated_RR_rdlength_lt_len"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, o := observe(t, server, Orig(tt.message))
+			assert.Equal(t, tt.weirds == nil, o.Confirmed)
+			assert.Equal(t, tt.weirds, o.Weirds)
+		})
+	}
+}
+
 func TestOpcodes(t *testing.T) {
 	for opcode, want := range map[int]string{
 		0: "query", 4: "notify", 5: "dynamic-update", 1: "", 2: "", 3: "", 6: "", 15: "",
@@ -491,7 +509,7 @@ func TestOpcodes(t *testing.T) {
 			rows, o := observe(t, server, Orig(msg{flags: uint16(opcode) << 11, q: []string{question("a", 6)}}.encode()))
 			if want == "" {
 				assert.Empty(t, rows)
-				assert.Equal(t, []string{"DNS_unknown_opcode"}, o.Weirds)
+				assert.Equal(t, map[string]string{"DNS_unknown_opcode": fmt.Sprint(opcode)}, o.Addl)
 				assert.False(t, o.Confirmed)
 				return
 			}
