@@ -267,7 +267,7 @@ func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 // withoutTelnet returns line without the Telnet commands that clients send before ABOR.
 func withoutTelnet(line []byte) []byte {
 	const iac, will, dont = 255, 251, 254
-	if len(line) == 0 || bytes.IndexByte(line, iac) < 0 {
+	if bytes.IndexByte(line, iac) < 0 {
 		return line
 	}
 	text := make([]byte, 0, len(line))

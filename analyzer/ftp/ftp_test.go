@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -273,12 +272,16 @@ func TestFinalizerOnlyWhileRowIsPending(t *testing.T) {
 	Play(t, p, c, Orig("NOOP\r\n"))
 	assert.False(t, conn.Registered(c, finalize))
 	assert.Len(t, o.Rows, 1)
+	Play(t, p, c, Orig("DELE f\r\nSYST\r\n"), Resp("250 ok\r\n"))
+	assert.False(t, conn.Registered(c, finalize), "only SYST is pending")
+	Play(t, p, c, Resp("215 UNIX\r\n"))
+	assert.Len(t, o.Rows, 2)
 	Play(t, p, c, Orig("DELE f\r\n"), Ends()[0])
 	assert.True(t, conn.Registered(c, finalize), "the other side may reply")
-	assert.Len(t, o.Rows, 1)
+	assert.Len(t, o.Rows, 2)
 	Play(t, p, c, Ends()[1])
 	assert.False(t, conn.Registered(c, finalize), "after both ends")
-	assert.Len(t, o.Rows, 2)
+	assert.Len(t, o.Rows, 3)
 
 	o, c = &Recorder{}, Conn()
 	assert.Equal(t, protocol.Violation, Play(t, New(o), c, after(login, Orig("DELE f\r\n"), Resp("what\r\n"))...).Next)
@@ -466,28 +469,16 @@ func TestWeirds(t *testing.T) {
 		"half a line and a gap": {after(login, Turn{FromOrig: true, Data: "QUI", Lost: 9}, Ends()[0]), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, c := &addls{}, Conn()
+			o, c := &Recorder{}, Conn()
 			Play(t, New(o), c, tt.turns...)
 			conn.StateRemove(c)
 			var got []string
-			for _, w := range o.weirds {
-				if !slices.Contains(got, w) {
-					got = append(got, w)
-				}
+			for _, name := range o.Weirds {
+				got = append(got, strings.TrimSpace(name+" "+o.Addl[name]))
 			}
 			assert.Equal(t, tt.want, got)
 		})
 	}
-}
-
-// addls keeps weirds with their details.
-type addls struct {
-	Recorder
-	weirds []string
-}
-
-func (o *addls) Weird(_ *conn.Connection, name, addl string) {
-	o.weirds = append(o.weirds, strings.TrimSpace(name+" "+addl))
 }
 
 func TestFindPath(t *testing.T) {
@@ -580,6 +571,7 @@ func TestHeldCountsTexts(t *testing.T) {
 		})
 	}
 	assert.Equal(t, 99, held(Resp("250-"+long+"\r\n"))-held(Resp("250-x\r\n")))
+	assert.Equal(t, 97, held(Orig(long+"\r\n"))-held(Orig("xxx\r\n")), "a command")
 	one, two := held(Orig("ACCT x\r\n")), held(Orig("ACCT x\r\nACCT x\r\n"))
 	assert.Greater(t, two-one, int(unsafe.Sizeof(command{})))
 }
