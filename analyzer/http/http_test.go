@@ -822,20 +822,13 @@ func TestWeirdsQuoteBriefly(t *testing.T) {
 		"POST / HTTP/1.1\r\nContent-Length: " + long: long[:64], "GET / HTTP/1.1\r\nHost: a\r\n b": "Host", "GET / http/1.1": "",
 	} {
 		t.Run(request, func(t *testing.T) {
-			o := &addls{}
+			o := &Recorder{}
 			Play(t, New(o), Conn(), Orig(request+"\r\n\r\n"))
-			assert.Equal(t, []string{want}, o.addls)
+			require.Len(t, o.Weirds, 1)
+			assert.Equal(t, want, o.Addl[o.Weirds[0]])
 		})
 	}
 }
-
-// addls keeps the details of weirds.
-type addls struct {
-	Recorder
-	addls []string
-}
-
-func (o *addls) Weird(_ *conn.Connection, _, addl string) { o.addls = append(o.addls, addl) }
 
 const get = "GET / HTTP/1.1\r\n\r\n"
 

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -827,21 +828,12 @@ func TestWeirds(t *testing.T) {
 		"18446744073709551615 LAST": "18446744073709551615", "5 LAST": "", "0": "", "9": "",
 	} {
 		t.Run(arg, func(t *testing.T) {
-			o := &addls{}
-			c := Conn()
+			o, c := &Recorder{}, Conn()
 			Play(t, New(o), c, join(hello, envelope, []Turn{Orig("BDAT " + arg + "\r\n")})...)
-			assert.Equal(t, want, strings.Join(o.addls, ";"))
+			assert.Equal(t, want, strings.Join(slices.Collect(maps.Values(o.Addl)), ";"))
 		})
 	}
 }
-
-// addls keeps the details of weirds.
-type addls struct {
-	Recorder
-	addls []string
-}
-
-func (o *addls) Weird(_ *conn.Connection, _, addl string) { o.addls = append(o.addls, addl) }
 
 func TestInvalidCommandsEndSMTP(t *testing.T) {
 	for n, want := range map[int]protocol.Next{maxInvalid: protocol.More, maxInvalid + 1: protocol.Stop} {
