@@ -134,8 +134,12 @@ func TestPlausible(t *testing.T) {
 		"a pointer back":                {encode(msg{q: ask, an: []string{"\xc0\x0c" + a("")[1:]}}), true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			whole, begun := plausible([]byte(tt.data))
+			data := []byte(tt.data)
+			whole, begun := plausible(data)
 			assert.Equal(t, fmt.Sprint(tt.whole, tt.begun), fmt.Sprint(whole, begun))
+			if tt.whole {
+				assert.Zero(t, testing.AllocsPerRun(10, func() { plausible(data) }), "names are not expanded")
+			}
 		})
 	}
 }
