@@ -119,6 +119,10 @@ func TestConversations(t *testing.T) {
 			after(login, Orig("DELE f\r\n"), Resp("250-\r\n250\r\n250-x\r\n250 \r\n"), Orig("DELE g\r\n"), Resp("550 no\r\n")),
 			[]string{"me DELE ftp://198.51.100.2/./f 250 ", "me DELE ftp://198.51.100.2/./g 550 no"},
 		},
+		"a reply whose first line has no text": {
+			after(login, Orig("DELE f\r\nNOOP\r\n"), Resp("250-\r\n250 gone\r\n200 ok\r\n")),
+			[]string{"me DELE ftp://198.51.100.2/./f 250 gone"},
+		},
 		"a reply without an end": {
 			after(login, Orig("STOR f\r\n"), Resp("150 go\r\n230- warning\r\n   bad\r\n226 Transfer complete.\r\n"), Orig("NOOP\r\n")),
 			[]string{"me STOR ftp://198.51.100.2/./f 0 226 Transfer complete."},
