@@ -303,6 +303,8 @@ func TestMatch(t *testing.T) {
 		{IRC, "USER joe", "331 more\r\n", protocol.No},
 		{XMPP, stream, "", protocol.Yes},
 		{XMPP, "<?xml version='1.0'?>\n" + stream, "", protocol.Yes},
+		{XMPP, "<?xml version='1.0'?>" + stream, "", protocol.Yes},
+		{XMPP, "<?xml version='1.0'?>", "", protocol.Maybe},
 		{XMPP, "<?xml version='1.0'?><stream:stream xmlns='x'>", "", protocol.No},
 		{XMPP, "<?xml version='1.0'", "", protocol.Maybe},
 		{XMPP, "<?x", "", protocol.Maybe},
@@ -337,6 +339,7 @@ func TestMatch(t *testing.T) {
 		{SOCKS, "\x04\x01\x00", "\x00\x5a", protocol.Yes},
 		{SOCKS, "\x04\x03\x00", "\x00\x5a", protocol.No},
 		{SOCKS, "\x04\x01\x00", "", protocol.Maybe},
+		{SOCKS, "\x04", "", protocol.Maybe},
 	} {
 		t.Run(fmt.Sprintf("%s %.20q %.20q", tt.p.name, tt.orig, tt.resp), func(t *testing.T) {
 			assert.Equal(t, tt.want, New(nil, tt.p).Match([]byte(tt.orig), []byte(tt.resp)))
