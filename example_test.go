@@ -4,7 +4,9 @@ import (
 	"encoding/gob"
 	"fmt"
 	"io"
+	"log"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -106,19 +108,14 @@ func ExampleUnregister() {
 // A protocol may end before its connection does, as HTTP does when it is upgraded to WebSocket. The
 // parser then runs its hook itself, unless the hook has already run.
 func ExampleUnregister_early() {
-	finish := func(c *conn.Connection) {
-		if conn.Unregister(c, finalizeExchange) {
-			finalizeExchange(c)
-		}
-	}
 	c := &conn.Connection{UID: "C1"}
 	onRequest(c, "GET /chat")
-	finish(c)
-	finish(c)
-	fmt.Println("removed:", conn.StateRemove(c))
+	if conn.Unregister(c, finalizeExchange) { // 101 Switching Protocols
+		finalizeExchange(c)
+	}
+	conn.StateRemove(c) // does not run it again
 	// Output:
 	// C1 GET /chat -> no reply
-	// removed: true
 }
 
 // A hook reaches everything it needs through the connection: here, a log and the reason for the
@@ -126,19 +123,19 @@ func ExampleUnregister_early() {
 func ExampleStateRemove_reason() {
 	type teardown struct{ reason string } // kept by the owner, one per connection
 	type session struct {
-		log   func(...any)
+		log   *log.Logger
 		ended *teardown
 	}
 	var sessions conn.Field[session]
 	finalize := func(c *conn.Connection) bool {
 		s := sessions.Get(c)
-		s.log(c.UID, "unfinished:", s.ended.reason)
+		s.log.Println(c.UID, "unfinished:", s.ended.reason)
 		return true
 	}
 
 	c, ended := &conn.Connection{UID: "C1"}, new(teardown)
 	s, _ := sessions.GetOrNew(c)
-	s.log, s.ended = func(a ...any) { fmt.Println(a...) }, ended
+	s.log, s.ended = log.New(os.Stdout, "", 0), ended
 	conn.Register(c, finalize)
 
 	ended.reason = "timeout" // costs nothing where there is no hook
@@ -453,9 +450,17 @@ func ExampleUnregister_closure() {
 	// control: b.txt incomplete, data connection data2 is gone
 }
 
-var closeFile conn.RemovalHook = func(c *conn.Connection) bool {
+// The result of Chain is a new hook each time. In a package-level variable it is one hook.
+var finishTransfer = conn.Chain(closeFile, checkLength, logTransfer)
+
+func closeFile(c *conn.Connection) bool {
 	fmt.Println("close file")
 	return true
+}
+
+func checkLength(c *conn.Connection) bool {
+	fmt.Println("file is too short")
+	return false
 }
 
 func logTransfer(c *conn.Connection) bool {
@@ -463,20 +468,15 @@ func logTransfer(c *conn.Connection) bool {
 	return true
 }
 
-// A chain in a package-level variable is one hook.
-var finishTransfer = conn.Chain(closeFile, logTransfer)
-
 // Chain makes one hook of several steps, each of which runs only if the one before it completed.
 func ExampleChain() {
 	c := new(conn.Connection)
-	fmt.Println(conn.Register(c, finishTransfer))
-	fmt.Println(conn.Register(c, finishTransfer))
-	conn.StateRemove(c)
+	conn.Register(c, finishTransfer) // closeFile, checkLength and logTransfer
+	fmt.Println("completed:", conn.StateRemove(c))
 	// Output:
-	// true
-	// false
 	// close file
-	// log transfer
+	// file is too short
+	// completed: false
 }
 
 // Fields keep the state of several parsers on one connection, each with its own type.
