@@ -351,8 +351,12 @@ func TestUnescape(t *testing.T) {
 			assert.Equal(t, string([]byte{byte(b)}), string(text), format, b)
 			assert.Empty(t, odd)
 		}
-		text, _ := unescape([]byte{'%', byte(b), '0'})
-		assert.Equal(t, strings.IndexByte("0123456789abcdefABCDEF", byte(b)) >= 0, len(text) == 1, "%q", b)
+		valid := strings.IndexByte("0123456789abcdefABCDEF", byte(b)) >= 0
+		for _, escape := range []string{"%?0", "%0?", "%u?000", "%u0?00", "%u00?0", "%u000?"} {
+			escape = strings.Replace(escape, "?", string([]byte{byte(b)}), 1)
+			text, _ := unescape([]byte(escape))
+			assert.Equal(t, valid, !strings.HasPrefix(string(text), "%"), "%q", escape)
+		}
 	}
 }
 
