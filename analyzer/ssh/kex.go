@@ -65,7 +65,7 @@ func (s *state) packet1(c *conn.Connection, me *side, data []byte, size int) (in
 	switch data[header-1] {
 	case smsgPublicKey:
 		if end = max(header, header-1+size); end > maxRead {
-			return 0, s.tooLong(c, size, maxRead)
+			return 0, s.tooLong(c, end, maxRead)
 		}
 		if len(data) < end {
 			return 0, protocol.More
@@ -78,9 +78,9 @@ func (s *state) packet1(c *conn.Connection, me *side, data []byte, size int) (in
 	return end, protocol.More
 }
 
-// tooLong reports a packet of more than most bytes.
-func (s *state) tooLong(c *conn.Connection, size, most int) protocol.Next {
-	s.parser.owner.Weird(c, "SSH_max_packet_length_exceeded", fmt.Sprintf("%d > %d", size, most))
+// tooLong reports a packet of n bytes, which are more than most.
+func (s *state) tooLong(c *conn.Connection, n, most int) protocol.Next {
+	s.parser.owner.Weird(c, "SSH_max_packet_length_exceeded", fmt.Sprintf("%d > %d", n, most))
 	return protocol.Violation
 }
 
@@ -101,7 +101,7 @@ func (s *state) packet2(c *conn.Connection, me *side, data []byte, size int) (in
 		return header, protocol.More
 	}
 	if end > maxRead {
-		return 0, s.tooLong(c, size, maxRead)
+		return 0, s.tooLong(c, end, maxRead)
 	}
 	if len(data) < end {
 		return 0, protocol.More

@@ -64,7 +64,7 @@ func TestHostKey(t *testing.T) {
 	o, c := &Recorder{}, Conn()
 	Play(t, New(o), c, append(inits("new"), Resp(packet(31, str("the key"))))...)
 	conn.StateRemove(c)
-	assert.Equal(t, []string{"ssh_unknown_kex_algorithm"}, o.Weirds)
+	assert.Equal(t, map[string]string{"ssh_unknown_kex_algorithm": "new"}, o.Addl)
 	assert.Equal(t, "new", o.Rows[0].(*Row).KexAlg)
 	assert.Empty(t, o.Rows[0].(*Row).HostKey)
 	o, c = &Recorder{}, Conn()
@@ -105,7 +105,7 @@ func TestHostKeyOfSSH1(t *testing.T) {
 
 	o, c := &Recorder{}, Conn()
 	assert.Equal(t, protocol.Violation, Play(t, New(o), c, append(turns[:2:2], Resp("\x00\x01\x00\x00"+"pppppppp"+"\x02"))...).Next)
-	assert.Equal(t, []string{"SSH_max_packet_length_exceeded"}, o.Weirds)
+	assert.Equal(t, map[string]string{"SSH_max_packet_length_exceeded": "65548 > 65536"}, o.Addl)
 }
 
 func TestDamagedKexInit(t *testing.T) {
@@ -127,11 +127,11 @@ func TestSecondKexInitIsNotRead(t *testing.T) {
 func TestWeirds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		turns []Turn
-		want  string
+		want  string // its name and details
 	}{
-		"versions":     {[]Turn{clientVersion, Resp("SSH-1.5-s\n")}, "SSH_version_mismatch"},
-		"packet":       {[]Turn{clientVersion, serverVersion, Orig("\x00\x04\x00\x01\x04\x1e")}, "SSH_max_packet_length_exceeded"},
-		"KEXINIT":      {[]Turn{clientVersion, serverVersion, Orig("\x00\x00\xff\xfd\x04\x14")}, "SSH_max_packet_length_exceeded"},
+		"versions":     {[]Turn{clientVersion, Resp("SSH-1.5-s\n")}, "SSH_version_mismatch SSH-1.5-s vs SSH-2.0-client"},
+		"packet":       {[]Turn{clientVersion, serverVersion, Orig("\x00\x04\x00\x01\x04\x1e")}, "SSH_max_packet_length_exceeded 262145 > 262144"},
+		"KEXINIT":      {[]Turn{clientVersion, serverVersion, Orig("\x00\x00\xff\xfd\x04\x14")}, "SSH_max_packet_length_exceeded 65537 > 65536"},
 		"packet fits":  {[]Turn{clientVersion, serverVersion, Orig("\x00\x04\x00\x00\x04\x1e")}, ""},
 		"KEXINIT fits": {[]Turn{clientVersion, serverVersion, Orig("\x00\x00\xff\xfc\x04\x14")}, ""},
 		"one version":  {[]Turn{serverVersion}, ""},
@@ -144,7 +144,8 @@ func TestWeirds(t *testing.T) {
 				assert.Equal(t, protocol.More, res.Next)
 				return
 			}
-			assert.Equal(t, []string{tt.want}, o.Weirds)
+			name, addl, _ := strings.Cut(tt.want, " ")
+			assert.Equal(t, map[string]string{name: addl}, o.Addl)
 			assert.NotEqual(t, protocol.More, res.Next)
 		})
 	}
