@@ -70,6 +70,26 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { dns_state: State &optional; };
 
+// finalize is the removal hook: it logs the messages without a counterpart.
+func finalize(c *conn.Connection) bool {
+	session.Get(c).flush()
+	return true
+}
+
+// updateHook registers finalize while a message is pending, and unregisters it otherwise.
+func (s *state) updateHook(c *conn.Connection) {
+	if len(s.queries.queues)+len(s.replies.queues) > 0 {
+		conn.Register(c, finalize) // no effect if it is registered
+	} else {
+		conn.Unregister(c, finalize)
+	}
+}
+
+func (s *state) flush() {
+	s.queries.flush(s.parser.owner, 0)
+	s.replies.flush(s.parser.owner, 0)
+}
+
 // MemoryUsed implements protocol.Parser.
 func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	const stateSize = 192 // bytes, with its place in c
@@ -84,19 +104,8 @@ func (p *Parser) MemoryUsed(c *conn.Connection) int {
 func (p *Parser) FreeMemory(c *conn.Connection) {
 	if s := session.Get(c); s != nil {
 		s.flush()
-		conn.Unregister(c, finalize)
+		s.updateHook(c)
 	}
-}
-
-// finalize logs the messages without a counterpart.
-func finalize(c *conn.Connection) bool {
-	session.Get(c).flush()
-	return true
-}
-
-func (s *state) flush() {
-	s.queries.flush(s.parser.owner, 0)
-	s.replies.flush(s.parser.owner, 0)
 }
 
 // Data takes only whole messages, which are at most 64 KB.

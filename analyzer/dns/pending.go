@@ -134,9 +134,5 @@ func (s *state) end(c *conn.Connection, r *Row, m *message) {
 			o.Weird(c, "dns_unmatched_msg_quantity", "")
 		}
 	}
-	if len(s.queries.queues)+len(s.replies.queues) > 0 {
-		conn.Register(c, finalize) // no effect if it is registered
-	} else {
-		conn.Unregister(c, finalize)
-	}
+	s.updateHook(c)
 }

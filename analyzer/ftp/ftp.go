@@ -2,9 +2,9 @@
 // connections. The log ftp has a row for each command that moves files or sets up a data
 // connection.
 //
-// ftp.go is the parser, match.go finds the command that a reply answers, log.go keeps commands until
-// they are answered and makes rows, channel.go tracks data connections, and path.go the working
-// directory.
+// ftp.go is the parser, match.go finds the command that a reply answers, log.go keeps commands
+// until they are answered and makes rows, channel.go tracks data connections, and path.go the
+// working directory.
 package ftp
 
 import (
@@ -57,6 +57,21 @@ type state struct {
 }
 
 var session conn.Field[state] // Zeek: redef record connection += { ftp: Info &optional; };
+
+// finalize is the removal hook: it logs the commands whose replies are missing or unfinished.
+func finalize(c *conn.Connection) bool {
+	session.Get(c).logAll(c)
+	return true
+}
+
+// updateHook registers finalize while a row is pending, and unregisters it otherwise.
+func (s *state) updateHook(c *conn.Connection) {
+	if s.rows > 0 {
+		conn.Register(c, finalize)
+	} else {
+		conn.Unregister(c, finalize)
+	}
+}
 
 // MemoryUsed implements protocol.Parser.
 func (p *Parser) MemoryUsed(c *conn.Connection) int {
@@ -155,12 +170,6 @@ func (s *state) weird(c *conn.Connection, name, addl string) { s.parser.owner.We
 func (s *state) end(c *conn.Connection) {
 	s.over = true
 	s.logAll(c)
-}
-
-// finalize logs the commands whose replies are missing or unfinished.
-func finalize(c *conn.Connection) bool {
-	session.Get(c).logAll(c)
-	return true
 }
 
 func (s *state) clientLine(c *conn.Connection, line []byte) {

@@ -146,15 +146,6 @@ func (s *state) name(c *conn.Connection, arg []byte, tooLong string) string {
 	return string(arg[:min(len(arg), maxName)])
 }
 
-// updateHook registers finalize while a row is pending, and unregisters it otherwise.
-func (s *state) updateHook(c *conn.Connection) {
-	if s.rows > 0 {
-		conn.Register(c, finalize)
-	} else {
-		conn.Unregister(c, finalize)
-	}
-}
-
 // onReply handles the first or the last line of a reply and returns the command that it answers.
 func (s *state) onReply(code int, text []byte) (verb string) {
 	msg := string(text[:min(len(text), maxText)])

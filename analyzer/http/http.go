@@ -54,6 +54,23 @@ type state struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { http_state: State &optional; };
 
+// finalize is the removal hook: it logs the unfinished requests and replies. state.at registers it
+// with the first row.
+func finalize(c *conn.Connection) bool {
+	s := session.Get(c)
+	s.interrupt(c, protocol.Orig)
+	s.interrupt(c, protocol.Resp)
+	s.logAll()
+	return true
+}
+
+// updateHook unregisters finalize when no row is pending and no message is unfinished.
+func (s *state) updateHook(c *conn.Connection) {
+	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
+		conn.Unregister(c, finalize)
+	}
+}
+
 // MemoryUsed implements protocol.Parser.
 func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	s := session.Get(c)
@@ -208,21 +225,4 @@ func (s *state) checkEnd(c *conn.Connection, next protocol.Next) protocol.Next {
 	}
 	s.updateHook(c)
 	return next
-}
-
-// updateHook unregisters finalize when no row is pending and no message is unfinished. It was
-// registered when the first row became pending.
-func (s *state) updateHook(c *conn.Connection) {
-	if s.size == 0 && !s.sides[0].ongoing() && !s.sides[1].ongoing() {
-		conn.Unregister(c, finalize)
-	}
-}
-
-// finalize logs the unfinished requests and replies.
-func finalize(c *conn.Connection) bool {
-	s := session.Get(c)
-	s.interrupt(c, protocol.Orig)
-	s.interrupt(c, protocol.Resp)
-	s.logAll()
-	return true
 }

@@ -60,6 +60,17 @@ const (
 
 var session conn.Field[state] // Zeek: redef record connection += { smtp_state: State &optional; };
 
+// finalize is the removal hook: it logs the unfinished mails. state.activate registers it when a
+// row becomes pending, and state.log unregisters it when none is left.
+func finalize(c *conn.Connection) bool {
+	s := session.Get(c)
+	s.endHeader(c)
+	for len(s.pending) > 0 {
+		s.finish(c)
+	}
+	return true
+}
+
 // MemoryUsed implements protocol.Parser.
 func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	s := session.Get(c)
@@ -157,13 +168,3 @@ func (p *Parser) End(*conn.Connection, protocol.Packet) {}
 
 // weird reports an anomaly in c.
 func (s *state) weird(c *conn.Connection, name, addl string) { s.parser.owner.Weird(c, name, addl) }
-
-// finalize logs the unfinished mails.
-func finalize(c *conn.Connection) bool {
-	s := session.Get(c)
-	s.endHeader(c)
-	for len(s.pending) > 0 {
-		s.finish(c)
-	}
-	return true
-}

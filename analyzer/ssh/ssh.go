@@ -29,6 +29,7 @@ func (p *Parser) Name() string          { return "ssh" }
 func (p *Parser) Transport() conn.Proto { return conn.TCP }
 
 // A state is the state of a connection. It begins with the first version, as the row does.
+// finalize is registered until the row is logged.
 type state struct {
 	parser    *Parser
 	row       *Row    // nil once it is logged
@@ -55,6 +56,23 @@ const (
 
 var session conn.Field[state] // Zeek: redef record connection += { ssh: Info &optional; };
 
+// finalize is the removal hook: it logs the connection as far as it got. Parser.line registers it
+// with the first version.
+func finalize(c *conn.Connection) bool {
+	s := session.Get(c)
+	s.parser.owner.Log(s.row)
+	s.row = nil
+	s.sides[0].init, s.sides[1].init = nil, nil
+	return true
+}
+
+// finish runs the hook now, unless it has run.
+func finish(c *conn.Connection) {
+	if conn.Unregister(c, finalize) {
+		finalize(c)
+	}
+}
+
 // MemoryUsed implements protocol.Parser.
 func (p *Parser) MemoryUsed(c *conn.Connection) int {
 	const stateSize = 208 // bytes, with its place in c
@@ -70,11 +88,7 @@ func (p *Parser) MemoryUsed(c *conn.Connection) int {
 }
 
 // FreeMemory implements protocol.Parser. It gives up the connection.
-func (p *Parser) FreeMemory(c *conn.Connection) {
-	if s := session.Get(c); s != nil && s.row != nil {
-		s.finish(c)
-	}
-}
+func (p *Parser) FreeMemory(c *conn.Connection) { finish(c) }
 
 // Ports returns the port on which Zeek treats all traffic as SSH, so that one side is enough.
 func (p *Parser) Ports() []uint16 { return []uint16{22} }
@@ -122,7 +136,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (int
 		}
 		taken += n
 		if s != nil && s.complete() {
-			s.finish(c)
+			finish(c)
 			return taken, protocol.Stop
 		}
 		if n == 0 || next != protocol.More {
@@ -137,24 +151,6 @@ func (p *Parser) Gap(*conn.Connection, protocol.Packet, int) protocol.Next { ret
 
 // End does nothing: the other side may continue.
 func (p *Parser) End(*conn.Connection, protocol.Packet) {}
-
-// finalize logs a connection that ended before it was complete.
-func finalize(c *conn.Connection) bool {
-	session.Get(c).log()
-	return true
-}
-
-func (s *state) log() {
-	s.parser.owner.Log(s.row)
-	s.row = nil
-	s.sides[0].init, s.sides[1].init = nil, nil
-}
-
-// finish logs a connection about which nothing more can be learned.
-func (s *state) finish(c *conn.Connection) {
-	s.log()
-	conn.Unregister(c, finalize)
-}
 
 // line handles a line of the greeting.
 func (p *Parser) line(c *conn.Connection, pkt protocol.Packet, data []byte) (int, protocol.Next) {

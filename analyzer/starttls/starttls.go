@@ -1,6 +1,7 @@
 // Package starttls follows protocols that lead to another, usually TLS, until that begins: STARTTLS
 // in IMAP, POP3, IRC, XMPP and LDAP, the negotiations of RDP, MySQL and PostgreSQL, and SOCKS,
-// after which any protocol may follow. They have no logs, only their names in conn.log.
+// after which any protocol may follow. They have no logs, only their names in conn.log, so nothing
+// is pending at the end of a connection, and the parser registers no removal hook.
 //
 // starttls.go is the parser; text.go, binary.go and socks.go define the protocols.
 package starttls

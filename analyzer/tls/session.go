@@ -58,6 +58,23 @@ type side struct {
 
 var session conn.Field[state] // Zeek: redef record connection += { ssl: Info &optional; };
 
+// finalize is the removal hook: it logs a handshake, which was cut short unless finish calls it.
+// Without a row, there is nothing to log. state.begin registers it with the row.
+func finalize(c *conn.Connection) bool {
+	s := session.Get(c)
+	if s.row.Path != "" {
+		s.owner.Log(&s.row)
+	}
+	session.Delete(c)
+	return true
+}
+
+// finish logs the row and deletes the state.
+func (s *state) finish(c *conn.Connection) {
+	conn.Unregister(c, finalize)
+	finalize(c)
+}
+
 // An account is common to the parsers of TLS and DTLS: the state of connections, and how much
 // memory it takes.
 type account struct{ owner protocol.Owner }
@@ -103,23 +120,6 @@ func (s *state) begin(c *conn.Connection, pkt protocol.Packet) {
 		s.row.Header = logs.NewHeader("ssl", c, pkt.Time)
 		conn.Register(c, finalize)
 	}
-}
-
-// finish logs the row and deletes the state.
-func (s *state) finish(c *conn.Connection) {
-	finalize(c)
-	conn.Unregister(c, finalize)
-}
-
-// finalize logs a handshake, which was cut short unless finish calls it. Without a row, there is
-// nothing to log.
-func finalize(c *conn.Connection) bool {
-	s := session.Get(c)
-	if s.row.Path != "" {
-		s.owner.Log(&s.row)
-	}
-	session.Delete(c)
-	return true
 }
 
 // history appends a letter to the history while there is room: a capital one for the client.

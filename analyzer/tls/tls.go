@@ -2,8 +2,8 @@
 // connection.
 //
 // tls.go reads the records of TLS, v2.go those of SSL 2, dtls.go those of DTLS; session.go holds
-// the state of a connection and its row; handshake.go reads messages and certs.go certificates;
-// names.go and ciphers.go name numbers.
+// the state of a connection, its row, and the removal hook; handshake.go reads messages and
+// certs.go certificates; names.go and ciphers.go name numbers.
 package tls
 
 import (
