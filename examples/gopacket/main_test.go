@@ -260,6 +260,16 @@ func TestConversations(t *testing.T) {
 			c.send(false, layers.TCP{RST: true, ACK: true}, "")
 			w.open(40001).request("/a")
 		}, []string{`C1 reset`, `C2 "GET /a HTTP/1.1": no reply`, `C2 end of capture`}},
+		{"a forged refusal", func(w *writer) {
+			c := w.newClient(40001)
+			c.send(true, layers.TCP{SYN: true}, "")
+			c.seq++ // acknowledges more than the SYN
+			c.send(false, layers.TCP{RST: true, ACK: true}, "")
+			c.seq--
+			c.send(false, layers.TCP{SYN: true, ACK: true}, "")
+			c.request("/a")
+			c.reply()
+		}, []string{`C1 "GET /a HTTP/1.1": HTTP/1.1 200`, `C1 end of capture`}},
 		{"the capture begins in a connection", func(w *writer) {
 			w.newClient(40001).request("/a")
 		}, nil},
@@ -292,6 +302,21 @@ func TestConversations(t *testing.T) {
 			got, err := output(t, w)
 			require.NoError(t, err)
 			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestParseDNSIgnores(t *testing.T) {
+	for name, m := range map[string]layers.DNS{
+		"a reply of the originator":  {QR: true, Questions: []layers.DNSQuestion{{Name: []byte("www.example.com")}}},
+		"a query without a question": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			buf := gopacket.NewSerializeBuffer()
+			require.NoError(t, m.SerializeTo(buf, gopacket.SerializeOptions{FixLengths: true}))
+			c := new(conn.Connection)
+			parseDNS(c, true, buf.Bytes())
+			assert.False(t, conn.Registered(c, finishDNS))
 		})
 	}
 }
