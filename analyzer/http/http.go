@@ -145,7 +145,7 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 	s := p.begin(c, pkt)
 	d := &s.sides[pkt.Side]
 	for whole := true; whole && n < len(data) && next == protocol.More; {
-		took := 0
+		var took int
 		switch d.expect {
 		case nothing:
 			took = len(data) - n
@@ -182,7 +182,6 @@ func (p *Parser) Data(c *conn.Connection, pkt protocol.Packet, data []byte) (n i
 func (p *Parser) Gap(c *conn.Connection, pkt protocol.Packet, n int) protocol.Next {
 	s := p.begin(c, pkt)
 	d := &s.sides[pkt.Side]
-	s.lines[pkt.Side].Skip()
 	if (d.expect == fixedBody || d.expect == chunkData) && d.body > 0 && int64(n) <= d.left {
 		return s.checkEnd(c, s.bodyBytes(c, pkt.Side, n))
 	}

@@ -305,14 +305,10 @@ func (s *state) onRequestEnd(c *conn.Connection, body uint64) {
 func (s *state) onReplyEnd(c *conn.Connection, code int, body uint64) {
 	r := s.at(c, s.response).row
 	if r != nil {
-		if r.ResponseBodyLen = body; r.StatusCode == nil {
-			code = 0 // the row of another request: there were too many
-		}
-		if !informational(code) {
-			s.parser.owner.Log(r)
-		}
+		r.ResponseBodyLen = body
 	}
 	if !informational(code) {
+		s.log(r)
 		i, _ := s.index(s.response)
 		s.drop(i, 1)
 		s.parser.spare = r
