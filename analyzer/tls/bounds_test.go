@@ -204,6 +204,7 @@ func TestNamesOfCertificates(t *testing.T) {
 	for _, template := range []x509.Certificate{
 		{Subject: pkix.Name{CommonName: "host.example", Organization: []string{"an.example"}}},
 		{Subject: pkix.Name{CommonName: "*.example"}, DNSNames: []string{"*.a.example", "b.example", "*", "x.*.example", "*b.example"}},
+		{DNSNames: []string{"a.example", "b.example", "*.b.example", "*.a.example"}}, // of the same lengths
 		{DNSNames: []string{"Host.Example"}, URIs: []*url.URL{{Scheme: "http", Host: "an.example"}}, EmailAddresses: []string{"m@mail.example"}},
 		{IPAddresses: []net.IP{{192, 0, 2, 1}, net.ParseIP("2001:db8::1")}},
 		{},

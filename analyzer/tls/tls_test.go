@@ -437,6 +437,8 @@ func TestSSL2(t *testing.T) {
 	assert.Equal(t, "unknown-0", row(t, greet("\x00\x02"), none, key).Cipher, "less than a cipher")
 	c, o := Conn(), &Recorder{}
 	assert.Equal(t, protocol.Violation, Play(t, New(o), c, greet("\x00\x02"), server, Orig("\x01"+key.Data[1:])).Next, "from then on, everything is SSL 2")
+	modern := Orig(rec(handshake, hello(clientHello, 0x0303, "")))
+	assert.Equal(t, protocol.Violation, Play(t, New(o), Conn(), modern, greet("\x03\x01")).Next, "once TLS has begun, nothing is SSL 2")
 
 	answer := converse(t, &tls.Config{MaxVersion: tls.VersionTLS12}, &tls.Config{})[1:]
 	got = row(t, append([]Turn{greet("\x03\x03")}, answer...)...)
@@ -501,6 +503,9 @@ func TestMatch(t *testing.T) {
 	assert.Equal(t, protocol.Maybe, p.Match(nil, nil))
 	for n := range 11 {
 		assert.Equal(t, protocol.Maybe, p.Match(client[:n], nil), "%d bytes", n)
+	}
+	for n := range len(warning) {
+		assert.Equal(t, protocol.Maybe, p.Match(nil, warning[:n]), "%d bytes of a warning", n)
 	}
 	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02", "\x80\x00\x01", v2("\x01\x00\x02\x00\x02\x00\x00\x00\x00xx")} {
 		t.Run(other, func(t *testing.T) {
