@@ -740,8 +740,8 @@ func TestWeirds(t *testing.T) {
 			[]Turn{Orig("GET / HTTP/1.0\r\n\r\n"), Resp("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"), Orig("GET / HTTP/1.0\r\n\r\n")},
 			[]string{"unexpected_multiple_HTTP_requests"},
 		},
-		"kept alive":         {[]Turn{Orig("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, nil},
-		"an unknown method":  {[]Turn{Orig("get / HTTP/1.1\r\n\r\n")}, []string{"unknown_HTTP_method"}},
+		"kept alive":        {[]Turn{Orig("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, nil},
+		"an unknown method": {[]Turn{Orig("get / HTTP/1.1\r\n\r\n")}, []string{"unknown_HTTP_method"}},
 		"standard methods": { // RFC 9110, section 9.3
 			[]Turn{Orig(strings.Join(strings.Fields("GET HEAD POST PUT DELETE OPTIONS TRACE CONNECT"), " / HTTP/1.1\r\n\r\n") + " / HTTP/1.1\r\n\r\n")}, nil,
 		},
