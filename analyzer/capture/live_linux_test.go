@@ -303,6 +303,7 @@ func TestInterfaceGoesDownAndUp(t *testing.T) {
 		_, err := tap.Write(frame(i))
 		require.NoError(t, err)
 		assert.Len(t, passed(t, r), 1)
+		r.joined = time.Now() // as after a second
 
 		down(t, "tap")
 		err = next(t, r)
