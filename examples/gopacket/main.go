@@ -1,7 +1,7 @@
 // Command gopacket reads a pcap or pcapng file and prints its connections, their HTTP requests and
 // DNS queries, and which of those got no reply. Copy it, and replace the parsers with your own.
 //
-//	go -C examples run ./gopacket <my.pcap
+//	go -C examples run ./gopacket "$PWD/my.pcap"
 package main
 
 import (
@@ -86,8 +86,15 @@ func finishDNS(c *conn.Connection) bool {
 }
 
 func main() {
-	if err := analyze(os.Stdin, newTable()); err != nil {
-		log.Fatal(err)
+	if len(os.Args) != 2 {
+		log.Fatal("usage: gopacket FILE")
+	}
+	file, err := os.Open(os.Args[1])
+	if err == nil {
+		err = analyze(file, newTable())
+	}
+	if err != nil {
+		log.Fatalf("%s: %v", os.Args[1], err)
 	}
 }
 
@@ -102,22 +109,17 @@ func analyze(file io.Reader, t *table) error {
 		data, info, err := packets.ReadPacketData()
 		if err == io.EOF {
 			return nil
-		}
-		if err != nil {
+		} else if err != nil {
 			return fmt.Errorf("packet %d: %w", n, err)
 		}
-		t.packet(gopacket.NewPacket(data, packets.LinkType(), gopacket.Lazy), info)
+		link := packets.(interface{ LinkType() layers.LinkType }).LinkType()
+		t.packet(gopacket.NewPacket(data, link, gopacket.Lazy), info)
 	}
 }
 
-type capture interface {
-	gopacket.PacketDataSource
-	LinkType() layers.LinkType
-}
-
-func open(file io.Reader) (capture, error) {
+func open(file io.Reader) (gopacket.PacketDataSource, error) {
 	in := bufio.NewReader(file)
-	if magic, _ := in.Peek(4); string(magic) == "\n\r\r\n" {
+	if magic, _ := in.Peek(4); string(magic) == "\n\r\r\n" { // pcapng
 		return pcapgo.NewNgReader(in, pcapgo.DefaultNgReaderOptions)
 	}
 	return pcapgo.NewReader(in)
@@ -155,8 +157,7 @@ type flow struct {
 func newTable() *table {
 	t := &table{flows: map[key]*flow{}}
 	t.assembler = reassembly.NewAssembler(reassembly.NewStreamPool(t))
-	t.assembler.MaxBufferedPagesPerConnection = 100 // of 2 KB
-	t.assembler.MaxBufferedPagesTotal = 10_000
+	t.assembler.MaxBufferedPagesPerConnection, t.assembler.MaxBufferedPagesTotal = 100, 10_000 // of 2 KB
 	return t
 }
 
@@ -243,8 +244,7 @@ func (t *table) remove(f *flow, why string) {
 // one side, and a SYN that reused the ports would be ignored as part of the old connection.
 func (t *table) release(f *flow) {
 	for _, k := range []key{f.key, f.key.reverse()} {
-		header := slices.Concat(k.ports.Src().Raw(), k.ports.Dst().Raw(), make([]byte, 16))
-		header[12], header[13] = 5<<4, 1<<2 // length, RST
+		header := slices.Concat(k.ports.Src().Raw(), k.ports.Dst().Raw(), make([]byte, 8), []byte{5 << 4, 1 << 2, 7: 0}) // RST
 		var rst layers.TCP
 		rst.DecodeFromBytes(header, gopacket.NilDecodeFeedback)
 		t.assembler.AssembleWithContext(k.addrs, &rst, f)
