@@ -47,7 +47,8 @@ func (t *Table) limitSides(f *flow) {
 		if within() {
 			continue
 		}
-		t.updateCloseTimer(f, f.tcp.Free(tcp.Side(side), t.now, within, t.sink(f)))
+		f.tcp.Free(tcp.Side(side), t.now, within, t.sink(f))
+		t.updateCloseTimer(f)
 		if !within() {
 			t.freeParsers(f)
 		}
@@ -67,8 +68,9 @@ func (t *Table) freeMemory(f *flow) {
 	for _, give := range [...]func(){
 		func() {
 			for side := range tcp.Side(2) {
-				t.updateCloseTimer(f, f.tcp.Free(side, t.now, func() bool { return false }, t.sink(f)))
+				f.tcp.Free(side, t.now, func() bool { return false }, t.sink(f))
 			}
+			t.updateCloseTimer(f)
 		},
 		func() { t.freeParsers(f) },
 		func() { t.finish(f) },

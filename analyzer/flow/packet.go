@@ -72,7 +72,6 @@ func (t *Table) Resume() {
 		return
 	}
 	t.ignore(f)
-	f.tcp.Drop()
 	t.ledger.set(f, f.holds())
 	if f.timer == noTimer { // the packet was its first
 		t.timers.start(f, briefTimer, t.now)

@@ -30,12 +30,13 @@ func (s *sink) Weird(name, addl, source string) { s.table.weird(s.flow, name, ad
 
 func (s *sink) Flip() { s.flow.swapSides() }
 
-// updateCloseTimer starts or ends the wait for late packets of f, depending on a segment's outcome.
-func (t *Table) updateCloseTimer(f *flow, outcome tcp.Outcome) {
-	switch outcome {
-	case tcp.Closed:
+// updateCloseTimer starts the wait for late packets of f if f has ended, and stops it if f continues
+// after all.
+func (t *Table) updateCloseTimer(f *flow) {
+	switch over := f.tcp.Over(); {
+	case over && f.timer != closeTimer:
 		t.timers.start(f, closeTimer, t.now)
-	case tcp.Reopened:
+	case !over && f.timer == closeTimer:
 		t.timers.start(f, longTimer, t.now)
 	}
 }
@@ -43,7 +44,8 @@ func (t *Table) updateCloseTimer(f *flow, outcome tcp.Outcome) {
 // finish ends all waiting in f: for bytes that were acknowledged but not captured, for more bytes to
 // find a parser by, and for an announcement that was captured after f began.
 func (t *Table) finish(f *flow) {
-	t.updateCloseTimer(f, f.tcp.Flush(t.sink(f)))
+	f.tcp.Flush(t.sink(f))
+	t.updateCloseTimer(f)
 	outer := t.enter(f)
 	f.session.Decide(t.parsers, &f.Connection)
 	t.leave(f, outer)

@@ -43,8 +43,7 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 	}
 	t.following = f
 	side := f.sideOf(src)
-	outcome := f.tcp.Segment(tcp.Side(side), p.Time, h, payload, p.Length-len(h), t.sink(f))
-	switch outcome {
+	switch f.tcp.Segment(tcp.Side(side), p.Time, h, payload, p.Length-len(h), t.sink(f)) {
 	case tcp.NewConnection:
 		t.remove(f, Reused)
 		t.follow(p, h, payload, src, dst)
@@ -65,15 +64,12 @@ func (t *Table) follow(p *packet.Packet, h tcp.Header, payload []byte, src, dst 
 			syn.Payload, syn.Length = bytes.Clone(h), len(h)
 			f.more().syn = &syn
 		}
-		return
-	case tcp.CompetingSYNACK:
-		f.count(p, side)
 		t.limit(f)
 		return
 	}
 	f.addTunnel(p.Tunnels)
 	f.count(p, f.sideOf(src)) // the segment may have flipped f
-	switch t.updateCloseTimer(f, outcome); {
+	switch t.updateCloseTimer(f); {
 	case f.timer == closeTimer:
 	case f.tcp.Attempt():
 		if f.timer != attemptTimer { // counts from the first SYN, whatever follows

@@ -18,7 +18,7 @@ func (c *Conn) competes(s *segment) bool {
 	return 0 < n && n <= orig.next && (resp.una == 0 || orig.window.known && orig.window.ack == s.Seq()+1 && resp.queue.taken == 0)
 }
 
-// classify says whether a SYN belongs to this connection (Unchanged) or to another one between the
+// classify says whether a SYN belongs to this connection (Followed) or to another one between the
 // same endpoints, and what is weird about it. A SYN in an established connection is an
 // UnexpectedSYN, because it is easily forged: RFC 5961, section 4. If a host really has lost the
 // connection, the other one answers its SYN.
@@ -30,32 +30,32 @@ func (c *Conn) classify(s *segment) (o Outcome, weird string) {
 	case r.unexpected != nil && s.ACK() && s.side != r.unexpected.side && s.Ack() == r.unexpected.Seq()+1:
 		return SYNAnswered, ""
 	case c.competes(s):
-		return CompetingSYNACK, "SYN_seq_jump"
+		return UnexpectedSYN, "SYN_seq_jump"
 	case orig.state == synSent && resp.state == inactive:
 		if s.side == Orig && s.Seq() != orig.iss {
 			return UnexpectedSYN, "SYN_seq_jump"
 		}
-		return Unchanged, "" // a SYN of the responder is an answer
-	case c.Established() && !c.over() && (s.Seq() != e.iss || s.side == Resp && !s.ACK()):
+		return Followed, "" // a SYN of the responder is an answer
+	case c.Established() && !c.Over() && (s.Seq() != e.iss || s.side == Resp && !s.ACK()):
 		if s.ACK() {
 			return UnexpectedSYN, "SYN_seq_jump"
 		}
 		return UnexpectedSYN, "active_connection_reuse"
 	case s.ACK() && orig.state != inactive:
-		return Unchanged, ""
+		return Followed, ""
 	case e.closed() && peer.closed():
 		if e.state != reset && peer.state != reset {
 			weird = "premature_connection_reuse"
 		}
 		return NewConnection, weird
 	case e.begunBy(s):
-		return Unchanged, ""
+		return Followed, ""
 	case e.state == synSent:
 		return NewConnection, "SYN_seq_jump"
 	case e.state != inactive || peer.state != inactive:
 		return NewConnection, "active_connection_reuse"
 	}
-	return Unchanged, "" // there were only packets with bad checksums before
+	return Followed, "" // there were only packets with bad checksums before
 }
 
 // unanswered reports whether the originator's SYN waits for its SYN-ACK, perhaps after a RST that

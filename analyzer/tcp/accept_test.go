@@ -487,7 +487,7 @@ func TestForgedAnswers(t *testing.T) {
 		"SYN of the server": `
 			> S 100
 			< S 900                   | simultaneous_open
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 		`,
@@ -502,7 +502,7 @@ func TestForgedAnswers(t *testing.T) {
 		"SYN, RST and ACK": `
 			> S 100
 			< SRA 900 101             | TCP_christmas closed
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello reopened
 			< A 501 106 reply         | <reply
 		`,
@@ -555,36 +555,36 @@ func TestForgedAnswers(t *testing.T) {
 		"SYN-ACK, before the SYN-ACK of another host": `
 			> S 100
 			< SA 900 101
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 		`,
 		"SYN-ACK with data, before the true one": `
 			> S 100
 			< SA 900 101 decoy        | SYN_with_data
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 		`,
 		"SYN-ACK with data, after the true one": `
 			> S 100
 			< SA 500 101
-			< SA 900 101 decoy        | SYN_seq_jump competes
+			< SA 900 101 decoy        | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 		`,
 		"SYN-ACK, before the true one with data": `
 			> S 100
 			< SA 900 101
-			< SA 500 101 welcome      | SYN_seq_jump competes
+			< SA 500 101 welcome      | SYN_seq_jump unexpected
 			> A 101 508 hello         | SYN_with_data <welcome >hello
 			< A 508 106 reply         | <reply
 		`,
 		"SYN-ACK with data, before the true one with data": `
 			> S 100
 			< SA 900 101 decoy        | SYN_with_data
-			< SA 500 101 welcome      | SYN_seq_jump competes
-			< SA 500 101 welcome      | SYN_seq_jump competes
+			< SA 500 101 welcome      | SYN_seq_jump unexpected
+			< SA 500 101 welcome      | SYN_seq_jump unexpected
 			> A 101 508 hello         | SYN_with_data <welcome >hello
 			< A 508 106 reply         | <reply
 		`,
@@ -592,14 +592,14 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< SA 900 101
 			> A 101 501               | TCP_ack_underflow_or_misorder
-			< SA 500 101 welcome      | SYN_seq_jump competes
+			< SA 500 101 welcome      | SYN_seq_jump unexpected
 			> A 101 508 hello         | SYN_with_data <welcome >hello
 			< A 508 106 reply         | <reply
 		`,
 		"SYN-ACK, before the true one with data that is not captured whole": `
 			> S 100
 			< SA 900 101
-			< SA 500 101 welcome len=9 | SYN_seq_jump competes
+			< SA 500 101 welcome len=9 | SYN_seq_jump unexpected
 			> A 101 510 hello         | SYN_with_data truncated_tcp_payload <[9] >hello
 			< A 510 106 reply         | <reply
 		`,
@@ -607,7 +607,7 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< SA 900 101
 			< A 901 101 decoy
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 		`,
@@ -622,14 +622,14 @@ func TestForgedAnswers(t *testing.T) {
 			> S 100
 			< SA 900 101
 			> A 101 501               | TCP_ack_underflow_or_misorder
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 		`,
 		"true SYN-ACK after a forged one that is shortly before it": `
 			> S 100
 			< SA 400 101
 			> A 101 501
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 		`,
@@ -643,7 +643,7 @@ func TestForgedAnswers(t *testing.T) {
 		"forged ACK of the other SYN-ACK after the client has chosen": `
 			> S 100
 			< SA 500 101
-			< SA 9000 101             | SYN_seq_jump competes
+			< SA 9000 101             | SYN_seq_jump unexpected
 			> A 101 501
 			> A 101 9001
 			< A 501 101 reply         | <reply
@@ -651,36 +651,36 @@ func TestForgedAnswers(t *testing.T) {
 		"two SYN-ACKs, of which the client acknowledges neither": `
 			> S 100
 			< SA 900 101
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 300 hello         | TCP_ack_underflow_or_misorder
 			end
 		`,
 		"two SYN-ACKs, one of which the client acknowledges with its data": `
 			> S 100
 			< SA 900 101
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			< A 501 101 welcome
 			> A 101 508 hello         | <welcome >hello
 		`,
 		"ten SYN-ACKs": `
 			> S 100
 			< SA 900 101
-			< SA 901 101              | SYN_seq_jump competes
-			< SA 902 101              | SYN_seq_jump competes
-			< SA 903 101              | SYN_seq_jump competes
-			< SA 904 101              | SYN_seq_jump competes
-			< SA 905 101              | SYN_seq_jump competes
-			< SA 906 101              | SYN_seq_jump competes
-			< SA 907 101              | SYN_seq_jump competes
-			< SA 500 101              | SYN_seq_jump competes
-			< SA 908 101              | SYN_seq_jump competes
+			< SA 901 101              | SYN_seq_jump unexpected
+			< SA 902 101              | SYN_seq_jump unexpected
+			< SA 903 101              | SYN_seq_jump unexpected
+			< SA 904 101              | SYN_seq_jump unexpected
+			< SA 905 101              | SYN_seq_jump unexpected
+			< SA 906 101              | SYN_seq_jump unexpected
+			< SA 907 101              | SYN_seq_jump unexpected
+			< SA 500 101              | SYN_seq_jump unexpected
+			< SA 908 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 		`,
 		"the same SYN-ACK twice": `
 			> S 100
 			< SA 900 101
-			< SA 500 101              | SYN_seq_jump competes
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
+			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 		`,
 		"SYN-ACK with FIN does not compete": `
@@ -719,20 +719,20 @@ func TestForgedAnswers(t *testing.T) {
 		"SYN-ACKs near one another, told apart by their data": `
 			> S 100                   |
 			< SA 501 101              |
-			< SA 500 101 welcome      | SYN_seq_jump competes
-			< SA 502 101 decoy        | SYN_seq_jump competes
+			< SA 500 101 welcome      | SYN_seq_jump unexpected
+			< SA 502 101 decoy        | SYN_seq_jump unexpected
 			> A 101 508 hello         | SYN_with_data <welcome >hello
 		`,
 		"SYN-ACKs near one another, the first one told apart by its data": `
 			> S 100                   |
 			< SA 500 101 welcome      | SYN_with_data
-			< SA 501 101              | SYN_seq_jump competes
+			< SA 501 101              | SYN_seq_jump unexpected
 			> A 101 508 hello         | <welcome >hello
 		`,
 		"SYN-ACKs near one another, told apart by the banner": `
 			> S 100                   |
 			< SA 505 101              |
-			< SA 500 101              | SYN_seq_jump competes
+			< SA 500 101              | SYN_seq_jump unexpected
 			< A 501 101 welcome       |
 			> A 101 508 hello         | <welcome >hello
 		`,

@@ -30,23 +30,13 @@ type Sink interface {
 type Outcome uint8
 
 const (
-	// Unchanged means that nothing has changed for the owner.
-	Unchanged Outcome = iota
+	// Followed means that the segment is part of this connection, or will be when it is its turn.
+	Followed Outcome = iota
 
-	// Closed means that the connection has ended. The owner keeps it for a while, for late
-	// segments.
-	Closed
-
-	// Reopened means that what was taken for the end of the connection was forged: it continues.
-	Reopened
-
-	// UnexpectedSYN means that the segment has a SYN that no host would accept here. The connection
-	// has not changed. The owner keeps the segment in case it is answered.
+	// UnexpectedSYN means that the segment has a SYN that no host would accept here, and was not
+	// followed. The owner keeps a SYN in case it is answered. A SYN-ACK that differs from the first
+	// is followed later if the client acknowledges it.
 	UnexpectedSYN
-
-	// CompetingSYNACK means that the segment is a SYN-ACK that differs from the first, and was not
-	// followed. It will be accepted if the client acknowledges it.
-	CompetingSYNACK
 
 	// SYNAnswered means that the segment answers the latest UnexpectedSYN, and was not followed:
 	// the two begin another connection. The owner makes room for one, and follows first the SYN and
@@ -107,24 +97,14 @@ func (c *Conn) ends(side Side) (e, peer *half) {
 // of hosts in that state.
 func (c *Conn) Established() bool { return c.half[Orig].established && c.half[Resp].established }
 
-// over reports whether the connection has ended. Between established sides, a RST or FIN without
+// Over reports whether the connection has ended. The owner keeps it for a while, for late segments;
+// if one of them shows that the end was forged, the connection continues. Between established sides, a RST or FIN without
 // the next expected sequence number may be forged: such a FIN counts when the other side
 // acknowledges it, such a RST never.
-func (c *Conn) over() bool {
+func (c *Conn) Over() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	return orig.reset || resp.reset ||
 		orig.ended && (resp.ended || resp.state == inactive) || resp.ended && orig.state == inactive
-}
-
-// outcome returns the outcome of a call, given what over returned before it.
-func (c *Conn) outcome(before bool) Outcome {
-	switch over := c.over(); {
-	case over && !before:
-		return Closed
-	case before && !over:
-		return Reopened
-	}
-	return Unchanged
 }
 
 // restart begins a side again: what came before was forged.

@@ -371,8 +371,9 @@ func run(t *testing.T, segments []segment) (p *player, events string) {
 	for side := range tcp.Side(2) {
 		require.Zero(t, p.conn.Held(side), "at the end")
 	}
+	p.over = p.conn.Over()
 	p.sink.events = slices.DeleteFunc(p.sink.events, func(e string) bool { return slices.Contains(p.sink.weirds, e) })
-	return p, p.take(tcp.Unchanged)
+	return p, p.take(tcp.Followed)
 }
 
 // row is a connection's row in conn.log, without the history.

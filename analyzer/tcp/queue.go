@@ -126,9 +126,9 @@ func (q *queue) skip(seq int64) int64 {
 // forget drops the data of the pending pieces.
 func (q *queue) forget() {
 	for i := range q.pending {
-		q.size -= cap(q.pending[i].data)
 		q.pending[i].data = nil
 	}
+	q.size = len(q.pending) * pieceCost
 }
 
 // sampled is how many bytes at either end of a delivery are hashed: all of a short one, such as a

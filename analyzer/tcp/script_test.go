@@ -27,7 +27,8 @@ import (
 //
 // The expected events follow a |. The sink gets data as ">hello", a gap as ">[5]" and an end as
 // ">.", with ">" from the originator and "<" from the responder; "^" says that the sides were
-// swapped; a weird is named. The outcome comes last, unless it is Unchanged.
+// swapped; a weird is named. The outcome comes last, unless it is Followed, with "closed" and
+// "reopened" for what Over returns.
 type script string
 
 // start is when scripts begin.
@@ -36,6 +37,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // A player plays the segments of a script to a connection.
 type player struct {
 	conn tcp.Conn
+	over bool // what conn.Over returned last
 	now  time.Time
 	sink recorder
 }
@@ -82,8 +84,7 @@ func (r *recorder) Weird(name, addl, source string) {
 func (r *recorder) Flip() { r.events = append(r.events, "^") }
 
 var outcomes = map[tcp.Outcome]string{
-	tcp.Closed: "closed", tcp.Reopened: "reopened", tcp.UnexpectedSYN: "unexpected",
-	tcp.CompetingSYNACK: "competes", tcp.SYNAnswered: "answered", tcp.NewConnection: "begins",
+	tcp.UnexpectedSYN: "unexpected", tcp.SYNAnswered: "answered", tcp.NewConnection: "begins",
 }
 
 // take returns the events recorded since the last call, and the outcome.
@@ -92,6 +93,10 @@ func (p *player) take(o tcp.Outcome) string {
 	p.sink.events = nil
 	if s := outcomes[o]; s != "" {
 		events = append(events, s)
+	}
+	if over := p.conn.Over(); over != p.over {
+		p.over = over
+		events = append(events, map[bool]string{true: "closed", false: "reopened"}[over])
 	}
 	return strings.Join(events, " ")
 }
@@ -186,7 +191,8 @@ func (p *player) step(t testing.TB, line string) string {
 		p.now = p.now.Add(d)
 		return ""
 	case "end":
-		return p.take(p.conn.Flush(&p.sink))
+		p.conn.Flush(&p.sink)
+		return p.take(tcp.Followed)
 	case "=":
 		return ""
 	}

@@ -24,22 +24,21 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 		switch {
 		case outcome == SYNAnswered:
 			c.extra.unexpected = nil
-		case outcome == CompetingSYNACK:
+		case outcome == UnexpectedSYN && c.competes(s):
 			c.compete(s, sink)
 		case outcome == UnexpectedSYN && !h.ACK():
 			c.more().unexpected = &segment{Header: slices.Clone(h), side: side}
 		}
-		if outcome != Unchanged {
+		if outcome != Followed {
 			return outcome
 		}
 	}
-	before := c.over()
 	if c.extra == nil && h.SYN() && !h.ACK() || c.handshakeDone() {
 		c.follow(s, sink)
 	} else {
 		c.arrange(s, sink)
 	}
-	return c.outcome(before)
+	return Followed
 }
 
 // What a connection keeps of segments waits for other segments: bytes for those before them, claims
@@ -63,8 +62,7 @@ func (c *Conn) Held(side Side) int {
 
 // Free gives up what is kept for a side, until enough returns true: first it follows the deferred
 // segments, and defers no more of them; then it gives up missing bytes; then it drops claims.
-func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outcome {
-	before := c.over()
+func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) {
 	if c.rare().waitsOf(side) && !enough() {
 		c.extra.oneWay = true
 		c.release(sink)
@@ -75,14 +73,12 @@ func (c *Conn) Free(side Side, at time.Time, enough func() bool, sink Sink) Outc
 	if !enough() {
 		c.dropClaims(side, sink)
 	}
-	return c.outcome(before)
 }
 
 // Flush gives up what the connection waits for, as no more segments come. It follows deferred
 // segments, reports bytes that only an ACK has shown to exist as missing, and accepts claims that
 // nothing contradicts.
-func (c *Conn) Flush(sink Sink) Outcome {
-	before := c.over()
+func (c *Conn) Flush(sink Sink) {
 	c.release(sink)
 	for side := range Side(2) {
 		c.acknowledged(side, c.Last, c.half[side].una, sink)
@@ -90,7 +86,6 @@ func (c *Conn) Flush(sink Sink) Outcome {
 		c.finish(side, c.Last, sink)
 		c.dropClaims(side, sink)
 	}
-	return c.outcome(before)
 }
 
 // Ignore says that nobody needs the bytes any more. The sink gets no more bytes, gaps or ends;
@@ -99,14 +94,5 @@ func (c *Conn) Ignore() {
 	c.ignored = true
 	for side := range c.half {
 		c.half[side].queue.forget()
-	}
-}
-
-// Drop forgets waiting bytes and claims, after a panic that may have left them inconsistent.
-func (c *Conn) Drop() {
-	for side := range Side(2) {
-		q := &c.half[side].queue
-		q.pending, q.size = nil, 0
-		c.more().claims[side] = nil
 	}
 }
