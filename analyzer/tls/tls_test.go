@@ -227,6 +227,9 @@ func TestFlippedRoles(t *testing.T) {
 	got := row(t, turns...)
 	assert.Equal(t, "^CsxknGIi", got.History)
 	assert.Equal(t, "www.example.com", got.ServerName)
+
+	got = row(t, Orig(rec(alert, "\x01\x70")), Resp(rec(handshake, hello(clientHello, 0x0303, ""))))
+	assert.Equal(t, "L^C", got.History, "a server may warn before the client says hello")
 }
 
 func TestViolations(t *testing.T) {
@@ -352,6 +355,7 @@ func TestResumption(t *testing.T) {
 		want  bool
 	}{
 		"same ID":                   {[]Turn{client(id), server(id)}, true},
+		"same ID of one byte":       {[]Turn{client("i"), server("i")}, true},
 		"another ID":                {[]Turn{client(id), server(other)}, false},
 		"no ID":                     {[]Turn{client(""), server("")}, false},
 		"ID of zeros":               {[]Turn{client(zeros), server(zeros)}, false},
@@ -507,7 +511,7 @@ func TestMatch(t *testing.T) {
 	for n := range len(warning) {
 		assert.Equal(t, protocol.Maybe, p.Match(nil, warning[:n]), "%d bytes of a warning", n)
 	}
-	for _, other := range []string{"GET / HTTP/1.1", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02", "\x80\x00\x01", v2("\x01\x00\x02\x00\x02\x00\x00\x00\x00xx")} {
+	for _, other := range []string{"GET / HTTP/1.1", "G", "SSH-2.0-x", "220 hello", "\x16\x03\x01\x00\x05\x02\x00\x00\x00\x04", "\x80\x05\x02", "\x80\x00\x01", v2("\x01\x00\x02\x00\x02\x00\x00\x00\x00xx")} {
 		t.Run(other, func(t *testing.T) {
 			assert.Equal(t, protocol.No, p.Match([]byte(other), nil))
 		})
