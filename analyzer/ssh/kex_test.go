@@ -93,6 +93,8 @@ func TestHostKeyOfSSH1(t *testing.T) {
 			assert.Empty(t, row(t, turns...).HostKey)
 		})
 	}
+	turns[2] = Resp(packet1(smsgPublicKey, body[:len(body)-5]))
+	assert.Equal(t, sum("moduexp"), row(t, turns...).HostKey, "the modulus ends before the checksum")
 	turns[2] = Resp(packet1(smsgPublicKey, body[:len(body)-7]))
 	assert.Equal(t, "", row(t, turns...).HostKey, "the modulus ends in the checksum")
 	turns[2] = Resp(packet1(9, body))

@@ -95,6 +95,7 @@ func TestAlgorithms(t *testing.T) {
 	for name, turns := range map[string][]Turn{
 		"client first": {clientVersion, serverVersion, clientInit, serverInit, newKeys, reply},
 		"server first": {serverVersion, serverInit, clientVersion, clientInit, reply, newKeys},
+		"at once":      {Orig(clientVersion.Data + clientInit.Data), Resp(serverVersion.Data + serverInit.Data)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := row(t, turns...)
@@ -278,8 +279,9 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// The longest line, packet and KEXINIT are accepted, and longer ones are not.
-func TestLongest(t *testing.T) {
+// The longest line, packet and KEXINIT and the shortest packet are accepted, and longer and shorter
+// ones are not.
+func TestLengths(t *testing.T) {
 	versions := []Turn{clientVersion, serverVersion}
 	frame := func(size uint32, head string) string { return string(binary.BigEndian.AppendUint32(nil, size)) + head }
 	for name, c := range map[string]struct {
@@ -292,6 +294,8 @@ func TestLongest(t *testing.T) {
 		"longer packet":  {append(versions, Resp(frame(maxPacket+1, ""))), protocol.Violation},
 		"KEXINIT":        {append(versions, Resp(frame(maxRead-4, "\x04\x14"))), protocol.More},
 		"longer KEXINIT": {append(versions, Resp(frame(maxRead-3, "\x04\x14"))), protocol.Violation},
+		"short packet":   {append(versions, Resp(frame(2, "\x00\x15"))), protocol.More},
+		"shorter packet": {append(versions, Resp(frame(1, "\x00\x15"))), protocol.Violation},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, c.next, Play(t, New(&Recorder{}), Conn(), c.turns...).Next)
