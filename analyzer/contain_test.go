@@ -311,6 +311,7 @@ func TestPanicInFrameWithSeveralPackets(t *testing.T) {
 			tape.tunnelled(6)
 			tape.say(7, "follow")
 			tape.say(8, "hello")
+			tape.frame(gopacket.Payload(strings.Repeat("x", 20))) // malformed
 			tape = bundled(t, tape)
 			var out, errs bytes.Buffer
 			o := defaults()
@@ -326,7 +327,7 @@ func TestPanicInFrameWithSeveralPackets(t *testing.T) {
 			stats, _ := a.stats()
 			assert.Equal(t, 5, stats.Panics)
 			assert.Equal(t, 1, stats.Packets)
-			assert.Zero(t, stats.DecodeErrors)
+			assert.Equal(t, 1, stats.DecodeErrors, "after the last panic")
 			assert.Equal(t, 5, stats.Connections)
 			assert.Equal(t, 5, stats.Removed)
 			assert.Equal(t, 3, strings.Count(out.String(), `"service":"trap"`))

@@ -82,7 +82,7 @@ func (p *processTB) Logf(string, ...any)       {}
 func (p *processTB) Cleanup(f func())          { p.cleanups = append(p.cleanups, f) }
 func (p *processTB) Errorf(f string, a ...any) { fmt.Fprintf(os.Stderr, f+"\n", a...); p.failed = true }
 
-var update = flag.Bool("update", false, "rewrite testdata/demo.golden")
+var update = flag.Bool("update", false, "rewrite testdata/*.golden")
 
 // runWith runs the program, and checks that it removes every connection on which a parser
 // registered a hook.
@@ -101,23 +101,26 @@ func program(t *testing.T) string {
 	return name
 }
 
-// The logs of the embedded capture equal the reviewed ones, which go test -run Golden -update .
+// The output for the embedded capture equals the reviewed one, which go test -run Golden -update .
 // rewrites.
-func TestGoldenLogsOfDemo(t *testing.T) {
-	status, got, stderr := runWith(t, "-json")
-	assert.Equal(t, 0, status)
-	assert.Empty(t, stderr)
-	const golden = "testdata/demo.golden"
-	if *update {
-		require.NoError(t, os.WriteFile(golden, []byte(got), 0o666))
+func TestGoldenOutputOfDemo(t *testing.T) {
+	for golden, args := range map[string][]string{"testdata/demo.golden": {"-json"}, "testdata/demonstration.golden": nil} {
+		t.Run(filepath.Base(golden), func(t *testing.T) {
+			status, got, stderr := runWith(t, args...)
+			assert.Equal(t, 0, status)
+			assert.Empty(t, stderr)
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o666))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			wantLines, gotLines := strings.Split(string(want), "\n"), strings.Split(got, "\n")
+			for i := range min(len(wantLines), len(gotLines)) {
+				require.Equal(t, wantLines[i], gotLines[i], "line %d", i+1)
+			}
+			assert.Len(t, gotLines, len(wantLines))
+		})
 	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	wantLines, gotLines := strings.Split(string(want), "\n"), strings.Split(got, "\n")
-	for i := range min(len(wantLines), len(gotLines)) {
-		require.Equal(t, wantLines[i], gotLines[i], "line %d", i+1)
-	}
-	assert.Len(t, gotLines, len(wantLines))
 }
 
 // All rows of a connection have its uid, and every connection has one row in conn.log.
@@ -414,6 +417,7 @@ func TestUnknownLinkTypeIsSkipped(t *testing.T) {
 	assert.Empty(t, stderr)
 	assert.Equal(t, 184, strings.Count(out, `{"_path":"conn"`), "connections of the other file")
 	assert.Equal(t, 1, strings.Count(out, `"addl":"link type 0x93"`))
+	assert.Contains(t, out, `"decode_errors":1811,`)
 }
 
 // A cut anywhere in a capture, except between two frames, is reported.
@@ -449,6 +453,36 @@ func TestWrongCommandLine(t *testing.T) {
 		assert.Empty(t, out)
 		assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
 	}
+}
+
+func TestBoundsOfFlags(t *testing.T) {
+	for _, tt := range []struct{ flag, accepted, rejected string }{
+		{"-workers", "1", "0"},
+		{"-workers", "1024", "1025"},
+		{"-max-connections", "1", "0"},
+		{"-max-buffered", "1", "0"},
+		{"-max-total", "1", "0"},
+		{"-tcp-timeout", "1ns", "0s"},
+		{"-udp-timeout", "1ns", "0s"},
+		{"-attempt-timeout", "1ns", "0s"},
+		{"-close-timeout", "1ns", "0s"},
+		{"-fanout", "-1", "-2"},
+		{"-fanout", "65535", "65536"},
+		{"-buffer", "1", "0"},
+		{"-stats", "0s", "-1s"},
+		{"-stats", "1s", "999ms"},
+		{"-rotate", "0s", "-1s"},
+		{"-rotate", "1s", "999ms"},
+	} {
+		t.Run(tt.flag+" "+tt.accepted, func(t *testing.T) {
+			_, err := parse([]string{"-o", "logs", tt.flag, tt.accepted}, io.Discard)
+			assert.NoError(t, err)
+			_, err = parse([]string{"-o", "logs", tt.flag, tt.rejected}, io.Discard)
+			assert.Error(t, err, tt.rejected)
+		})
+	}
+	_, err := parse([]string{"-rotate", "1s"}, io.Discard)
+	assert.EqualError(t, err, "-rotate needs -o and at least one second")
 }
 
 func TestHelpHasExampleForEachFlag(t *testing.T) {

@@ -116,10 +116,28 @@ func TestStatsOfNothing(t *testing.T) {
 
 func TestCountsAddAndSubtract(t *testing.T) {
 	var sum counts
-	c := counts{packets: 1, bytes: 2, decodeErrors: 3, onLink: 4, dropped: 5, active: 6}
-	c.flow.Removed, c.flow.MissedBytes = 7, 8
+	c := counts{packets: 1, bytes: 2, decodeErrors: 3, panics: 4, onLink: 5, dropped: 6, active: 7}
+	c.flow.Removed, c.flow.MissedBytes = 8, 9
 	sum.add(&c, 1)
 	sum.add(&c, 1)
 	sum.add(&c, -1)
 	assert.Equal(t, c, sum)
+}
+
+func TestCountsOfSeveralWorkers(t *testing.T) {
+	early, late := time.Unix(1, 0), time.Unix(9, 0)
+	middle := time.Unix(5, 0)
+	workers := []counts{
+		{held: 1, lag: time.Second, first: early, last: middle},
+		{held: 2, lag: time.Minute, first: middle, last: late},
+		{held: 4}, // has got no frames
+	}
+	for range workers {
+		workers = append(workers[1:], workers[0])
+		var sum counts
+		for i := range workers {
+			sum.add(&workers[i], 1)
+		}
+		assert.Equal(t, counts{held: 7, lag: time.Minute, first: early, last: late}, sum)
+	}
 }
