@@ -229,6 +229,10 @@ func TestConversations(t *testing.T) {
 			}, quit),
 			[]string{"1/c.test/a@c.test/b@s.test/250 ok"},
 		},
+		"a gap in the replies, before a short one": {
+			join(hello, envelope, []Turn{{Data: "250 o", Lost: 9}, Resp("250\r\n250 ok\r\n")}),
+			[]string{"1/c.test/a@c.test/b@s.test/250 ok"},
+		},
 		"a gap in a chunk": {
 			join(hello, envelope, []Turn{
 				{FromOrig: true, Data: "BDAT 20 LAST\r\nab", Lost: 17}, Orig("."), Resp("250 done\r\n"),
@@ -354,7 +358,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-const header = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nX-Originating-IP: [2001:db8::7], 192.0.2.9\r\n" +
+const header = "Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nX-Originating-IP: 2001:db8::7, [192.0.2.9]\r\n" +
 	"Received: from x ([203.0.113.7]) by s\r\n\t(192.0.2.1); now\r\n" +
 	"Received: from y (203.0.113.8) by x\r\n" +
 	"From: A <a@c.test>\r\nTo: \"B, b\" <b@s.test>,\r\n c@s.test, c@s.test\r\nCc: d@s.test\r\nReply-To: r@c.test\r\n" +
@@ -600,6 +604,7 @@ func TestTruncatedHeaders(t *testing.T) {
 		"by the end of a chunk":        {Orig("BDAT 12\r\nSubject: s\r\n"), Resp("250 ok\r\n")},
 		"inside a line":                {Orig("BDAT 10\r\nSubject: s"), Resp("250 ok\r\n")},
 		"by a refusal":                 {Orig("DATA\r\nSubject: s\r\n"), Resp("554 no\r\n")},
+		"by a gap before the reply":    {{FromOrig: true, Data: "DATA\r\nSubject: s\r\n", Lost: 9}, Resp("354 go\r\n"), Orig("Subject: not\r\n.\r\n")},
 		"by a gap":                     {{FromOrig: true, Data: "BDAT 20\r\nSubject: s", Lost: 10}},
 		"by another mail":              {Orig("BDAT 2\r\n\r\nNOOP\r\nBDAT 14 LAST\r\nSubject: s\r\n\r\n")},
 		"and a dot that was added":     {Orig("DATA\r\n.Subject: s\r\n")},
