@@ -106,6 +106,22 @@ func TestMetricsWhileItRuns(t *testing.T) {
 	}
 }
 
+func TestWeirdsAreSummed(t *testing.T) {
+	a := newAnalysis(2, defaults().flow, logs.NewOutput(io.Discard, nil))
+	for _, l := range []*logs.WeirdLimit{&a.weird, &a.workers[0].weird, &a.workers[1].weird, a.workers[1].table.Weirds()} {
+		l.Allow("x", time.Unix(1, 0))
+	}
+	assert.Equal(t, map[string]uint64{"x": 4}, a.weirds())
+	for i := range maxNames {
+		a.weird.Allow(fmt.Sprint("reader ", i), time.Unix(1, 0))
+		a.workers[0].weird.Allow(fmt.Sprint("worker ", i), time.Unix(1, 0))
+	}
+	weirds := a.weirds()
+	assert.Len(t, weirds, maxNames+1)
+	assert.EqualValues(t, 4, weirds["x"])
+	assert.EqualValues(t, maxNames-1, weirds["other"], "the worker counts as many names and x")
+}
+
 // stuckWriter blocks in Write until it is closed, and then fails.
 type stuckWriter chan struct{}
 
