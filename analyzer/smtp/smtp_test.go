@@ -603,6 +603,7 @@ func TestTruncatedHeaders(t *testing.T) {
 		"by the end of the connection": {Orig("DATA\r\nSubject: s\r\n")},
 		"by the end of a chunk":        {Orig("BDAT 12\r\nSubject: s\r\n"), Resp("250 ok\r\n")},
 		"inside a line":                {Orig("BDAT 10\r\nSubject: s"), Resp("250 ok\r\n")},
+		"by an early reply":            {Orig("BDAT 99 LAST\r\nSubject: s"), Resp("250 ok\r\n")},
 		"by a refusal":                 {Orig("DATA\r\nSubject: s\r\n"), Resp("554 no\r\n")},
 		"by a gap before the reply":    {{FromOrig: true, Data: "DATA\r\nSubject: s\r\n", Lost: 9}, Resp("354 go\r\n"), Orig("Subject: not\r\n.\r\n")},
 		"by a gap":                     {{FromOrig: true, Data: "BDAT 20\r\nSubject: s", Lost: 10}},
