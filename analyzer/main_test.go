@@ -420,6 +420,19 @@ func TestUnknownLinkTypeIsSkipped(t *testing.T) {
 	assert.Contains(t, out, `"decode_errors":1811,`)
 }
 
+// A host that leaves checksums to its network card is reported once, however many workers there are.
+func TestOffloadingIsReportedOnce(t *testing.T) {
+	damaged := slices.Clone(demo)
+	for at := 24; at < len(damaged); { // the last byte of each frame
+		at += 16 + int(binary.LittleEndian.Uint32(damaged[at+8:]))
+		damaged[at-1]++
+	}
+	status, _, stderr := runWith(t, "-workers", "4", write(t, damaged))
+	assert.Equal(t, 0, status)
+	assert.Contains(t, stderr, "use -C to accept them")
+	assert.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+}
+
 // A cut anywhere in a capture, except between two frames, is reported.
 func TestEveryCutIsNoticed(t *testing.T) {
 	for name, data := range map[string][]byte{"pcap": demo, "pcapng": asPcapng(t)} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +113,15 @@ func TestStatsOfNothing(t *testing.T) {
 	rows := statsRows(t, out)
 	require.Len(t, rows, 1)
 	assert.Zero(t, rows[0].TS)
+}
+
+func TestMemoryInMegabytes(t *testing.T) {
+	ballast := make([]byte, 64<<20)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	row := newStatsRow(time.Unix(1, 0), &counts{}, &counts{}, true, false)
+	assert.InDelta(t, (m.Sys-m.HeapReleased)>>20, row.Mem, 16)
+	runtime.KeepAlive(ballast)
 }
 
 func TestCountsAddAndSubtract(t *testing.T) {
