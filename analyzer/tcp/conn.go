@@ -128,6 +128,13 @@ func (c *Conn) Flip() {
 // weird reports an anomaly of a segment.
 func (c *Conn) weird(sink Sink, name string) { c.weirdOf(sink, name, "", source) }
 
+// weirdIf reports an anomaly of a segment if cond is true.
+func (c *Conn) weirdIf(cond bool, sink Sink, name, source string) {
+	if cond {
+		c.weirdOf(sink, name, "", source)
+	}
+}
+
 func (c *Conn) weirdOf(sink Sink, name, addl, source string) {
 	sink.Weird(name, addl, source)
 	c.weirdSeen = true

@@ -62,9 +62,7 @@ func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 	if s.FIN() && seq < 0 && e.onlySYN(peer) {
 		seq += 1 << 32
 	}
-	if seq < 0 && !s.RST() {
-		c.weird(sink, "TCP_seq_underflow_or_misorder")
-	}
+	c.weirdIf(seq < 0 && !s.RST(), sink, "TCP_seq_underflow_or_misorder", source)
 	c.History.segment(s, seq, &e.counted)
 	if s.Window() == 0 && !s.RST() && peer.state != closed && e.state != reset && e.counted.zeroes.Add() {
 		c.History.Add(s.side, 'W')
@@ -81,15 +79,16 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 		c.Last = s.time
 	}
 	if s.SYN() {
-		c.inspectSYN(s, sink)
+		c.weirdIf(s.RST(), sink, "TCP_christmas", "")
+		c.weirdIf(s.URG(), sink, "baroque_SYN", "")
+		c.weirdIf(s.length > 0, sink, "SYN_with_data", source)
 	}
 	if s.FIN() && !claims {
 		e.finSeen, e.fin = true, seq+s.span()
 	}
 	e.synSeen = e.synSeen || s.SYN()
-	if e.window.update(s.Header, min(acked, peer.next), e.synSeen) && e.state != closed && e.state != reset {
-		c.weirdOf(sink, "window_recision", "", "")
-	}
+	shrank := e.window.update(s.Header, min(acked, peer.next), e.synSeen)
+	c.weirdIf(shrank && !e.closed(), sink, "window_recision", "")
 	exact = seq == e.due()
 	again, advanced := e.advance(s, seq+s.span())
 	if again && e.counted.retransmits.Add() {
@@ -98,9 +97,7 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 	if advanced && s.length > 0 {
 		c.arrived(s.side, seq)
 	}
-	if s.FIN() && advanced && e.state == closed {
-		c.weird(sink, "FIN_advanced_last_seq")
-	}
+	c.weirdIf(s.FIN() && advanced && e.state == closed, sink, "FIN_advanced_last_seq", source)
 	return exact
 }
 
@@ -169,14 +166,10 @@ func (c *Conn) synchronize(s *segment, sink Sink) {
 	case (e.state == synSent || e.state == synAckSent) && s.Seq() == e.iss || e.state == closed || e.state == reset && e.before != inactive:
 		return
 	case e.state == established || e.state == partial:
-		if e.next > 1 {
-			c.weirdOf(sink, "SYN_inside_connection", "", "")
-		}
+		c.weirdIf(e.next > 1, sink, "SYN_inside_connection", "")
 		fallthrough
 	case e.state == synSent || e.state == synAckSent:
-		if s.Seq() != e.iss {
-			c.weirdOf(sink, "SYN_seq_jump", "", "")
-		}
+		c.weirdIf(s.Seq() != e.iss, sink, "SYN_seq_jump", "")
 	}
 	e.begin(s.Seq(), s.span())
 }
@@ -187,9 +180,7 @@ func (c *Conn) acceptable(s *segment, seq int64, sink Sink) bool {
 	e, peer := c.ends(s.side)
 	switch {
 	case !s.ACK() && !s.SYN() && !s.RST(): // whatever its sequence number
-		if s.length > 0 || s.FIN() {
-			c.weird(sink, "data_without_ACK")
-		}
+		c.weirdIf(s.length > 0 || s.FIN(), sink, "data_without_ACK", source)
 		return false
 	case c.accepts(s, seq):
 		return true
@@ -258,17 +249,4 @@ func (c *Conn) acknowledge(s *segment, seq int64, sink Sink) (acked int64, early
 	}
 	peer.una = max(peer.una, ack)
 	return ack, early, true
-}
-
-// inspectSYN reports what is weird about a SYN in itself.
-func (c *Conn) inspectSYN(s *segment, sink Sink) {
-	if s.RST() {
-		c.weirdOf(sink, "TCP_christmas", "", "")
-	}
-	if s.URG() {
-		c.weirdOf(sink, "baroque_SYN", "", "")
-	}
-	if s.length > 0 {
-		c.weird(sink, "SYN_with_data")
-	}
 }

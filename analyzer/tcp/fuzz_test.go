@@ -164,7 +164,7 @@ func FuzzSegments(f *testing.F) {
 			}
 			p.segment(s)
 			require.NoError(t, p.conn.Invariants())
-			require.LessOrEqual(t, len(p.conn.History.Letters()), tcp.MaxHistory+2)
+			require.LessOrEqual(t, len(p.conn.History.Letters()), tcp.MaxHistory)
 		}
 		p.conn.Flush(&p.sink)
 		require.NoError(t, p.conn.Invariants())

@@ -157,8 +157,7 @@ func (w *window) update(h Header, acked int64, scaled bool) (shrank bool) {
 	if w.known && (int32(seq-w.seq) < 0 || int32(ack-w.ack) < 0) {
 		return false // it is older
 	}
-	behind := -int32(ack + size - (w.ack + w.size))
-	shrank = w.known && behind > 0 && behind >= 1<<w.scale
+	shrank = w.known && int32(w.ack+w.size-(ack+size)) >= 1<<w.scale
 	w.known, w.seq, w.ack, w.size = true, seq, ack, size
 	return shrank
 }

@@ -12,19 +12,15 @@ import (
 // The zero value is an empty history. A short history, as most are, takes no memory besides the
 // History itself.
 type History struct {
-	long  *[maxHistory + maxFlips]byte // the letters, if they do not fit into short
+	long  *[maxHistory]byte // the letters, if they do not fit into short
 	short [13]byte
 	n     uint8    // how many letters there are
 	seen  [2]uint8 // the letters of each side that are in the history; see once
 }
 
 // maxHistory bounds the letters of one connection. SYNs, FINs and RSTs get one each time their
-// sequence number changes, which an attacker can do forever. maxFlips is how often the sides may be
-// swapped: by a guess at the first packet, and when a later packet shows which is which.
-const (
-	maxHistory = 128
-	maxFlips   = 2
-)
+// sequence number changes, which an attacker can do forever.
+const maxHistory = 128
 
 // Letters that are recorded once per side, some of them again if the sequence number changes.
 const (
@@ -46,21 +42,17 @@ func (h *History) Letters() []byte {
 }
 
 // Add adds a letter, which is given in upper case.
-func (h *History) Add(side Side, letter byte) {
-	if h.n < maxHistory {
-		h.append(of(side, letter))
-	}
-}
+func (h *History) Add(side Side, letter byte) { h.append(of(side, letter)) }
 
 // of returns a letter, which is given in upper case, in the case of a side.
 func of(side Side, letter byte) byte { return letter | byte(side)*('a'-'A') }
 
 func (h *History) append(letter byte) {
 	if h.long == nil && int(h.n) == len(h.short) {
-		h.long = new([maxHistory + maxFlips]byte)
+		h.long = new([maxHistory]byte)
 		copy(h.long[:], h.short[:])
 	}
-	if h.n < maxHistory+maxFlips {
+	if h.n < maxHistory {
 		h.n++
 		h.Letters()[h.n-1] = letter
 	}

@@ -29,15 +29,9 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 	case inactive:
 		c.first(s, sink)
 	case synSent, synAckSent:
-		if s.SYN() && s.side == Orig && s.ACK() && !s.FIN() && !s.RST() && e.state != synAckSent {
-			c.weird(sink, "repeated_SYN_with_ack")
-		}
-		if s.FIN() && (peer.state == inactive || peer.state == synSent) {
-			c.weird(sink, "inappropriate_FIN")
-		}
-		if s.length > 0 && !s.RST() {
-			c.weird(sink, "data_before_established")
-		}
+		c.weirdIf(s.SYN() && s.side == Orig && s.ACK() && !s.FIN() && !s.RST() && e.state != synAckSent, sink, "repeated_SYN_with_ack", source)
+		c.weirdIf(s.FIN() && (peer.state == inactive || peer.state == synSent), sink, "inappropriate_FIN", source)
+		c.weirdIf(s.length > 0 && !s.RST(), sink, "data_before_established", source)
 	case established, partial:
 		if s.SYN() && e.state == partial && peer.state == inactive && !s.ACK() {
 			c.weird(sink, "SYN_after_partial")
@@ -47,19 +41,13 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 			peer.set(closed) // a FIN, a RST, and the other side's FIN: a normal end after all
 		}
 	case closed:
-		if s.SYN() {
-			c.weird(sink, "SYN_after_close")
-		}
+		c.weirdIf(s.SYN(), sink, "SYN_after_close", source)
 		if !s.RST() || peer.state == closed {
 			return false
 		}
 	case reset:
-		if s.SYN() {
-			c.weird(sink, "SYN_after_reset")
-		}
-		if s.length > 0 && !s.RST() {
-			c.weird(sink, "data_after_reset")
-		}
+		c.weirdIf(s.SYN(), sink, "SYN_after_reset", source)
+		c.weirdIf(s.length > 0 && !s.RST(), sink, "data_after_reset", source)
 		return false
 	}
 	switch {
