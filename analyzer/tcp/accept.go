@@ -43,11 +43,10 @@ func (c *Conn) classify(s *segment) (o Outcome, weird string) {
 		return UnexpectedSYN, "active_connection_reuse"
 	case s.ACK() && orig.state != inactive:
 		return Followed, ""
+	case e.state == closed && peer.state == closed:
+		return NewConnection, "premature_connection_reuse"
 	case e.closed() && peer.closed():
-		if e.state != reset && peer.state != reset {
-			weird = "premature_connection_reuse"
-		}
-		return NewConnection, weird
+		return NewConnection, ""
 	case e.begunBy(s):
 		return Followed, ""
 	case e.state == synSent:

@@ -128,11 +128,8 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 	e, peer := c.ends(s.side)
 	if c.drops(s) {
 		c.History.segment(s, int64(s.Seq()), &e.counted)
-		name := "segment_outside_window"
-		if s.SYN() {
-			name = "bad_SYN_ack"
-		}
-		c.weird(sink, name)
+		c.weirdIf(s.SYN(), sink, "bad_SYN_ack", source)
+		c.weirdIf(!s.SYN(), sink, "segment_outside_window", source)
 		return false
 	}
 	if s.side == Orig && c.unanswered() && !s.ACK() && !s.SYN() && !s.RST() {
@@ -157,21 +154,16 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 // another SYN.
 func (c *Conn) synchronize(s *segment, sink Sink) {
 	e, _ := c.ends(s.side)
+	begun := e.state != inactive && (e.state != reset || e.before != inactive)
 	switch {
-	case !s.SYN():
-		if e.state == inactive { // the beginning was not captured
-			e.begin(s.Seq()-1, 1)
-		}
-		return
-	case (e.state == synSent || e.state == synAckSent) && s.Seq() == e.iss || e.state == closed || e.state == reset && e.before != inactive:
-		return
-	case e.state == established || e.state == partial:
-		c.weirdIf(e.next > 1, sink, "SYN_inside_connection", "")
-		fallthrough
-	case e.state == synSent || e.state == synAckSent:
-		c.weirdIf(s.Seq() != e.iss, sink, "SYN_seq_jump", "")
+	case !s.SYN() && e.state == inactive: // the beginning was not captured
+		e.begin(s.Seq()-1, 1)
+	case !s.SYN() || begun && (e.closed() || e.state.handshaking() && s.Seq() == e.iss):
+	default:
+		c.weirdIf(begun && !e.state.handshaking() && e.next > 1, sink, "SYN_inside_connection", "")
+		c.weirdIf(begun && s.Seq() != e.iss, sink, "SYN_seq_jump", "")
+		e.begin(s.Seq(), s.span())
 	}
-	e.begin(s.Seq(), s.span())
 }
 
 // acceptable reports whether a host accepts a segment that starts at seq, once both are

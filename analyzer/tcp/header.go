@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -118,15 +119,9 @@ func (s *segment) cost() int { return segmentCost + cap(s.Header) } // which inc
 
 // span returns how many sequence numbers the segment takes.
 func (s *segment) span() int64 {
-	n := int64(s.length)
-	if s.RST() {
-		n = 0
-	}
-	if s.SYN() {
-		n++
-	}
-	if s.FIN() {
-		n++
+	n := int64(bits.OnesCount8(s.Header[13] & 0x03)) // SYN and FIN take one each
+	if !s.RST() {
+		n += int64(s.length)
 	}
 	return n
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/maphash"
 	"slices"
+	"sort"
 )
 
 // A queue is the reassembly queue of one side: it puts the bytes of that side in order.
@@ -46,12 +47,7 @@ func (q *queue) take(end int64) { q.taken, q.latest = end-1, 0 }
 // insert keeps a copy of x until the bytes before it have arrived. Bytes that are already there win
 // over later ones with the same numbers; insert reports whether they differ.
 func (q *queue) insert(x piece) (differ bool) {
-	i, _ := slices.BinarySearchFunc(q.pending, x.seq, func(p piece, seq int64) int {
-		if p.end <= seq {
-			return -1
-		}
-		return 1
-	})
+	i := sort.Search(len(q.pending), func(i int) bool { return q.pending[i].end > x.seq })
 	for ; i < len(q.pending) && q.pending[i].seq < x.end; i++ {
 		p := q.pending[i]
 		if x.seq < p.seq {
@@ -111,15 +107,13 @@ func (q *queue) ready() (x piece, ok bool) {
 }
 
 // skip gives up the missing bytes before seq, up to the first pending one, and returns how many
-// there are.
+// there are. There must be some.
 func (q *queue) skip(seq int64) int64 {
 	if len(q.pending) > 0 {
 		seq = min(seq, q.pending[0].seq)
 	}
-	n := max(seq-q.next(), 0)
-	if n > 0 {
-		q.take(seq)
-	}
+	n := seq - q.next()
+	q.take(seq)
 	return n
 }
 

@@ -80,11 +80,9 @@ func (c *Conn) first(s *segment, sink Sink) {
 	case s.side == Orig:
 		e.set(synSent)
 	default:
-		if !s.ACK() {
-			c.weird(sink, "simultaneous_open")
-		} else if n := peer.relative(s.Ack()); !peer.state.unseen() && (n < 0 || n > peer.next) {
-			c.weird(sink, "bad_SYN_ack")
-		}
+		n := peer.relative(s.Ack())
+		c.weirdIf(!s.ACK(), sink, "simultaneous_open", source)
+		c.weirdIf(s.ACK() && !peer.state.unseen() && (n < 0 || n > peer.next), sink, "bad_SYN_ack", source)
 		if peer.state == synSent || peer.state == closed && peer.before == synSent {
 			peer.set(established)
 		}

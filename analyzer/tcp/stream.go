@@ -10,9 +10,8 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 	e := &c.half[side]
 	q := &e.queue
 	x := piece{seq: seq, end: seq + int64(len(data)), data: data}
-	if x.seq < q.next() && x.end > e.acked() && q.differs(x) { // no host accepts bytes after their ACK
-		c.weird(sink, "rexmit_inconsistency")
-	}
+	// no host accepts bytes after their ACK
+	c.weirdIf(x.seq < q.next() && x.end > e.acked() && q.differs(x), sink, "rexmit_inconsistency", source)
 	if x.end <= q.next() {
 		return
 	}
@@ -28,9 +27,7 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 		if c.ignored {
 			x.data = nil
 		}
-		if q.insert(x) {
-			c.weird(sink, "rexmit_inconsistency")
-		}
+		c.weirdIf(q.insert(x), sink, "rexmit_inconsistency", source)
 		c.deliver(side, at, sink)
 		if len(q.pending) > maxPieces {
 			c.skipGap(side, at, sink)
@@ -75,20 +72,20 @@ func (c *Conn) acknowledged(side Side, at time.Time, seq int64, sink Sink) {
 	}
 }
 
-// gap gives up the missing bytes before seq, up to the first pending ones, and delivers those.
+// gap gives up the missing bytes before seq, up to the first pending ones, and delivers those. There
+// must be missing bytes before seq.
 func (c *Conn) gap(side Side, at time.Time, seq int64, sink Sink) {
 	e, peer := c.ends(side)
-	if n := e.queue.skip(seq); n > 0 {
-		if e.clean() && peer.clean() {
-			r := c.more()
-			r.missed += n
-			if e.queue.next() > r.inferred[side] && e.counted.gaps.Add() {
-				c.History.Add(side, 'G')
-			}
+	n := e.queue.skip(seq)
+	if e.clean() && peer.clean() {
+		r := c.more()
+		r.missed += n
+		if e.queue.next() > r.inferred[side] && e.counted.gaps.Add() {
+			c.History.Add(side, 'G')
 		}
-		if !c.ignored {
-			sink.Gap(side, at, n)
-		}
+	}
+	if !c.ignored {
+		sink.Gap(side, at, n)
 	}
 	c.deliver(side, at, sink)
 }

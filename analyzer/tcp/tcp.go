@@ -18,9 +18,7 @@ func (c *Conn) Segment(side Side, at time.Time, h Header, payload []byte, length
 	}
 	if h.SYN() {
 		outcome, weird := c.classify(s)
-		if weird != "" {
-			c.weird(sink, weird)
-		}
+		c.weirdIf(weird != "", sink, weird, source)
 		switch {
 		case outcome == SYNAnswered:
 			c.extra.unexpected = nil
