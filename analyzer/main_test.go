@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -449,6 +450,50 @@ func TestEveryCutIsNoticed(t *testing.T) {
 		}
 		assert.Less(t, clean, 10, name)
 	}
+}
+
+func TestProgressIsShownOnTerminal(t *testing.T) {
+	s, err := capture.FromBytes("demo", demo)
+	require.NoError(t, err)
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	require.NoError(t, err)
+	defer file.Close()
+	assert.Nil(t, newProgress(&lockedWriter{w: file}, s).w, "no terminal")
+	device, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer device.Close()
+	assert.NotNil(t, newProgress(&lockedWriter{w: device}, s).w, "a device, like a terminal")
+
+	for s.Progress() < 0.5 {
+		_, err = s.Next()
+		require.NoError(t, err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var b strings.Builder
+		shown := func() string {
+			text := b.String()
+			b.Reset()
+			return text
+		}
+		p := newProgress(&lockedWriter{w: device}, s)
+		p.w = &b
+		p.done()
+		assert.Empty(t, shown(), "nothing to clear")
+		time.Sleep(time.Second)
+		p.tick()
+		assert.Empty(t, shown(), "too early")
+		time.Sleep(1)
+		p.tick()
+		assert.Regexp(t, `^\r [5-9]\d %$`, shown())
+		time.Sleep(200 * time.Millisecond)
+		p.tick()
+		assert.Empty(t, shown(), "too soon")
+		time.Sleep(1)
+		p.tick()
+		assert.NotEmpty(t, shown())
+		p.done()
+		assert.Equal(t, "\r     \r", shown())
+	})
 }
 
 func TestBadFileDoesNotStopTheNext(t *testing.T) {
