@@ -92,7 +92,7 @@ func (p *parser) Gap(_ *conn.Connection, e protocol.Packet, n int) protocol.Next
 
 func (p *parser) End(_ *conn.Connection, e protocol.Packet) { p.note(e, ".") }
 func (p *parser) MemoryUsed(*conn.Connection) int           { return p.held }
-func (p *parser) FreeMemory(*conn.Connection)               { p.held = 1 }
+func (p *parser) FreeMemory(*conn.Connection)               { p.held = 0 }
 
 // A harness feeds one session.
 type harness struct {
@@ -495,10 +495,12 @@ func TestMemoryOfParsers(t *testing.T) {
 	h.feed(">http")
 	assert.Equal(t, 1000, h.s.ParsersHold())
 	h.s.FreeMemory(h.parsers, &h.c)
-	assert.Equal(t, 1, h.s.ParsersHold())
-	p.held = 0
-	h.s.Count(h.parsers, &h.c)
 	assert.Zero(t, h.s.ParsersHold())
+	p.held = 1
+	h.s.Count(h.parsers, &h.c)
+	assert.Equal(t, 1, h.s.ParsersHold())
+	h.s.FreeMemory(h.parsers, &h.c)
+	assert.Zero(t, h.s.ParsersHold(), "even of a single byte")
 }
 
 // A fading parser considers a connection over after a second.
