@@ -220,6 +220,26 @@ func TestMemoryLimitStopsAtHalf(t *testing.T) {
 	h.close()
 }
 
+// The end of a connection may be among the segments that wait for the other direction.
+func TestMemoryLimitRevealsEnd(t *testing.T) {
+	for name, change := range map[string]func(*flow.Config){
+		"of a side": func(c *flow.Config) { c.MaxBuffered = 10_000 },
+		"of all":    func(c *flow.Config) { c.MaxTotal = 10_000 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, func(c *flow.Config) { c.AttemptTimeout = 5 * time.Minute; change(c) }, &fake{name: "any", ports: []uint16{7000}})
+			h.play(step{"r", "SA", 500, 101, ""}, step{"r", "A", 501, 101, "any and more"})
+			h.play(step{"r", "FA", 513, 101, strings.Repeat("x", 10_000)})
+			assert.Zero(t, h.table.Held())
+			h.table.Advance(h.now.Add(5*time.Second - 1))
+			assert.Zero(t, h.table.Stats.Removed)
+			h.table.Advance(h.now.Add(5 * time.Second))
+			assert.Equal(t, 1, h.table.Stats.Removed)
+			h.close()
+		})
+	}
+}
+
 // Bytes that wait for a parser, and bytes that a parser does not consume, count too.
 func TestHeldBytesCount(t *testing.T) {
 	for name, c := range map[string]struct {

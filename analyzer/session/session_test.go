@@ -255,6 +255,12 @@ func TestSearchEndsAtItsBound(t *testing.T) {
 	}
 }
 
+func TestSearchCountsBothSides(t *testing.T) {
+	h := newHarness(&parser{name: strings.Repeat("h", 2*maxSearch)})
+	h.feed(">" + strings.Repeat("h", 1000) + " <" + strings.Repeat("h", 1000))
+	assert.GreaterOrEqual(t, h.s.Searching(), 2000)
+}
+
 func TestFoundInSmallSegments(t *testing.T) {
 	name := strings.Repeat("h", maxEvents) + "ttp"
 	p := &parser{name: name}
