@@ -150,6 +150,18 @@ func TestHealthOfStuckAndFailingOutput(t *testing.T) {
 	a.finish()
 }
 
+func TestReaderWritesItsRowsInPauses(t *testing.T) {
+	out := logs.NewOutput(io.Discard, nil)
+	a := newAnalysis(1, defaults().flow, out)
+	a.start()
+	defer a.finish()
+	a.Weird(time.Unix(1, 0), "x", "")
+	a.tick(time.Unix(1, 0), false)
+	assert.Empty(t, out.Stats().Rows)
+	a.tick(time.Unix(1, 0), true)
+	assert.EqualValues(t, 1, out.Stats().Rows["weird"])
+}
+
 func TestWorkersPublishWithoutAllocating(t *testing.T) {
 	a := newAnalysis(1, defaults().flow, logs.NewOutput(io.Discard, nil))
 	a.observe()
