@@ -87,24 +87,6 @@ func (c *Conn) drops(s *segment) bool {
 	return s.FIN() || s.length > 0 || !s.ACK()
 }
 
-// accepts reports whether the other side accepts a segment that starts at seq, once both are
-// established. The segment must not begin beyond the window that the other side has opened, nor may
-// a FIN or RST be before what it has acknowledged. A stream that continues beyond the window is
-// accepted: then the ACKs were not captured.
-func (c *Conn) accepts(s *segment, seq int64) bool {
-	e, peer := c.ends(s.side)
-	switch {
-	case c.continuesAt(s.side, seq):
-		return true
-	case peer.synSeen && seq > max(peer.window.edge, e.next)+slack:
-		return false
-	case s.FIN():
-		end := seq + s.span()
-		return end > e.due() || e.finSeen && end == e.fin
-	}
-	return !s.RST() || seq >= e.acked()
-}
-
 // continuesAt reports whether seq is where an ACK said that the stream of a side continues, beyond
 // the window. Neither the ACK alone nor data there alone is accepted; together they are, as after a
 // gap in the capture.

@@ -97,6 +97,10 @@ func (c *Conn) ends(side Side) (e, peer *half) {
 // of hosts in that state.
 func (c *Conn) Established() bool { return c.half[Orig].established && c.half[Resp].established }
 
+// clean reports whether both sides were established in the capture, so that missing bytes really are
+// missing.
+func (c *Conn) clean() bool { return c.half[Orig].clean() && c.half[Resp].clean() }
+
 // Over reports whether the connection has ended. The owner keeps it for a while, for late segments;
 // if one of them shows that the end was forged, the connection continues. Between established sides, a RST or FIN without
 // the next expected sequence number may be forged: such a FIN counts when the other side

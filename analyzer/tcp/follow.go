@@ -54,10 +54,20 @@ func (c *Conn) follow(s *segment, sink Sink) {
 }
 
 // locate returns where a segment is in the stream of its side, and records it in the history,
-// whether it will be accepted or not.
+// whether it will be accepted or not. The first segment of a side starts its numbering; another SYN
+// starts it again.
 func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 	e, peer := c.ends(s.side)
-	c.synchronize(s, sink)
+	begun := e.state != inactive && (e.state != reset || e.before != inactive)
+	switch {
+	case !s.SYN() && e.state == inactive: // the beginning was not captured
+		e.begin(s.Seq()-1, 1)
+	case !s.SYN() || begun && (e.closed() || e.state.handshaking() && s.Seq() == e.iss):
+	default:
+		c.weirdIf(begun && !e.state.handshaking() && e.next > 1, sink, "SYN_inside_connection", "")
+		c.weirdIf(begun && s.Seq() != e.iss, sink, "SYN_seq_jump", "")
+		e.begin(s.Seq(), s.span())
+	}
 	seq = e.relative(s.Seq())
 	if s.FIN() && seq < 0 && e.onlySYN(peer) {
 		seq += 1 << 32
@@ -90,14 +100,20 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 	shrank := e.window.update(s.Header, min(acked, peer.next), e.synSeen)
 	c.weirdIf(shrank && !e.closed(), sink, "window_recision", "")
 	exact = seq == e.due()
-	again, advanced := e.advance(s, seq+s.span())
-	if again && e.counted.retransmits.Add() {
+	ahead := seq + s.span() - e.next
+	if (s.SYN() || s.RST()) && (ahead > farAway || ahead < -farAway) ||
+		e.state == reset && s.length == 0 && !s.FIN() { // with data, e continues: see Conn.receive
+		return exact
+	}
+	e.next += max(ahead, 0)
+	c.weirdIf(s.FIN() && ahead > 0 && e.state == closed, sink, "FIN_advanced_last_seq", source)
+	switch {
+	case s.length == 0:
+	case ahead > 0:
+		c.arrived(s.side, seq)
+	case e.counted.retransmits.Add():
 		c.History.Add(s.side, 'T')
 	}
-	if advanced && s.length > 0 {
-		c.arrived(s.side, seq)
-	}
-	c.weirdIf(s.FIN() && advanced && e.state == closed, sink, "FIN_advanced_last_seq", source)
 	return exact
 }
 
@@ -150,37 +166,28 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 	return true
 }
 
-// synchronize starts the numbering of a side if the segment is its first, or starts it again at
-// another SYN.
-func (c *Conn) synchronize(s *segment, sink Sink) {
-	e, _ := c.ends(s.side)
-	begun := e.state != inactive && (e.state != reset || e.before != inactive)
-	switch {
-	case !s.SYN() && e.state == inactive: // the beginning was not captured
-		e.begin(s.Seq()-1, 1)
-	case !s.SYN() || begun && (e.closed() || e.state.handshaking() && s.Seq() == e.iss):
-	default:
-		c.weirdIf(begun && !e.state.handshaking() && e.next > 1, sink, "SYN_inside_connection", "")
-		c.weirdIf(begun && s.Seq() != e.iss, sink, "SYN_seq_jump", "")
-		e.begin(s.Seq(), s.span())
-	}
-}
-
-// acceptable reports whether a host accepts a segment that starts at seq, once both are
-// established.
+// acceptable reports whether the other side accepts a segment that starts at seq, once both are
+// established. The segment must not begin beyond the window that the other side has opened, nor may
+// a FIN or RST be before what it has acknowledged. A stream that continues beyond the window is
+// accepted: then the ACKs were not captured.
 func (c *Conn) acceptable(s *segment, seq int64, sink Sink) bool {
 	e, peer := c.ends(s.side)
+	end := seq + s.span()
+	ok := !s.RST() || seq >= e.acked()
+	if s.FIN() {
+		ok = end > e.due() || e.finSeen && end == e.fin
+	}
+	beyond := peer.synSeen && seq > max(peer.window.edge, e.next)+slack
 	switch {
 	case !s.ACK() && !s.SYN() && !s.RST(): // whatever its sequence number
 		c.weirdIf(s.length > 0 || s.FIN(), sink, "data_without_ACK", source)
-		return false
-	case c.accepts(s, seq):
+	case ok && !beyond || c.continuesAt(s.side, seq):
 		return true
 	case s.FIN() && e.onlySYN(peer):
-		c.farFIN(s, seq+s.span(), sink)
-		return false
+		c.farFIN(s, end, sink)
+	default:
+		c.outsideWindow(s, seq, sink)
 	}
-	c.outsideWindow(s, seq, sink)
 	return false
 }
 

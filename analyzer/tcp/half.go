@@ -80,7 +80,7 @@ func (e *half) due() int64 {
 // e has sent, however far away it is.
 func (e *half) onlySYN(peer *half) bool { return e.next == 1 && !peer.window.known }
 
-// clean reports whether e was established in the capture, so that missing bytes really are missing.
+// clean reports whether e was established in the capture.
 func (e *half) clean() bool {
 	return e.state == established || e.state == closed && e.before == established
 }
@@ -88,18 +88,6 @@ func (e *half) clean() bool {
 // farAway is how far the sequence number of a SYN or RST may be off, and still count as sent; also
 // how far an ACK of 0 may be off.
 const farAway = 1 << 20
-
-// advance records that e has sent s, which ends at end. It reports whether s sends payload again,
-// and whether it goes further than what e had sent.
-func (e *half) advance(s *segment, end int64) (again, advanced bool) {
-	ahead := end - e.next
-	if (s.SYN() || s.RST()) && (ahead > farAway || ahead < -farAway) ||
-		e.state == reset && s.length == 0 && !s.FIN() { // with data, e continues: see Conn.receive
-		return false, false
-	}
-	e.next = max(e.next, end)
-	return ahead <= 0 && s.length > 0, ahead > 0
-}
 
 // A state is Zeek's state of one side of a connection. conn_state follows mostly from both sides'
 // states at the end; see Conn.State. Whether a segment is accepted does not depend on them alone;

@@ -24,8 +24,14 @@ func (c *Conn) arrange(s *segment, sink Sink) {
 	if s.side == Orig && s.ACK() && !s.SYN() && !s.RST() && c.rare().contested() {
 		c.choose(s.Ack(), sink)
 	}
-	if c.defers(s) && c.deferSegment(s, sink) {
-		return
+	if c.defers(s) {
+		r := c.more()
+		if len(r.deferred) < maxDeferred && (!r.waits() || s.time.Sub(r.deferred[0].time) <= maxDeferral) {
+			r.deferred = append(r.deferred, s.clone())
+			return
+		}
+		r.oneWay = true
+		c.release(sink)
 	}
 	waiting := c.rare().waitsOf(s.side.Other())
 	if waiting && c.releasesBefore(s) {
@@ -55,18 +61,6 @@ func (c *Conn) defers(s *segment) bool {
 		return true
 	}
 	return s.ACK() && !s.RST() && c.waits(s.side)
-}
-
-// deferSegment keeps a copy of a segment, and reports whether there is room.
-func (c *Conn) deferSegment(s *segment, sink Sink) bool {
-	r := c.more()
-	if len(r.deferred) == maxDeferred || r.waits() && s.time.Sub(r.deferred[0].time) > maxDeferral {
-		r.oneWay = true
-		c.release(sink)
-		return false
-	}
-	r.deferred = append(r.deferred, s.clone())
-	return true
 }
 
 // releasesBefore reports whether a segment shows that what the other side's deferred segments wait

@@ -75,9 +75,9 @@ func (c *Conn) acknowledged(side Side, at time.Time, seq int64, sink Sink) {
 // gap gives up the missing bytes before seq, up to the first pending ones, and delivers those. There
 // must be missing bytes before seq.
 func (c *Conn) gap(side Side, at time.Time, seq int64, sink Sink) {
-	e, peer := c.ends(side)
+	e := &c.half[side]
 	n := e.queue.skip(seq)
-	if e.clean() && peer.clean() {
+	if c.clean() {
 		r := c.more()
 		r.missed += n
 		if e.queue.next() > r.inferred[side] && e.counted.gaps.Add() {
@@ -108,16 +108,14 @@ func (c *Conn) finish(side Side, at time.Time, sink Sink) {
 // inferGap records a gap up to seq that only an ACK has shown to exist. The sink is not told before
 // bytes after the gap arrive.
 func (c *Conn) inferGap(side Side, seq int64) {
-	e, peer := c.ends(side)
-	if !e.clean() || !peer.clean() {
+	if !c.clean() || seq <= c.rare().inferred[side] {
 		return
 	}
-	if r := c.more(); seq > r.inferred[side] {
-		r.inferred[side] = seq
-		if e.counted.gaps.Add() {
-			c.History.Add(side, 'G')
-			r.letter[side] = true
-		}
+	r := c.more()
+	r.inferred[side] = seq
+	if c.half[side].counted.gaps.Add() {
+		c.History.Add(side, 'G')
+		r.letter[side] = true
 	}
 }
 
