@@ -22,39 +22,31 @@ func (c *Conn) competes(s *segment) bool {
 // same endpoints, and what is weird about it. A SYN in an established connection is an
 // UnexpectedSYN, because it is easily forged: RFC 5961, section 4. If a host really has lost the
 // connection, the other one answers its SYN.
-func (c *Conn) classify(s *segment) (o Outcome, weird string) {
+func (c *Conn) classify(s *segment) (outcome Outcome, weird string) {
 	e, peer := c.ends(s.side)
 	orig, resp := &c.half[Orig], &c.half[Resp]
-	r := c.rare()
+	syn := c.rare().unexpected
+	attempt := orig.state == synSent && resp.state == inactive
+	unexpected := c.Established() && !c.Over() && (s.Seq() != e.iss || s.side == Resp && !s.ACK())
 	switch {
-	case r.unexpected != nil && s.ACK() && s.side != r.unexpected.side && s.Ack() == r.unexpected.Seq()+1:
+	case syn != nil && s.ACK() && s.side != syn.side && s.Ack() == syn.Seq()+1:
 		return SYNAnswered, ""
-	case c.competes(s):
+	case c.competes(s), attempt && s.side == Orig && s.Seq() != orig.iss, unexpected && s.ACK():
 		return UnexpectedSYN, "SYN_seq_jump"
-	case orig.state == synSent && resp.state == inactive:
-		if s.side == Orig && s.Seq() != orig.iss {
-			return UnexpectedSYN, "SYN_seq_jump"
-		}
-		return Followed, "" // a SYN of the responder is an answer
-	case c.Established() && !c.Over() && (s.Seq() != e.iss || s.side == Resp && !s.ACK()):
-		if s.ACK() {
-			return UnexpectedSYN, "SYN_seq_jump"
-		}
+	case unexpected:
 		return UnexpectedSYN, "active_connection_reuse"
-	case s.ACK() && orig.state != inactive:
+	case attempt, s.ACK() && orig.state != inactive: // it may be an answer
 		return Followed, ""
 	case e.state == closed && peer.state == closed:
 		return NewConnection, "premature_connection_reuse"
 	case e.closed() && peer.closed():
 		return NewConnection, ""
-	case e.begunBy(s):
+	case e.begunBy(s), e.state == inactive && peer.state == inactive: // only bad checksums before
 		return Followed, ""
 	case e.state == synSent:
 		return NewConnection, "SYN_seq_jump"
-	case e.state != inactive || peer.state != inactive:
-		return NewConnection, "active_connection_reuse"
 	}
-	return Followed, "" // there were only packets with bad checksums before
+	return NewConnection, "active_connection_reuse"
 }
 
 // unanswered reports whether the originator's SYN waits for its SYN-ACK, perhaps after a RST that

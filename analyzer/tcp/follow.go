@@ -25,7 +25,7 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	}
 
 	// The segment is accepted. If it acknowledges more than the other side is known to have sent,
-	// its data and its FIN are accepted only when the other side confirms them; see claim.
+	// its data and its FIN are accepted only when the other side confirms them; see acceptClaims.
 	claims := early && synchronized && !c.ignored
 	// a host accepts a RST here: RFC 5961, section 3
 	exact := c.note(s, seq, acked, claims, sink) && !early
@@ -132,7 +132,9 @@ func (c *Conn) carry(s *segment, seq int64, claims bool, sink Sink) {
 	case len(s.data) < s.length: // becomes a gap when it is acknowledged
 		c.weird(sink, "truncated_tcp_payload")
 	case claims, s.SYN() && s.side == Resp && peer.opened && e.una == 0: // a SYN-ACK may be forged
-		c.claim(s)
+		if kept := &c.more().claims[s.side]; len(*kept) < maxClaims {
+			*kept = append(*kept, s.clone())
+		}
 	case s.length > 0:
 		c.receive(s.side, s.time, seq, s.data, sink)
 	}

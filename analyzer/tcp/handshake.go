@@ -110,10 +110,9 @@ func (c *Conn) replay(segments []segment, sink Sink) {
 // compete keeps a SYN-ACK for choose.
 func (c *Conn) compete(s *segment, sink Sink) {
 	r, orig := c.more(), &c.half[Orig]
-	if len(r.rivals) == maxRivals || slices.ContainsFunc(r.rivals, func(x segment) bool { return x.Seq() == s.Seq() }) {
-		return
+	if len(r.rivals) < maxRivals && !slices.ContainsFunc(r.rivals, func(x segment) bool { return x.Seq() == s.Seq() }) {
+		r.rivals = append(r.rivals, s.clone())
 	}
-	r.rivals = append(r.rivals, s.clone())
 	if orig.window.known {
 		c.choose(orig.window.ack, sink)
 	}

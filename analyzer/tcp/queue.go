@@ -79,8 +79,7 @@ func (q *queue) put(i int, x piece) int {
 	if i > 0 && q.pending[i-1].end == x.seq {
 		p := &q.pending[i-1]
 		q.size -= cap(p.data)
-		p.data = append(p.data, x.data...)
-		p.end = x.end
+		p.data, p.end = append(p.data, x.data...), x.end
 		q.size += cap(p.data)
 		return i
 	}

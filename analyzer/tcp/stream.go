@@ -42,11 +42,8 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 // waits for them. There must be pending bytes.
 func (c *Conn) skipGap(side Side, at time.Time, sink Sink) {
 	e := &c.half[side]
-	name := "excessive_data_without_further_acks"
-	if e.una <= 1 {
-		name = "above_hole_data_without_any_acks"
-	}
-	c.weird(sink, name)
+	c.weirdIf(e.una <= 1, sink, "above_hole_data_without_any_acks", source)
+	c.weirdIf(e.una > 1, sink, "excessive_data_without_further_acks", source)
 	c.gap(side, at, e.queue.pending[0].seq, sink)
 }
 
@@ -122,22 +119,15 @@ func (c *Conn) inferGap(side Side, seq int64) {
 // arrived reverts the gap that inferGap recorded, because bytes of it, from seq on, were captured
 // late.
 func (c *Conn) arrived(side Side, seq int64) {
-	if r := c.rare(); r.inferred[side] == 0 || seq >= r.inferred[side] {
+	r := c.rare()
+	if r.inferred[side] == 0 || seq >= r.inferred[side] {
 		return
 	}
-	c.extra.inferred[side] = 0
-	if c.extra.letter[side] {
-		c.extra.letter[side] = false
+	if r.letter[side] {
 		c.History.takeBack(side, 'G')
 		c.half[side].counted.gaps--
 	}
-}
-
-// claim keeps a copy of s until acceptClaims.
-func (c *Conn) claim(s *segment) {
-	if claims := &c.more().claims[s.side]; len(*claims) < maxClaims {
-		*claims = append(*claims, s.clone())
-	}
+	r.inferred[side], r.letter[side] = 0, false
 }
 
 // acceptClaims accepts the claims of a side that the other side has confirmed: it has sent what they
