@@ -436,13 +436,14 @@ func TestJumbograms(t *testing.T) {
 			assert.GreaterOrEqual(t, r.packets[0].IPLength, 40+n, name)
 		}
 	}
-	// Truncated by the capture.
-	var r recorder
-	f := Frame{Data: jumbogram(0, 70_008, payload), Link: layers.LinkTypeRaw, Wire: 48 + 70_000}
-	require.NoError(t, NewDecoder().Decode(f, &r))
-	require.Len(t, r.packets, 1)
-	assert.Equal(t, 70_000, r.packets[0].Length)
-	assert.Equal(t, payload, r.packets[0].Payload)
+	for _, captured := range [][]byte{payload, {}} { // truncated by the capture
+		var r recorder
+		f := Frame{Data: jumbogram(0, 70_008, captured), Link: layers.LinkTypeRaw, Wire: 48 + 70_000}
+		require.NoError(t, NewDecoder().Decode(f, &r))
+		require.Len(t, r.packets, 1)
+		assert.Equal(t, 70_000, r.packets[0].Length)
+		assert.Equal(t, captured, r.packets[0].Payload)
+	}
 }
 
 // The UDP length of a jumbogram is 0: RFC 2675, section 4.
