@@ -283,6 +283,11 @@ func TestSidesAreNotMerged(t *testing.T) {
 	h = newHarness(p)
 	h.feed(strings.Repeat(">h ", maxEvents-1) + ">. >h") // the end was forged
 	assert.Equal(t, strings.Repeat(">h", maxEvents-1)+">.>h", p.got.String(), "nor are bytes and an end")
+
+	p = &parser{name: p.name, ports: p.ports}
+	h = newHarness(p)
+	h.feed(strings.Repeat(">h ", maxEvents) + ">. <x")
+	assert.Equal(t, strings.Repeat(">h", maxEvents)+">.<x", p.got.String(), "nor an end and bytes")
 }
 
 func TestDatagramsBeforeTheProtocolAreSkipped(t *testing.T) {
