@@ -360,7 +360,7 @@ func TestExpired(t *testing.T) {
 	p, c := New(nil, conn.UDP), Conn()
 	after := func(seconds float64) time.Time { return Start.Add(time.Duration(seconds * float64(time.Second))) }
 	for _, tt := range []struct{ last, over float64 }{
-		{0, 10}, {1, 10}, {1.001, 20}, {9, 20}, {11, 20}, {11.5, 30}, {1000, 1010}, {1001, 1010}, {1002, 1020},
+		{0, 10}, {1, 10}, {1.000_000_001, 20}, {9, 20}, {11, 20}, {11.5, 30}, {1000, 1010}, {1001, 1010}, {1002, 1020},
 	} {
 		t.Run(fmt.Sprintf("last packet after %v s", tt.last), func(t *testing.T) {
 			assert.True(t, p.Expired(c, after(tt.last), after(tt.over)))

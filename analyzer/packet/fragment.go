@@ -177,7 +177,8 @@ func (d *Decoder) reassemble(f *fragment) bool {
 	return true
 }
 
-// datagram returns the datagram that f belongs to, a new one if necessary.
+// datagram returns the datagram that f belongs to, a new one if necessary. The caller accounts for
+// it.
 func (d *Decoder) datagram(f *fragment) *datagram {
 	fs := &d.fragments
 	g := fs.datagrams[f.key]
@@ -185,7 +186,6 @@ func (d *Decoder) datagram(f *fragment) *datagram {
 		g = &datagram{key: f.key, born: d.now, header: f.header, next: f.next}
 		g.elem = fs.order.PushBack(g)
 		fs.datagrams[f.key] = g
-		d.account(g)
 	}
 	return g
 }

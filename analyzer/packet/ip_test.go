@@ -414,6 +414,10 @@ func jumbogram(length, option int, data []byte) []byte {
 func TestJumbograms(t *testing.T) {
 	for _, n := range []int{0xffff + 1 - 8, 150_000, 524_280 - 48} {
 		data := bytes.Repeat([]byte("x"), n)
+		padded := append(jumbogram(0, n+16, nil), make([]byte, 8)...)
+		padded[41] = 1 // eight bytes more
+		copy(padded[43:], padded[42:48])
+		padded[42] = 0 // Pad1
 		for name, c := range map[string]struct {
 			packet []byte
 			ignore bool
@@ -421,6 +425,7 @@ func TestJumbograms(t *testing.T) {
 		}{
 			"with the option":         {packet: jumbogram(0, n+8, data)},
 			"followed by other bytes": {packet: cat(jumbogram(0, n+8, data), make([]byte, 9))},
+			"after padding":           {packet: cat(padded, data)},
 			"without": {packet: cat(ip6(6, a6, b6, nil), data), ignore: true,
 				weirds: []string{"ip_hdr_len_zero 2001:db8::1 > 2001:db8::2"}},
 		} {
