@@ -3,8 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/logs"
 )
 
@@ -235,6 +240,38 @@ func TestStatsOfInterface(t *testing.T) {
 	assert.Equal(t, last.Packets, packets)
 	assert.EqualValues(t, packets, onLink)
 	assert.Equal(t, last.Connections, begun)
+}
+
+func TestMetricsOfInterface(t *testing.T) {
+	ring, err := capture.Live(capture.LiveConfig{Interface: "lo", Fanout: -1})
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip("needs the right to capture: ", err)
+	}
+	require.NoError(t, err)
+	defer ring.Close()
+	cfg := defaults().flow
+	cfg.Errors = io.Discard
+	a := newAnalysis(1, cfg, logs.NewOutput(io.Discard, nil))
+	a.live = true
+	a.observe()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.follow(ctx, []*capture.Ring{ring}, func(error) {}, func(uint64) {}) }()
+
+	c, err := net.Dial("udp4", "127.0.0.1:9")
+	require.NoError(t, err)
+	defer c.Close()
+	require.Eventually(t, func() bool {
+		_, _ = c.Write([]byte("x")) // fails if the port is closed, after the packet was sent
+		w := a.observed()[0]
+		return w.Packets > 0 && w.Active > 0 && w.OnLink > 0
+	}, 10*time.Second, 50*time.Millisecond)
+	time.Sleep(500 * time.Millisecond) // no packets
+	assert.Less(t, a.observed()[0].Lag, time.Second)
+	assert.False(t, a.observed()[0].Down)
+	assert.NoError(t, a.health(logs.NewOutput(io.Discard, nil)))
+	stop()
+	assert.NoError(t, <-ended)
 }
 
 // Removing the interface ends the run with an error, after all rows are written.

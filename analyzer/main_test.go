@@ -400,8 +400,9 @@ func TestBadInput(t *testing.T) {
 		{[]string{"-i", "nonexistent0"}, []string{"nonexistent0"}},
 		{[]string{"-o", "/dev/null/x", "-"}, []string{"/dev/null"}},
 	} {
-		status, _, stderr := runWith(t, c.args...)
+		status, out, stderr := runWith(t, c.args...)
 		assert.Equal(t, 1, status)
+		assert.Empty(t, out)
 		for _, want := range c.want {
 			assert.Contains(t, stderr, want)
 		}
