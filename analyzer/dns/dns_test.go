@@ -501,6 +501,36 @@ func TestDamagedAnswersOfQuery(t *testing.T) {
 	}
 }
 
+// Type 33 is SRV elsewhere. Nothing of the reply is logged.
+func TestReplyToNBSTAT(t *testing.T) {
+	m := msg{q: []string{question("a", 33)}}
+	reply := msg{flags: isReply | aaRA, an: []string{rr("a", 33, "\x00names")}}
+	rows, o := observe(t, nbns, Orig(m.encode()), Resp(reply.encode()))
+	require.Len(t, rows, 1)
+	assert.Equal(t, "NBSTAT", rows[0].QTypeName)
+	assert.Nil(t, rows[0].RTT)
+	assert.False(t, rows[0].AA)
+	assert.Empty(t, rows[0].Answers)
+	assert.Empty(t, o.Weirds)
+}
+
+// As only the last question is logged, no other is expanded.
+func TestOnlyLastQuestionIsExpanded(t *testing.T) {
+	damaged := "\xc0\x00" + short(1) + short(1) // a pointer to the ID, as a label of 80 bytes
+	for name, tt := range map[string]struct {
+		questions []string
+		weirds    []string
+	}{
+		"last":  {[]string{question("a", 1), damaged}, []string{"DNS_label_len_gt_pkt"}},
+		"first": {[]string{damaged, question("a", 1)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, o := observe(t, server, Orig(msg{id: 0x5050, q: tt.questions}.encode()))
+			assert.Equal(t, tt.weirds, o.Weirds)
+		})
+	}
+}
+
 func TestOpcodes(t *testing.T) {
 	for opcode, want := range map[int]string{
 		0: "query", 4: "notify", 5: "dynamic-update", 1: "", 2: "", 3: "", 6: "", 15: "",
