@@ -742,8 +742,9 @@ func TestWeirds(t *testing.T) {
 		},
 		"kept alive":        {[]Turn{Orig("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\nGET / HTTP/1.0\r\n\r\n")}, nil},
 		"an unknown method": {[]Turn{Orig("get / HTTP/1.1\r\n\r\n")}, []string{"unknown_HTTP_method"}},
-		"standard methods": { // RFC 9110, section 9.3
-			[]Turn{Orig(strings.Join(strings.Fields("GET HEAD POST PUT DELETE OPTIONS TRACE CONNECT"), " / HTTP/1.1\r\n\r\n") + " / HTTP/1.1\r\n\r\n")}, nil,
+		"standard methods": { // RFC 9110, section 9.3, and RFC 4918, section 9
+			[]Turn{Orig(strings.Join(strings.Fields("GET HEAD POST PUT DELETE OPTIONS TRACE CONNECT "+
+				"PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK"), " / HTTP/1.1\r\n\r\n") + " / HTTP/1.1\r\n\r\n")}, nil,
 		},
 		"a method of 0.9":    {[]Turn{Orig("PUT /\r\n\r\n")}, []string{"invalid_http_09_request_method"}},
 		"0.9 after a reply":  {[]Turn{Resp(ok), Orig("GET /\r\n\r\n")}, []string{"HTTP_response_before_request", "http_09_reply_before_request"}},
