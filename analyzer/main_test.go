@@ -29,6 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"example.com/conn"
 	"example.com/conn/analyzer/capture"
 	"example.com/conn/analyzer/logs"
 	"example.com/conn/analyzer/packet"
@@ -212,6 +213,24 @@ func TestWorkersShareTheClock(t *testing.T) {
 		assert.Equal(t, want, got, "%s workers", workers)
 	}
 	assert.Len(t, want, 50+4+1, "each host's three packets are one connection")
+}
+
+func TestWorkersDivideTheLimits(t *testing.T) {
+	for _, tt := range []struct{ workers, max, want int }{{1, 1, 1}, {2, 1, 1}, {2, 6, 3}} {
+		t.Run(fmt.Sprintf("%d connections, %d workers", tt.max, tt.workers), func(t *testing.T) {
+			cfg := defaults().flow
+			cfg.MaxConnections = tt.max
+			a := newAnalysis(tt.workers, cfg, logs.NewOutput(io.Discard, nil))
+			for _, w := range a.workers {
+				for host := range byte(10) {
+					w.table.Packet(&packet.Packet{
+						Src: netip.AddrFrom4([4]byte{192, 0, 2, host}), Dst: netip.AddrFrom4([4]byte{198, 51, 100, 1}), Proto: conn.SCTP,
+					})
+				}
+				assert.Equal(t, tt.want, w.table.Len())
+			}
+		})
+	}
 }
 
 // Logs of captures analyzed separately can be merged: a connection has the same UID however its
