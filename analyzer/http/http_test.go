@@ -403,6 +403,7 @@ func TestMatch(t *testing.T) {
 		{"\r\n\nGET / HTTP/1.1\r\n", "", protocol.Yes},
 		{"GET / HTTP/1.1", "", protocol.Maybe},
 		{"GET / HTTP/1.1\r\n", "", protocol.Yes},
+		{"X / HTTP/1.1\r\n", "", protocol.Yes},
 		{"GET / HTTP/1.1\r\n", "HTTP/1.1 200", protocol.Yes},
 		{"GET / HTTP/1.1\r\n", "HT", protocol.Yes},
 		{"GET / HTTP/1.1\r\n", "SSH-2.0", protocol.Half},

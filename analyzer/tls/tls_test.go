@@ -302,6 +302,16 @@ func hello(kind byte, version uint16, id string, exts ...string) string {
 	return string(b.BytesOrPanic())
 }
 
+// A draft's ServerHello has neither session ID nor compression.
+func TestServerHelloOfDraft(t *testing.T) {
+	keyShare := ext(extKeyShareOld, "\x00\x1d")
+	body := "\x7f\x17" + strings.Repeat("\x00", 32) + "\x13\x01" + "\x00" + string(rune(len(keyShare))) + keyShare
+	got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, ""))), Resp(rec(handshake, "\x02\x00\x00"+string(rune(len(body)))+body)))
+	assert.Equal(t, "TLSv13-draft23", got.Version)
+	assert.Equal(t, "TLS_AES_128_GCM_SHA256", got.Cipher)
+	assert.Equal(t, "x25519", got.Curve)
+}
+
 func TestExtensions(t *testing.T) {
 	const name = "\x01\x00\x01x\x00\x00\x05first\x00\x00\x06second" // the first is of another type
 	got := row(t, Orig(rec(handshake, hello(clientHello, 0x0303, "", ext(extServerName, "\x00\x15"+name)))))
