@@ -472,6 +472,17 @@ func TestEveryCutIsNoticed(t *testing.T) {
 	}
 }
 
+func TestReadingTicks(t *testing.T) {
+	a := newAnalysis(1, defaults().flow, logs.NewOutput(io.Discard, nil))
+	a.start()
+	s, err := capture.FromBytes("demo", demo)
+	require.NoError(t, err)
+	ticks := 0
+	require.NoError(t, a.read(context.Background(), s, func() { ticks++ }))
+	a.finish()
+	assert.Equal(t, 3, ticks, "at each of the first two frames, as one waits for the other, and after 1024 of 1811")
+}
+
 func TestProgressIsShownOnTerminal(t *testing.T) {
 	s, err := capture.FromBytes("demo", demo)
 	require.NoError(t, err)
