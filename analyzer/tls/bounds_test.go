@@ -114,14 +114,15 @@ func TestCertificates(t *testing.T) {
 	assert.Contains(t, lines[0], `"cert_chain_fps":["`+fingerprint("x")+`"],"client_cert_chain_fps":[]}`)
 
 	o := &Recorder{}
-	Play(t, New(o), Conn(), server("", "x"))
+	c := Conn()
+	Play(t, New(o), c, server("", "x"))
 	assert.Equal(t, []string{"zero_length_certificate"}, o.Weirds)
+	assert.Equal(t, []string{fingerprint("x")}, session.Get(c).row.CertChain)
 	many := make([]string, maxCerts)
 	for i := range many {
 		many[i] = string(rune('a' + i))
 	}
-	o = &Recorder{}
-	c := Conn()
+	o, c = &Recorder{}, Conn()
 	Play(t, New(o), c, server(many...))
 	assert.Empty(t, o.Weirds)
 	Play(t, New(o), c, Resp(inRecords(chain("one more"))))
