@@ -143,11 +143,12 @@ func TestPanicLosesOnlyItsPacket(t *testing.T) {
 	const hosts = 20
 	for name, c := range map[string]struct {
 		conns, services, rows, panics int
+		lost                          int  // packets
 		noServers                     bool // the reader's decoder panics on every tunnel
 		text                          string
 	}{
-		"decode":  {conns: hosts, services: hosts, rows: hosts, panics: 2, noServers: true, text: "nil pointer"},
-		"follow":  {conns: hosts + 2, services: hosts, rows: hosts, panics: 2, text: "trapped while the packet is followed"},
+		"decode":  {conns: hosts, services: hosts, rows: hosts, panics: 2, lost: 2, noServers: true, text: "nil pointer"},
+		"follow":  {conns: hosts + 2, services: hosts, rows: hosts, panics: 2, lost: 2, text: "trapped while the packet is followed"},
 		"match":   {conns: hosts + 2, services: hosts, rows: hosts, panics: 2, text: "trapped in Match"},
 		"parse":   {conns: hosts + 2, services: hosts, rows: hosts, panics: 2, text: "trapped in Data"},
 		"hook":    {conns: hosts + 2, services: hosts + 2, rows: hosts + 2, panics: 2, text: "trapped in a hook"},
@@ -195,16 +196,19 @@ func TestPanicLosesOnlyItsPacket(t *testing.T) {
 				assert.Equal(t, tape.frames, stats.Packets)
 				assert.Equal(t, c.conns, stats.Connections)
 				assert.Equal(t, c.conns, stats.Removed)
-				conns, services, rows := 0, 0, 0
+				conns, services, rows, packets := 0, 0, 0, 0
 				for line := range strings.Lines(out.String()) {
 					var row struct {
-						Path    string `json:"_path"`
-						Service string `json:"service"`
+						Path        string `json:"_path"`
+						Service     string `json:"service"`
+						OrigPackets int    `json:"orig_pkts"`
+						RespPackets int    `json:"resp_pkts"`
 					}
 					require.NoError(t, json.Unmarshal([]byte(line), &row))
 					switch row.Path {
 					case "conn":
 						conns++
+						packets += row.OrigPackets + row.RespPackets
 						if row.Service == "trap" {
 							services++
 						}
@@ -213,6 +217,7 @@ func TestPanicLosesOnlyItsPacket(t *testing.T) {
 					}
 				}
 				assert.Equal(t, []int{c.conns, c.services, c.rows}, []int{conns, services, rows})
+				assert.Equal(t, tape.frames-c.lost, packets, "each packet is followed once")
 				assert.Equal(t, 1, strings.Count(errs.String(), ": panic: "), errs.String())
 				assert.Contains(t, errs.String(), c.text)
 				switch name {
