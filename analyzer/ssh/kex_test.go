@@ -84,7 +84,7 @@ func packet1(kind byte, body string) string {
 }
 
 func TestHostKeyOfSSH1(t *testing.T) {
-	body := "cookie!!" + "size" + number(3, "e") + number(9, "mo") + "size" + number(17, "exp") + number(32, "modu") + "flags"
+	body := "cookie!!" + "size" + number(17, "eee") + number(9, "mo") + "size" + number(17, "exp") + number(32, "modu") + "flags"
 	turns := []Turn{Resp("SSH-1.99-s\n"), Orig("SSH-1.5-c\n"), Resp(packet1(smsgPublicKey, body))}
 	assert.Equal(t, sum("moduexp"), row(t, turns...).HostKey)
 	for _, short := range []string{"", body[:20], body[:len(body)-6]} {
@@ -124,6 +124,7 @@ func TestDamagedKexInit(t *testing.T) {
 func TestSecondKexInitIsNotRead(t *testing.T) {
 	turns := append(inits("ecdh-sha2-nistp256"), Orig(kexInit("other", "", "", "", "", "", "", "")), Resp(kexInit("other", "", "", "", "", "", "", "")))
 	assert.Equal(t, "ecdh-sha2-nistp256", row(t, turns...).KexAlg)
+	assert.Equal(t, protocol.More, Play(t, New(&Recorder{}), Conn(), turns...).Next)
 }
 
 func TestWeirds(t *testing.T) {
