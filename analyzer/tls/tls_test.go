@@ -495,6 +495,7 @@ func TestSSL2Violations(t *testing.T) {
 		"short":           Orig("\x80\x00\x01\x00\x02"),
 		"unknown message": Orig(v2("\x09\x00\x02\x00")),
 		"unknown version": Orig(v2("\x01\x00\x03\x00\x00\x00\x00\x00\x00")),
+		"TLS 1.3":         Orig(v2("\x01\x03\x04\x00\x03\x00\x00\x00\x10" + "\x01\x00\x80" + strings.Repeat("c", 16))),
 		"cut hello":       Orig(v2("\x01\x00\x02\x00\x03\x00\x00\x00\x00")),
 		"newer server":    Resp(v2("\x04\x00\x01\x00\x03\x00\x00\x00\x00")),
 	} {
