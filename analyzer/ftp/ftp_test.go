@@ -402,6 +402,9 @@ func TestStateIsBounded(t *testing.T) {
 	long := strings.Repeat("x", 10000)
 	Play(t, p, c, Orig(strings.Repeat("DELE "+long+"\r\n", 100)+"USER "+long+"\r\nPASS "+long+"\r\n"), Resp("250-"+long+"\r\n"))
 	s := session.Get(c)
+	other := Conn()
+	Play(t, p, other, Resp("220 hi\r\n"), Orig("CWD /"+long+"\r\n"), Resp("250 ok\r\n"))
+	assert.Len(t, session.Get(other).cwd, maxDir)
 	assert.Len(t, s.pending, maxPending)
 	assert.Len(t, s.user, maxName)
 	assert.LessOrEqual(t, p.MemoryUsed(c), 128<<10)
@@ -446,6 +449,7 @@ func TestWeirds(t *testing.T) {
 	}{
 		"nothing":                {after(login, Orig("SYST\r\n")), nil},
 		"a line of no command":   {after(login, Orig("AB\r\n")), []string{"FTP_invalid_command"}},
+		"all visible bytes":      {after(login, Orig("!OO~\r\n")), nil},
 		"an empty line":          {after(login, Orig("\r\n  \r\n")), nil},
 		"a byte of no command":   {after(login, Orig("AB\xc4\r\n")), []string{"FTP_invalid_command"}},
 		"a long command":         {after(login, Orig(strings.Repeat("X", maxVerb+1)+"\r\n")), []string{"FTP_max_command_length_exceeded 101 > 100"}},

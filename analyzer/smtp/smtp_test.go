@@ -284,6 +284,8 @@ func TestFinalizerOnlyWhileMailIsPending(t *testing.T) {
 	Play(t, p, c, envelope...)
 	Play(t, p, c, quit...)
 	assert.True(t, conn.Registered(c, finalize), "a mail is not complete")
+	p.FreeMemory(c)
+	assert.False(t, conn.Registered(c, finalize), "it has been logged as it is")
 	conn.StateRemove(c)
 	assert.Len(t, o.Rows, 3)
 }
@@ -785,6 +787,10 @@ func TestWeirds(t *testing.T) {
 		"a long line in a chunk": {
 			join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nSubject: " + long + long + "\r\n\r\n")}),
 			[]string{"smtp_bdat_line_too_long", "log_string_field_truncated"},
+		},
+		"a long line in two chunks": {
+			join(hello, envelope, []Turn{Orig("BDAT 5000\r\nX: " + long[:4997]), Resp("250 ok\r\n"), Orig("BDAT 5000 LAST\r\n" + long[:5000])}),
+			[]string{"smtp_bdat_line_too_long"},
 		},
 		"a line in a chunk": {join(hello, envelope, []Turn{Orig("BDAT 20000 LAST\r\nX: " + strings.Repeat("x", maxChunkLine-4) + "\r\n")}), nil},
 		"a long text":       {join(hello, envelope, []Turn{Resp("250 " + long + "\r\n")}), []string{"log_string_field_truncated"}},

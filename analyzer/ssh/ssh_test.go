@@ -271,6 +271,7 @@ func TestMatch(t *testing.T) {
 	for n := range 6 {
 		assert.Equal(t, protocol.Maybe, p.Match([]byte("SSH-2.0-x"), []byte("SSH-2."[:n])))
 	}
+	assert.Equal(t, protocol.Yes, p.Match([]byte("SSH-2.0-x"), []byte("SSH-2.")))
 	for _, other := range []string{"G", "SSH-3", "SSH-3.0", "SSH-2,", "SSH-2,0", "220 mail"} {
 		t.Run(other, func(t *testing.T) {
 			assert.Equal(t, protocol.No, p.Match([]byte(other), nil))
