@@ -583,6 +583,8 @@ func TestHelpHasExampleForEachFlag(t *testing.T) {
 		assert.Contains(t, stderr, examples[name[1]])
 	}
 	assert.Equal(t, len(examples), strings.Count(stderr, "example: "))
+	assert.Contains(t, stderr, "idle for TIME (default 5m0s)\n")
+	assert.NotContains(t, stderr, "(default )")
 }
 
 // An interrupt while the input is silent ends the program with all connections removed.
