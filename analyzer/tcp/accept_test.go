@@ -1,6 +1,12 @@
 package tcp_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"example.com/conn/analyzer/tcp"
+)
 
 // continued is the rest of a conversation that begins with greeting.
 const continued script = `
@@ -143,6 +149,37 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 	}
 }
 
+// Only a SYN-ACK of the server that acknowledges the client's SYN competes with the first one, and
+// only until the client has acknowledged that. It is kept.
+func TestWhatCompetes(t *testing.T) {
+	const attempt script = `
+		> S 100
+		< SA 500 101
+	`
+	for name, c := range map[string]struct {
+		before script
+		line   string
+		want   bool
+	}{
+		"another SYN-ACK":     {attempt, "< SA 900 101", true},
+		"the same":            {attempt, "< SA 500 101", false},
+		"a SYN":               {attempt, "< S 900 101", false},
+		"with FIN":            {attempt, "< SFA 900 101", false},
+		"with RST":            {attempt, "< SRA 900 101", false},
+		"an old ACK":          {attempt, "< SA 900 100", false},
+		"an early ACK":        {attempt, "< SA 900 102", false},
+		"of the client":       {attempt, "> SA 900 101", false},
+		"after the handshake": {handshake, "< SA 900 101", false},
+		"without a SYN":       {"< SA 500 101", "< SA 900 101", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := play(t, c.before)
+			p.step(t, c.line)
+			assert.Equal(t, c.want, p.conn.Held(tcp.Orig)+p.conn.Held(tcp.Resp) > 0)
+		})
+	}
+}
+
 // Segments that every host drops, or queues as future data, do not change the sink's input.
 func TestForgedSegments(t *testing.T) {
 	for name, s := range map[string]script{
@@ -184,6 +221,13 @@ func TestForgedSegments(t *testing.T) {
 			> FA 109 513              | FIN_advanced_last_seq >.
 			< FA 513 110              | <. closed
 			> A 110 514
+		`,
+		"FIN with early ACK, then the other FIN": greeting + `
+			> FA 106 600
+			< FA 506 106              | <.
+			> A 106 507 and           | >and
+			> FA 109 507              | FIN_advanced_last_seq >.
+			< A 507 110               | closed
 		`,
 		"both FINs ahead": greeting + `
 			> FA 107 506

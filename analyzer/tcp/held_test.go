@@ -238,6 +238,11 @@ func TestIgnore(t *testing.T) {
 	assert.Zero(t, ignored.conn.Held(tcp.Orig))
 	assert.Zero(t, ignored.sink.at, "no bytes are reported")
 	assert.Empty(t, ignored.sink.weirds, "bytes are not compared")
+
+	ignored = play(t, handshake)
+	ignored.conn.Ignore()
+	ignored.step(t, "> A 101 506 early")
+	assert.Zero(t, ignored.conn.Held(tcp.Orig), "no segment waits for confirmation")
 }
 
 // One-byte segments in any order: none takes long, whatever is already held.

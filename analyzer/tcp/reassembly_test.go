@@ -126,6 +126,12 @@ func TestReassembly(t *testing.T) {
 			> FA 104 501 abc len=5    | >[3] truncated_tcp_payload
 			end                       | >[5] >.
 		`,
+		"a jump beyond a window that is unknown": `
+			< SA 500 101
+			> A 101 501 hello         | >hello
+			< A 200000 106 x
+			> A 106 200001            | <[199499] <x
+		`,
 		"an end without data": handshake + `
 			> FA 101 501              | >.
 			< A 501 102 hello         | <hello

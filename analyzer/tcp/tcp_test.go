@@ -145,7 +145,7 @@ func TestContinues(t *testing.T) {
 	for line, want := range map[string]bool{
 		"> A 111 506 x": true, "< A 506 111 x": true, "< A 506 106": true, "< A 506 108": true, "> FA 111 506": true,
 		"> A 110 506 x": false, "> A 112 506 x": false, "> A 111 505 x": false, "> A 111 507 x": false,
-		"< A 506 105 x": false, "< A 506 112 x": false, "> - 111": false, "> SA 111 506": false, "> RA 111 506": false,
+		"< A 506 105 x": false, "< A 506 112 x": false, "> - 111": false, "> - 111 506": false, "> SA 111 506": false, "> RA 111 506": false,
 	} {
 		t.Run(line, func(t *testing.T) {
 			p := play(t, sent)
