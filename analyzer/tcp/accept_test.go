@@ -170,7 +170,7 @@ func TestWhatCompetes(t *testing.T) {
 		"an early ACK":        {attempt, "< SA 900 102", false},
 		"of the client":       {attempt, "> SA 900 101", false},
 		"after the handshake": {handshake, "< SA 900 101", false},
-		"without a SYN":       {"< SA 500 101", "< SA 900 101", false},
+		"without a SYN":       {"< SA 500 101\n> RA 101 501 | closed", "< SA 900 101", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := play(t, c.before)
