@@ -550,6 +550,17 @@ func TestForgedAnswers(t *testing.T) {
 			> A 101 501 hello         | >hello reopened
 			< A 501 106 reply         | <reply
 		`,
+		"data of a SYN, which waits like that of a SYN-ACK": `
+			> S 100
+			< S 500 - welcome         | SYN_with_data simultaneous_open
+			> A 101 508 hello         | <welcome >hello
+		`,
+		"data with an old ACK, if the SYN was not captured": `
+			< SA 500 101
+			> A 101 501 hello         | >hello
+			< A 501 50 decoy          | TCP_ack_underflow_or_misorder
+			< A 501 106 reply         | <reply
+		`,
 		"client's FIN": `
 			> S 100
 			> F 101                   | inappropriate_FIN
