@@ -158,6 +158,7 @@ var conversations = []struct {
 	{"uses TLS", MySQL, []Turn{Resp(greeting), Orig(sslLogin)}, protocol.HandOver, true, ""},
 	{"does without", MySQL, []Turn{Resp(greeting), Orig(login)}, protocol.Stop, true, ""},
 	{"has a long greeting", MySQL, []Turn{Resp(packet(0, "\x0a8.0.36\x00"+strings.Repeat("s", 600))), Orig(sslLogin)}, protocol.HandOver, true, ""},
+	{"sends an error after a long greeting", MySQL, []Turn{Resp(packet(0, "\x0a8.0.36\x00"+strings.Repeat("s", 300)) + packet(1, "\xff\x10\x04T"))}, protocol.Violation, false, ""},
 	{"sends a long login", MySQL, []Turn{Resp(greeting), Orig("\x20\x00\x01" + sslLogin[3:])}, protocol.Stop, true, ""},
 	{"logs in with the flag of TLS", MySQL, []Turn{Resp(greeting), Orig(packet(1, "\x85\xae\xff\x19"+strings.Repeat("x", 60)))}, protocol.Stop, true, ""},
 	{"is early", MySQL, []Turn{Orig(sslLogin)}, protocol.More, false, ""},
