@@ -134,13 +134,11 @@ func (o *Output) do(errors *uint64, f func() error) bool {
 func (o *Output) Reopen() {
 	o.do(&o.stats.RotationErrors, func() error {
 		for path, f := range o.files {
-			delete(o.files, path)
-			if err := f.Close(); err != nil {
-				return err
+			err := f.Close()
+			if err == nil {
+				o.files[path], err = appendTo(o.name(path))
 			}
-			var err error
-			if o.files[path], err = appendTo(o.name(path)); err != nil {
-				delete(o.files, path)
+			if err != nil {
 				return err
 			}
 		}
