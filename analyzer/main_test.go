@@ -544,6 +544,21 @@ func TestWrongCommandLine(t *testing.T) {
 	}
 }
 
+// Package flag would repeat the error on standard error, with all flags.
+func TestWrongCommandLineIsReportedOnce(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	require.NoError(t, err)
+	defer file.Close()
+	old := os.Stderr
+	os.Stderr = file
+	defer func() { os.Stderr = old }()
+	_, err = parse([]string{"-nonsense"}, io.Discard)
+	assert.ErrorContains(t, err, "-nonsense")
+	text, err := os.ReadFile(file.Name())
+	require.NoError(t, err)
+	assert.Empty(t, text)
+}
+
 func TestBoundsOfFlags(t *testing.T) {
 	for _, tt := range []struct{ flag, accepted, rejected string }{
 		{"-workers", "1", "0"},
