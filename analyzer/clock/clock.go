@@ -89,14 +89,11 @@ func (c *Clock) Add(t time.Time) []Reading {
 // decide accepts or rejects the first waiting timestamps. It reports whether it could.
 func (c *Clock) decide() bool {
 	for i, t := range c.waiting {
+		if !near(c.ahead(t)) && near(c.ahead(t)-c.offset+c.other) {
+			c.offset, c.other = c.other, c.offset
+		}
 		if near(c.ahead(t)) {
 			c.reject(i)
-			c.accept(c.next())
-			return true
-		}
-		if near(c.ahead(t) - c.offset + c.other) {
-			c.reject(i)
-			c.offset, c.other = c.other, c.offset
 			c.accept(c.next())
 			return true
 		}

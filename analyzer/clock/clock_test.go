@@ -51,6 +51,7 @@ func TestClock(t *testing.T) {
 		"the first in the future":       {[]float64{years, 0, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
 		"the first in the past":         {[]float64{-years, 0, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
 		"the second in the future":      {[]float64{0, years, 1, 2}, []float64{0, 0, 1, 2}, []float64{0, 0, 1, 2}},
+		"the second in the past":        {[]float64{1, -years, 0}, []float64{1, 1, 0}, []float64{1, 1, 1}},
 		"set back in the last two":      {[]float64{0, 1, -hour, -hour + .1}, []float64{0, 1, -hour, -hour + .1}, []float64{0, 1, 1, 1.1}},
 		"sparse, one in the past": {
 			[]float64{0, 100, 200, -years, 300, 400, 500, 600, 700},
