@@ -305,12 +305,12 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	}
 	l, program := newLink(t), program(t)
 	before := l.sockets(t)
-	p := l.capture(t, program, 2, "-C", "-workers", "2")
+	p := l.capture(t, program, 3, "-C", "-workers", "3")
 	l.replay(t, demoFile(t))
 	l.in(t, l.receiver, "ip", "link", "set", "tap", "down")
 	require.Eventually(t, func() bool { return l.sockets(t) == before }, 10*time.Second, 10*time.Millisecond)
 	l.in(t, l.receiver, "ip", "link", "set", "tap", "up")
-	require.Eventually(t, func() bool { return l.sockets(t) == before+2 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return l.sockets(t) == before+3 }, 10*time.Second, 10*time.Millisecond)
 	require.Eventually(t, func() bool { // or the sender drops packets
 		out, err := exec.Command("ip", "-netns", l.sender, "-br", "link", "show", "tap-in").Output()
 		return err == nil && strings.Contains(string(out), " UP ")
