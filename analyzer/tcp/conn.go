@@ -102,9 +102,10 @@ func (c *Conn) Established() bool { return c.half[Orig].established && c.half[Re
 func (c *Conn) clean() bool { return c.half[Orig].clean() && c.half[Resp].clean() }
 
 // Over reports whether the connection has ended. The owner keeps it for a while, for late segments;
-// if one of them shows that the end was forged, the connection continues. Between established sides, a RST or FIN without
-// the next expected sequence number may be forged: such a FIN counts when the other side
-// acknowledges it, such a RST never.
+// if one of them shows that the end was forged, the connection continues.
+//
+// Between established sides, a RST or FIN without the next expected sequence number may be forged:
+// such a FIN counts when the other side acknowledges it, such a RST never.
 func (c *Conn) Over() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
 	return orig.reset || resp.reset ||
