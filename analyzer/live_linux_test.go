@@ -264,7 +264,7 @@ func TestMetricsOfInterface(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, _ = c.Write([]byte("x")) // fails if the port is closed, after the packet was sent
 		w := a.observed()[0]
-		return w.Packets > 0 && w.Active > 0 && w.OnLink > 0
+		return w.Packets > 0 && w.Active > 0 && w.OnLink > 0 && w.Lag > 0
 	}, 10*time.Second, 50*time.Millisecond)
 	time.Sleep(500 * time.Millisecond) // no packets
 	assert.Less(t, a.observed()[0].Lag, time.Second)
