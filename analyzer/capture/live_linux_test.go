@@ -380,6 +380,7 @@ func TestLinksAreBounded(t *testing.T) {
 	for i := range 2*maxLinks + 1 {
 		assert.Equal(t, unknownLink, r.link(-i), "no interface has that index")
 		require.LessOrEqual(t, len(r.links), maxLinks)
+		require.Contains(t, r.links, -i, "looked up once")
 	}
 }
 
