@@ -598,6 +598,7 @@ func TestHelpHasExampleForEachFlag(t *testing.T) {
 		assert.Contains(t, stderr, examples[name[1]])
 	}
 	assert.Equal(t, len(examples), strings.Count(stderr, "example: "))
+	assert.True(t, strings.HasPrefix(stderr, "usage: analyzer "))
 	assert.Contains(t, stderr, "idle for TIME (default 5m0s)\n")
 	assert.NotContains(t, stderr, "(default )")
 }
