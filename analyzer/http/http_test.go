@@ -911,6 +911,7 @@ func TestTransferEncoding(t *testing.T) {
 		"Transfer-Encoding: chunked, gzip":                                      "31",
 		"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip":                 "31",
 		"Transfer-Encoding: gzip\r\nContent-Length: 5":                          "31",
+		"Transfer-Encoding: x\r\nContent-Length: 5":                             "31",
 		"Content-Length: 5\r\nTransfer-Encoding: xchunked":                      "31",
 		"Transfer-Encoding: x;q=\", chunked\"":                                  "31",
 		"Transfer-Encoding: " + strings.Repeat("gzip, ", 1000) + "chunked":      "3",
@@ -1032,13 +1033,14 @@ func TestRow(t *testing.T) {
 func TestRowFollowsItsTags(t *testing.T) {
 	text, status := "<\"\\\x01&ü>", 200
 	full := Row{
-		Header: logs.NewHeader("http", Conn(), Start), TransDepth: 2, Method: text, Host: &text, URI: &text, Referrer: &text, Version: text,
-		UserAgent: &text, Origin: &text, RequestBodyLen: 3, ResponseBodyLen: 4, StatusCode: &status, StatusMsg: &text,
+		Header: logs.NewHeader("http", Conn(), Start), TransDepth: 20, Method: text, Host: &text, URI: &text, Referrer: &text, Version: text,
+		UserAgent: &text, Origin: &text, RequestBodyLen: 30, ResponseBodyLen: 40, StatusCode: &status, StatusMsg: &text,
 		InfoCode: 100, InfoMsg: &text, Tags: []string{text, "b"}, Username: &text, Proxied: []string{"a", text},
 	}
 	empty := ""
 	for name, row := range map[string]*Row{
 		"full": &full, "unset": {Header: full.Header, Tags: []string{}},
+		"short lists": {Header: full.Header, Tags: []string{"a"}, Proxied: []string{"a"}},
 		"empty texts": {Header: full.Header, Host: &empty, URI: &empty, StatusMsg: &empty, Username: &empty},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -125,7 +125,6 @@ func (s *state) handleRequestLine(c *conn.Connection, line lines.Line) protocol.
 			s.weird(c, "http_09_reply_before_request")
 		}
 		s.interrupt(c, protocol.Resp)
-		s.lines[protocol.Resp].Skip()
 		s.sides[protocol.Resp].expect = reply09
 	}
 	return protocol.More
