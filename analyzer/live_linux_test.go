@@ -256,7 +256,9 @@ func TestMetricsOfInterface(t *testing.T) {
 	a.observe()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- a.follow(ctx, []*capture.Ring{ring}, func(error) {}, func(uint64) {}) }()
+	go func() {
+		ended <- a.follow(ctx, []*capture.Ring{ring}, func(err error) { t.Error("said ", err) }, func(uint64) {})
+	}()
 
 	c, err := net.Dial("udp4", "127.0.0.1:9")
 	require.NoError(t, err)
