@@ -14,8 +14,7 @@ func (c *Conn) competes(s *segment) bool {
 	if !s.ACK() || s.side != Resp || s.FIN() || s.RST() || !orig.opened || !resp.synSeen || s.Seq() == resp.iss {
 		return false
 	}
-	n := int64(int32(s.Ack() - orig.iss))
-	return 0 < n && n <= orig.next && (resp.una == 0 || orig.window.known && orig.window.ack == s.Seq()+1 && resp.queue.taken == 0)
+	return orig.answeredBy(s.Ack()) && (resp.una == 0 || orig.window.ack == s.Seq()+1 && resp.queue.taken == 0)
 }
 
 // classify says whether a SYN belongs to this connection (Followed) or to another one between the
@@ -59,7 +58,8 @@ func (c *Conn) unanswered() bool {
 // drops reports whether one side drops a segment of the other while the SYN waits for its answer,
 // so that an attacker who does not know the SYN's number cannot answer it: RFC 9293, section
 // 3.10.7.3. Until the responder's SYN is captured, nothing of the responder is accepted, except a
-// RST that answers the SYN. ACKs without data or FIN do no harm.
+// RST that answers the SYN, and what continues where the client's ACK says. Segments without data
+// or FIN do no harm.
 func (c *Conn) drops(s *segment) bool {
 	orig := &c.half[Orig]
 	switch {
@@ -67,16 +67,13 @@ func (c *Conn) drops(s *segment) bool {
 		return false
 	case s.side == Orig: // not where it continues; a RST has no effect yet
 		seq := orig.relative(s.Seq())
-		return !s.SYN() && !s.RST() && (seq < 0 || seq > orig.next+slack)
-	case s.SYN() && (s.FIN() || s.RST() && !s.ACK()):
-		return true
+		return !s.RST() && (seq < 0 || seq > orig.next+slack)
+	case orig.window.known && near(s.Seq(), orig.window.ack):
+		return false
 	case s.SYN() || s.RST():
-		n := int32(s.Ack() - orig.iss)
-		return !orig.window.known && (s.ACK() && (n <= 0 || int64(n) > orig.next) || s.RST() && !s.ACK())
-	case orig.window.known: // the client's ACK says where the server continues
-		return (s.FIN() || s.length > 0) && !near(s.Seq(), orig.window.ack)
+		return s.SYN() && s.FIN() || (s.RST() || s.ACK()) && !orig.answeredBy(s.Ack())
 	}
-	return s.FIN() || s.length > 0 || !s.ACK()
+	return s.FIN() || s.length > 0
 }
 
 // continuesAt reports whether seq is where an ACK said that the stream of a side continues, beyond

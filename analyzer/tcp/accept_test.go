@@ -550,10 +550,16 @@ func TestForgedAnswers(t *testing.T) {
 			> A 101 501 hello         | >hello reopened
 			< A 501 106 reply         | <reply
 		`,
+		"SYN and RST, captured after the true SYN-ACK": `
+			> SA 500 101
+			< SR 100                  | TCP_christmas ^ closed
+			> A 101 501 hello         | data_after_reset >hello reopened
+			< A 501 106 reply         | <reply
+		`,
 		"data of a SYN, which waits like that of a SYN-ACK": `
-			> S 100
+			> S 3000000000
 			< S 500 - welcome         | SYN_with_data simultaneous_open
-			> A 101 508 hello         | <welcome >hello
+			> A 3000000001 508 hello  | <welcome >hello
 		`,
 		"data with an old ACK, if the SYN was not captured": `
 			< SA 500 101
@@ -687,6 +693,21 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 500 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
+		`,
+		"true SYN-ACK and its banner after a forged one that is shortly before it": `
+			> S 100
+			< SA 400 101
+			> A 101 501
+			< SA 500 101              | SYN_seq_jump unexpected
+			< A 501 101 welcome
+			> A 101 508 hello         | <welcome >hello
+		`,
+		"SYN-ACK between the true one and the client's ACK": `
+			> S 100
+			< SA 500 101
+			> A 101 508
+			< SA 504 101              | SYN_seq_jump unexpected
+			< A 508 101 more          | <[7] <more
 		`,
 		"SYN-ACK at the end of delivered data does not compete": `
 			> S 100

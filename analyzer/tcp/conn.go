@@ -164,7 +164,7 @@ func (c *Conn) Partial() bool { return c.half[Orig].partial || c.half[Resp].part
 // counts even if it was not captured.
 func (c *Conn) Bytes(side Side) int64 {
 	e, peer := c.ends(side)
-	if e.before == synSent && e.state == reset && peer.state == inactive && e.una > 1 {
+	if e.state == reset && peer.state == inactive && e.una > 1 {
 		return 0 // the side aborted a half-open connection: the RST's number says nothing
 	}
 	far := c.rare().far[side]

@@ -15,7 +15,6 @@ const (
 	MaxPieces   = maxPieces
 	MaxClaims   = maxClaims
 	MaxDeferred = maxDeferred
-	MaxDeferral = maxDeferral
 	MaxRivals   = maxRivals
 	PieceCost   = pieceCost
 	SegmentCost = segmentCost

@@ -51,6 +51,12 @@ func (e *half) begunBy(s *segment) bool {
 	return s.Seq() == e.iss || e.state == inactive && s.Seq()+uint32(s.span()) == e.iss+1
 }
 
+// answeredBy reports whether a SYN-ACK with that ACK answers the SYN with which e began.
+func (e *half) answeredBy(ack uint32) bool {
+	n := int64(int32(ack - e.iss))
+	return 0 < n && n <= e.next
+}
+
 // relative returns a sequence number of e as a relative one: the one nearest to next.
 func (e *half) relative(seq uint32) int64 {
 	return e.next + int64(int32(seq-(e.iss+uint32(e.next))))

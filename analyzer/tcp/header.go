@@ -57,10 +57,10 @@ const maxScale = 14
 // WindowScale returns the shift count of the window scale option of a SYN, 0 if it has none. Like a
 // host, it stops at an option with an invalid length.
 func (h Header) WindowScale() (shift uint8) {
-	for options := h[minHeader:]; len(options) > 0 && options[0] != optionEnd; {
+	for options := h[minHeader:]; len(options) > 1 && options[0] != optionEnd; {
 		n := 1
 		if options[0] != optionNop {
-			if len(options) < 2 || options[1] < 2 || int(options[1]) > len(options) {
+			if options[1] < 2 || int(options[1]) > len(options) {
 				break
 			}
 			n = int(options[1])

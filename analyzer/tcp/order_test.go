@@ -109,6 +109,7 @@ func TestOrder(t *testing.T) {
 			> S 100
 			> A 101 501 hello
 			< A 9000000 106 decoy     | segment_outside_window
+			< A 4290000000 106 decoy  | segment_outside_window
 			< A 501 106 reply         | data_before_established >hello <reply
 			= OTH SdD 5/5
 		`,
@@ -117,6 +118,11 @@ func TestOrder(t *testing.T) {
 			> A 101 501 hello         | >hello
 			< A 501 106 reply         | <reply
 			= S1 hDd 5/5
+		`,
+		"SYN was lost, and the SYN-ACK is late, as is the reply to what was lost with the SYN": `
+			> A 110 501 second        | >second
+			< SA 500 101              | TCP_ack_underflow_or_misorder
+			< A 501 106 first         | TCP_ack_underflow_or_misorder <first
 		`,
 		"client's ACK was lost": `
 			> S 100
@@ -155,9 +161,8 @@ func TestOrder(t *testing.T) {
 		"one direction alone, for too long": `
 			> S 100
 			> A 101 501 hello
-			wait 59s
+			wait 59.999s
 			> A 106 501 more
-			wait 2s
 			> A 110 501 again         | possible_split_routing data_before_established >hello data_before_established >more data_before_established >again
 			> A 115 501 on            | data_before_established >on
 			= S0 SD 16/0
@@ -252,8 +257,11 @@ func TestOrder(t *testing.T) {
 			> A 106 501 more          | possible_split_routing data_before_established >hello data_before_established >more
 			< A 9000000 110 decoy     | segment_outside_window
 			< FA 9000000 110          | segment_outside_window
+			< A 4290000000 110 decoy  | segment_outside_window
+			< R 9000000               | segment_outside_window
+			< SA 9000000 90           | bad_SYN_ack
 			< A 9000000 110
-			= OTH SDdfa 9/0
+			= OTH SDdfrha 9/0
 		`,
 		"one direction alone for too long, and the other as expected": `
 			> S 100

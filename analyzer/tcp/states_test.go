@@ -151,7 +151,7 @@ func TestStates(t *testing.T) {
 		`,
 		"RST of a half-open connection": `
 			> S 100
-			< A 900 5000
+			< A 900 102
 			> R 5000                  | closed
 			= RSTOS0 SaR 0/0
 		`,

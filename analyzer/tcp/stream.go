@@ -119,8 +119,8 @@ func (c *Conn) inferGap(side Side, seq int64) {
 // arrived reverts the gap that inferGap recorded, because bytes of it, from seq on, were captured
 // late.
 func (c *Conn) arrived(side Side, seq int64) {
-	r := c.rare()
-	if r.inferred[side] == 0 || seq >= r.inferred[side] {
+	r := c.extra
+	if r == nil || seq >= r.inferred[side] {
 		return
 	}
 	if r.letter[side] {
@@ -146,7 +146,7 @@ func (c *Conn) acceptClaims(side Side, atEnd bool, sink Sink) {
 		if x.SYN() {
 			seq++
 		}
-		if x.ACK() && (ack < 0 || ack > peer.next) || end > e.una && !(atEnd && seq >= e.queue.next()) {
+		if x.ACK() && ack > peer.next || end > e.una && !(atEnd && seq >= e.queue.next()) {
 			return false
 		}
 		if x.FIN() {
