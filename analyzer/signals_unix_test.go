@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -47,4 +48,35 @@ func TestHangupsWhileTheRunEnds(t *testing.T) {
 	close(done)
 	assert.Greater(t, <-hangups, 100)
 	time.Sleep(10 * time.Millisecond) // until the last one is delivered
+}
+
+// The first signal ends the run, but not while a write blocks. The second one ends the process.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	cmd := exec.Command(os.Args[0], "-json")
+	cmd.Env = append(os.Environ(), asAnalyzer+"="+plain)
+	cmd.Stdout = w
+	require.NoError(t, cmd.Start())
+	w.Close()
+	_, err = r.Read(make([]byte, 1)) // the logs do not fit into the pipe
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case err := <-ended:
+		t.Fatal("the first signal ended the process: ", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-ended:
+		assert.Equal(t, syscall.SIGTERM, cmd.ProcessState.Sys().(syscall.WaitStatus).Signal())
+	case <-time.After(10 * time.Second):
+		_ = cmd.Process.Kill()
+		t.Fatal("the second signal did not end the process: ", <-ended)
+	}
 }
