@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -48,6 +50,44 @@ func TestHangupsWhileTheRunEnds(t *testing.T) {
 	close(done)
 	assert.Greater(t, <-hangups, 100)
 	time.Sleep(10 * time.Millisecond) // until the last one is delivered
+}
+
+// SIGHUP begins a new file where one was moved away; without a folder it ends the run.
+func TestHangup(t *testing.T) {
+	signals := make(chan os.Signal, 1) // so that one between the runs does not kill the tests
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	name := filepath.Join(t.TempDir(), "conn.log")
+	w, wait := fromPipe(t, io.Discard, os.Stderr, "-o", filepath.Dir(name))
+	_, err := w.Write(demo[:len(demo)/2])
+	require.NoError(t, err)
+	size := func(name string) int64 {
+		info, err := os.Stat(name)
+		if err != nil {
+			return -1
+		}
+		return info.Size()
+	}
+	require.Eventually(t, func() bool { return size(name) > 0 }, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, os.Rename(name, name+".1"))
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	require.Eventually(t, func() bool { return size(name) == 0 }, 10*time.Second, 10*time.Millisecond)
+	old := size(name + ".1")
+	_, err = w.Write(demo[len(demo)/2:])
+	require.NoError(t, err)
+	w.Close()
+	assert.Equal(t, 0, wait())
+	assert.Positive(t, size(name))
+	assert.Equal(t, old, size(name+".1"), "no rows are added")
+
+	var out bytes.Buffer
+	w, wait = fromPipe(t, &out, os.Stderr)
+	_, err = w.Write(demo[:len(demo)/2]) // more than the pipe holds, so the run has begun
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+	assert.Equal(t, 0, wait(), "although the input goes on")
+	assert.Contains(t, out.String(), `"_path":"conn"`)
 }
 
 // The first signal ends the run, but not while a write blocks. The second one ends the process.
