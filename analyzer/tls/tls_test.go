@@ -471,6 +471,12 @@ func TestLongestRecord(t *testing.T) {
 	}
 }
 
+// An empty record says nothing, whatever its type.
+func TestEmptyRecordOfUnknownType(t *testing.T) {
+	assert.Equal(t, protocol.More, Play(t, New(&Recorder{}), Conn(), Orig(rec(25, ""))).Next)
+	assert.Equal(t, protocol.Violation, Play(t, New(&Recorder{}), Conn(), Orig(rec(25, "x"))).Next)
+}
+
 // The first bytes of a record that arrives in pieces count once.
 func TestShortRecordsInPieces(t *testing.T) {
 	client := Orig(rec(handshake, hello(clientHello, 0x0303, "")))
