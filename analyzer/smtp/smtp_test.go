@@ -229,6 +229,12 @@ func TestConversations(t *testing.T) {
 			}, quit),
 			[]string{"1/c.test/a@c.test/b@s.test/250 ok"},
 		},
+		"a gap in the replies, with that to DATA": {
+			join(hello, envelope, []Turn{
+				Orig("DATA\r\nSubject: x\r\n\r\n.\r\n"), {Lost: 9}, Resp("250 queued\r\n"),
+			}, envelope, content),
+			[]string{"1/c.test/a@c.test/b@s.test/250 queued", "2/c.test/a@c.test/b@s.test/250 2.0.0 queued"},
+		},
 		"a gap in the replies, before a short one": {
 			join(hello, envelope, []Turn{{Data: "250 o", Lost: 9}, Resp("250\r\n250 ok\r\n")}),
 			[]string{"1/c.test/a@c.test/b@s.test/250 ok"},
