@@ -274,6 +274,7 @@ func TestMetricsOfInterface(t *testing.T) {
 	assert.NoError(t, a.health(logs.NewOutput(io.Discard, nil)))
 	stop()
 	assert.NoError(t, <-ended)
+	assert.Zero(t, a.workers[0].table.Len(), "all connections are removed")
 }
 
 // Removing the interface ends the run with an error, after all rows are written.
