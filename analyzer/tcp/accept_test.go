@@ -106,6 +106,7 @@ func TestSYNOfAnotherConnection(t *testing.T) {
 		"after FINs in the window": greeting + `
 			> FA 300 506
 			< FA 700 106
+			> A 106 506
 			> S 9000                  | active_connection_reuse unexpected
 		`,
 		"after FINs, one in the window": greeting + `
@@ -211,8 +212,8 @@ func TestForgedSegments(t *testing.T) {
 			> A 106 506 and           | >and
 			< A 506 109 another       | <another
 			> FA 109 513              | >.
-			< FA 513 110              | FIN_advanced_last_seq <.
-			> A 110 514               | closed
+			< FA 513 110              | FIN_advanced_last_seq <. closed
+			> A 110 514
 		`,
 		"FIN with early ACK": greeting + `
 			> FA 106 600
@@ -226,8 +227,8 @@ func TestForgedSegments(t *testing.T) {
 			> FA 106 600
 			< FA 506 106              | <.
 			> A 106 507 and           | >and
-			> FA 109 507              | FIN_advanced_last_seq >.
-			< A 507 110               | closed
+			> FA 109 507              | FIN_advanced_last_seq >. closed
+			< A 507 110
 		`,
 		"both FINs ahead": greeting + `
 			> FA 107 506
@@ -235,8 +236,8 @@ func TestForgedSegments(t *testing.T) {
 			> A 106 506 and           | >and
 			< A 506 109 another       | <another
 			> FA 109 513              | FIN_advanced_last_seq >.
-			< FA 513 110              | FIN_advanced_last_seq <.
-			> A 110 514               | closed
+			< FA 513 110              | FIN_advanced_last_seq <. closed
+			> A 110 514
 		`,
 		"both FINs ahead, and a SYN": greeting + `
 			> FA 107 506
@@ -245,8 +246,8 @@ func TestForgedSegments(t *testing.T) {
 			> A 106 506 and           | >and
 			< A 506 109 another       | <another
 			> FA 109 513              | FIN_advanced_last_seq >.
-			< FA 513 110              | FIN_advanced_last_seq <.
-			> A 110 514               | closed
+			< FA 513 110              | FIN_advanced_last_seq <. closed
+			> A 110 514
 		`,
 		"early ACK": greeting + `
 			> A 106 507
@@ -323,13 +324,26 @@ func TestForgedSegments(t *testing.T) {
 			< FA 513 110              | <. closed
 			> A 110 514
 		`,
+		"expected RST, then the request again": greeting + `
+			> R 106                   | closed
+			> A 101 501 hello         | data_after_reset
+		`,
+		"RST ahead, then the expected one": greeting + `
+			> R 107
+			> R 106                   | closed
+		`,
+		"expected RST, again after the connection has continued": greeting + `
+			> R 106                   | closed
+			> A 106 506 and           | data_after_reset >and reopened
+			> R 109                   | closed
+		`,
 		"RST ahead of the server": greeting + `
 			< R 507
 			> A 106 506 and           | >and
 			< A 506 109 another       | data_after_reset <another
 			> FA 109 513              | >.
-			< FA 513 110              | <.
-			> A 110 514               | closed
+			< FA 513 110              | <. closed
+			> A 110 514
 		`,
 		"RST ahead, and a SYN": greeting + `
 			> R 107
@@ -785,6 +799,12 @@ func TestForgedAnswers(t *testing.T) {
 			> R 101                   | closed
 			< SA 500 101
 			> A 101 501 hello         | >hello reopened
+		`,
+		"forged RST of the client, and a wrong number": `
+			> S 100
+			> R 101                   | closed
+			< SA 500 101
+			> A 102 501
 		`,
 		"forged RST of the client, and a wrong ACK": `
 			> S 100

@@ -29,7 +29,7 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	claims := early && synchronized && !c.ignored
 	// a host accepts a RST here: RFC 5961, section 3
 	exact := c.note(s, seq, acked, claims, sink) && !early
-	closes := c.move(s, sink)
+	c.move(s, sink)
 	e, peer = c.ends(s.side) // which move may have swapped
 
 	// What the segment says of bytes that either side sent before it.
@@ -48,8 +48,9 @@ func (c *Conn) follow(s *segment, sink Sink) {
 	c.finish(s.side, s.time, sink)
 
 	// Whether the segment ends the connection.
-	e.ended = e.ended || closes && (exact || !synchronized)
-	e.reset = e.reset || closes && s.RST() && (exact || !synchronized)
+	ends := exact || !synchronized
+	e.ended = e.ended || ends && (s.FIN() || s.RST())
+	e.reset = e.reset || ends && s.RST()
 	peer.ended = peer.ended || peer.finSeen && peer.acked() >= peer.fin
 }
 
@@ -58,14 +59,13 @@ func (c *Conn) follow(s *segment, sink Sink) {
 // starts it again.
 func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 	e, peer := c.ends(s.side)
-	begun := e.state != inactive && (e.state != reset || e.before != inactive)
 	switch {
 	case !s.SYN() && e.state == inactive: // the beginning was not captured
 		e.begin(s.Seq()-1, 1)
-	case !s.SYN() || begun && (e.closed() || e.state.handshaking() && s.Seq() == e.iss):
+	case !s.SYN() || e.closed() || e.state.handshaking() && s.Seq() == e.iss:
 	default:
-		c.weirdIf(begun && !e.state.handshaking() && e.next > 1, sink, "SYN_inside_connection", "")
-		c.weirdIf(begun && s.Seq() != e.iss, sink, "SYN_seq_jump", "")
+		c.weirdIf(!e.state.handshaking() && e.next > 1, sink, "SYN_inside_connection", "")
+		c.weirdIf(e.state != inactive && s.Seq() != e.iss, sink, "SYN_seq_jump", "")
 		e.begin(s.Seq(), s.span())
 	}
 	seq = e.relative(s.Seq())
@@ -157,11 +157,10 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 		return false
 	}
 	switch {
-	case s.side == Resp && s.SYN() && s.ACK() && peer.opened && !e.synSeen && e.queue.taken == 0:
+	case s.side == Resp && s.SYN() && s.ACK() && !e.synSeen && e.queue.taken == 0:
 		c.restart(Resp) // whatever came before was forged
 		peer.una = 0
-	case s.side == Orig && e.state == reset && e.opened && !e.established && peer.synSeen && !s.SYN() && !s.RST() && s.ACK() &&
-		s.Seq() == e.iss+1 && s.Ack() == peer.iss+1:
+	case e.state == reset && e.before == synSent && s.Seq() == e.iss+1 && s.Ack() == peer.iss+1:
 		e.set(established) // the RST that withdrew the SYN was forged
 		e.finSeen, e.ended, e.reset, e.eof, e.next = false, false, false, false, 1
 	}

@@ -51,6 +51,10 @@ func TestReassembly(t *testing.T) {
 			> A 101 501 /a            | >/a
 			> A 101 501 /b            | rexmit_inconsistency
 		`,
+		"a delivered byte that differs": handshake + `
+			> A 101 501 a             | >a
+			> A 101 501 b             | rexmit_inconsistency
+		`,
 		"delivered bytes again, and more": handshake + `
 			> A 101 501 /a            | >/a
 			> A 101 501 /ab           | >b

@@ -2,10 +2,9 @@ package tcp
 
 import "regexp"
 
-// move moves both sides to the states that a segment leads to, and reports whether its side closes.
-// If the segment shows that the sides were the wrong way round, move swaps them, and s.side with
-// them.
-func (c *Conn) move(s *segment, sink Sink) (closes bool) {
+// move moves both sides to the states that a segment leads to. If the segment shows that the sides
+// were the wrong way round, move swaps them, and s.side with them.
+func (c *Conn) move(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
 		// The SYN was captured after its SYN-ACK.
@@ -18,12 +17,12 @@ func (c *Conn) move(s *segment, sink Sink) (closes bool) {
 		peer.set(established)
 	}
 	e.opened = e.opened || s.SYN() && !s.ACK()
-	return c.transition(s, sink)
+	c.transition(s, sink)
 }
 
-// transition moves the side of a segment, and sometimes the other one, to the state that the
-// segment leads to. It reports whether the side closes. States and weirds are Zeek's.
-func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
+// transition moves the side of a segment, and sometimes the other one, to the state that the segment
+// leads to. States and weirds are Zeek's.
+func (c *Conn) transition(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
 	switch e.state {
 	case inactive:
@@ -43,12 +42,12 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 	case closed:
 		c.weirdIf(s.SYN(), sink, "SYN_after_close", source)
 		if !s.RST() || peer.state == closed {
-			return false
+			return
 		}
 	case reset:
 		c.weirdIf(s.SYN(), sink, "SYN_after_reset", source)
 		c.weirdIf(s.length > 0 && !s.RST(), sink, "data_after_reset", source)
-		return false
+		return
 	}
 	switch {
 	case s.RST():
@@ -56,7 +55,6 @@ func (c *Conn) transition(s *segment, sink Sink) (closes bool) {
 	case s.FIN():
 		e.set(closed)
 	}
-	return s.RST() || s.FIN()
 }
 
 // first moves a side to the state that its first segment leads to, unless that segment closes it.
