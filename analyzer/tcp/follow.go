@@ -64,7 +64,7 @@ func (c *Conn) locate(s *segment, sink Sink) (seq int64) {
 		e.begin(s.Seq()-1, 1)
 	case !s.SYN() || e.closed() || e.state.handshaking() && s.Seq() == e.iss:
 	default:
-		c.weirdIf(!e.state.handshaking() && e.next > 1, sink, "SYN_inside_connection", "")
+		c.weirdIf(e.next > 1, sink, "SYN_inside_connection", "")
 		c.weirdIf(e.state != inactive && s.Seq() != e.iss, sink, "SYN_seq_jump", "")
 		e.begin(s.Seq(), s.span())
 	}
