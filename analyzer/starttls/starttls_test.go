@@ -196,6 +196,7 @@ var conversations = []struct {
 	{"wants GSSAPI", SOCKS, []Turn{Orig("\x05\x01\x01"), Resp("\x05\x01")}, protocol.Stop, false, "socks5_unsupported_authentication_method"},
 	{"has a strange address", SOCKS, []Turn{Orig("\x05\x01\x00"), Resp("\x05\x00"), Orig("\x05\x01\x00\x07" + strings.Repeat("x", 700))},
 		protocol.Violation, false, ""},
+	{"sends a password in another version", SOCKS, []Turn{Orig("\x05\x01\x02"), Resp("\x05\x02"), Orig("\x02\x01a\x01b")}, protocol.Violation, false, ""},
 	{"has a long user", SOCKS, []Turn{Orig("\x04\x01\x01\xbb\xc0\x00\x02\x01" + strings.Repeat("x", 700))}, protocol.Violation, false, ""},
 	{"is something else", SOCKS, []Turn{Orig("GET / HTTP/1.1\r\n")}, protocol.Violation, false, ""},
 	{"answers before", SOCKS, []Turn{Resp("\x05\x00")}, protocol.Violation, false, ""},
