@@ -231,6 +231,33 @@ func TestWorkersDivideTheLimits(t *testing.T) {
 			}
 		})
 	}
+	t.Run("memory", func(t *testing.T) {
+		cfg := defaults().flow
+		cfg.MaxTotal, cfg.IgnoreChecksums = 1000, true
+		a := newAnalysis(2, cfg, logs.NewOutput(io.Discard, nil))
+		table := a.workers[0].table
+		send := func(host byte, reply bool, flags byte, seq, ack uint32, payload int) {
+			p := &packet.Packet{Src: netip.AddrFrom4([4]byte{192, 0, 2, host}), Dst: netip.AddrFrom4([4]byte{198, 51, 100, 1}), Proto: conn.TCP}
+			if reply {
+				p.Src, p.Dst = p.Dst, p.Src
+			}
+			p.Payload = make([]byte, 20+payload)
+			binary.BigEndian.PutUint32(p.Payload[4:], seq)
+			binary.BigEndian.PutUint32(p.Payload[8:], ack)
+			p.Payload[12], p.Payload[13] = 5<<4, flags
+			p.Length = len(p.Payload)
+			table.Packet(p)
+		}
+		for host := range byte(2) {
+			const syn, ack = 0x02, 0x10
+			send(host, false, syn, 0, 0, 0)
+			send(host, true, syn|ack, 0, 1, 0)
+			send(host, false, ack, 1, 1, 0)
+			send(host, false, ack, 1000, 1, 300) // held until what is before it arrives
+			assert.Greater(t, table.Held(), 300)
+			assert.LessOrEqual(t, table.Held(), 500)
+		}
+	})
 }
 
 // Logs of captures analyzed separately can be merged: a connection has the same UID however its
