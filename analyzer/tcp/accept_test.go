@@ -766,6 +766,16 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 908 101              | SYN_seq_jump unexpected
 			> A 101 501 hello         | >hello
 		`,
+		"SYN-ACK, before the true one and segments that seem to acknowledge the forged one": `
+			> S 100
+			< SA 900 101
+			< SA 500 101              | SYN_seq_jump unexpected
+			> - 101 901
+			> SA 100 901
+			> RA 101 901              | closed
+			> A 101 501 hello         | data_after_reset >hello reopened
+			< A 501 106 reply         | <reply
+		`,
 		"the same SYN-ACK twice": `
 			> S 100
 			< SA 900 101

@@ -16,7 +16,7 @@ import (
 // of SYNs.
 func (c *Conn) handshakeDone() bool {
 	orig, resp := &c.half[Orig], &c.half[Resp]
-	return orig.synSeen && resp.synSeen && (resp.una > 0 || !orig.opened) && !c.rare().waits() && !c.rare().contested()
+	return orig.synSeen && resp.synSeen && resp.una > 0 && !c.rare().contested()
 }
 
 // arrange follows or defers a segment, and follows those that were waiting for it.

@@ -290,6 +290,19 @@ func TestHistory(t *testing.T) {
 			> A 106 501 world         | >[5] >world
 			= S1 ShAaGD 10/0
 		`,
+		"five gaps, which do not count as ten": handshake + `
+			< A 501 106
+			> A 106 501 world         | >[5] >world
+			< A 501 116
+			> A 116 501 world         | >[5] >world
+			< A 501 126
+			> A 126 501 world         | >[5] >world
+			< A 501 136
+			> A 136 501 world         | >[5] >world
+			< A 501 146
+			> A 146 501 world         | >[5] >world
+			= S1 ShAaGD 50/0
+		`,
 		"gaps of both sides, the first of which is filled late": handshake + `
 			< A 501 106
 			> A 106 511               | >[5]
