@@ -622,6 +622,7 @@ func TestForgedAnswers(t *testing.T) {
 			< SA 500 101
 			> A 101 501 hello         | >hello reopened
 			< A 501 106 reply         | <reply
+			= S1 SRhDd 5/5
 		`,
 		"another SYN": `
 			> S 100
@@ -809,6 +810,8 @@ func TestForgedAnswers(t *testing.T) {
 			> R 101                   | closed
 			< SA 500 101
 			> A 101 501 hello         | >hello reopened
+			< FA 501 106              | <.
+			> FA 106 502              | >. closed
 		`,
 		"forged RST of the client, and a wrong number": `
 			> S 100

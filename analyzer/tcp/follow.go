@@ -162,7 +162,7 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 		peer.una = 0
 	case e.state == reset && e.before == synSent && s.Seq() == e.iss+1 && s.Ack() == peer.iss+1:
 		e.set(established) // the RST that withdrew the SYN was forged
-		e.finSeen, e.ended, e.reset, e.eof, e.next = false, false, false, false, 1
+		e.ended, e.reset, e.next = false, false, 1
 	}
 	return true
 }

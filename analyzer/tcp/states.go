@@ -6,7 +6,7 @@ import "regexp"
 // were the wrong way round, move swaps them, and s.side with them.
 func (c *Conn) move(s *segment, sink Sink) {
 	e, peer := c.ends(s.side)
-	if s.side == Resp && s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent && s.Seq() == e.iss {
+	if s.SYN() && !s.ACK() && e.state == inactive && peer.state == synAckSent {
 		// The SYN was captured after its SYN-ACK.
 		c.Flip()
 		sink.Flip()
@@ -28,15 +28,15 @@ func (c *Conn) transition(s *segment, sink Sink) {
 	case inactive:
 		c.first(s, sink)
 	case synSent, synAckSent:
-		c.weirdIf(s.SYN() && s.side == Orig && s.ACK() && !s.FIN() && !s.RST() && e.state != synAckSent, sink, "repeated_SYN_with_ack", source)
-		c.weirdIf(s.FIN() && (peer.state == inactive || peer.state == synSent), sink, "inappropriate_FIN", source)
+		c.weirdIf(s.SYN() && s.ACK() && !s.FIN() && !s.RST() && e.state == synSent, sink, "repeated_SYN_with_ack", source)
+		c.weirdIf(s.FIN() && peer.state == inactive, sink, "inappropriate_FIN", source)
 		c.weirdIf(s.length > 0 && !s.RST(), sink, "data_before_established", source)
 	case established, partial:
-		if s.SYN() && e.state == partial && peer.state == inactive && !s.ACK() {
+		if s.SYN() && !s.ACK() && peer.state == inactive {
 			c.weird(sink, "SYN_after_partial")
 			e.set(synSent)
 		}
-		if s.FIN() && !s.RST() && peer.state == reset && peer.before == closed {
+		if s.FIN() && peer.state == reset && peer.before == closed {
 			peer.set(closed) // a FIN, a RST, and the other side's FIN: a normal end after all
 		}
 	case closed:
@@ -63,17 +63,17 @@ func (c *Conn) first(s *segment, sink Sink) {
 	e.partial = !s.SYN() && (s.side == Orig || !s.RST())
 	switch {
 	case !s.SYN() && (s.FIN() || s.RST()):
-	case !s.SYN() && s.side == Resp && s.length == 0 && peer.opened && !peer.window.known:
+	case !s.SYN() && s.side == Resp && peer.opened && !peer.window.known:
 		// Some hosts acknowledge a SYN before they answer it.
 	case !s.SYN() && s.ACK() && peer.state == established: // only the SYN was not captured
-		e.partial, peer.partial = false, false
+		e.partial = false
 		e.set(established)
 	case !s.SYN():
 		e.set(partial)
 	case s.side == Orig && s.ACK():
 		e.partial = true
 		e.set(synAckSent)
-	case s.side == Orig && peer.synSeen && peer.state == established: // captured after its SYN-ACK
+	case s.side == Orig && peer.state == established: // captured after its SYN-ACK
 		e.set(established)
 	case s.side == Orig:
 		e.set(synSent)

@@ -119,6 +119,24 @@ func TestStates(t *testing.T) {
 			< A 501 105 sixsix        | <sixsix
 			= S1 hSDd 4/6
 		`,
+		"FIN of the originator that was forged, and one of the responder": `
+			> S 100
+			> F 101                   | inappropriate_FIN
+			< SA 500 101
+			> A 101 501 hello         | >hello
+			< FA 501 106              | <.
+			= S3 SFhDf 5/0
+		`,
+		"SYN of the responder, acknowledged": `
+			< S 500                   | simultaneous_open
+			> A 101 501
+			= S1 sA 0/0
+		`,
+		"SYN-ACK with RST": `
+			> S 100
+			< SRA 500 101             | TCP_christmas closed
+			= RSTR Sq 0/0
+		`,
 		"SYN acknowledged before it is answered": `
 			> S 100
 			< A 500 101
@@ -472,6 +490,20 @@ func TestWeird(t *testing.T) {
 		"SYN after a partial connection": `
 			> A 100 1 x               | >x
 			> S 99 1                  | SYN_inside_connection SYN_after_partial
+		`,
+		"SYN after its SYN-ACK and data, when it is too late to swap the sides": `
+			> SA 500 101
+			< A 101 501 hello         | <hello
+			< S 100                   | SYN_inside_connection
+		`,
+		"SYN-ACK after a partial connection": `
+			> A 100 1 x               | >x
+			> SA 99 1                 | SYN_inside_connection
+		`,
+		"SYN after a partial connection of both": `
+			> A 100 500 x             | >x
+			< A 500 101 y             | <y
+			> S 99                    | SYN_inside_connection
 		`,
 		"SYN after its FIN": handshake + `
 			> FA 101 501              | >.
