@@ -173,6 +173,12 @@ func TestStates(t *testing.T) {
 			> R 5000                  | closed
 			= RSTOS0 SaR 0/0
 		`,
+		"RST elsewhere, after an ACK of the SYN": `
+			> S 100
+			< A 900 101
+			> R 5000                  | closed
+			= RSTOS0 SaR 4899/0
+		`,
 		"RST with data": handshake + `
 			> R 101 - junk            | closed
 			= RSTO ShART 0/0
