@@ -150,7 +150,7 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 		c.weirdIf(!s.SYN(), sink, "segment_outside_window", source)
 		return false
 	}
-	if s.side == Orig && c.unanswered() && !s.ACK() && !s.SYN() && !s.RST() {
+	if c.unanswered() && !s.ACK() && !s.SYN() && !s.RST() {
 		c.Last = s.time
 		c.History.segment(s, e.relative(s.Seq()), &e.counted)
 		c.transition(s, sink) // the row shows what was tried; the other side accepts none of it
@@ -203,7 +203,7 @@ func (c *Conn) farFIN(s *segment, fin int64, sink Sink) {
 	alone := *s
 	alone.length = 0
 	c.transition(&alone, sink)
-	if far := r.far[s.side.Other()]; far > 0 && s.ACK() && s.Ack() == peer.iss+uint32(far) {
+	if far := r.far[s.side.Other()]; far > 0 && s.Ack() == peer.iss+uint32(far) {
 		e.ended, peer.ended = true, true
 	}
 }

@@ -282,6 +282,11 @@ func TestHistory(t *testing.T) {
 			> A 101 502 w=0           | window_recision
 			= S3 ShAf 0/0
 		`,
+		"zero window after a RST": handshake + `
+			> R 101                   | closed
+			> A 101 501 w=0
+			= RSTO ShAR 0/0
+		`,
 		"zero window with a RST": handshake + `
 			> RA 101 501 w=0          | closed
 			= RSTO ShAR 0/0
@@ -550,6 +555,11 @@ func TestWeird(t *testing.T) {
 			> S 100
 			> A 90 501                | segment_outside_window
 			end
+		`,
+		"segment before the SYN, after the SYN-ACK": `
+			> S 100
+			< SA 500 101
+			> A 90 501                | TCP_seq_underflow_or_misorder
 		`,
 		"segment at the SYN's own number": `
 			> S 100

@@ -120,6 +120,8 @@ func TestLast(t *testing.T) {
 	p.step(t, "> S 9000")
 	assert.Equal(t, at, p.conn.Last)
 	p.step(t, "> FA 106 506")
+	p.step(t, "> A 107 506")
+	assert.Equal(t, p.now, p.conn.Last, "one side may still send")
 	p.step(t, "< FA 506 107")
 	assert.Equal(t, p.now, p.conn.Last)
 	at = p.now
