@@ -49,7 +49,7 @@ func (c *Conn) follow(s *segment, sink Sink) {
 
 	// Whether the segment ends the connection.
 	ends := exact || !synchronized
-	e.ended = e.ended || ends && (s.FIN() || s.RST())
+	e.ended = e.ended || ends && s.FIN()
 	e.reset = e.reset || ends && s.RST()
 	peer.ended = peer.ended || peer.finSeen && peer.acked() >= peer.fin
 }
@@ -101,7 +101,7 @@ func (c *Conn) note(s *segment, seq, acked int64, claims bool, sink Sink) (exact
 	c.weirdIf(shrank && !e.closed(), sink, "window_recision", "")
 	exact = seq == e.due()
 	ahead := seq + s.span() - e.next
-	if (s.SYN() || s.RST()) && (ahead > farAway || ahead < -farAway) ||
+	if (s.SYN() || s.RST()) && ahead > farAway ||
 		e.state == reset && s.length == 0 && !s.FIN() { // with data, e continues: see Conn.receive
 		return exact
 	}
@@ -162,7 +162,7 @@ func (c *Conn) prepare(s *segment, sink Sink) bool {
 		peer.una = 0
 	case e.state == reset && e.before == synSent && s.Seq() == e.iss+1 && s.Ack() == peer.iss+1:
 		e.set(established) // the RST that withdrew the SYN was forged
-		e.ended, e.reset, e.next = false, false, 1
+		e.reset, e.next = false, 1
 	}
 	return true
 }

@@ -15,7 +15,7 @@ type half struct {
 	synSeen     bool // has sent a SYN or SYN-ACK, so iss is right and windows can be scaled
 	established bool // has been in Zeek's state established
 	finSeen     bool // has sent a FIN, which is in fin; false again when data follows it
-	ended       bool // has sent a FIN or RST that a host accepts; see Conn.Over
+	ended       bool // has sent a FIN that a host accepts; see Conn.Over
 	reset       bool // has sent a RST that a host accepts
 	eof         bool // the sink has been told that there will be no more
 

@@ -34,7 +34,7 @@ func (c *Conn) receive(side Side, at time.Time, seq int64, data []byte, sink Sin
 		}
 	}
 	if e.state == reset {
-		e.ended, e.reset = false, false // it continues, so the RST was forged
+		e.reset = false // it continues, so the RST was forged
 	}
 }
 
