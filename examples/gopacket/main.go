@@ -157,7 +157,7 @@ type flow struct {
 func newTable() *table {
 	t := &table{flows: map[key]*flow{}}
 	t.assembler = reassembly.NewAssembler(reassembly.NewStreamPool(t))
-	t.assembler.MaxBufferedPagesPerConnection, t.assembler.MaxBufferedPagesTotal = 100, 10_000 // of 2 KB
+	t.assembler.MaxBufferedPagesPerConnection, t.assembler.MaxBufferedPagesTotal = 100, 10_000
 	return t
 }
 
@@ -240,11 +240,11 @@ func (t *table) remove(f *flow, why string) {
 	}
 }
 
-// release makes the assembler forget f by passing it a RST from each side. A real RST closes only
-// one side, and a SYN that reused the ports would be ignored as part of the old connection.
+// release makes the assembler forget f by passing it a RST (flag 1<<2) from each side. A real one
+// closes only one side, and a SYN that reuses the ports is ignored as part of the old connection.
 func (t *table) release(f *flow) {
 	for _, k := range []key{f.key, f.key.reverse()} {
-		header := slices.Concat(k.ports.Src().Raw(), k.ports.Dst().Raw(), make([]byte, 8), []byte{5 << 4, 1 << 2, 7: 0}) // RST
+		header := slices.Concat(k.ports.Src().Raw(), k.ports.Dst().Raw(), make([]byte, 8), []byte{5 << 4, 1 << 2, 7: 0})
 		var rst layers.TCP
 		rst.DecodeFromBytes(header, gopacket.NilDecodeFeedback)
 		t.assembler.AssembleWithContext(k.addrs, &rst, f)
