@@ -119,7 +119,8 @@ func TestStatsOfNothing(t *testing.T) {
 func TestMemoryInMegabytes(t *testing.T) {
 	check := func() {
 		t.Helper()
-		assert.EventuallyWithT(t, func(t *assert.CollectT) { // the runtime may release memory between the two readings
+		// The runtime may release memory between the two readings.
+		assert.EventuallyWithT(t, func(t *assert.CollectT) {
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
 			row := newStatsRow(time.Unix(1, 0), &counts{}, &counts{}, true, false)
